@@ -1,0 +1,47 @@
+"""acz: one description of a video-classification model, run by four frameworks, proved to be the same function."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from acz import reference
+    from acz.backend import build
+    from acz.checkpoint import load_checkpoint, save_checkpoint
+    from acz.config import load_config, load_spec
+    from acz.errors import AczError
+    from acz.spec import Spec
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "load_spec": "acz.config",
+    "load_config": "acz.config",
+    "build": "acz.backend",
+    "load_checkpoint": "acz.checkpoint",
+    "save_checkpoint": "acz.checkpoint",
+    "AczError": "acz.errors",
+    "Spec": "acz.spec",
+}
+
+__all__ = [
+    "AczError",
+    "Spec",
+    "__version__",
+    "build",
+    "load_checkpoint",
+    "load_config",
+    "load_spec",
+    "reference",
+    "save_checkpoint",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a name when it is first used, so that `import acz` costs next to nothing."""
+    if name == "reference":
+        return import_module("acz.reference")
+    if name in _HOMES:
+        return getattr(import_module(_HOMES[name]), name)
+    raise AttributeError(f"module 'acz' has no attribute '{name}'")

@@ -1,0 +1,207 @@
+"""A configuration: one YAML file with a model, its data and a training recipe, and where the zoo's files lie."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field
+
+from acz.errors import SpecError, nearest
+from acz.losses import Loss
+from acz.optimizer import Adam
+from acz.schedule import Schedule
+from acz.spec import Spec, validate
+
+
+class EarlyStopping(BaseModel):
+    """Stop when the best top-1 has not risen for `patience` epochs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    patience: int = Field(gt=0)
+
+
+class Recipe(BaseModel):
+    """How a model is trained. `loss` none means the one that belongs to the model's output."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(default=10, gt=0)
+    batch_size: int = Field(default=64, gt=0)
+    seed: int = Field(default=0, ge=0)
+    loss: Loss | None = None
+    optimizer: Adam = Adam()
+    schedule: Schedule = Schedule()
+    early_stopping: EarlyStopping | None = None
+    checkpoint_steps: int = Field(default=500, gt=0)
+    """Steps between checkpoints inside an epoch; each epoch ends with one too."""
+
+
+class DataSettings(BaseModel):
+    """Which folder of features feeds the model. `digits: true` builds a small one where the folder is missing."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    folder: str
+    digits: bool = False
+
+
+@dataclass(frozen=True)
+class Config:
+    """A parsed file. `name` is `folder/file` in the zoo (with `:variant`), or the path that was given."""
+
+    name: str
+    description: str
+    source: str
+    spec: Spec
+    recipe: Recipe
+    data: DataSettings | None
+
+
+TOP = {"model", "data", "train", "description", "source", "variants"}
+
+
+def config_folder() -> Path:
+    """The zoo's folder: beside the package in a checkout, inside it in an installed wheel."""
+    packaged = Path(__file__).parent / "configs"
+    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
+
+
+def config_names(pattern: str = "*") -> list[str]:
+    """Names in the zoo, each followed by its variants; `pattern` may hold wildcards or be a part of a name."""
+    names = []
+    for path in sorted(config_folder().rglob("*.yaml")):
+        name = path.relative_to(config_folder()).with_suffix("").as_posix()
+        names += [name, *(f"{name}:{variant}" for variant in (_read(path).get("variants") or {}))]
+    wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+    return [name for name in names if fnmatch.fnmatchcase(name, wanted)]
+
+
+def load_config(
+    name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> Config:
+    """Read a configuration: a name in the zoo, a path, or a plain tree; each may be followed by `:variant`.
+
+    `overrides` maps dotted paths (`model.trunk.logits.units`) to values, and is applied last.
+    Raises SpecError that names the place.
+    """
+    if isinstance(name, Mapping):
+        label, tree = "(given)", dict(name) if "model" in name else {"model": dict(name)}
+        tree = _copy(tree)
+    else:
+        path, variant = _find(str(name))
+        label, tree = str(name), _read(path)
+        if variant:
+            variants = tree.get("variants") or {}
+            if variant not in variants:
+                raise SpecError(f"{label}: there is no variant '{variant}'; {nearest(variant, variants)}")
+            for key, value in (variants[variant] or {}).items():
+                _set(tree, key, value)
+    for key in tree:
+        if key not in TOP:
+            raise SpecError(f"{label}: unknown key '{key}'; {nearest(str(key), TOP)}")
+    for key, value in (overrides or {}).items():
+        _set(tree, key, value)
+    if not isinstance(tree.get("model"), Mapping):
+        raise SpecError(f"{label}: 'model' must be a mapping of inputs, streams, trunk and output")
+    return Config(
+        label,
+        str(tree.get("description") or ""),
+        str(tree.get("source") or ""),
+        Spec.from_dict(tree["model"]),
+        validate(Recipe, tree.get("train") or {}, "train"),
+        validate(DataSettings, tree["data"], "data") if tree.get("data") else None,
+    )
+
+
+def load_spec(
+    path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> Spec:
+    """The model of a configuration: a name in the zoo, a path to YAML, or a plain tree.
+
+    >>> load_spec("flash_mnist/attention_cluster", {"model.streams.features.layers.attention.units": 64})
+
+    Raises SpecError, which names the place and the nearest right word.
+    """
+    return load_config(path_or_dict, overrides).spec
+
+
+def parse_overrides(assignments: list[str]) -> dict[str, Any]:
+    """`["train.epochs=3"]` to `{"train.epochs": 3}`; values are YAML."""
+    overrides = {}
+    for text in assignments:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise SpecError(f"--set needs path=value, got '{text}'; for example --set train.epochs=3")
+        try:
+            overrides[key] = _number(yaml.safe_load(value))
+        except yaml.YAMLError:
+            raise SpecError(f"--set {key}: '{value}' is no YAML value") from None
+    return overrides
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads 1e-3 as text; people type it as a number."""
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return value
+    return value
+
+
+def _find(name: str) -> tuple[Path, str]:
+    """The file of a name and its variant, or SpecError with the nearest name."""
+    base, _, variant = name.partition(":") if not Path(name).is_file() else (name, "", "")
+    for candidate in (Path(base), config_folder() / f"{base}.yaml"):
+        if candidate.is_file():
+            return candidate, variant
+    raise SpecError(f"there is no model or file '{base}'; {nearest(base, config_names())}")
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
+    except OSError as error:
+        raise SpecError(f"{path}: {error.strerror}") from None
+    if not isinstance(tree, dict):
+        raise SpecError(f"{path}: must be a mapping with 'model', got {type(tree).__name__}")
+    converted: dict[str, Any] = _convert(tree)
+    return converted
+
+
+def _convert(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {k: v if k in ("description", "source") else _convert(v) for k, v in value.items()}
+    return [_convert(v) for v in value] if isinstance(value, list) else _number(value)
+
+
+def _copy(value: Any) -> Any:
+    return {k: _copy(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def _set(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Change one value in place; every part of the path but the last must be there, or be a section."""
+    node: Any = tree
+    parts = key.split(".")
+    if parts[0] not in TOP:
+        raise SpecError(f"{key}: unknown key '{parts[0]}'; {nearest(parts[0], TOP)}")
+    for depth, part in enumerate(parts[:-1]):
+        if part not in node:
+            if parts[0] == "model":
+                place = ".".join(parts[:depth]) or "the configuration"
+                raise SpecError(f"{key}: there is no '{part}' in {place}; {nearest(part, node)}")
+            node[part] = {}
+        if not isinstance(node[part], Mapping):
+            if node[part] is not None:
+                raise SpecError(f"{key}: {'.'.join(parts[: depth + 1])} is a value, not a mapping")
+            node[part] = {}
+        node = node[part]
+    node[parts[-1]] = value

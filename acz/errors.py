@@ -1,0 +1,45 @@
+"""One family of errors. Each says what must hold, what was received, and what to type instead."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AczError(Exception):
+    """Base of every error that a user can cause; `exit_code` is what the command line returns."""
+
+    exit_code = 2
+
+
+class SpecError(AczError):
+    """A model description or a recipe is not valid."""
+
+
+class DataError(AczError):
+    """A data file or folder is missing, damaged, or not what the model needs."""
+
+
+class CheckpointError(AczError):
+    """A checkpoint or a run folder is missing, damaged, or belongs to another model."""
+
+
+class CheckFailed(AczError):
+    """A comparison left its bound, or a value that must be finite is not."""
+
+    exit_code = 1
+
+
+class MissingError(AczError):
+    """A backend or a device that was asked for is not here."""
+
+    exit_code = 3
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest right word, or all of them."""
+    known = sorted(known)
+    close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
+    if close:
+        return f"did you mean '{close[0]}'?"
+    return "known: " + (", ".join(known) if known else "none")

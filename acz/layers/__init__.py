@@ -1,0 +1,28 @@
+"""The vocabulary: every layer by the name that a YAML file gives it."""
+
+from __future__ import annotations
+
+from acz.layers.activation import Activation, LogSoftmax, Softmax
+from acz.layers.attention import AttentionCluster
+from acz.layers.base import Array, Call, Layer, Parameter, Shape
+from acz.layers.dense import Dense, Rescale
+from acz.layers.dropout import Dropout
+from acz.layers.image import Conv2d, Flatten, MaxPool2d
+from acz.layers.normalize import BatchNorm, L2Normalize
+
+LAYERS: dict[str, type[Layer]] = {
+    "dense": Dense,
+    "rescale": Rescale,
+    "activation": Activation,
+    "softmax": Softmax,
+    "log_softmax": LogSoftmax,
+    "dropout": Dropout,
+    "batch_norm": BatchNorm,
+    "l2_normalize": L2Normalize,
+    "conv2d": Conv2d,
+    "max_pool2d": MaxPool2d,
+    "flatten": Flatten,
+    "attention_cluster": AttentionCluster,
+}
+
+__all__ = ["LAYERS", "Array", "Call", "Layer", "Parameter", "Shape"]

@@ -1,0 +1,121 @@
+"""Attention cluster (Long et al. 2018, "Attention Clusters: Purely Attention Based Local Feature Integration")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from acz.layers.activation import softmax
+from acz.layers.base import (
+    Array,
+    Call,
+    Layer,
+    Parameter,
+    Shape,
+    WeightInitial,
+    bias_initial,
+    constant,
+    normal,
+    weight_initial,
+)
+from acz.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
+
+LOWEST = -1e30
+"""Score of a padded frame: exp of it is zero beside any other, in float32 too."""
+
+
+class AttentionCluster(Layer):
+    """N attention units over the frames of a video, each with a shifting operation.
+
+    Scores s = x W + b, or tanh(x W1 + b1) W + b with `hidden`. Weights a = softmax of s over the valid frames
+    (`normalize_over: frames`, the paper's) or over the units (as one TensorFlow system has it). v_k = sum_t a[t, k] x[t];
+    u_k = (alpha_k v_k + beta_k) / ||alpha_k v_k + beta_k||_2 * output_scale (paper, section 3.3); output u_1 .. u_N.
+
+    Padded frames get no weight; a video without a valid frame gets v_k = 0. Parameters: hidden.weight (features, hidden), hidden.bias
+    (hidden), score.weight (features or hidden, units), score.bias, alpha, beta and score_norm.* (units). The score bias is held fixed where it cannot change the function: softmax over frames takes
+    the same constant from every frame, and batch normalisation subtracts it.
+    """
+
+    type: Literal["attention_cluster"] = "attention_cluster"
+    keeps_frames = False
+    units: int = Field(gt=0, le=2**31)
+    hidden: int | None = Field(default=None, gt=0, le=2**31)
+    shift: bool = True
+    shift_start: Literal["normal", "identity"] = "normal"
+    pre_normalize: bool = False
+    score_bias: bool = True
+    score_scale: Literal["1", "1/sqrt(features)"] = "1"
+    score_norm: BatchNormSettings | None = None
+    score_dropout: float = Field(default=0.0, ge=0, lt=1)
+    normalize_over: Literal["frames", "units"] = "frames"
+    output_scale: Literal["1", "1/sqrt(units)"] = "1/sqrt(units)"
+    initializer: WeightInitial = "uniform_fan_in"
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        features, units = shape[-1], self.units
+        found = {}
+        if self.hidden:
+            found["hidden.weight"] = Parameter(
+                (features, self.hidden), weight_initial(self.initializer, features, self.hidden)
+            )
+            found["hidden.bias"] = Parameter((self.hidden,), bias_initial(self.initializer, features))
+        fan_in = self.hidden or features
+        found["score.weight"] = Parameter((fan_in, units), weight_initial(self.initializer, fan_in, units))
+        if self.score_bias:
+            without_effect = self.score_norm is not None or (
+                self.normalize_over == "frames" and self.score_dropout == 0
+            )
+            found["score.bias"] = Parameter(
+                (units,),
+                bias_initial(self.initializer, fan_in),
+                "fixed" if without_effect else "trained",
+            )
+        if self.score_norm:
+            found |= {f"score_norm.{name}": p for name, p in batch_norm_parameters(units).items()}
+        if self.shift:
+            # Normal(0, sqrt(1/sqrt(N))), the authors' code; or the identity, alpha 1 and beta 0
+            spread = normal(units**-0.25)
+            start = self.shift_start == "normal"
+            found["alpha"] = Parameter((units,), spread if start else constant(1.0))
+            found["beta"] = Parameter((units,), spread if start else constant(0.0))
+        return found
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 2:
+            raise ValueError(f"attention_cluster needs (frames, features), got {shape}")
+        return (self.units * shape[1],)
+
+    def dropout_masks(self, shape: Shape) -> dict[str, tuple[Shape, float]]:
+        return {"score_dropout": ((shape[0], self.units), self.score_dropout)} if self.score_dropout else {}
+
+    def recorded(self) -> tuple[str, ...]:
+        return ("weights",)
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        h = np.tanh(x @ p["hidden.weight"] + p["hidden.bias"]) if self.hidden else x
+        s = h @ p["score.weight"]  # (videos, frames, units)
+        if self.score_bias:
+            s = s + p["score.bias"]
+        if self.score_scale == "1/sqrt(features)":
+            s = s / np.sqrt(x.real.dtype.type(x.shape[-1]))
+        if self.score_norm:
+            s = self.score_norm.normalize(s, p, call, prefix="score_norm.")
+        s = call.dropped(s, self.score_dropout, "score_dropout")
+        axis = 1 if self.normalize_over == "frames" else 2
+        if call.mask is None:
+            a = softmax(s, axis)  # (videos, frames, units)
+        else:
+            valid = call.mask[:, :, None]
+            a = softmax(np.where(valid, s, LOWEST) if axis == 1 else s, axis) * valid
+        call.record("weights", a)
+        v = np.swapaxes(a, 1, 2) @ x  # (videos, units, features)
+        if self.pre_normalize:
+            v = l2_normalize(v)
+        if self.shift:
+            v = l2_normalize(p["alpha"][:, None] * v + p["beta"][:, None])
+        if self.output_scale == "1/sqrt(units)":
+            v = v / np.sqrt(x.real.dtype.type(self.units))
+        return v.reshape(len(v), -1)  # (videos, units * features)

@@ -1,0 +1,130 @@
+"""What a layer is: settings, parameters, an output shape and a NumPy reference."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict
+
+Array = npt.NDArray[Any]
+Shape = tuple[int, ...]
+
+Role = Literal["trained", "fixed", "statistic"]
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One array of a model.
+
+    `initial` draws the starting value, in float64, from a generator that is keyed by seed and path.
+    `role` is `trained` (the optimiser moves it), `fixed` (part of the function, never moved) or `statistic`
+    (a running mean or variance, moved by the forward pass in training).
+    """
+
+    shape: Shape
+    initial: Callable[[np.random.Generator, Shape], Array]
+    role: Role = "trained"
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+def constant(value: float) -> Callable[[np.random.Generator, Shape], Array]:
+    return lambda source, shape: np.full(shape, value, dtype=np.float64)
+
+
+def normal(deviation: float) -> Callable[[np.random.Generator, Shape], Array]:
+    return lambda source, shape: source.standard_normal(shape) * deviation
+
+
+def uniform(limit: float) -> Callable[[np.random.Generator, Shape], Array]:
+    return lambda source, shape: source.uniform(-limit, limit, shape)
+
+
+WeightInitial = Literal["uniform_fan_in", "he_normal", "glorot_uniform"]
+
+
+def weight_initial(
+    name: WeightInitial, fan_in: int, fan_out: int
+) -> Callable[[np.random.Generator, Shape], Array]:
+    """Starting weights of a linear map.
+
+    `uniform_fan_in`: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's own. `he_normal`: N(0, 2/fan_in)
+    (He et al. 2015; PaddlePaddle's MSRA). `glorot_uniform`: U(+-sqrt(6/(fan_in + fan_out))) (Glorot and Bengio 2010).
+    """
+    if name == "he_normal":
+        return normal((2.0 / fan_in) ** 0.5)
+    if name == "glorot_uniform":
+        return uniform((6.0 / (fan_in + fan_out)) ** 0.5)
+    return uniform(fan_in**-0.5)
+
+
+def bias_initial(name: WeightInitial, fan_in: int) -> Callable[[np.random.Generator, Shape], Array]:
+    """Starting bias beside `weight_initial`: PyTorch's uniform one, zeros beside the others."""
+    return uniform(fan_in**-0.5) if name == "uniform_fan_in" else constant(0.0)
+
+
+@dataclass
+class Call:
+    """One run of a model's reference: what the layers share beside the array that flows through them."""
+
+    training: bool = False
+    dropout: Mapping[str, Array] = field(default_factory=dict)
+    """Masks of zeros and ones by path; a dropout layer without one passes its input on."""
+    recorded: dict[str, Array] | None = None
+    updated: dict[str, Array] = field(default_factory=dict)
+    """New running statistics by path, in training."""
+
+    path: str = ""
+    """The layer that runs now."""
+    mask: Array | None = None
+    """Valid frames of the stream that runs now, bool (videos, frames); none where all are valid."""
+
+    def record(self, name: str, value: Array) -> None:
+        if self.recorded is not None:
+            self.recorded[f"{self.path}.{name}"] = value
+
+    def update(self, name: str, value: Array) -> None:
+        self.updated[f"{self.path}.{name}"] = value
+
+    def dropped(self, x: Array, rate: float, name: str = "") -> Array:
+        """x with the elements dropped that the mask of this layer (and `name`) says, the rest scaled up."""
+        mask = self.dropout.get(f"{self.path}.{name}" if name else self.path)
+        if not self.training or rate == 0.0 or mask is None:
+            return x
+        return x * (mask.astype(x.real.dtype) / x.real.dtype.type(1.0 - rate))
+
+
+class Layer(BaseModel):
+    """Base of the vocabulary. Shapes here leave out the leading axis of videos."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: str
+    keeps_frames: ClassVar[bool] = True
+    """Whether an input with a frames axis keeps it."""
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        """Parameters by local name, for an input of `shape`."""
+        return {}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        """Raises ValueError with what must hold, if an input of `shape` can't be taken."""
+        return shape
+
+    def dropout_masks(self, shape: Shape) -> dict[str, tuple[Shape, float]]:
+        """Shape and drop rate of each dropout mask by local name ('' for the layer's own)."""
+        return {}
+
+    def recorded(self) -> tuple[str, ...]:
+        """Local names of inner values that are recorded beside the output."""
+        return ()
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        """The layer in NumPy: x (videos, *shape) to (videos, *output_shape(shape))."""
+        raise TypeError(f"{type(self).__name__} has no reference")

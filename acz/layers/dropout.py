@@ -1,0 +1,34 @@
+"""Dropout, of elements or of whole channels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from acz.layers.base import Array, Call, Layer, Shape
+
+
+class Dropout(Layer):
+    """In training each element is dropped with probability `rate`, the rest scaled by 1 / (1 - rate).
+
+    `over: channels` drops whole channels of an image (Tompson et al. 2015). Evaluation: the identity.
+    """
+
+    type: Literal["dropout"] = "dropout"
+    rate: float = Field(ge=0, lt=1)
+    over: Literal["elements", "channels"] = "elements"
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.over == "channels" and len(shape) != 3:
+            raise ValueError(f"dropout over channels needs an image (channels, height, width), got {shape}")
+        return shape
+
+    def dropout_masks(self, shape: Shape) -> dict[str, tuple[Shape, float]]:
+        if self.rate == 0:
+            return {}
+        return {"": ((shape[0], 1, 1) if self.over == "channels" else shape, self.rate)}
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        return call.dropped(x, self.rate)

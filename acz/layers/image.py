@@ -1,0 +1,88 @@
+"""Layers of images: convolution, max-pooling, flattening. Images are (channels, height, width)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from acz.layers.base import (
+    Array,
+    Call,
+    Layer,
+    Parameter,
+    Shape,
+    WeightInitial,
+    bias_initial,
+    weight_initial,
+)
+
+
+class Conv2d(Layer):
+    """Cross-correlation without padding, stride 1.
+
+    y[o, i, j] = b[o] + sum over c, u, v of x[c, i + u, j + v] w[o, c, u, v].
+    Parameters: weight (filters, channels, size, size), bias (filters).
+    """
+
+    type: Literal["conv2d"] = "conv2d"
+    filters: int = Field(gt=0, le=2**20)
+    size: int = Field(gt=0, le=1024)
+    bias: bool = True
+    initializer: WeightInitial = "uniform_fan_in"
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        area = self.size * self.size
+        fan_in = shape[0] * area
+        weight = weight_initial(self.initializer, fan_in, self.filters * area)
+        found = {"weight": Parameter((self.filters, shape[0], self.size, self.size), weight)}
+        if self.bias:
+            found["bias"] = Parameter((self.filters,), bias_initial(self.initializer, fan_in))
+        return found
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3 or min(shape[1:]) < self.size:
+            raise ValueError(
+                f"conv2d of size {self.size} needs (channels, height, width), each side at least that, got {shape}"
+            )
+        return (self.filters, shape[1] - self.size + 1, shape[2] - self.size + 1)
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        windows = np.lib.stride_tricks.sliding_window_view(x, (self.size, self.size), axis=(2, 3))
+        y = np.einsum("bcijuv,ocuv->boij", windows, p["weight"], optimize=True)  # (videos, filters, height, width)
+        return y + p["bias"][:, None, None] if self.bias else y
+
+
+class MaxPool2d(Layer):
+    """Largest value of each `size` x `size` tile; rows and columns left over at the far edges are cut."""
+
+    type: Literal["max_pool2d"] = "max_pool2d"
+    size: int = Field(default=2, gt=0, le=1024)
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 3 or min(shape[1:]) < self.size:
+            raise ValueError(
+                f"max_pool2d of size {self.size} needs (channels, height, width), each side at least that, got {shape}"
+            )
+        return (shape[0], shape[1] // self.size, shape[2] // self.size)
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        b, c, h, w = x.shape
+        s = self.size
+        tiles = x[:, :, : h // s * s, : w // s * s].reshape(b, c, h // s, s, w // s, s)
+        return tiles.max(axis=(3, 5))  # (videos, channels, height / size, width / size)
+
+
+class Flatten(Layer):
+    """All axes of a video's array to one, the last index running fastest."""
+
+    type: Literal["flatten"] = "flatten"
+    keeps_frames = False
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (int(np.prod(shape, dtype=np.int64)),)
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        return x.reshape(len(x), -1)

@@ -1,0 +1,84 @@
+"""Batch normalisation and L2 normalisation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from acz.layers.base import Array, Call, Layer, Parameter, Shape, constant
+
+
+def l2_normalize(x: Array, epsilon: float = 1e-12) -> Array:
+    """x / sqrt(max(sum x^2, epsilon)) over the last axis; a zero vector stays zero."""
+    return x / np.sqrt(np.maximum((x * x).sum(axis=-1, keepdims=True), epsilon))
+
+
+def batch_norm_parameters(features: int) -> dict[str, Parameter]:
+    """weight, bias, running_mean and running_variance, each (features)."""
+    return {
+        "weight": Parameter((features,), constant(1.0)),
+        "bias": Parameter((features,), constant(0.0)),
+        "running_mean": Parameter((features,), constant(0.0), "statistic"),
+        "running_variance": Parameter((features,), constant(1.0), "statistic"),
+    }
+
+
+class BatchNormSettings(Layer):
+    """What batch normalisation leaves open; frameworks differ in every default of it.
+
+    `decay` is the share of the running value that stays at a step. `variance` says which estimate enters the
+    running variance; training itself always normalises with the biased one.
+    """
+
+    type: Literal["batch_norm"] = "batch_norm"
+    epsilon: float = Field(default=1e-5, gt=0)
+    decay: float = Field(default=0.9, ge=0, lt=1)
+    variance: Literal["biased", "unbiased"] = "biased"
+
+    def normalize(self, x: Array, p: Mapping[str, Array], call: Call, prefix: str = "") -> Array:
+        """Ioffe and Szegedy 2015, algorithms 1 and 2, over all axes but the last.
+
+        x (videos, ..., features). Where a mask of frames is given, padded frames enter no statistic.
+        """
+        mean, variance = p[f"{prefix}running_mean"], p[f"{prefix}running_variance"]
+        if call.training:
+            valid = np.ones(x.shape[:-1], dtype=bool)
+            if call.mask is not None and x.ndim == 3:
+                valid = valid & call.mask
+            rows = x[valid]  # (rows, features)
+            count = max(len(rows), 1)
+            batch_mean = rows.sum(axis=0) / count
+            batch_variance = ((rows - batch_mean) ** 2).sum(axis=0) / count
+            correction = count / max(count - 1, 1) if self.variance == "unbiased" else 1.0
+            call.update(f"{prefix}running_mean", self.decay * mean + (1 - self.decay) * batch_mean)
+            call.update(
+                f"{prefix}running_variance",
+                self.decay * variance + (1 - self.decay) * correction * batch_variance,
+            )
+            mean, variance = batch_mean, batch_variance
+        return (x - mean) / np.sqrt(variance + self.epsilon) * p[f"{prefix}weight"] + p[f"{prefix}bias"]
+
+
+class BatchNorm(BatchNormSettings):
+    """Batch normalisation of the last axis over all others (of an image: of its channels)."""
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        return batch_norm_parameters(shape[0] if len(shape) == 3 else shape[-1])
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        if x.ndim == 4:  # an image: channels last and back
+            return np.moveaxis(self.normalize(np.moveaxis(x, 1, -1), p, call), -1, 1)
+        return self.normalize(x, p, call)
+
+
+class L2Normalize(Layer):
+    """x / sqrt(max(sum x^2, epsilon)) over the last axis; a zero vector stays zero."""
+
+    type: Literal["l2_normalize"] = "l2_normalize"
+    epsilon: float = Field(default=1e-12, gt=0)
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        return l2_normalize(x, self.epsilon)

@@ -1,0 +1,129 @@
+"""The reference behind the seam of a backend: for evaluation without a framework, and for tests of the comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from acz import reference
+from acz.layers import Array
+from acz.losses import Loss, reference_loss
+from acz.optimizer import Adam
+from acz.spec import Spec
+
+NAME = "numpy"
+
+
+@dataclass
+class Model:
+    """A spec with its parameters."""
+
+    spec: Spec
+    dtype: str
+    parameters: dict[str, Array] = field(default_factory=dict)
+
+
+@dataclass
+class Trainer:
+    """A model with Adam's state. Gradients are complex steps: small models only."""
+
+    model: Model
+    optimizer: Adam
+    loss: Loss
+    state: dict[str, Array] = field(default_factory=dict)
+    step: int = 0
+
+
+def versions() -> dict[str, str]:
+    return {"numpy": np.__version__}
+
+
+def devices() -> list[str]:
+    return ["CPU"]
+
+
+def capabilities() -> dict[str, str]:
+    return {"devices": "CPU", "training": "small models only, by complex steps", "float64": "everything"}
+
+
+def set_threads(count: int) -> None:
+    """NumPy takes its threads from the environment."""
+
+
+def build(spec: Spec, device: str, dtype: str) -> Model:
+    return Model(spec, dtype)
+
+
+def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:
+    model.parameters = {path: np.array(value, dtype=model.dtype) for path, value in parameters.items()}
+
+
+def dump_parameters(model: Model) -> dict[str, Array]:
+    return {path: value.copy() for path, value in model.parameters.items()}
+
+
+def forward(
+    model: Model,
+    inputs: Mapping[str, Array],
+    training: bool = False,
+    dropout: Mapping[str, Array] | None = None,
+    record: Sequence[str] = (),
+) -> dict[str, Array]:
+    result = reference.run(model.spec, model.parameters, inputs, training, bool(record), dropout)
+    model.parameters |= {path: value.astype(model.dtype) for path, value in result.updated.items()}
+    return {"output": result.output, "logits": result.logits} | {path: result.recorded[path] for path in record}
+
+
+def loss_and_gradients(
+    model: Model,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    loss: Loss,
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+) -> tuple[float, dict[str, Array]]:
+    now = model.parameters
+    fed = {k: v.astype(model.dtype) if v.dtype.kind == "f" else v for k, v in inputs.items()}
+    paths = [*model.spec.trained, *(name for name, value in fed.items() if value.dtype.kind == "f")]
+    value = reference.loss(model.spec, now, fed, labels, loss, dropout, training)
+    return float(value), reference.gradient(model.spec, now, fed, labels, loss, paths, dropout, training)
+
+
+def start_training(model: Model, optimizer: Adam, loss: Loss) -> Trainer:
+    return Trainer(model, optimizer, loss)
+
+
+def training_step(
+    trainer: Trainer,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    dropout: Mapping[str, Array],
+    learning_rate: float,
+) -> tuple[float, int]:
+    model = trainer.model
+    result = reference.run(model.spec, model.parameters, inputs, True, False, dropout)
+    value = reference_loss(trainer.loss, result.logits, result.output, labels)
+    gradients = reference.gradient(
+        model.spec, model.parameters, inputs, labels, trainer.loss, model.spec.trained, dropout
+    )
+    trainer.step += 1
+    trainer.optimizer.reference_step(model.parameters, gradients, trainer.state, trainer.step, learning_rate)
+    model.parameters |= {path: new.astype(model.dtype) for path, new in result.updated.items()}
+    best = result.logits.argmax(axis=-1)
+    hit = best == labels if labels.ndim == 1 else labels[np.arange(len(best)), best] > 0
+    return float(value), int(hit.sum())
+
+
+def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
+    found: dict[str, Array] = {"step": np.array(trainer.step, dtype=np.int64)}
+    for path in trainer.model.spec.trained:
+        zero = np.zeros_like(trainer.model.parameters[path])
+        found |= {key: trainer.state.get(key, zero).copy() for key in (f"m.{path}", f"v.{path}")}
+    return found
+
+
+def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
+    trainer.step = int(state["step"])
+    trainer.state = {key: np.array(value) for key, value in state.items() if key != "step"}

@@ -1,0 +1,133 @@
+"""What parity is checked on: the tiny variant of every model, and small models of every layer setting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from acz.config import config_names, load_config
+from acz.errors import SpecError, nearest
+from acz.layers import Array
+from acz.losses import OF_OUTPUT, Loss
+from acz.randomness import generator, keep_mask
+from acz.reference import initial_parameters
+from acz.spec import Spec
+
+VIDEOS = 4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Inputs, labels and dropout masks of a few videos; numbers are exact in float32."""
+
+    name: str
+    inputs: dict[str, Array]
+    labels: Array
+    dropout: dict[str, Array]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One model to compare. Parameters are in float64 and exact in float32; statistics are not at their start."""
+
+    model: str
+    spec: Spec
+    loss: Loss
+
+    @property
+    def parameters(self) -> dict[str, Array]:
+        found = {}
+        for path, start in initial_parameters(self.spec, 1).items():
+            source = generator(1, "parity", self.model, path)
+            if path.endswith("running_variance"):
+                value = source.uniform(0.5, 2.0, start.shape)
+            else:
+                value = 1.5 * start + 0.2 * source.standard_normal(start.shape)
+            found[path] = _exact(value)
+        return found
+
+    def batch(self, name: str, step: int = 0) -> Batch:
+        """One of NAMES; `step` gives other numbers of the same kind."""
+        spec = self.spec
+        source = generator(2, "parity", self.model, name, step)
+        inputs: dict[str, Array] = {}
+        for key, entry in spec.inputs.items():
+            frames = 1 if name == "one frame" and entry.has_frames else None
+            shape = (VIDEOS, *entry.resolve(frames))
+            if entry.dtype == "uint8":
+                inputs[key] = source.integers(0, 256, shape, dtype=np.uint8)
+            else:
+                inputs[key] = _exact(source.standard_normal(shape))
+            if name == "zeros":
+                inputs[key][:] = 0
+            elif name == "equal":
+                inputs[key][:] = inputs[key][:, :1] if entry.has_frames else inputs[key][:1]
+            elif name == "huge" and entry.dtype != "uint8":
+                inputs[key] *= 1024
+            if name == "padded" and entry.has_frames:
+                lengths = np.array([shape[1], 1, 0, max(shape[1] - 2, 1)])
+                mask = np.arange(shape[1]) < lengths[:, None]
+                inputs[key][~mask] = 1e6  # what padding holds must not count
+                inputs[f"{key}.mask"] = mask
+        frame_counts = {key: inputs[key].shape[1] for key, entry in spec.inputs.items() if entry.has_frames}
+        dropout = {
+            path: keep_mask(source, (VIDEOS, *shape), rate)
+            for path, (shape, rate) in spec.dropout_masks(frame_counts).items()
+        }
+        labels: Array
+        if self.loss == "softmax_cross_entropy":
+            labels = source.integers(0, spec.width, VIDEOS)
+        elif self.loss == "sigmoid_cross_entropy":
+            labels = (source.random((VIDEOS, spec.width)) < 0.4).astype(np.float32)
+        else:
+            labels = source.standard_normal((VIDEOS, spec.width)).astype(np.float32)
+        return Batch(name, inputs, labels, dropout)
+
+    @property
+    def names(self) -> list[str]:
+        """Kinds of batch: a plain one and the hostile ones that apply."""
+        framed = any(entry.has_frames for entry in self.spec.inputs.values())
+        return ["plain", "zeros", "equal", "huge", *(["padded", "one frame"] if framed else [])]
+
+
+def _exact(value: Array) -> Array:
+    """float64 numbers that float32 holds too, so that precisions are compared on the same numbers."""
+    return value.astype(np.float32).astype(np.float64)
+
+
+def layer_models() -> dict[str, Any]:
+    """The small models of layers.yaml by name."""
+    tree: dict[str, Any] = yaml.safe_load((Path(__file__).parent / "layers.yaml").read_text())
+    return tree
+
+
+def cases(pattern: str = "*") -> list[Case]:
+    """Cases whose model matches; a model of the zoo stands for its tiny variant. Raises SpecError if none does."""
+    found = list(_all(pattern))
+    if not found:
+        names = [n for n in config_names() if n.endswith(":tiny")] + list(layer_models())
+        raise SpecError(f"no model matches '{pattern}'; {nearest(pattern, names)}")
+    return found
+
+
+def _all(pattern: str) -> Iterator[Case]:
+    def wanted(name: str) -> bool:
+        if any(c in pattern for c in "*?["):
+            return fnmatchcase(name, pattern)
+        return pattern.removesuffix(":tiny") in (name, name.rpartition("/")[2])
+
+    for name in config_names():
+        base, _, variant = name.partition(":")
+        if variant == "tiny" and wanted(base):
+            config = load_config(name)
+            yield Case(base, config.spec, config.recipe.loss or OF_OUTPUT.get(config.spec.output, "projection"))
+    for name, tree in layer_models().items():
+        if wanted(name):
+            spec = Spec.from_dict(tree)
+            yield Case(name, spec, OF_OUTPUT.get(spec.output, "projection"))

@@ -1,0 +1,88 @@
+"""Measures, bounds and rows: what one comparison gives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from acz.layers import Array
+
+FLOAT64 = 1e-10
+"""Only the same function stays within this, relative to the reference's largest value."""
+MARGIN = 16.0
+"""A float32 result may be this many times as far from float64 as the reference's own float32 is."""
+ROUNDING = 2.0**-23
+"""The least float32-to-float64 difference that counts: one unit in the last place."""
+
+
+@dataclass
+class Row:
+    """One check of one model in one backend. `measured` is the largest over what was compared, in units of `bound`'s kind."""
+
+    model: str
+    backend: str
+    level: int
+    check: str
+    precision: str
+    measured: float
+    bound: float
+    where: str = ""
+    """The first place, in the order of execution, that left its bound; or the one nearest to it."""
+    problem: str = ""
+    """Why nothing could be measured."""
+    waiver: str = ""
+    """The reason of the waiver that lets this row pass."""
+
+    @property
+    def within(self) -> bool:
+        return not self.problem and bool(self.measured <= self.bound)
+
+    @property
+    def passed(self) -> bool:
+        return self.within or bool(self.waiver)
+
+
+def difference(found: Array | None, reference: Array, scale: float | None = None) -> float:
+    """max |found - reference| / max |reference|; infinite where a value is missing, of another shape, or not finite."""
+    if found is None or found.shape != reference.shape or not np.isfinite(found).all():
+        return float("inf")
+    if reference.size == 0:
+        return 0.0
+    if scale is None:
+        scale = float(np.abs(reference).max()) or 1.0
+    return float(np.abs(found.astype(np.float64) - reference.astype(np.float64)).max() / scale)
+
+
+def float32_bound(own: float) -> float:
+    """The bound that follows from the reference's own float32-to-float64 difference."""
+    return MARGIN * max(own, ROUNDING)
+
+
+def worst(
+    found: Mapping[str, Array],
+    reference: Mapping[str, Array],
+    bounds: Mapping[str, float] | float,
+    scales: Mapping[str, float] | None = None,
+) -> tuple[float, float, str]:
+    """Compare by name, in the reference's order: measured, bound and name of the first that leaves its bound, or of the one
+    nearest to it."""
+    nearest = (0.0, 1.0, "nothing compared")
+    share = -1.0
+    for name, value in reference.items():
+        bound = bounds if isinstance(bounds, float) else bounds[name]
+        measured = difference(found.get(name), value, None if scales is None else scales[name])
+        if measured > bound:
+            return measured, bound, name
+        if measured / bound > share:
+            share, nearest = measured / bound, (measured, bound, name)
+    return nearest
+
+
+def gradient_scales(reference: Mapping[str, Array], least_share: float) -> dict[str, float]:
+    """What each gradient's error is measured against: its largest value, or `least_share` of the largest of all where that is
+    more, since a gradient that vanishes leaves nothing but the rounding of the others."""
+    sizes = {name: float(np.abs(value).max()) if value.size else 0.0 for name, value in reference.items()}
+    least = least_share * max(sizes.values(), default=0.0) or 1.0
+    return {name: max(size, least) for name, size in sizes.items()}

@@ -1,0 +1,150 @@
+"""What a worker does for the comparison, through the seam alone. Each job takes a backend, arguments and arrays.
+
+Arrays come by `group/name`: `parameters/<path>`, `<batch>/inputs/<name>`, `<batch>/labels`, `<batch>/dropout/<path>`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz.checkpoint import load_checkpoint, save_checkpoint
+from acz.layers import Array
+from acz.optimizer import Adam
+from acz.parity.cases import Batch
+from acz.spec import Spec
+
+Answer = tuple[Any, dict[str, Array]]
+
+
+def pack(name: str, batch: Batch) -> dict[str, Array]:
+    """A batch as a job's arrays."""
+    found = {f"{name}/inputs/{key}": value for key, value in batch.inputs.items()}
+    found |= {f"{name}/dropout/{key}": value for key, value in batch.dropout.items()}
+    return found | {f"{name}/labels": batch.labels}
+
+
+def group(arrays: Mapping[str, Array], prefix: str) -> dict[str, Array]:
+    """The arrays under a prefix, by the rest of their names."""
+    return {key[len(prefix) + 1 :]: value for key, value in arrays.items() if key.startswith(prefix + "/")}
+
+
+def _floats(values: Mapping[str, Array], dtype: str) -> dict[str, Array]:
+    return {key: value.astype(dtype) if value.dtype.kind == "f" else value for key, value in values.items()}
+
+
+def _model(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Any:
+    spec = Spec.from_dict(arguments["spec"])
+    model = backend.build(spec, "CPU", arguments["dtype"])
+    backend.load_parameters(model, _floats(group(arrays, "parameters"), arguments["dtype"]))
+    return model
+
+
+def outputs(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+    """Every recorded value of each run `{name, batch, training}`, and the statistics after it in training."""
+    spec = Spec.from_dict(arguments["spec"])
+    model = _model(backend, arguments, arrays)
+    start = _floats(group(arrays, "parameters"), arguments["dtype"])
+    found = {}
+    for run in arguments["runs"]:
+        backend.load_parameters(model, start)
+        values = backend.forward(
+            model,
+            _floats(group(arrays, f"{run['batch']}/inputs"), arguments["dtype"]),
+            run["training"],
+            group(arrays, f"{run['batch']}/dropout"),
+            list(spec.recordable),
+        )
+        found |= {f"{run['name']}/{path}": value for path, value in values.items()}
+        if run["training"] and spec.statistics:
+            after = backend.dump_parameters(model)
+            found |= {f"{run['name']}/updated.{path}": after[path] for path in spec.statistics}
+    return None, found
+
+
+def gradients(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+    """The loss and every gradient of each run `{name, batch, training}`."""
+    model = _model(backend, arguments, arrays)
+    start = _floats(group(arrays, "parameters"), arguments["dtype"])
+    found = {}
+    for run in arguments["runs"]:
+        backend.load_parameters(model, start)
+        batch = _floats(group(arrays, run["batch"]), arguments["dtype"])
+        loss, values = backend.loss_and_gradients(
+            model,
+            group(batch, "inputs"),
+            batch["labels"],
+            arguments["loss"],
+            group(batch, "dropout"),
+            run["training"],
+        )
+        found[f"{run['name']}/loss"] = np.array(loss)
+        found |= {f"{run['name']}/{path}": value for path, value in values.items()}
+    return None, found
+
+
+def _steps(backend: Any, trainer: Any, arguments: Mapping[str, Any], arrays: Any, numbers: range) -> list[float]:
+    losses = []
+    for step in numbers:
+        batch = _floats(group(arrays, f"step{step}"), arguments["dtype"])
+        loss, _ = backend.training_step(
+            trainer, group(batch, "inputs"), batch["labels"], group(batch, "dropout"), arguments["rates"][step]
+        )
+        losses.append(float(loss))
+    return losses
+
+
+def training(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+    """`steps` steps of Adam over batches `step0` ..: each loss, and the parameters after the last."""
+    model = _model(backend, arguments, arrays)
+    trainer = backend.start_training(model, Adam(**arguments["adam"]), arguments["loss"])
+    losses = _steps(backend, trainer, arguments, arrays, range(arguments["steps"]))
+    found: dict[str, Array] = {"losses": np.array(losses)}
+    return None, found | {f"parameters/{p}": v for p, v in backend.dump_parameters(model).items()}
+
+
+def save(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+    """Half of the steps, a checkpoint at `path`, then the other half, as `resume` in another backend does it."""
+    model = _model(backend, arguments, arrays)
+    trainer = backend.start_training(model, Adam(**arguments["adam"]), arguments["loss"])
+    half = arguments["steps"] // 2
+    _steps(backend, trainer, arguments, arrays, range(half))
+    spec = Spec.from_dict(arguments["spec"])
+    save_checkpoint(arguments["path"], spec, backend.dump_parameters(model), backend.dump_optimizer(trainer))
+    return _go_on(backend, model, trainer, arguments, arrays)
+
+
+def resume(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+    """Load the checkpoint at `path` and go on from it."""
+    checkpoint = load_checkpoint(Path(arguments["path"]))
+    model = backend.build(checkpoint.spec, "CPU", arguments["dtype"])
+    backend.load_parameters(model, checkpoint.parameters)
+    trainer = backend.start_training(model, Adam(**arguments["adam"]), arguments["loss"])
+    backend.load_optimizer(trainer, checkpoint.optimizer)
+    return _go_on(backend, model, trainer, arguments, arrays)
+
+
+def _go_on(backend: Any, model: Any, trainer: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
+    """What is loaded, as it is dumped again; an output; and the second half of the steps."""
+    found = {f"loaded/{path}": value for path, value in backend.dump_parameters(model).items()}
+    found |= {f"optimizer/{name}": value for name, value in backend.dump_optimizer(trainer).items()}
+    inputs = _floats(group(arrays, "step0/inputs"), arguments["dtype"])
+    found["output"] = backend.forward(model, inputs)["output"]
+    half = arguments["steps"] // 2
+    found["losses"] = np.array(_steps(backend, trainer, arguments, arrays, range(half, arguments["steps"])))
+    return None, found
+
+
+def die(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
+    """End this process by a signal, as a crash does; `segmentation` reads address 0."""
+    if arguments["how"] == "segmentation":
+        import ctypes
+
+        ctypes.string_at(0)
+    os.kill(os.getpid(), signal.SIGKILL)
+    return None, {}

@@ -1,0 +1,300 @@
+"""The levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints. Each compares backends with the NumPy reference."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz import numpy_backend
+from acz.errors import AczError
+from acz.layers import Array
+from acz.optimizer import Adam
+from acz.parity import jobs
+from acz.parity.cases import Batch, Case
+from acz.parity.compare import (
+    FLOAT64,
+    Row,
+    difference,
+    float32_bound,
+    gradient_scales,
+    worst,
+)
+from acz.worker import Worker, WorkerDied
+
+LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints"}
+STEPS = 50
+COUPLED = Adam(learning_rate=3e-3, weight_decay=1e-3)
+DECOUPLED = Adam(learning_rate=3e-3, weight_decay=1e-2, decoupled=True)
+RESUMED_STEPS = 10
+
+Arrays = dict[str, Array]
+Ask = Callable[[str, Mapping[str, Any], Mapping[str, Array]], Arrays]
+
+
+class Reference:
+    """The NumPy reference, behind the same jobs; every answer is computed once for all backends."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.known: dict[str, Arrays] = {}
+
+    def __call__(self, key: str, job: str, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Arrays:
+        with self.lock:
+            if key not in self.known:
+                with np.errstate(all="ignore"):
+                    self.known[key] = getattr(jobs, job)(numpy_backend, arguments, arrays)[1]
+            return self.known[key]
+
+
+def _runs(case: Case) -> tuple[list[dict[str, Any]], dict[str, Array]]:
+    """The runs of levels 1 and 2: every kind of batch, in evaluation and training."""
+    runs, arrays = [], {f"parameters/{path}": value for path, value in case.parameters.items()}
+    for name in case.names:
+        arrays |= jobs.pack(name, case.batch(name))
+        runs += [
+            {"name": f"{name}, {mode}", "batch": name, "training": mode == "training"}
+            for mode in ("evaluation", "training")
+        ]
+    return runs, arrays
+
+
+def _alone(case: Case, batch: Batch) -> dict[str, Array]:
+    """A batch's videos one by one, and the whole with frames of padding added: nothing of it may change an output."""
+    arrays: dict[str, Array] = {}
+    for index in range(len(batch.labels)):
+        for key, value in batch.inputs.items():
+            arrays[f"alone{index}/inputs/{key}"] = value[index : index + 1]
+    for key, value in batch.inputs.items():
+        if key in case.spec.inputs and case.spec.inputs[key].has_frames:
+            junk = np.full((len(value), 2, value.shape[2]), 1e6)
+            arrays[f"longer/inputs/{key}"] = np.concatenate([value, junk], axis=1)
+            mask = batch.inputs.get(f"{key}.mask", np.ones(value.shape[:2], dtype=bool))
+            arrays[f"longer/inputs/{key}.mask"] = np.concatenate([mask, np.zeros((len(value), 2), bool)], axis=1)
+        elif not key.endswith(".mask"):
+            arrays[f"longer/inputs/{key}"] = value
+    return arrays
+
+
+def outputs(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
+    """Level 1: every layer's output on every kind of batch, in both modes and precisions; and independence."""
+    runs, arrays = _runs(case)
+    spec = case.spec.to_dict()
+    exact = reference(
+        f"{case.model} outputs", "outputs", {"spec": spec, "dtype": "float64", "runs": runs}, arrays
+    )
+    for dtype in ("float64", "float32"):
+        arguments = {"spec": spec, "dtype": dtype, "runs": runs}
+        bounds: Mapping[str, float] | float = FLOAT64
+        if dtype == "float32":
+            rounded = reference(f"{case.model} outputs float32", "outputs", arguments, arrays)
+            bounds = {name: float32_bound(difference(rounded[name], value)) for name, value in exact.items()}
+        found = ask("outputs", arguments, arrays)
+        for mode in ("evaluation", "training"):
+            chosen = {name: value for name, value in exact.items() if name.split("/")[0].endswith(mode)}
+            measured, bound, where = worst(found, chosen, bounds)
+            yield Row(case.model, backend, 1, f"outputs, {mode}", dtype, measured, bound, where)
+    kind = "padded" if "padded" in case.names else "plain"
+    together = case.batch(kind)
+    extra = _alone(case, together)
+    names = [f"alone{index}" for index in range(len(together.labels))] + ["longer"]
+    arguments = {
+        "spec": spec,
+        "dtype": "float64",
+        "runs": [{"name": name, "batch": name, "training": False} for name in [kind, *names]],
+    }
+    found = ask("outputs", arguments, arrays | jobs.pack(kind, together) | extra)
+    whole = found[f"{kind}/output"]
+    apart = np.concatenate([found[f"alone{index}/output"] for index in range(len(whole))])
+    for check, value in (("batch mates", apart), ("padded frames", found["longer/output"])):
+        yield Row(case.model, backend, 1, f"independence of {check}", "float64", difference(value, whole), FLOAT64)
+
+
+def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
+    """Level 2: every parameter's and input's gradient against complex steps of the reference, in both precisions."""
+    runs, arrays = _runs(case)
+    runs = [run for run in runs if run["batch"] in ("plain", "padded", "one frame")]
+    base = {"spec": case.spec.to_dict(), "loss": case.loss, "runs": runs}
+    exact = reference(f"{case.model} gradients", "gradients", {**base, "dtype": "float64"}, arrays)
+    for dtype in ("float64", "float32"):
+        found = ask("gradients", {**base, "dtype": dtype}, arrays)
+        rounded = exact
+        if dtype == "float32":
+            rounded = reference(f"{case.model} gradients float32", "gradients", {**base, "dtype": dtype}, arrays)
+        best = (0.0, 1.0, "")
+        for run in runs:
+            wanted = jobs.group(exact, run["name"])
+            scales = gradient_scales(wanted, 1e-4 if dtype == "float64" else 1e-2)
+            bound = FLOAT64
+            if dtype == "float32":
+                own = [difference(rounded[f"{run['name']}/{name}"], value, scales[name]) for name, value in wanted.items()]
+                bound = float32_bound(max(own))
+            measured, bound, where = worst(jobs.group(found, run["name"]), wanted, bound, scales)
+            if measured / bound >= best[0] / best[1]:
+                best = (measured, bound, f"{run['name']}: {where}")
+            if measured > bound:
+                break
+        yield Row(case.model, backend, 2, "gradients", dtype, *best)
+
+
+def _training_arguments(case: Case, adam: Adam, steps: int) -> tuple[dict[str, Any], Arrays]:
+    arrays = {f"parameters/{path}": value for path, value in case.parameters.items()}
+    for step in range(steps):
+        kind = "padded" if "padded" in case.names and step % 3 == 2 else "plain"
+        arrays |= jobs.pack(f"step{step}", case.batch(kind, step))
+    rates = [adam.learning_rate * (0.5 + 0.5 * np.cos(step / steps)) for step in range(steps)]
+    return {
+        "spec": case.spec.to_dict(),
+        "loss": case.loss,
+        "adam": adam.model_dump(),
+        "steps": steps,
+        "rates": rates,
+    }, arrays
+
+
+def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
+    """Level 3: the loss of each of 50 steps and the parameters after them, same batches, same masks."""
+    for adam in (COUPLED, DECOUPLED):
+        form = "decoupled" if adam.decoupled else "L2"
+        arguments, arrays = _training_arguments(case, adam, STEPS)
+        exact = reference(f"{case.model} {form}", "training", {**arguments, "dtype": "float64"}, arrays)
+        after = jobs.group(exact, "parameters")
+        for dtype in ("float64", "float32"):
+            found = ask("training", {**arguments, "dtype": dtype}, arrays)
+            steps, bound, bounds = difference(found["losses"], exact["losses"]), 1e-8, dict.fromkeys(after, 1e-8)
+            if dtype == "float32":
+                rounded = reference(f"{case.model} {form} float32", "training", {**arguments, "dtype": dtype}, arrays)
+                bound = float32_bound(difference(rounded["losses"], exact["losses"]))
+                # parameters of one model drift together, so the worst of the reference's sets the bound of each
+                drift = [difference(rounded[f"parameters/{p}"], value) for p, value in after.items()]
+                bounds = dict.fromkeys(after, float32_bound(max(drift)))
+            yield Row(case.model, backend, 3, f"losses of {STEPS} steps, {form}", dtype, steps, bound)
+            measured, bound, where = worst(jobs.group(found, "parameters"), after, bounds)
+            yield Row(case.model, backend, 3, f"parameters after, {form}", dtype, measured, bound, where)
+
+
+def checkpoint_saved(case: Case, ask: Ask, folder: Path, backend: str) -> Arrays:
+    """The first half of level 4 in one backend: trains, saves, goes on."""
+    arguments, arrays = _training_arguments(case, COUPLED, RESUMED_STEPS)
+    path = folder / f"{case.model.replace('/', '-')}-{backend}.safetensors"
+    return ask("save", {**arguments, "dtype": "float64", "path": str(path)}, arrays)
+
+
+def checkpoint_resumed(case: Case, backend: str, ask: Ask, folder: Path, writer: str, wanted: Arrays) -> Row:
+    """The second half: `backend` goes on from what `writer` saved, and does what the writer did."""
+    arguments, arrays = _training_arguments(case, COUPLED, RESUMED_STEPS)
+    path = folder / f"{case.model.replace('/', '-')}-{writer}.safetensors"
+    found = ask("resume", {**arguments, "dtype": "float64", "path": str(path)}, arrays)
+    bounds = {name: 0.0 if name.startswith(("loaded/", "optimizer/")) else FLOAT64 for name in wanted}
+    bounds["losses"] = 1e-8
+    left = [(difference(found.get(n), v), bounds[n], n) for n, v in wanted.items()]
+    first = next((entry for entry in left if entry[0] > entry[1]), None)
+    measured, bound, where = first or max(left, key=lambda entry: entry[0])
+    return Row(case.model, backend, 4, f"checkpoint of {writer}", "float64", measured, max(bound, FLOAT64 if not first else bound), where)
+
+
+LEVEL_FUNCTIONS = {1: outputs, 2: gradients, 3: training}
+
+
+@contextmanager
+def _workers(backends: list[str], threads: int, wrap: str) -> Iterator[dict[str, Worker]]:
+    workers = {name: Worker(name, threads, wrap) for name in backends}
+    try:
+        yield workers
+    finally:
+        for worker in workers.values():
+            worker.close()
+
+
+def check(
+    chosen: list[Case],
+    backends: list[str],
+    levels: list[int],
+    progress: Callable[[str], None] = lambda text: None,
+    wrap: str = "",
+    threads: int = 1,
+) -> list[Row]:
+    """Run levels on cases, one worker a backend, side by side. A dead worker is its backend's failure; others go on."""
+    rows: list[Row] = []
+    reference = Reference()
+    dead: dict[str, str] = {}
+
+    def guarded(name: str, case: Case, level: int, work: Callable[[Ask], list[Row]]) -> list[Row]:
+        def ask(job: str, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Arrays:
+            return workers[name].run(f"acz.parity.jobs:{job}", arguments, arrays)[1]
+
+        failed = functools.partial(Row, case.model, name, level, LEVELS[level], "", float("nan"), 0.0)
+        if name in dead:
+            return [failed(problem=dead[name])]
+        progress(f"{name}: {case.model}, {LEVELS[level]}")
+        try:
+            return work(ask)
+        except WorkerDied as error:
+            dead[name] = str(error)
+            return [failed(problem=dead[name])]
+        except AczError as error:
+            return [failed(problem=str(error))]
+
+    def one(name: str) -> list[Row]:
+        found = []
+        for case in chosen:
+            for level in (level for level in levels if level in LEVEL_FUNCTIONS):
+
+                def work(ask: Ask, case: Case = case, level: int = level) -> list[Row]:
+                    return list(LEVEL_FUNCTIONS[level](case, name, ask, reference))
+
+                found += guarded(name, case, level, work)
+        return found
+
+    with _workers(backends, threads, wrap) as workers, ThreadPoolExecutor(max(len(backends), 1)) as pool:
+        for part in pool.map(one, backends):
+            rows += part
+        if 4 in levels:
+            with tempfile.TemporaryDirectory(prefix="acz-parity-") as folder:
+                rows += _checkpoints(chosen, backends, Path(folder), guarded, pool)
+    return rows
+
+
+def _checkpoints(
+    chosen: list[Case],
+    backends: list[str],
+    folder: Path,
+    guarded: Callable[[str, Case, int, Callable[[Ask], list[Row]]], list[Row]],
+    pool: ThreadPoolExecutor,
+) -> list[Row]:
+    """Level 4: every backend saves, then every other one loads; and each its own."""
+    saved: dict[tuple[str, str], Arrays] = {}
+
+    def write(name: str) -> list[Row]:
+        rows: list[Row] = []
+        for case in chosen:
+
+            def work(ask: Ask, case: Case = case) -> list[Row]:
+                saved[name, case.model] = checkpoint_saved(case, ask, folder, name)
+                return []
+
+            rows += guarded(name, case, 4, work)
+        return rows
+
+    def read(name: str) -> list[Row]:
+        rows: list[Row] = []
+        for case in chosen:
+            for writer in backends:
+                wanted = saved.get((writer, case.model))
+                if wanted is None:
+                    continue  # the writer's own row says why
+
+                def work(ask: Ask, case: Case = case, writer: str = writer, wanted: Arrays = wanted) -> list[Row]:
+                    return [checkpoint_resumed(case, name, ask, folder, writer, wanted)]
+
+                rows += guarded(name, case, 4, work)
+        return rows
+
+    return [row for part in [*pool.map(write, backends), *pool.map(read, backends)] for row in part]

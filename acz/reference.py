@@ -1,0 +1,202 @@
+"""The reference: a spec run with NumPy, in float64 or float32, with exact gradients by complex steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from acz.errors import SpecError, nearest
+from acz.layers import Array, Call
+from acz.layers.activation import log_softmax, sigmoid, softmax
+from acz.losses import Loss, reference_loss
+from acz.randomness import generator
+from acz.spec import Spec
+
+
+@dataclass
+class Result:
+    """What a run of the reference gives: the trunk's last values, the output, records and new statistics."""
+
+    logits: Array
+    output: Array
+    recorded: dict[str, Array]
+    updated: dict[str, Array]
+
+
+def initial_parameters(spec: Spec, seed: int = 0, dtype: Any = np.float32) -> dict[str, Array]:
+    """Starting values of every parameter and statistic, the same in every backend."""
+    return {
+        path: p.initial(generator(seed, "initial", path), p.shape).astype(dtype)
+        for path, p in spec.parameters.items()
+    }
+
+
+def check_inputs(spec: Spec, inputs: Mapping[str, Array]) -> int:
+    """Raise SpecError unless every input is there with its shape; gives the number of videos.
+
+    Keys: an input's name, array (videos, frames, features) with any number of frames, or (videos, *shape);
+    and `<name>.mask`, bool (videos, frames), for frame inputs, true where a frame is valid.
+    """
+    known = set(spec.inputs) | {f"{name}.mask" for name, entry in spec.inputs.items() if entry.has_frames}
+    for name in inputs:
+        if name not in known:
+            raise SpecError(f"there is no input '{name}'; {nearest(name, known)}")
+    videos = None
+    for name, entry in spec.inputs.items():
+        if name not in inputs:
+            raise SpecError(f"input '{name}' is missing; the model reads {', '.join(spec.inputs)}")
+        found = np.shape(inputs[name])
+        frames = found[1] if entry.has_frames and len(found) == 3 else None
+        want = entry.resolve(frames)
+        if found[1:] != want:
+            raise SpecError(f"input '{name}' must have the shape (videos, {', '.join(map(str, want))}), got {found}")
+        if videos not in (None, found[0]):
+            raise SpecError(f"input '{name}' has {found[0]} videos, another has {videos}")
+        videos = found[0]
+        mask = inputs.get(f"{name}.mask")
+        if mask is not None and np.shape(mask) != found[:2]:
+            raise SpecError(f"input '{name}.mask' must have the shape {found[:2]}, got {np.shape(mask)}")
+    return int(videos or 0)
+
+
+def check_parameters(spec: Spec, parameters: Mapping[str, Array]) -> None:
+    """Raise SpecError unless `parameters` are exactly the spec's, each with its shape."""
+    for path in parameters:
+        if path not in spec.parameters:
+            raise SpecError(f"the model has no parameter '{path}'; {nearest(path, spec.parameters)}")
+    for path, p in spec.parameters.items():
+        if path not in parameters:
+            raise SpecError(f"parameter '{path}' is missing")
+        if np.shape(parameters[path]) != p.shape:
+            raise SpecError(f"parameter '{path}' must have the shape {p.shape}, got {np.shape(parameters[path])}")
+
+
+def forward(
+    spec: Spec,
+    parameters: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    training: bool = False,
+    record: bool = False,
+    dropout: Mapping[str, Array] | None = None,
+) -> dict[str, Array]:
+    """Run a model in NumPy, in the precision of its parameters.
+
+    Returns `output` (videos, classes), and `logits`, the same before the output function; with `record` every layer's output by
+    path, and its inner values (an attention cluster's `weights`, (videos, frames, units)); in training the new running
+    statistics as `updated.<path>`. Without `dropout` masks nothing is dropped.
+
+    Raises SpecError where inputs or parameters are not what the spec says.
+    """
+    check_parameters(spec, parameters)
+    check_inputs(spec, inputs)
+    result = run(spec, parameters, inputs, training, record, dropout)
+    found = {"output": result.output, "logits": result.logits} | result.recorded
+    return found | {f"updated.{path}": value for path, value in result.updated.items()}
+
+
+def run(
+    spec: Spec,
+    parameters: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    training: bool = False,
+    record: bool = False,
+    dropout: Mapping[str, Array] | None = None,
+) -> Result:
+    """`forward` without its checks; parameters and inputs may be complex, for derivatives."""
+    kind = np.result_type(np.float32, *(value.dtype for value in parameters.values()))
+    call = Call(training, dropout or {}, {} if record else None)
+    own: dict[str, dict[str, Array]] = {}
+    for path, value in parameters.items():
+        layer, _, name = path.partition(".")[2].partition(".")
+        own.setdefault(f"{path.partition('.')[0]}.{layer}", {})[name] = value
+
+    def through(prefix: str, layers: Mapping[str, Any], x: Array) -> Array:
+        for name, layer in layers.items():
+            call.path = f"{prefix}.{name}"
+            x = layer.reference(x, own.get(call.path, {}), call)
+            if call.recorded is not None:
+                call.recorded[call.path] = x
+        return x
+
+    vectors = []
+    for name, stream in spec.streams.items():
+        x = np.asarray(inputs[stream.input])
+        x = x.astype(np.result_type(kind, x.dtype) if np.iscomplexobj(x) else kind)
+        mask = inputs.get(f"{stream.input}.mask")
+        call.mask = None if mask is None else np.asarray(mask, dtype=bool)
+        if call.mask is not None:
+            x = np.where(call.mask[:, :, None], x, x.dtype.type(0))  # whatever padding holds never counts
+        vectors.append(through(name, stream.layers, x))
+    call.mask = None
+    logits = through("trunk", spec.trunk, np.concatenate(vectors, axis=1))  # (videos, sum of widths)
+    functions = {"softmax": softmax, "log_softmax": log_softmax, "sigmoid": sigmoid}
+    output = functions[spec.output](logits) if spec.output != "none" else logits
+    return Result(logits, output, call.recorded or {}, call.updated)
+
+
+def loss(
+    spec: Spec,
+    parameters: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    labels: Array,
+    kind: Loss,
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+) -> Array:
+    """The loss of one batch, a number."""
+    result = run(spec, parameters, inputs, training, False, dropout)
+    return reference_loss(kind, result.logits, result.output, labels)
+
+
+def gradient(
+    spec: Spec,
+    parameters: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    labels: Array,
+    kind: Loss,
+    paths: list[str],
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+) -> dict[str, Array]:
+    """Derivatives of the loss by the elements of `paths` (parameters, or inputs by name), exact to rounding.
+
+    A complex step: f'(x) = Im f(x + ih) / h, with h so small that nothing is lost (Squire and Trapp 1998). One run for each
+    element, so for small models only; float32 parameters give gradients in float32.
+    """
+    tiny = 1e-30
+    found = {}
+    for path in paths:
+        value = np.asarray(parameters[path] if path in parameters else inputs[path])
+        wide = np.complex128 if value.dtype == np.float64 else np.complex64
+        slot = value.astype(wide)
+        changed: dict[str, Array] = {path: slot}
+        parameters_now = {**parameters, **changed} if path in parameters else parameters
+        inputs_now = inputs if path in parameters else {**inputs, **changed}
+        out = np.zeros(value.size, value.dtype)
+        flat = slot.reshape(-1)
+        for index in range(value.size):
+            flat[index] += 1j * tiny
+            out[index] = loss(spec, parameters_now, inputs_now, labels, kind, dropout, training).imag / tiny
+            flat[index] = flat[index].real
+        found[path] = out.reshape(value.shape)
+    return found
+
+
+def derivative(
+    spec: Spec,
+    parameters: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    labels: Array,
+    kind: Loss,
+    direction: Mapping[str, Array],
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+) -> float:
+    """The loss's derivative along one direction in parameters and inputs, by one complex step."""
+    tiny = 1e-30
+    moved = {p: v + 1j * tiny * direction[p] if p in direction else v for p, v in parameters.items()}
+    fed = {p: v + 1j * tiny * direction[p] if p in direction else v for p, v in inputs.items()}
+    return float(loss(spec, moved, fed, labels, kind, dropout, training).imag / tiny)

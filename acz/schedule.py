@@ -1,0 +1,42 @@
+"""Learning rates over a run, as a factor of the optimiser's base rate."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Schedule(BaseModel):
+    """`constant`; `warmup_cosine`: linear over the first `warmup` share of the steps, then half a cosine to zero;
+    `one_cycle` (Smith and Topin 2018, as in PyTorch): half a cosine up from 1/25 over the first `warmup` share, then
+    half a cosine down to 1/250,000; `exponential`: times `factor` every `examples` examples, as a staircase.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    type: Literal["constant", "warmup_cosine", "one_cycle", "exponential"] = "constant"
+    warmup: float = Field(default=0.3, ge=0, lt=1)
+    factor: float = Field(default=0.85, gt=0, le=1)
+    examples: int = Field(default=2_000_000, gt=0)
+
+    def rate(self, step: int, steps: int, batch_size: int) -> float:
+        """The factor at `step` (from 0) of a run of `steps` steps of `batch_size` examples."""
+        if self.type == "exponential":
+            return self.factor ** (step * batch_size // self.examples)
+        if self.type == "constant":
+            return 1.0
+        rising = self.warmup * steps
+        if self.type == "warmup_cosine":
+            if step < rising:
+                return (step + 1) / (rising + 1)
+            return 0.5 * (1 + math.cos(math.pi * (step - rising) / max(steps - rising, 1)))
+        top = max(rising - 1, 0.0)
+        if step <= top:
+            return _cosine(1 / 25, 1.0, step / top if top else 1.0)
+        return _cosine(1.0, 1 / 250_000, (step - top) / max(steps - 1 - top, 1))
+
+
+def _cosine(start: float, end: float, share: float) -> float:
+    return end + (start - end) / 2 * (1 + math.cos(math.pi * share))

@@ -1,0 +1,299 @@
+"""A model as data: read, validate, infer every shape, list every parameter. No framework, no arrays."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from acz.errors import SpecError, nearest
+from acz.layers import LAYERS, Layer, Parameter, Shape
+
+Settings = TypeVar("Settings", bound=BaseModel)
+Output = Literal["none", "softmax", "log_softmax", "sigmoid"]
+
+MOST_ELEMENTS = 2**31
+"""Parameters that a model may have: 8 GiB in float32."""
+
+
+class Input(BaseModel):
+    """A named input: frame features `{frames: 25, features: 50}`, or any array `{shape: [1, 28, 28]}`.
+
+    `frames` is the usual number; a model takes any. `dtype: uint8` says that the data are bytes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    frames: int | None = Field(default=None, gt=0, le=2**24)
+    features: int | None = Field(default=None, gt=0, le=2**31)
+    shape: tuple[int, ...] | None = Field(default=None, min_length=1)
+    dtype: Literal["float32", "uint8"] = "float32"
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Input:
+        pair = self.frames is not None and self.features is not None
+        if pair == (self.shape is not None) or (self.frames is None) != (self.features is None):
+            raise ValueError("give either frames and features, or shape")
+        if self.shape and not all(0 < side <= 2**24 for side in self.shape):
+            raise ValueError("every side of shape is 1 .. 16777216")
+        return self
+
+    @property
+    def has_frames(self) -> bool:
+        return self.frames is not None
+
+    def resolve(self, frames: int | None = None) -> Shape:
+        """The shape of one video's array, (frames, features) or `shape`."""
+        if self.frames is not None and self.features is not None:
+            return (frames or self.frames, self.features)
+        return tuple(self.shape or ())
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One input run through named layers to a vector."""
+
+    input: str
+    layers: Mapping[str, Layer]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer in place: its path, its shapes (without the axis of videos), its parameters by local name."""
+
+    path: str
+    layer: Layer
+    input_shape: Shape
+    output_shape: Shape
+    parameters: Mapping[str, Parameter]
+
+
+@dataclass(frozen=True)
+class Spec:
+    """A validated model: inputs, streams, and a trunk over the concatenated streams.
+
+    `parameters` maps each path to its shape, starting values and role; the order is that of the YAML. Two specs
+    with equal `hash` describe the same function with the same names.
+    """
+
+    inputs: Mapping[str, Input]
+    streams: Mapping[str, Stream]
+    trunk: Mapping[str, Layer]
+    output: Output
+
+    @classmethod
+    def from_dict(cls, tree: Mapping[str, Any]) -> Spec:
+        """Validate a plain tree. Raises SpecError that names the place."""
+        _keys(tree, {"inputs", "streams", "trunk", "output"}, "model", required={"inputs", "streams"})
+        inputs = {name: validate(Input, value, f"model.inputs.{name}") for name, value in _named(tree, "inputs")}
+        streams = {}
+        for name, value in _named(tree, "streams"):
+            place = f"model.streams.{name}"
+            if name == "trunk":
+                raise SpecError(f"{place}: 'trunk' is taken by the trunk; give the stream another name")
+            _keys(value, {"input", "layers"}, place, required={"input"})
+            if value["input"] not in inputs:
+                raise SpecError(
+                    f"{place}.input: there is no input '{value['input']}'; {nearest(str(value['input']), inputs)}"
+                )
+            streams[name] = Stream(value["input"], _layers(value.get("layers") or {}, f"{place}.layers"))
+        trunk = _layers(tree.get("trunk") or {}, "model.trunk")
+        output = tree.get("output", "none")
+        if output not in get_args(Output):
+            raise SpecError(f"model.output: '{output}' is no output; {nearest(str(output), get_args(Output))}")
+        spec = cls(inputs, streams, trunk, output)
+        total = spec.parameter_count  # infers every shape, so every shape error is raised here
+        if total > MOST_ELEMENTS:
+            raise SpecError(
+                f"model: {total:,} parameters need {total * 4 / 2**30:,.0f} GiB in float32; "
+                f"at most {MOST_ELEMENTS:,} are taken. Largest: {spec.largest_parameter}"
+            )
+        return spec
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plain tree, with the settings that were given: `from_dict` of it is an equal spec."""
+        tree: dict[str, Any] = {
+            "inputs": {name: _plain(value) for name, value in self.inputs.items()},
+            "streams": {
+                name: {"input": stream.input, "layers": {k: _plain(v) for k, v in stream.layers.items()}}
+                for name, stream in self.streams.items()
+            },
+        }
+        if self.trunk:
+            tree["trunk"] = {name: _plain(layer) for name, layer in self.trunk.items()}
+        return tree | {"output": self.output}
+
+    @cached_property
+    def hash(self) -> str:
+        """Sixteen hexadecimal digits. Settings at their defaults and the order of settings do not enter."""
+
+        def essence(layers: Mapping[str, Layer]) -> list[Any]:
+            return [[name, {"type": v.type} | v.model_dump(exclude_defaults=True)] for name, v in layers.items()]
+
+        text = json.dumps(
+            [
+                [[name, v.model_dump(exclude_defaults=True)] for name, v in self.inputs.items()],
+                [[name, s.input, essence(s.layers)] for name, s in self.streams.items()],
+                essence(self.trunk),
+                self.output,
+            ],
+            sort_keys=True,
+        )
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    def steps(self, frames: Mapping[str, int] | None = None) -> Iterator[Step]:
+        """Every layer in the order of execution, streams first. `frames` overrides frame counts by input."""
+        width = 0
+        for name, stream in self.streams.items():
+            entry = self.inputs[stream.input]
+            shape = entry.resolve((frames or {}).get(stream.input))
+            for step in _walk(name, stream.layers, shape, "model.streams"):
+                yield step
+                shape = step.output_shape
+            if len(shape) != 1:
+                raise SpecError(
+                    f"model.streams.{name}: a stream must end in a vector, this one ends in {shape}; "
+                    "add a layer that takes the frames together, such as attention_cluster or flatten"
+                )
+            width += shape[0]
+        yield from _walk("trunk", self.trunk, (width,), "model")
+
+    @cached_property
+    def layout(self) -> tuple[Step, ...]:
+        return tuple(self.steps())
+
+    @cached_property
+    def parameters(self) -> dict[str, Parameter]:
+        return {f"{step.path}.{name}": p for step in self.layout for name, p in step.parameters.items()}
+
+    @property
+    def trained(self) -> list[str]:
+        """Paths of the parameters that the optimiser moves."""
+        return [path for path, p in self.parameters.items() if p.role == "trained"]
+
+    @property
+    def statistics(self) -> list[str]:
+        """Paths of the running means and variances."""
+        return [path for path, p in self.parameters.items() if p.role == "statistic"]
+
+    @property
+    def parameter_count(self) -> int:
+        return sum(p.size for p in self.parameters.values())
+
+    @property
+    def largest_parameter(self) -> str:
+        path, p = max(self.parameters.items(), key=lambda item: item[1].size)
+        return f"{path} {p.shape}"
+
+    @cached_property
+    def width(self) -> int:
+        """Numbers in the model's output."""
+        return self.layout[-1].output_shape[0]
+
+    @cached_property
+    def recordable(self) -> tuple[str, ...]:
+        """Paths that `record` can ask for: each layer's output, and what some layers show of their inside."""
+        return tuple(
+            path
+            for step in self.layout
+            for path in [*(f"{step.path}.{name}" for name in step.layer.recorded()), step.path]
+        )
+
+    def dropout_masks(
+        self, frames: Mapping[str, int] | None = None
+    ) -> dict[str, tuple[Shape, float]]:
+        """Shape (without the axis of videos) and drop rate of every dropout mask, by path."""
+        return {
+            f"{step.path}.{name}" if name else step.path: mask
+            for step in self.steps(frames)
+            for name, mask in step.layer.dropout_masks(step.input_shape).items()
+        }
+
+
+def _walk(prefix: str, layers: Mapping[str, Layer], shape: Shape, place: str) -> Iterator[Step]:
+    for name, layer in layers.items():
+        path = f"{prefix}.{name}"
+        try:
+            output = layer.output_shape(shape)
+        except ValueError as error:
+            raise SpecError(f"{place}.{path}: {error}") from None
+        yield Step(path, layer, shape, output, layer.parameters(shape))
+        shape = output
+
+
+def _keys(value: Any, known: set[str], place: str, required: frozenset[str] | set[str] = frozenset()) -> None:
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{place}: must be a mapping of {', '.join(sorted(known))}, got {value!r}")
+    for key in value:
+        if key not in known:
+            raise SpecError(f"{place}: unknown key '{key}'; {nearest(str(key), known)}")
+    for key in sorted(required - set(value)):
+        raise SpecError(f"{place}: '{key}' is missing")
+
+
+def _named(tree: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
+    value = tree[key]
+    if not isinstance(value, Mapping) or not value:
+        raise SpecError(f"model.{key}: must be a mapping from names, with one entry at least, got {value!r}")
+    for name in value:
+        _check_name(name, f"model.{key}")
+    return list(value.items())
+
+
+def _check_name(name: Any, place: str) -> None:
+    if not isinstance(name, str) or not name.isidentifier():
+        raise SpecError(f"{place}: the name {name!r} must be letters, digits and underscores, not a digit first")
+
+
+def _layers(tree: Any, place: str) -> dict[str, Layer]:
+    if not isinstance(tree, Mapping):
+        raise SpecError(f"{place}: must be a mapping from layer names, got {tree!r}")
+    layers = {}
+    for name, value in tree.items():
+        _check_name(name, place)
+        if not isinstance(value, Mapping) or "type" not in value:
+            raise SpecError(f"{place}.{name}: must be a mapping with a 'type'; {nearest('', LAYERS)}")
+        if value["type"] not in LAYERS:
+            raise SpecError(
+                f"{place}.{name}: there is no layer '{value['type']}'; {nearest(str(value['type']), LAYERS)}"
+            )
+        layers[name] = validate(LAYERS[value["type"]], value, f"{place}.{name}")
+    return layers
+
+
+def _plain(settings: BaseModel) -> dict[str, Any]:
+    return settings.model_dump(exclude_unset=True, mode="json")
+
+
+def validate(kind: type[Settings], value: Any, place: str) -> Settings:
+    """Build settings of a pydantic class; raises SpecError with the place and the nearest right key."""
+    if not isinstance(value, Mapping):
+        raise SpecError(f"{place}: must be a mapping, got {value!r}")
+    try:
+        return kind.model_validate(dict(value))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        where = ".".join([place, *(str(part) for part in problem["loc"])])
+        if problem["type"] == "extra_forbidden":
+            inner = kind
+            for part in problem["loc"][:-1]:
+                inner = _inner(inner, str(part))
+            raise SpecError(
+                f"{where}: unknown key; {nearest(str(problem['loc'][-1]), inner.model_fields)}"
+            ) from None
+        message = problem["msg"].removeprefix("Value error, ")
+        got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
+        raise SpecError(f"{where}: {message}{got}") from None
+
+
+def _inner(kind: type[BaseModel], name: str) -> type[BaseModel]:
+    annotation = kind.model_fields[name].annotation if name in kind.model_fields else None
+    for candidate in (annotation, *get_args(annotation)):
+        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+            return candidate
+    return kind

@@ -1,0 +1,185 @@
+"""One process for each framework: jobs go in and results come out as files, and a crash stays in its process.
+
+`python -m acz.worker BACKEND` reads one JSON line a job from standard input and answers one JSON line each.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping
+from importlib import import_module
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+
+from acz.errors import AczError
+from acz.layers import Array
+
+
+class WorkerDied(AczError):
+    """A worker process ended, or answered nothing in time; the message holds its last words."""
+
+    exit_code = 1
+
+
+class JobFailed(AczError):
+    """A job raised in its worker, which goes on."""
+
+    exit_code = 1
+
+
+class Worker:
+    """A backend in a process of its own. A context manager; jobs run one after the other.
+
+    `wrap` names a function, `module:name`, that takes the backend and gives what is used in its place.
+    """
+
+    def __init__(self, backend: str, threads: int = 1, wrap: str = "") -> None:
+        self.backend = backend
+        self.folder = tempfile.TemporaryDirectory(prefix="acz-worker-")
+        self.words = Path(self.folder.name) / "stderr"
+        environment = os.environ | {
+            "OMP_NUM_THREADS": str(threads),
+            "OPENBLAS_NUM_THREADS": str(threads),
+            "MKL_NUM_THREADS": str(threads),
+        }
+        with self.words.open("wb") as words:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "acz.worker", backend, str(threads), wrap],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=words,
+                env=environment,
+                cwd=self.folder.name,  # frameworks litter the current folder
+            )
+        self.jobs = 0
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        if self.process.stdin:
+            try:
+                self.process.stdin.close()
+            except OSError:
+                pass
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        if self.process.stdout:
+            self.process.stdout.close()
+        self.folder.cleanup()
+
+    def run(
+        self,
+        function: str,
+        arguments: Mapping[str, Any] | None = None,
+        arrays: Mapping[str, Array] | None = None,
+        timeout: float = 900.0,
+    ) -> tuple[Any, dict[str, Array]]:
+        """Run `module:name`(backend, arguments, arrays) there; gives its JSON value and its arrays.
+
+        Raises JobFailed where it raised, WorkerDied where the process ended or `timeout` seconds passed.
+        """
+        self.jobs += 1
+        given = Path(self.folder.name) / f"{self.jobs}.in.npz"
+        taken = Path(self.folder.name) / f"{self.jobs}.out.npz"
+        np.savez(given, **dict(arrays or {}))
+        job = {"function": function, "arguments": arguments or {}, "given": str(given), "taken": str(taken)}
+        answer = self._ask(json.dumps(job), timeout)
+        if "error" in answer:
+            raise JobFailed(answer["error"])
+        with np.load(taken, allow_pickle=False) as found:
+            results = {name: found[name] for name in found.files}
+        given.unlink()
+        taken.unlink()
+        return answer["value"], results
+
+    def _ask(self, line: str, timeout: float) -> dict[str, Any]:
+        assert self.process.stdin and self.process.stdout
+        try:
+            self.process.stdin.write(line.encode() + b"\n")
+            self.process.stdin.flush()
+        except OSError:
+            raise self._died() from None
+        end = time.monotonic() + timeout
+        buffer = b""
+        while not buffer.endswith(b"\n"):
+            ready, _, _ = select.select([self.process.stdout], [], [], max(end - time.monotonic(), 0))
+            if not ready:
+                self.process.kill()
+                raise self._died(f"gave no answer in {timeout:.0f} s and was ended")
+            part = os.read(self.process.stdout.fileno(), 65536)
+            if not part:
+                raise self._died()
+            buffer += part
+        answer: dict[str, Any] = json.loads(buffer)
+        return answer
+
+    def _died(self, how: str = "") -> WorkerDied:
+        code = self.process.wait()
+        if not how:
+            how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        words = self.words.read_text(errors="replace").strip().splitlines()[-12:]
+        last = "; its last words: " + " | ".join(words) if words else ", without a word"
+        return WorkerDied(f"the process of backend '{self.backend}' {how}{last}")
+
+
+def describe(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+    """A job: what a backend says of itself."""
+    return {
+        "versions": backend.versions(),
+        "devices": backend.devices(),
+        "capabilities": backend.capabilities(),
+    }, {}
+
+
+def main(backend_name: str, threads: str, wrap: str) -> None:
+    """The loop of a worker. Answers go to the first standard output; what a framework prints goes to the log."""
+    from acz.backend import find_backend
+
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    backend: Any = None
+    for line in sys.stdin:
+        job = json.loads(line)
+        try:
+            if backend is None:
+                backend = find_backend(backend_name)
+                backend.set_threads(int(threads))
+                if wrap:
+                    module, name = wrap.split(":")
+                    backend = getattr(import_module(module), name)(backend)
+            module, name = job["function"].split(":")
+            with np.load(job["given"], allow_pickle=False) as found:
+                arrays = {key: found[key] for key in found.files}
+            value, results = getattr(import_module(module), name)(backend, job["arguments"], arrays)
+            np.savez(job["taken"], **results)
+            answer = {"value": value}
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"[:4000]}
+        answers.write(json.dumps(answer) + "\n")
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:4])

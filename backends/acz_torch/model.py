@@ -1,0 +1,100 @@
+"""A spec as a torch.nn.Module, and its parameters and outputs as NumPy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from acz.layers import Array
+from acz.spec import Spec
+from acz_torch.devices import native_device
+from acz_torch.layers import LAYERS, Call
+
+
+class Model(nn.Module):
+    """A model of the zoo. `state_dict()` has the spec's paths and layouts.
+
+    Called with the inputs by name, (videos, frames, features) or (videos, *shape), and `<name>.mask`, bool (videos, frames), for
+    padded videos; gives the output (videos, classes). In training mode dropout is PyTorch's own.
+    """
+
+    def __init__(self, spec: Spec, device: torch.device, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.spec = spec
+        self.device, self.dtype = device, dtype
+        for step in spec.layout:
+            stream, name = step.path.split(".")
+            if not hasattr(self, stream):
+                self.add_module(stream, nn.ModuleDict())
+            getattr(self, stream)[name] = LAYERS[step.layer.type](step, dtype, device)
+
+    def logits(self, inputs: Mapping[str, Tensor], call: Call | None = None) -> Tensor:
+        """The trunk's last values, (videos, classes): what the losses take."""
+        call = Call() if call is None else call
+        vectors = []
+        for name, stream in self.spec.streams.items():
+            x = inputs[stream.input].to(self.dtype)
+            call.mask = inputs.get(f"{stream.input}.mask")
+            if call.mask is not None:
+                x = x.masked_fill(~call.mask[:, :, None], 0.0)
+            vectors.append(self._through(name, x, call))
+        call.mask = None
+        x = torch.cat(vectors, 1) if len(vectors) > 1 else vectors[0]
+        return self._through("trunk", x, call)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        return self.finish(self.logits(inputs))
+
+    def finish(self, logits: Tensor) -> Tensor:
+        """The output of logits."""
+        if self.spec.output == "softmax":
+            return torch.softmax(logits, -1)
+        if self.spec.output == "log_softmax":
+            return torch.log_softmax(logits, -1)
+        return torch.sigmoid(logits) if self.spec.output == "sigmoid" else logits
+
+    def _through(self, name: str, x: Tensor, call: Call) -> Tensor:
+        for layer in getattr(self, name, {}).values():
+            x = layer(x, call)
+            call.recorded[layer.path] = x
+        return x
+
+
+def build(spec: Spec, device: str, dtype: str) -> Model:
+    return Model(spec, native_device(device), getattr(torch, dtype)).eval()
+
+
+def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:
+    state = {path: torch.from_numpy(np.array(value)) for path, value in parameters.items()}
+    model.load_state_dict(state)
+
+
+def dump_parameters(model: Model) -> dict[str, Array]:
+    return {path: value.detach().cpu().numpy().copy() for path, value in model.state_dict().items()}
+
+
+def to_device(model: Model, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
+    """NumPy arrays as tensors on the model's device, sharing memory where they can."""
+    return {
+        name: torch.from_numpy(np.require(value, requirements=["C", "W"])).to(model.device)
+        for name, value in arrays.items()
+    }
+
+
+def forward(
+    model: Model,
+    inputs: Mapping[str, Array],
+    training: bool = False,
+    dropout: Mapping[str, Array] | None = None,
+    record: Sequence[str] = (),
+) -> dict[str, Array]:
+    model.train(training)
+    call = Call(dropout=to_device(model, dropout or {}))
+    with torch.inference_mode():
+        logits = model.logits(to_device(model, inputs), call)
+        found = {"output": model.finish(logits), "logits": logits} | {path: call.recorded[path] for path in record}
+    model.eval()
+    return {name: value.cpu().numpy() for name, value in found.items()}

@@ -1,0 +1,120 @@
+"""Losses, gradients and Adam steps in PyTorch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from acz.layers import Array
+from acz.optimizer import Adam
+from acz_torch.layers import Call
+from acz_torch.model import Model, to_device
+
+
+def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
+    if loss == "softmax_cross_entropy":
+        return F.cross_entropy(logits, labels)
+    if loss == "sigmoid_cross_entropy":
+        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="sum") / len(logits)
+    return (model.finish(logits) * labels).sum()
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many videos' best class is a label."""
+    best = logits.argmax(-1)
+    if labels.ndim == 1:
+        return (best == labels).sum()
+    return (labels.gather(1, best[:, None]) > 0).sum()
+
+
+def loss_and_gradients(
+    model: Model,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    loss: str,
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+) -> tuple[float, dict[str, Array]]:
+    model.train(training)
+    fed = to_device(model, inputs)
+    wanted = {path: value for path, value in model.named_parameters() if value.requires_grad}
+    for name, value in fed.items():
+        if value.is_floating_point():
+            fed[name] = wanted[name] = value.clone().requires_grad_()
+    call = Call(dropout=to_device(model, dropout or {}))
+    logits = model.logits(fed, call)
+    value = loss_of(model, loss, logits, to_device(model, {"labels": labels})["labels"])
+    gradients = torch.autograd.grad(value, list(wanted.values()), materialize_grads=True)
+    model.eval()
+    return float(value), {path: g.cpu().numpy() for path, g in zip(wanted, gradients, strict=True)}
+
+
+@dataclass
+class Trainer:
+    model: Model
+    optimizer: torch.optim.Optimizer
+    loss: str
+
+
+def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
+    kind = torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam
+    trained = [p for p in model.parameters() if p.requires_grad]
+    native = kind(
+        trained,
+        lr=optimizer.learning_rate,
+        betas=(optimizer.beta1, optimizer.beta2),
+        eps=optimizer.epsilon,
+        weight_decay=optimizer.weight_decay,
+        fused=True,
+    )
+    return Trainer(model, native, loss)
+
+
+def training_step(
+    trainer: Trainer,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    dropout: Mapping[str, Array],
+    learning_rate: float,
+) -> tuple[Tensor, Tensor]:
+    model, optimizer = trainer.model, trainer.optimizer
+    model.train()
+    fed = to_device(model, {**inputs, "labels": labels})
+    call = Call(dropout=to_device(model, dropout))
+    logits = model.logits(fed, call)
+    value = loss_of(model, trainer.loss, logits, fed["labels"])
+    value.backward()
+    optimizer.param_groups[0]["lr"] = learning_rate
+    optimizer.step()
+    optimizer.zero_grad()
+    return value.detach(), hits(logits.detach(), fed["labels"])
+
+
+def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
+    found = {"step": np.array(0, dtype=np.int64)}
+    for path, parameter in trainer.model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        state = trainer.optimizer.state.get(parameter)
+        if not state:
+            found[f"m.{path}"] = found[f"v.{path}"] = np.zeros(parameter.shape, parameter.detach().cpu().numpy().dtype)
+            continue
+        found["step"] = np.array(int(state["step"]), dtype=np.int64)
+        found[f"m.{path}"] = state["exp_avg"].cpu().numpy().copy()
+        found[f"v.{path}"] = state["exp_avg_sq"].cpu().numpy().copy()
+    return found
+
+
+def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
+    for path, parameter in trainer.model.named_parameters():
+        if parameter.requires_grad:
+            trainer.optimizer.state[parameter] = {
+                "step": torch.tensor(float(state["step"]), dtype=torch.float32, device=parameter.device),
+                "exp_avg": torch.from_numpy(np.array(state[f"m.{path}"])).to(parameter.device),
+                "exp_avg_sq": torch.from_numpy(np.array(state[f"v.{path}"])).to(parameter.device),
+            }
