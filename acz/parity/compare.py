@@ -15,6 +15,8 @@ MARGIN = 16.0
 """A float32 result may be this many times as far from float64 as the reference's own float32 is."""
 ROUNDING = 2.0**-23
 """The least float32-to-float64 difference that counts: one unit in the last place."""
+GRADIENT_ROUNDING = 8 * ROUNDING
+"""The same for gradients: complex steps never subtract what nearly cancels, the frameworks' reverse sweeps do."""
 
 
 @dataclass
@@ -55,9 +57,9 @@ def difference(found: Array | None, reference: Array, scale: float | None = None
     return float(np.abs(found.astype(np.float64) - reference.astype(np.float64)).max() / scale)
 
 
-def float32_bound(own: float) -> float:
+def float32_bound(own: float, least: float = ROUNDING) -> float:
     """The bound that follows from the reference's own float32-to-float64 difference."""
-    return MARGIN * max(own, ROUNDING)
+    return MARGIN * max(own, least)
 
 
 def worst(

@@ -21,6 +21,7 @@ from acz.parity import jobs
 from acz.parity.cases import Batch, Case
 from acz.parity.compare import (
     FLOAT64,
+    GRADIENT_ROUNDING,
     Row,
     difference,
     float32_bound,
@@ -135,7 +136,7 @@ def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Itera
             bound = FLOAT64
             if dtype == "float32":
                 own = [difference(rounded[f"{run['name']}/{name}"], value, scales[name]) for name, value in wanted.items()]
-                bound = float32_bound(max(own))
+                bound = float32_bound(max(own), GRADIENT_ROUNDING)
             measured, bound, where = worst(jobs.group(found, run["name"]), wanted, bound, scales)
             if measured / bound >= best[0] / best[1]:
                 best = (measured, bound, f"{run['name']}: {where}")
