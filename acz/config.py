@@ -62,6 +62,12 @@ class Config:
     recipe: Recipe
     data: DataSettings | None
 
+    def to_dict(self) -> dict[str, Any]:
+        """The plain tree, overrides and variant applied; `load_config` of it is an equal configuration."""
+        tree: dict[str, Any] = {"description": self.description, "source": self.source, "model": self.spec.to_dict()}
+        tree["train"] = self.recipe.model_dump(mode="json")
+        return tree | ({"data": self.data.model_dump()} if self.data else {})
+
 
 TOP = {"model", "data", "train", "description", "source", "variants"}
 

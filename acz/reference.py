@@ -171,7 +171,7 @@ def gradient(
     for path in paths:
         value = np.asarray(parameters[path] if path in parameters else inputs[path])
         wide = np.complex128 if value.dtype == np.float64 else np.complex64
-        slot = value.astype(wide)
+        slot = np.array(value, dtype=wide, order="C")
         changed: dict[str, Array] = {path: slot}
         parameters_now = {**parameters, **changed} if path in parameters else parameters
         inputs_now = inputs if path in parameters else {**inputs, **changed}

@@ -1,0 +1,73 @@
+"""The command line. Commands import what they need when they run, so that `acz --help` is quick."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated
+
+import typer
+
+from acz.cli.data import data
+from acz.cli.models import backends, models, show
+from acz.cli.parity import parity_check
+from acz.cli.train import evaluate_command, train_command
+from acz.errors import AczError
+
+app = typer.Typer(
+    name="acz",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Video-classification models, described once and run by PyTorch, TensorFlow, PaddlePaddle and MindSpore: "
+    "one function, proved equal. Start with **acz train** and **acz parity-check**.",
+    epilog="Exit codes: 0 done, 1 a check failed, 2 wrong use, 3 a backend or device is missing.",
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from acz import __version__
+
+        typer.echo(f"acz {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("models")(models)
+app.command("show")(show)
+app.command("backends")(backends)
+app.add_typer(data, name="data")
+app.command("train")(train_command)
+app.command("eval")(evaluate_command)
+app.command("parity-check")(parity_check)
+
+
+def main() -> None:
+    """Run a command; every error that a user can cause is one message and an exit code."""
+    try:
+        app()
+    except AczError as error:
+        _fail(str(error), error.exit_code)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except KeyboardInterrupt:
+        _fail("interrupted; what was finished is kept, the same command goes on", 130)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _fail(f"{where}{error.strerror or error}; what was finished before is kept", 2)
+
+
+def _fail(message: str, code: int) -> None:
+    print(f"acz: {message}", file=sys.stderr)
+    sys.exit(code)

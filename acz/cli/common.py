@@ -1,0 +1,65 @@
+"""Options that several commands share, and output."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Annotated, Any
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the configuration; may be repeated."),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(help="torch, tensorflow, paddle or mindspore. Default: the first that is installed."),
+]
+Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on; never replaced in silence.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads on the CPU.", show_default="all cores")]
+
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, default=str)
+    sys.stdout.write("\n")
+
+
+def print_table(headers: list[str], rows: list[list[str]], right: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+    """A table without borders: for terminals, pipes and documents alike."""
+    table = [headers, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(headers))]
+    for number, row in enumerate(table):
+        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())
+        if number == 0:
+            print("  ".join("-" * w for w in widths))
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    import os
+
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def use_threads(count: int) -> None:
+    """Tell the libraries that read it before they are imported."""
+    import os
+
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(count))
+
+
+def default_backend(name: str | None) -> str:
+    """The backend asked for, or the first installed. Raises MissingError where there is none."""
+    from acz.backend import installed
+    from acz.errors import MissingError
+
+    if name:
+        return name
+    here = installed()
+    if not here:
+        raise MissingError('no framework is installed; pip install "acz[torch]" brings the smallest')
+    return here[0]

@@ -1,0 +1,115 @@
+"""`acz data ...`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acz.cli.common import Backend, Device, Json, Threads, cores, default_backend, print_json, use_threads
+
+data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
+
+
+@data.command("flash-mnist")
+def flash_mnist(
+    mnist: Annotated[
+        Path | None, typer.Option(help="Folder with MNIST's four IDX files, gzipped or not.", show_default=False)
+    ] = None,
+    digits: Annotated[
+        bool, typer.Option("--digits", help="Use scikit-learn's 1,797 digits; the default without --mnist.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder to write.", show_default="data/flash-mnist, or data/flash-digits")
+    ] = None,
+    backend: Backend = None,
+    device: Device = "CPU",
+    videos_per_label: Annotated[
+        int | None, typer.Option(min=1, help="Training videos of each of the 1,024 labels.", show_default="100; digits: 20")
+    ] = None,
+    test_videos_per_label: Annotated[
+        int | None, typer.Option(min=1, help="Test videos of each label.", show_default="10; digits: 2")
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option(min=1, help="Epochs of the extractor.", show_default="3; digits: 10")
+    ] = None,
+    extractor: Annotated[
+        Path | None, typer.Option(help="Use this extractor's checkpoint instead of training one.", show_default=False)
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    threads: Threads = cores(),
+    as_json: Json = False,
+) -> None:
+    """Make Flash-MNIST: train the frame extractor, build the videos, store their features.
+
+    Interrupted at any point, the same command goes on where it was.
+    """
+    use_threads(threads)
+    from acz.errors import SpecError
+
+    if mnist is not None and digits:
+        raise SpecError("--mnist and --digits are two sources of images; give one of them")
+    made = make(mnist, out, backend, device, videos_per_label, test_videos_per_label, epochs, extractor, seed, threads)
+    if as_json:
+        print_json(made)
+
+
+def make(
+    mnist: Path | None,
+    out: Path | None,
+    backend: str | None,
+    device: str,
+    videos_per_label: int | None = None,
+    test_videos_per_label: int | None = None,
+    epochs: int | None = None,
+    extractor: Path | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> dict[str, object]:
+    """Make a data set with the defaults that belong to its images."""
+    from acz.data.digits import load_digits, load_mnist
+    from acz.data.flash_mnist import Settings
+    from acz.data.make import make_flash_mnist
+    from acz.progress import progress
+
+    images = load_digits() if mnist is None else load_mnist(mnist)
+    small = mnist is None
+    settings = Settings(
+        images.name,
+        seed,
+        repeats=20 if small else 5,
+        train_videos_per_label=videos_per_label or (20 if small else 100),
+        test_videos_per_label=test_videos_per_label or (2 if small else 10),
+        extractor_epochs=epochs or (10 if small else 3),
+    )
+    folder = out or Path("data") / ("flash-digits" if small else "flash-mnist")
+    with progress() as shown:
+        shown.line(f"making {folder} from {images.name}: {settings.train_videos_per_label * 1024:,} training videos")
+        made = make_flash_mnist(folder, images, settings, default_backend(backend), device, threads, shown, extractor)
+        shown.line(f"{folder} is ready")
+    return {"folder": str(folder), **made}
+
+
+@data.command("verify")
+def verify_command(
+    folder: Annotated[Path, typer.Argument(help="A data set's folder.")], as_json: Json = False
+) -> None:
+    """Compare every file of a data set with the hash in its manifest."""
+    from acz.data.features import read_manifest, verify
+    from acz.progress import progress
+
+    total = sum(r["count"] for records in read_manifest(folder)["splits"].values() for r in records)
+    done = 0
+    with progress() as shown:
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            shown("verifying", done, total)
+
+        verify(folder, advance)
+    if as_json:
+        print_json({"folder": str(folder), "examples": total, "whole": True})
+    else:
+        print(f"{folder}: {total:,} examples, every file is what was written")

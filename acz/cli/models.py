@@ -1,0 +1,130 @@
+"""`acz models`, `acz show`, `acz backends`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from acz.cli.common import Json, Set, print_json, print_table
+
+
+def models(
+    pattern: Annotated[str, typer.Argument(help="Part of a name, or wildcards: 'flash*', '*:tiny'.")] = "*",
+    as_json: Json = False,
+) -> None:
+    """List the models of the zoo, with their parameters and sources."""
+    from acz.config import config_names, load_config
+    from acz.errors import SpecError, nearest
+
+    names = config_names(pattern)
+    if not names:
+        raise SpecError(f"no model matches '{pattern}'; {nearest(pattern, config_names())}")
+    configs = [load_config(name) for name in names]
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": c.name,
+                    "parameters": c.spec.parameter_count,
+                    "inputs": {name: list(entry.resolve()) for name, entry in c.spec.inputs.items()},
+                    "outputs": c.spec.width,
+                    "description": c.description,
+                    "source": c.source,
+                    "spec_hash": c.spec.hash,
+                }
+                for c in configs
+            ]
+        )
+        return
+    rows = [[c.name, f"{c.spec.parameter_count:,}", c.source] for c in configs]
+    print_table(["model", "parameters", "source"], rows, right={1})
+
+
+def show(
+    model: Annotated[str, typer.Argument(help="A name from 'acz models' or a YAML file; ':tiny' picks a variant.")],
+    assignments: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Show a model: inputs, layers, output shapes, parameters."""
+    from acz.config import load_config, parse_overrides
+
+    config = load_config(model, parse_overrides(assignments or []))
+    spec = config.spec
+    if as_json:
+        print_json(
+            {
+                "name": config.name,
+                "spec_hash": spec.hash,
+                "model": spec.to_dict(),
+                "layers": [
+                    {"path": s.path, "type": s.layer.type, "input": s.input_shape, "output": s.output_shape}
+                    for s in spec.layout
+                ],
+                "parameters": {path: {"shape": p.shape, "role": p.role} for path, p in spec.parameters.items()},
+                "parameter_count": spec.parameter_count,
+            }
+        )
+        return
+    print(f"{config.name}: {config.description}\n{config.source}\nspec {spec.hash}\n")
+    rows = [
+        [name, " x ".join(map(str, entry.resolve())), entry.dtype + (", frames vary" if entry.has_frames else "")]
+        for name, entry in spec.inputs.items()
+    ]
+    print_table(["input", "shape", "numbers"], rows)
+    print()
+    rows = []
+    for step in spec.layout:
+        settings = step.layer.model_dump(exclude_unset=True, exclude={"type"})
+        rows.append(
+            [
+                step.path,
+                step.layer.type,
+                " x ".join(map(str, step.output_shape)),
+                f"{sum(p.size for p in step.parameters.values()):,}",
+                ", ".join(f"{key} {value}" for key, value in settings.items()),
+            ]
+        )
+    print_table(["layer", "type", "output", "parameters", "settings"], rows, right={3})
+    print()
+    rows = [[path, " x ".join(map(str, p.shape)), f"{p.size:,}", p.role] for path, p in spec.parameters.items()]
+    print_table(["parameter", "shape", "numbers", "role"], rows, right={2})
+    print(f"\n{spec.parameter_count:,} parameters; output: {spec.output} over {spec.width:,}")
+
+
+def backends(as_json: Json = False) -> None:
+    """List the backends: what is installed, versions, devices found, and what each can do."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    from acz.backend import FRAMEWORKS, installed, registered
+    from acz.errors import AczError
+    from acz.worker import Worker
+
+    here = installed()
+
+    def ask(name: str) -> dict[str, object]:
+        if name not in here:
+            return {"installed": False, "problem": f'not installed; pip install "acz[{name}]"'}
+        try:
+            with Worker(name) as worker:
+                found, _ = worker.run("acz.worker:describe")
+            return {"installed": True, **found}
+        except AczError as error:
+            return {"installed": True, "problem": str(error)}
+
+    names = ["numpy", *sorted(registered(), key=lambda n: (list(FRAMEWORKS).index(n) if n in FRAMEWORKS else 99, n))]
+    here = ["numpy", *here]
+    with ThreadPoolExecutor(len(names)) as pool:
+        found = dict(zip(names, pool.map(ask, names), strict=True))
+    if as_json:
+        print_json(found)
+        return
+    rows = []
+    for name, about in found.items():
+        if "problem" in about:
+            rows.append([name, "", "", "", str(about["problem"])])
+            continue
+        can = dict(about["capabilities"])  # type: ignore[call-overload]
+        versions = ", ".join(f"{k} {v}" for k, v in dict(about["versions"]).items())  # type: ignore[call-overload]
+        rows.append([name, versions, ", ".join(map(str, about["devices"])), can.pop("devices"), "; ".join(f"{k}: {v}" for k, v in can.items())])  # type: ignore[call-overload]
+    print_table(["backend", "versions", "devices here", "devices of this build", "notes"], rows)

@@ -1,0 +1,173 @@
+"""Flash-MNIST: digits that flash up in noise (Long et al. 2018, section 4.1; the authors' code).
+
+Noisy frames train an extractor; videos of 25 frames, labelled with the set of digits that they show, become features.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz.concurrency import ahead
+from acz.data.digits import DigitImages, Images, PixelNoise
+from acz.data.features import write_json, write_manifest, write_shard, written_shard
+from acz.errors import DataError
+from acz.layers import Array
+from acz.randomness import generator
+
+FRAMES = 25
+LABELS = 1024
+NOISE = 10
+CHUNK = 256
+"""Videos whose frames are held at once: 5 MB."""
+SHARD = 2048
+NOISY_SHARD = 32768
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What determines every byte of a data set, beside the images and the extractor.
+
+    `repeats` is how often each training image is put on fresh noise for the extractor; a tenth as many frames of pure noise
+    join them.
+    """
+
+    digits: str
+    seed: int = 0
+    repeats: int = 5
+    train_videos_per_label: int = 100
+    test_videos_per_label: int = 10
+    extractor_epochs: int = 3
+    extractor: str = ""
+    """The SHA-256 of an extractor that was given; empty where one is trained."""
+
+
+def noisy_frames(images: Images, noise: PixelNoise, seed: int, split: str, repeats: int) -> Iterator[tuple[Array, Array]]:
+    """Chunks of frames (count, 1, 28, 28) and labels (count): every image `repeats` times on fresh noise, in a fixed random
+    order, and a tenth as many of pure noise with label 10."""
+    shown = len(images.digits) * repeats
+    order = generator(seed, "noisy", split).permutation(shown + shown // 10)
+    for start in range(0, len(order), NOISY_SHARD):
+        chosen = order[start : start + NOISY_SHARD]
+        source = generator(seed, "noisy", split, start)
+        frames = noise.draw(source, (len(chosen), 28, 28))
+        is_digit = chosen < shown
+        which = chosen[is_digit] // repeats
+        frames[is_digit] = np.maximum(frames[is_digit], images.pixels[which])
+        labels = np.full(len(chosen), NOISE, dtype=np.int64)
+        labels[is_digit] = images.digits[which]
+        yield frames[:, None], labels
+
+
+class Videos:
+    """The videos of one split, made chunk by chunk; each chunk depends on the seed and its number alone."""
+
+    def __init__(self, images: Images, noise: PixelNoise, seed: int, split: str, videos_per_label: int) -> None:
+        self.noise, self.seed, self.split = noise, seed, split
+        self.count = videos_per_label * LABELS
+        self.by_digit = [images.pixels[images.digits == digit] for digit in range(10)]
+
+    def labels(self, start: int, stop: int) -> Array:
+        """Labels run round, so that every stretch of 1,024 videos has each once."""
+        return np.arange(start, stop, dtype=np.int64) % LABELS
+
+    def chunk(self, number: int) -> tuple[Array, Array]:
+        """Frames (videos, 25, 28, 28) and labels (videos) of chunk `number`."""
+        start = number * CHUNK
+        labels = self.labels(start, min(start + CHUNK, self.count))
+        source = generator(self.seed, "videos", self.split, number)
+        frames = self.noise.draw(source, (len(labels), FRAMES, 28, 28))
+        shown = (labels[:, None] >> np.arange(10)) & 1  # (videos, digits): bit d says that digit d is shown
+        times = shown * source.integers(1, 3, shown.shape)  # once or twice
+        video, digit = (np.repeat(index, times.reshape(-1)) for index in np.indices(times.shape).reshape(2, -1))
+        position = np.arange(len(video)) - np.searchsorted(video, video)  # 0, 1, .. within each video
+        places = source.permuted(np.tile(np.arange(FRAMES), (len(labels), 1)), axis=1)[video, position]
+        draws = source.random(len(video))
+        for value in range(10):
+            mine = digit == value
+            images = self.by_digit[value]
+            chosen = images[(draws[mine] * len(images)).astype(np.int64)]
+            at = (video[mine], places[mine])
+            frames[at] = np.maximum(frames[at], chosen)
+        return frames, labels
+
+
+Progress = Callable[[str, int, int], None]
+Extract = Callable[[Array], Array]
+
+
+def claim(folder: Path, settings: Settings) -> None:
+    """Begin or go on with a build. Raises DataError where the folder holds a build with other settings, or other files."""
+    path = folder / "building.json"
+    if path.is_file():
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise DataError(f"{path}: damaged: {error}; remove {folder} and start anew") from None
+        if found != asdict(settings):
+            different = [k for k, v in asdict(settings).items() if found.get(k) != v]
+            raise DataError(
+                f"{folder} holds a data set with another {', '.join(different)} "
+                f"({', '.join(f'{k} {found.get(k)}' for k in different)}); choose another --out, or remove it"
+            )
+        return
+    if folder.exists() and any(entry for entry in folder.iterdir() if entry.name != ".lock"):
+        raise DataError(f"{folder} holds other files; choose another --out")
+    write_json(path, asdict(settings))
+
+
+def build_noisy(folder: Path, images: DigitImages, settings: Settings, progress: Progress) -> Path:
+    """The frames that the extractor is trained on, as a data set of its own under `folder`/noisy."""
+    out = folder / "noisy"
+    if (out / "manifest.json").is_file():
+        return out
+    noise = PixelNoise.of(images.train.pixels, images.test.pixels)
+    splits: dict[str, list[dict[str, Any]]] = {}
+    for split, part, repeats in (("train", images.train, settings.repeats), ("test", images.test, 1)):
+        shown = len(part.digits) * repeats
+        total, done = shown + shown // 10, 0
+        splits[split] = []
+        for number, (frames, labels) in enumerate(noisy_frames(part, noise, settings.seed, split, repeats)):
+            splits[split].append(write_shard(out, split, number, {"frame": frames, "labels": labels}))
+            done += len(labels)
+            progress(f"noisy frames, {split}", done, total)
+    write_manifest(out, splits, {"what": "noisy frames for the extractor", **asdict(settings)})
+    return out
+
+
+def build_features(
+    folder: Path, images: DigitImages, settings: Settings, extract: Extract, made: dict[str, Any], progress: Progress
+) -> None:
+    """Videos to features in one stream. `extract` takes frames (count, 1, 28, 28) of bytes, gives (count, features).
+
+    Goes on after the last shard that an earlier build finished.
+    """
+    noise = PixelNoise.of(images.train.pixels, images.test.pixels)
+    splits: dict[str, list[dict[str, Any]]] = {}
+    parts = (
+        ("train", images.train, settings.train_videos_per_label),
+        ("test", images.test, settings.test_videos_per_label),
+    )
+    for split, part, videos_per_label in parts:
+        videos = Videos(part, noise, settings.seed, split, videos_per_label)
+        splits[split] = []
+        for number, start in enumerate(range(0, videos.count, SHARD)):
+            stop = min(start + SHARD, videos.count)
+            record = written_shard(folder, split, number)
+            if record is None:
+                chunks = range(start // CHUNK, (stop + CHUNK - 1) // CHUNK)
+                features = []
+                for frames, labels in ahead(videos.chunk(chunk) for chunk in chunks):
+                    flat = extract(frames.reshape(-1, 1, 28, 28))
+                    features.append(flat.reshape(len(labels), FRAMES, -1).astype(np.float32))
+                    progress(f"videos, {split}", start + CHUNK * len(features), videos.count)
+                arrays = {"features": np.concatenate(features), "labels": videos.labels(start, stop)}
+                record = write_shard(folder, split, number, arrays)
+            splits[split].append(record)
+            progress(f"videos, {split}", stop, videos.count)
+    write_manifest(folder, splits, {"what": "Flash-MNIST", **asdict(settings), **made})

@@ -1,0 +1,102 @@
+"""Making a Flash-MNIST data set from end to end: noisy frames, extractor, features."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz.backend import build, check_device, find_backend
+from acz.checkpoint import load_checkpoint
+from acz.concurrency import locked
+from acz.config import load_config
+from acz.data.digits import DigitImages
+from acz.data.features import Split, read_manifest
+from acz.data.flash_mnist import Settings, build_features, build_noisy, claim
+from acz.errors import CheckpointError
+from acz.evaluate import evaluate
+from acz.layers import Array
+from acz.progress import Progress
+
+FRAMES_AT_ONCE = 1600
+FEATURES = "frame.features"
+
+
+def make_flash_mnist(
+    folder: Path,
+    images: DigitImages,
+    settings: Settings,
+    backend: str,
+    device: str,
+    threads: int,
+    shown: Progress,
+    extractor: Path | None = None,
+) -> dict[str, Any]:
+    """Make a data set, or go on with one that was interrupted; gives its manifest's `made`.
+
+    Raises DataError (the folder), MissingError (backend, device), CheckpointError (an extractor that is none).
+    """
+    if extractor is not None:
+        settings = replace(settings, extractor=hashlib.sha256(_bytes(extractor)).hexdigest(), extractor_epochs=0)
+    with locked(folder):
+        claim(folder, settings)
+        if (folder / "manifest.json").is_file():
+            made: dict[str, Any] = read_manifest(folder)["made"]
+            return made
+        found = find_backend(backend)
+        check_device(found, device)
+        found.set_threads(threads)
+        noisy = build_noisy(folder, images, settings, shown)
+        path = extractor or _train_extractor(folder, noisy, settings, backend, device, threads)
+        checkpoint = load_checkpoint(path)
+        if FEATURES not in checkpoint.spec.recordable:
+            raise CheckpointError(f"{path} is no frame extractor: it has no layer '{FEATURES}'")
+        model = build(checkpoint.spec, backend, checkpoint.parameters, device)
+        figures = evaluate(found, model, checkpoint.spec, Split(noisy, "test"), None)
+        shown.line(f"extractor reads {figures['top1']:.2%} of {figures['examples']:,.0f} noisy test frames")
+
+        def extract(frames: Array) -> Array:
+            parts = []
+            for start in range(0, len(frames), FRAMES_AT_ONCE):
+                part = frames[start : start + FRAMES_AT_ONCE]
+                missing = FRAMES_AT_ONCE - len(part)
+                filled = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
+                values = found.forward(model, {"frame": filled}, record=[FEATURES])[FEATURES]
+                parts.append(values[: len(part)])
+            return np.concatenate(parts)
+
+        made = {
+            "extractor_spec": checkpoint.spec.hash,
+            "extractor_sha256": hashlib.sha256(_bytes(path)).hexdigest(),
+            "extractor_top1": figures["top1"],
+            "backend": backend,
+            "versions": found.versions(),
+        }
+        build_features(folder, images, settings, extract, made, shown)
+        made = read_manifest(folder)["made"]
+    return made
+
+
+def _bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise CheckpointError(f"there is no checkpoint {path}")
+    return path.read_bytes()
+
+
+def _train_extractor(
+    folder: Path, noisy: Path, settings: Settings, backend: str, device: str, threads: int
+) -> Path:
+    """Train the zoo's extractor as a run under `folder`/extractor, or go on with it."""
+    from acz.train import new_run, resumed_run, train
+
+    out = folder / "extractor"
+    if (out / "run.json").is_file():
+        run = resumed_run(out, backend, device, noisy, threads)
+    else:
+        overrides = {"train.epochs": settings.extractor_epochs, "train.seed": settings.seed}
+        run = new_run(load_config("flash_mnist/extractor", overrides), backend, device, noisy, out, threads)
+    train(run)
+    return out / "best.safetensors"

@@ -1,0 +1,154 @@
+"""Backends that are wrong in one way each: the comparison must catch every one of them.
+
+`acz parity-check --mutant NAME` runs with one; parity_tests and tests demand that it fails.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from acz.layers import Array
+from acz.optimizer import Adam
+from acz.spec import Spec
+
+
+class Mutant:
+    """A backend with some of its functions replaced."""
+
+    def __init__(self, backend: Any, **replaced: Callable[..., Any]) -> None:
+        self._backend = backend
+        self.__dict__.update(replaced)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+def _changed(tree: Any, key: str, change: Callable[[Any], Any]) -> Any:
+    """A copy of a plain tree with every value under `key` changed."""
+    if not isinstance(tree, Mapping):
+        return tree
+    return {k: change(v) if k == key else _changed(v, key, change) for k, v in tree.items()}
+
+
+def _of_type(tree: Any, kind: str, key: str, value: Any) -> Any:
+    """A copy of a plain tree with `key` set in every layer of a type."""
+    if not isinstance(tree, Mapping):
+        return tree
+    found = {k: _of_type(v, kind, key, value) for k, v in tree.items()}
+    return found | {key: value} if tree.get("type") == kind else found
+
+
+def _other_spec(backend: Any, change: Callable[[Any], Any]) -> Mutant:
+    def build(spec: Spec, device: str, dtype: str) -> Any:
+        return backend.build(Spec.from_dict(change(spec.to_dict())), device, dtype)
+
+    return Mutant(backend, build=build)
+
+
+def _other_outputs(backend: Any, change: Callable[[Array], Array]) -> Mutant:
+    def forward(*arguments: Any, **named: Any) -> dict[str, Array]:
+        found = backend.forward(*arguments, **named)
+        return found | {"output": change(found["output"].copy())}
+
+    return Mutant(backend, forward=forward)
+
+
+def softmax_over_wrong_axis(backend: Any) -> Mutant:
+    """Attention weights are normalised over the units where the spec says frames."""
+    return _other_spec(backend, lambda tree: _of_type(tree, "attention_cluster", "normalize_over", "units"))
+
+
+def missing_unit_scale(backend: Any) -> Mutant:
+    """The 1/sqrt(units) of the attention's output is left out."""
+    return _other_spec(backend, lambda tree: _of_type(tree, "attention_cluster", "output_scale", "1"))
+
+
+def flipped_momentum(backend: Any) -> Mutant:
+    """The running statistics keep the share that they should take, as frameworks do that define it the other way."""
+
+    def change(tree: Any) -> Any:
+        tree = _changed(tree, "decay", lambda value: 1 - value)
+        return _of_type(tree, "batch_norm", "decay", 0.1)
+
+    return _other_spec(backend, change)
+
+
+def transposed_weight(backend: Any) -> Mutant:
+    """The last matrix is taken as (out, in)."""
+
+    def load_parameters(model: Any, parameters: Mapping[str, Array]) -> None:
+        last = [path for path, value in parameters.items() if value.ndim == 2][-1]
+        wrong = np.asarray(parameters[last]).T.reshape(parameters[last].shape)
+        backend.load_parameters(model, {**parameters, last: wrong})
+
+    return Mutant(backend, load_parameters=load_parameters)
+
+
+def not_a_number(backend: Any) -> Mutant:
+    """One number of the output is NaN."""
+
+    def change(output: Array) -> Array:
+        output[0, 0] = np.nan
+        return output
+
+    return _other_outputs(backend, change)
+
+
+def permuted_batch(backend: Any) -> Mutant:
+    """The videos of a batch come back in another order."""
+    return _other_outputs(backend, lambda output: np.roll(output, 1, axis=0))
+
+
+def batch_dependent(backend: Any) -> Mutant:
+    """Outputs are normalised over the whole batch, as one of the original systems does."""
+    return _other_outputs(backend, lambda output: output / np.sqrt((output**2).sum()))
+
+
+def wrong_gradient(backend: Any) -> Mutant:
+    """Gradients are summed over the videos where they should be averaged."""
+
+    def loss_and_gradients(model: Any, inputs: Any, labels: Array, *rest: Any) -> Any:
+        loss, gradients = backend.loss_and_gradients(model, inputs, labels, *rest)
+        return loss, {path: value * len(labels) for path, value in gradients.items()}
+
+    return Mutant(backend, loss_and_gradients=loss_and_gradients)
+
+
+def other_weight_decay(backend: Any) -> Mutant:
+    """Coupled and decoupled weight decay are exchanged, as Keras and PyTorch differ by default."""
+
+    def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
+        other = optimizer.model_copy(update={"decoupled": not optimizer.decoupled})
+        return backend.start_training(model, other, loss)
+
+    return Mutant(backend, start_training=start_training)
+
+
+def lost_moments(backend: Any) -> Mutant:
+    """A checkpoint keeps the weights and forgets the optimiser's second moments."""
+
+    def load_optimizer(trainer: Any, state: Mapping[str, Array]) -> None:
+        forgotten = {k: np.zeros_like(v) if k.startswith("v.") else v for k, v in state.items()}
+        backend.load_optimizer(trainer, forgotten)
+
+    return Mutant(backend, load_optimizer=load_optimizer)
+
+
+MUTANTS: dict[str, Callable[[Any], Mutant]] = {
+    function.__name__: function
+    for function in (
+        softmax_over_wrong_axis,
+        missing_unit_scale,
+        flipped_momentum,
+        transposed_weight,
+        not_a_number,
+        permuted_batch,
+        batch_dependent,
+        wrong_gradient,
+        other_weight_decay,
+        lost_moments,
+    )
+}

@@ -1,0 +1,109 @@
+"""Waivers, and the report of a comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from acz.parity.compare import Row
+from acz.parity.levels import LEVELS
+
+WAIVERS = Path(__file__).parent / "waivers.yaml"
+
+
+def read_waivers(path: Path = WAIVERS) -> list[dict[str, str]]:
+    """The waivers, each with backend, model, check, precision and reason."""
+    found: list[dict[str, str]] = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+    return found
+
+
+def apply_waivers(rows: list[Row], waivers: Iterable[Mapping[str, str]]) -> list[Row]:
+    """Let waived rows pass, with their reason; and add a failing row for each waiver whose checks ran and need it no longer."""
+    expired = []
+    for waiver in waivers:
+        matching = [
+            row
+            for row in rows
+            if row.backend == waiver["backend"]
+            and fnmatchcase(row.model, waiver["model"])
+            and fnmatchcase(row.check, waiver["check"])
+            and row.precision == waiver["precision"]
+            and not row.problem
+        ]
+        for row in matching:
+            if not row.within:
+                row.waiver = waiver["reason"]
+        if matching and all(row.within for row in matching):
+            first = matching[0]
+            expired.append(
+                Row(
+                    waiver["model"], first.backend, first.level, waiver["check"], waiver["precision"], 0.0, 0.0,
+                    problem=f"this waiver is no longer needed, remove it: {waiver['reason']}",
+                )
+            )
+    return rows + expired
+
+
+def to_json(rows: list[Row], missing: list[str]) -> dict[str, Any]:
+    """The whole report as one document."""
+    return {
+        "passed": bool(rows) and all(row.passed for row in rows),
+        "missing_backends": missing,
+        "checks": [
+            {
+                "model": row.model,
+                "backend": row.backend,
+                "level": row.level,
+                "check": row.check,
+                "precision": row.precision,
+                "measured": None if row.problem else row.measured,
+                "bound": row.bound,
+                "where": row.where,
+                "passed": row.passed,
+                "waiver": row.waiver,
+                "problem": row.problem,
+            }
+            for row in rows
+        ],
+    }
+
+
+def summary(rows: list[Row]) -> list[list[str]]:
+    """One line for each model, backend and level: of each precision the check that came nearest to its bound."""
+    groups: dict[tuple[str, str, int], list[Row]] = {}
+    for row in rows:
+        groups.setdefault((row.model, row.backend, row.level), []).append(row)
+    lines = []
+    for (model, backend, level), members in groups.items():
+        cells = []
+        for precision in ("float64", "float32"):
+            of_precision = [row for row in members if row.precision == precision and not row.problem]
+            if not of_precision:
+                cells += ["", ""]
+                continue
+            nearest = max(of_precision, key=lambda row: row.measured / row.bound if row.bound else row.measured)
+            cells += [f"{nearest.measured:.1e}", f"{nearest.bound:.1e}"]
+        verdict = "ok" if all(row.passed for row in members) else "FAIL"
+        if verdict == "ok" and any(row.waiver for row in members):
+            verdict = "ok, waived"
+        lines.append([model, backend, f"{level} {LEVELS[level]}", *cells, verdict])
+    return lines
+
+
+def failures(rows: list[Row]) -> list[str]:
+    """What failed, where, and by how much, a line each."""
+    found = []
+    for row in rows:
+        if row.passed:
+            continue
+        what = f"{row.backend}: {row.model}, level {row.level}, {row.check} {row.precision}".rstrip()
+        if row.problem:
+            found.append(f"{what}: {row.problem}")
+        else:
+            where = f"; first at {row.where}" if row.where else ""
+            found.append(f"{what}: {row.measured:.2e}, bound {row.bound:.2e}{where}")
+    return found

@@ -1,0 +1,98 @@
+"""Run folders: what a training run leaves, and how the latest one is found.
+
+    run.json              resolved configuration, versions, backend, device, seed
+    metrics.jsonl         a line every few steps (`train`) and after each epoch (`evaluation`)
+    last.safetensors      weights, optimiser and position: training goes on from it
+    best.safetensors      weights of the best epoch by top-1
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from acz.checkpoint import Checkpoint, load_checkpoint, write_whole
+from acz.errors import CheckpointError
+
+RUNS = Path("runs")
+
+
+def new_run_folder(name: str) -> Path:
+    """`runs/NAME-DATE-TIME`, a name that is not taken."""
+    stem = f"{name.rpartition('/')[2].replace(':', '-').removesuffix('.yaml')}-{time.strftime('%Y%m%d-%H%M%S')}"
+    candidates = (RUNS / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
+    return next(path for path in candidates if not path.exists())
+
+
+def latest_run() -> Path:
+    """The run that was written to last, under ./runs. Raises CheckpointError where there is none."""
+    found = sorted(RUNS.glob("*/run.json"), key=lambda path: max(p.stat().st_mtime for p in path.parent.iterdir()))
+    if not found:
+        raise CheckpointError("there is no run in ./runs; 'acz train' makes one, or name a run's folder")
+    return found[-1].parent
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """What run.json holds. Raises CheckpointError where it is missing or damaged."""
+    path = folder / "run.json"
+    if not path.is_file():
+        raise CheckpointError(f"{folder} is no run folder (it has no run.json)")
+    try:
+        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        run["config"]["model"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{path}: damaged: {error}") from None
+    return run
+
+
+def open_checkpoint(path: Path | None) -> tuple[Checkpoint, Path, dict[str, Any] | None]:
+    """A checkpoint from its file, or a run's best (its last, before the first epoch's end); and the run's run.json, if there is.
+
+    None means the latest run. Raises CheckpointError.
+    """
+    path = latest_run() if path is None else path
+    if path.is_dir():
+        best, last = path / "best.safetensors", path / "last.safetensors"
+        run = read_run(path)
+        if not best.is_file() and not last.is_file():
+            raise CheckpointError(f"{path} has no checkpoint yet; 'acz train --resume --out {path}' goes on with it")
+        path = best if best.is_file() else last
+        return load_checkpoint(path), path, run
+    checkpoint = load_checkpoint(path)
+    beside = path.parent / "run.json"
+    return checkpoint, path, read_run(path.parent) if beside.is_file() else None
+
+
+class Log:
+    """metrics.jsonl: one JSON object a line. Lines after the checkpoint that a run goes on from are taken back first."""
+
+    def __init__(self, path: Path, keep_until_step: int) -> None:
+        kept = [line for line in read_log(path) if line["step"] <= keep_until_step] if path.is_file() else []
+        text = "".join(json.dumps(line) + "\n" for line in kept)
+        write_whole(path, lambda temporary: _write(temporary, text))
+        self.file = path.open("a", encoding="utf-8")
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        self.file.write(json.dumps(line) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+def _write(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """The whole lines of a metrics file; a last line that was cut off is left out."""
+    lines = []
+    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            lines.append(json.loads(text))
+        except ValueError:
+            break
+    return lines

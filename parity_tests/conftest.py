@@ -1,0 +1,37 @@
+"""One worker process a backend, for the whole run of tests: two frameworks in one process crash."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from acz.backend import installed
+from acz.worker import Worker
+
+BACKENDS = ["torch", "tensorflow", "paddle", "mindspore"]
+
+
+def require(backend: str) -> None:
+    """Skip a backend that is not installed, unless ACZ_REQUIRE_BACKENDS says that all must be."""
+    if backend == "numpy" or backend in installed():
+        return
+    if os.environ.get("ACZ_REQUIRE_BACKENDS"):
+        pytest.fail(f"{backend} is not installed, and ACZ_REQUIRE_BACKENDS is set")
+    pytest.skip(f"{backend} is not installed: pip install 'acz[{backend}]'")
+
+
+@pytest.fixture(scope="session")
+def worker() -> Iterator[Callable[[str], Worker]]:
+    running: dict[str, Worker] = {}
+
+    def of(backend: str) -> Worker:
+        require(backend)
+        if backend not in running:
+            running[backend] = Worker(backend)
+        return running[backend]
+
+    yield of
+    for one in running.values():
+        one.close()
