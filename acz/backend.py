@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, Protocol, SupportsFloat, cast
@@ -29,6 +30,13 @@ Parameters = Mapping[str, Array]
 
 FRAMEWORKS = {"torch": "torch", "tensorflow": "tensorflow", "paddle": "paddle", "mindspore": "mindspore"}
 """The framework that each of this distribution's backends needs: its import name."""
+
+LOG_LEVELS = {
+    "tensorflow": {"TF_CPP_MIN_LOG_LEVEL": "3"},
+    "paddle": {"GLOG_minloglevel": "3"},
+    "mindspore": {"GLOG_v": "3"},  # to Paddle the same variable is a verbosity
+}
+"""Environment that keeps a framework's import from talking: errors only."""
 
 
 class Backend(Protocol):
@@ -143,8 +151,8 @@ def find_backend(name: str) -> Backend:
             f"backend '{name}' can't be loaded beside {', '.join(others)}, which this process has imported: "
             "two frameworks in one process crash; start another process"
         )
-    from importlib import import_module
-
+    for variable, value in LOG_LEVELS.get(name, {}).items():
+        os.environ.setdefault(variable, value)
     with quiet():
         return cast(Backend, import_module(known[name]))
 
@@ -152,10 +160,6 @@ def find_backend(name: str) -> Backend:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep what a framework prints, also from C++, off the terminal; shown after all if the block raises."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
-    os.environ.setdefault("GLOG_minloglevel", "3")
-    os.environ.setdefault("GLOG_v", "3")
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as sink:

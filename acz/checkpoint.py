@@ -78,7 +78,7 @@ def save_checkpoint(
         "spec_hash": spec.hash,
         "state": json.dumps(dict(state or {})),
     }
-    ready = {name: np.ascontiguousarray(value) for name, value in arrays.items()}
+    ready = {name: np.asarray(value, order="C") for name, value in arrays.items()}
     write_whole(Path(path), lambda temporary: save_file(ready, temporary, metadata))
 
 

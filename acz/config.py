@@ -179,7 +179,10 @@ def _read(path: Path) -> dict[str, Any]:
         raise SpecError(f"{path}: {error.strerror}") from None
     if not isinstance(tree, dict):
         raise SpecError(f"{path}: must be a mapping with 'model', got {type(tree).__name__}")
-    converted: dict[str, Any] = _convert(tree)
+    try:
+        converted: dict[str, Any] = _convert(tree)
+    except RecursionError:
+        raise SpecError(f"{path}: a YAML alias holds itself") from None
     return converted
 
 

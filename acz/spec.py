@@ -17,6 +17,15 @@ from acz.layers import LAYERS, Layer, Parameter, Shape
 Settings = TypeVar("Settings", bound=BaseModel)
 Output = Literal["none", "softmax", "log_softmax", "sigmoid"]
 
+TAKEN = frozenset(
+    "trunk apply bfloat16 bool bprop build buffers byte call cast char children cls_name compile construct cpu cuda device double "
+    "dtype eval extend_repr finish float flags forward full_name get_config half hook inputs int items keys layers logits long "
+    "losses metrics modules name name_scope named_parameters optimizer outputs param_prefix parameters path phase pop register_buffer "
+    "save set_train share_memory shape short spec state state_dict sublayers summary to train trainable training type update "
+    "values variables weights xpu zero_grad".split()
+)
+"""Stream names that a framework's module, or ours, has a use for."""
+
 MOST_ELEMENTS = 2**31
 """Parameters that a model may have: 8 GiB in float32."""
 
@@ -94,8 +103,8 @@ class Spec:
         streams = {}
         for name, value in _named(tree, "streams"):
             place = f"model.streams.{name}"
-            if name == "trunk":
-                raise SpecError(f"{place}: 'trunk' is taken by the trunk; give the stream another name")
+            if name in TAKEN:
+                raise SpecError(f"{place}: the name '{name}' is taken; give the stream another, such as '{name}_stream'")
             _keys(value, {"input", "layers"}, place, required={"input"})
             if value["input"] not in inputs:
                 raise SpecError(

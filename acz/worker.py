@@ -24,6 +24,7 @@ import numpy as np
 
 from acz.errors import AczError
 from acz.layers import Array
+from acz.process import prepare
 
 
 class WorkerDied(AczError):
@@ -48,11 +49,7 @@ class Worker:
         self.backend = backend
         self.folder = tempfile.TemporaryDirectory(prefix="acz-worker-")
         self.words = Path(self.folder.name) / "stderr"
-        environment = os.environ | {
-            "OMP_NUM_THREADS": str(threads),
-            "OPENBLAS_NUM_THREADS": str(threads),
-            "MKL_NUM_THREADS": str(threads),
-        }
+        environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
         with self.words.open("wb") as words:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "acz.worker", backend, str(threads), wrap],
@@ -156,6 +153,7 @@ def main(backend_name: str, threads: str, wrap: str) -> None:
     """The loop of a worker. Answers go to the first standard output; what a framework prints goes to the log."""
     from acz.backend import find_backend
 
+    prepare(int(threads))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     backend: Any = None

@@ -37,21 +37,6 @@ def print_table(headers: list[str], rows: list[list[str]], right: set[int] = fro
             print("  ".join("-" * w for w in widths))
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    import os
-
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def use_threads(count: int) -> None:
-    """Tell the libraries that read it before they are imported."""
-    import os
-
-    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, str(count))
-
-
 def default_backend(name: str | None) -> str:
     """The backend asked for, or the first installed. Raises MissingError where there is none."""
     from acz.backend import installed

@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.common import Backend, Device, Json, Threads, cores, default_backend, print_json, use_threads
+from acz.cli.common import Backend, Device, Json, Threads, default_backend, print_json
+from acz.process import cores, prepare
 
 data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
 
@@ -45,7 +46,7 @@ def flash_mnist(
 
     Interrupted at any point, the same command goes on where it was.
     """
-    use_threads(threads)
+    prepare(threads)
     from acz.errors import SpecError
 
     if mnist is not None and digits:

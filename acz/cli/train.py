@@ -7,7 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from acz.cli.common import Backend, Device, Json, Set, Threads, cores, default_backend, print_json, use_threads
+from acz.cli.common import Backend, Device, Json, Set, Threads, default_backend, print_json
+from acz.process import cores, prepare
 
 DEFAULT = "flash_mnist/attention_cluster"
 
@@ -35,7 +36,7 @@ def train_command(
 
     With nothing given it trains the attention cluster on scikit-learn's digits, and makes that data set first.
     """
-    use_threads(threads)
+    prepare(threads)
     from acz.backend import check_device, find_backend
     from acz.config import load_config, parse_overrides
     from acz.errors import DataError, SpecError
@@ -85,7 +86,7 @@ def evaluate_command(
     as_json: Json = False,
 ) -> None:
     """Evaluate a run's best checkpoint, or any checkpoint, on any backend: top-1, top-5, loss."""
-    use_threads(threads)
+    prepare(threads)
     from acz.backend import build, find_backend
     from acz.config import load_config
     from acz.data.features import Split

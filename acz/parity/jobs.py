@@ -60,7 +60,8 @@ def outputs(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Arr
             group(arrays, f"{run['batch']}/dropout"),
             list(spec.recordable),
         )
-        found |= {f"{run['name']}/{path}": value for path, value in values.items()}
+        in_order = [*spec.recordable, "logits", "output"]  # so that the first to leave its bound is the first to go wrong
+        found |= {f"{run['name']}/{path}": values[path] for path in in_order}
         if run["training"] and spec.statistics:
             after = backend.dump_parameters(model)
             found |= {f"{run['name']}/updated.{path}": after[path] for path in spec.statistics}

@@ -1,0 +1,32 @@
+"""Settings of this process that the frameworks read when they are imported, or never ask about."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def prepare(threads: int) -> None:
+    """Set the number of threads for the libraries that read it at import, and let glibc keep large blocks.
+
+    By default glibc gives every block above 32 MB back to the system when it is freed and faults its pages in again at the
+    next use, which takes up to half of the time of a forward pass on many frames.
+    """
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, str(threads))
+    if sys.platform == "linux":
+        import ctypes
+
+        try:
+            mallopt = ctypes.CDLL(None).mallopt
+        except (OSError, AttributeError):
+            return  # another C library
+        mallopt(M_MMAP_THRESHOLD, 1 << 30)
+        mallopt(M_TRIM_THRESHOLD, 2**31 - 1)

@@ -1,0 +1,31 @@
+"""The MindSpore backend."""
+
+from acz_mindspore.devices import capabilities, devices, set_threads, versions
+from acz_mindspore.model import Model, build, dump_parameters, forward, load_parameters
+from acz_mindspore.training import (
+    dump_optimizer,
+    load_optimizer,
+    loss_and_gradients,
+    start_training,
+    training_step,
+)
+
+NAME = "mindspore"
+
+__all__ = [
+    "NAME",
+    "Model",
+    "build",
+    "capabilities",
+    "devices",
+    "dump_optimizer",
+    "dump_parameters",
+    "forward",
+    "load_optimizer",
+    "load_parameters",
+    "loss_and_gradients",
+    "set_threads",
+    "start_training",
+    "training_step",
+    "versions",
+]

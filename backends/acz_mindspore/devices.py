@@ -1,0 +1,41 @@
+"""Versions, devices and threads of MindSpore."""
+
+from __future__ import annotations
+
+import mindspore as ms
+from mindspore import device_context
+
+from acz.backend import quiet, split_device
+
+KINDS = {"CPU": device_context.cpu, "GPU": device_context.gpu, "Ascend": device_context.ascend}
+
+
+def versions() -> dict[str, str]:
+    return {"mindspore": ms.__version__}
+
+
+def devices() -> list[str]:
+    with quiet():  # MindSpore warns of what is not there
+        here = {kind: context.device_count() for kind, context in KINDS.items() if context.is_available()}
+    return [kind if kind == "CPU" else f"{kind}:{n}" for kind, count in here.items() for n in range(count)]
+
+
+def capabilities() -> dict[str, str]:
+    return {
+        "devices": "CPU, Ascend",
+        "training": "a compiled graph, Adam's own kernel",
+        "float64": "everything, on a CPU",
+    }
+
+
+def set_threads(count: int) -> None:
+    with quiet():  # it says that it is deprecated; what it names instead can be set only once
+        ms.set_context(runtime_num_threads=count)
+
+
+def use_device(device: str) -> None:
+    """Make `GPU:1` MindSpore's device; a process has one."""
+    kind, number = split_device(device)
+    ms.set_device(kind, number)
+    if kind == "CPU":
+        ms.runtime.launch_blocking()  # five times as fast for small operations, and errors appear where they happen

@@ -1,0 +1,172 @@
+"""Losses, gradients and Adam steps in MindSpore."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import mindspore as ms
+import numpy as np
+from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
+
+from acz.layers import Array
+from acz.optimizer import Adam
+from acz_mindspore.layers import log_softmax
+from acz_mindspore.model import Model, to_device
+
+
+def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
+    if loss == "softmax_cross_entropy":
+        return -ops.gather_elements(log_softmax(logits), 1, labels.expand_dims(1)).mean()
+    if loss == "sigmoid_cross_entropy":
+        size = ops.abs(logits)
+        each = (logits + size) * 0.5 - logits * labels.astype(logits.dtype) + ops.log1p(ops.exp(-size))
+        return each.sum() / len(logits)
+    return (model.finish(logits) * labels).sum()
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many videos' best class is a label."""
+    best = logits.argmax(-1)
+    if labels.ndim == 1:
+        return (best == labels).sum()
+    return (ops.gather_elements(labels, 1, best.expand_dims(1)) > 0).sum()
+
+
+def trained_parameters(model: Model) -> list[Parameter]:
+    return [p for p in model.get_parameters() if p.requires_grad]
+
+
+def loss_and_gradients(
+    model: Model,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    loss: str,
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+) -> tuple[float, dict[str, Array]]:
+    model.set_train(training)
+    fed, masks = to_device(model, inputs), to_device(model, dropout or {})
+    answers = to_device(model, {"labels": labels})["labels"]
+    floats = [name for name, value in fed.items() if value.is_floating_point()]
+    trained = trained_parameters(model)
+
+    def run(*values: Tensor) -> Tensor:
+        logits, _ = model.logits({**fed, **dict(zip(floats, values, strict=True))}, masks)
+        return loss_of(model, loss, logits, answers)
+
+    positions = tuple(range(len(floats))) if floats else None
+    value, gradients = ms.value_and_grad(run, positions, trained)(*(fed[name] for name in floats))
+    by_input, by_parameter = gradients if floats else ((), gradients)
+    model.set_train(False)
+    found = {p.name: g.asnumpy() for p, g in zip(trained, by_parameter, strict=True)}
+    return float(value), found | {name: g.asnumpy() for name, g in zip(floats, by_input, strict=True)}
+
+
+class Step(nn.Cell):
+    """A step of training as one graph. Inputs and dropout masks come by position, in the order of their names."""
+
+    def __init__(self, trainer: Trainer, inputs: tuple[str, ...], masks: tuple[str, ...]) -> None:
+        super().__init__(auto_prefix=False)
+        self.model, self.optimizer, self.loss = trainer.model, trainer.optimizer, trainer.loss
+        self.inputs, self.masks = inputs, masks
+        self.trained, self.m, self.v = (ParameterTuple(p) for p in (trainer.trained, trainer.m, trainer.v))
+        self.gradients = ms.value_and_grad(self.run, None, self.trained, has_aux=True)
+        self.adam = ops.Adam()
+
+    def run(self, labels: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        inputs, masks = {}, {}
+        for i in range(len(self.inputs)):
+            inputs[self.inputs[i]] = values[i]
+        for i in range(len(self.masks)):
+            masks[self.masks[i]] = values[len(self.inputs) + i]
+        logits, _ = self.model.logits(inputs, masks)
+        return loss_of(self.model, self.loss, logits, labels), logits
+
+    def construct(
+        self, rate: Tensor, epsilon: Tensor, shrink: Tensor, labels: Tensor, *values: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        (loss, logits), gradients = self.gradients(labels, values)
+        for i in range(len(self.trained)):
+            self.update(self.trained[i], self.m[i], self.v[i], gradients[i], rate, epsilon, shrink)
+        return loss, hits(logits, labels)
+
+    def update(
+        self, w: Parameter, m: Parameter, v: Parameter, gradient: Tensor, rate: Tensor, epsilon: Tensor, shrink: Tensor
+    ) -> None:
+        """Adam as acz.optimizer has it; `rate` is corrected for both moments, so that their powers are left out."""
+        optimizer = self.optimizer
+        beta1, beta2 = optimizer.beta1, optimizer.beta2
+        if optimizer.weight_decay and optimizer.decoupled:
+            ops.assign(w, w * shrink)
+        elif optimizer.weight_decay:
+            gradient = gradient + w * optimizer.weight_decay
+        if self.model.dtype == ms.float32:
+            self.adam(w, m, v, 0.0, 0.0, rate, beta1, beta2, epsilon, gradient)
+        else:  # which the kernel does not take
+            ops.assign(m, m * beta1 + gradient * (1 - beta1))
+            ops.assign(v, v * beta2 + gradient * gradient * (1 - beta2))
+            ops.assign(w, w - rate * m / (ops.sqrt(v) + epsilon))
+
+
+@dataclass
+class Trainer:
+    """The model, Adam's moments in the order of the trained parameters, and the graphs of the step by names of what it takes."""
+
+    model: Model
+    optimizer: Adam
+    loss: str
+    trained: list[Parameter]
+    m: list[Parameter]
+    v: list[Parameter]
+    step: int = 0
+    graphs: dict[tuple[tuple[str, ...], ...], Step] = field(default_factory=dict)
+
+
+def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
+    trained = trained_parameters(model)
+    m, v = ([Parameter(ops.zeros_like(p), f"{name}.{p.name}", False) for p in trained] for name in "mv")
+    return Trainer(model, optimizer, loss, trained, m, v)
+
+
+def training_step(
+    trainer: Trainer,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    dropout: Mapping[str, Array],
+    learning_rate: float,
+) -> tuple[Tensor, Tensor]:
+    model, optimizer = trainer.model, trainer.optimizer
+    names = tuple(inputs), tuple(dropout)
+    if names not in trainer.graphs:
+        trainer.graphs[names] = Step(trainer, *names)
+    graph = trainer.graphs[names].set_train()
+    trainer.step += 1
+    corrected = learning_rate / (1 - optimizer.beta1**trainer.step) * (1 - optimizer.beta2**trainer.step) ** 0.5
+    numbers = corrected, optimizer.outside_epsilon(trainer.step), 1 - learning_rate * optimizer.weight_decay
+    fed = to_device(model, {**inputs, **dropout})
+    answers = to_device(model, {"labels": labels})["labels"]
+    mode = os.environ.get('MODE','G')
+    if mode=='G':
+        ms.set_context(mode=ms.GRAPH_MODE)
+        o= graph(*(Tensor(n, model.dtype) for n in numbers), answers, *fed.values())
+        ms.set_context(mode=ms.PYNATIVE_MODE)
+    elif mode=='J':
+        if not hasattr(trainer,'j'): trainer.j=ms.jit(graph.construct)
+        o= trainer.j(*(Tensor(n, model.dtype) for n in numbers), answers, *fed.values())
+    else:
+        o= graph(*(Tensor(n, model.dtype) for n in numbers), answers, *fed.values())
+    return o
+
+
+def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
+    found = {p.name: p.asnumpy().copy() for p in (*trainer.m, *trainer.v)}
+    return found | {"step": np.array(trainer.step, dtype=np.int64)}
+
+
+def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
+    trainer.step = int(state["step"])
+    for moment in (*trainer.m, *trainer.v):
+        moment.set_data(Tensor(np.array(state[moment.name])))

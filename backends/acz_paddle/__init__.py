@@ -1,0 +1,31 @@
+"""The PaddlePaddle backend."""
+
+from acz_paddle.devices import capabilities, devices, set_threads, versions
+from acz_paddle.model import Model, build, dump_parameters, forward, load_parameters
+from acz_paddle.training import (
+    dump_optimizer,
+    load_optimizer,
+    loss_and_gradients,
+    start_training,
+    training_step,
+)
+
+NAME = "paddle"
+
+__all__ = [
+    "NAME",
+    "Model",
+    "build",
+    "capabilities",
+    "devices",
+    "dump_optimizer",
+    "dump_parameters",
+    "forward",
+    "load_optimizer",
+    "load_parameters",
+    "loss_and_gradients",
+    "set_threads",
+    "start_training",
+    "training_step",
+    "versions",
+]

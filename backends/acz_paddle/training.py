@@ -1,0 +1,148 @@
+"""Losses, gradients and Adam steps in PaddlePaddle."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import paddle
+import paddle.nn.functional as F
+from paddle import Tensor, _C_ops
+
+from acz.layers import Array
+from acz.optimizer import Adam
+from acz_paddle.layers import Call, log_softmax
+from acz_paddle.model import Model, to_device
+
+
+def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
+    if loss == "softmax_cross_entropy":
+        return -log_softmax(logits).take_along_axis(labels.unsqueeze(1), 1).mean()
+    if loss == "sigmoid_cross_entropy":
+        labels = labels.astype(logits.dtype)
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / logits.shape[0]
+    return (model.finish(logits) * labels).sum()
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many videos' best class is a label."""
+    best = logits.argmax(-1)
+    if labels.ndim == 1:
+        return (best == labels).sum()
+    return (labels.take_along_axis(best.unsqueeze(1), 1) > 0).sum()
+
+
+def trained_parameters(model: Model) -> dict[str, Tensor]:
+    return {path: value for path, value in model.named_parameters() if not value.stop_gradient}
+
+
+def loss_and_gradients(
+    model: Model,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    loss: str,
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+) -> tuple[float, dict[str, Array]]:
+    model.train() if training else model.eval()
+    fed = to_device(model, inputs)
+    wanted = trained_parameters(model)
+    for name, value in fed.items():
+        if value.is_floating_point():
+            value.stop_gradient = False
+            wanted[name] = value
+    call = Call(dropout=to_device(model, dropout or {}))
+    logits = model.logits(fed, call)
+    value = loss_of(model, loss, logits, to_device(model, {"labels": labels})["labels"])
+    gradients = paddle.grad(value, list(wanted.values()), allow_unused=True)
+    model.eval()
+    return float(value), {
+        path: np.zeros(w.shape, value.numpy().dtype) if g is None else g.numpy()
+        for (path, w), g in zip(wanted.items(), gradients, strict=True)
+    }
+
+
+@dataclass
+class Trainer:
+    """The model, and Adam's state by path. The moments are PaddlePaddle's, the count of steps is ours."""
+
+    model: Model
+    optimizer: Adam
+    loss: str
+    trained: dict[str, Tensor]
+    m: dict[str, Tensor]
+    v: dict[str, Tensor]
+    step: int = 0
+
+
+def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
+    trained = trained_parameters(model)
+    m, v = ({path: paddle.zeros_like(value) for path, value in trained.items()} for _ in range(2))
+    return Trainer(model, optimizer, loss, trained, m, v)
+
+
+def training_step(
+    trainer: Trainer,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    dropout: Mapping[str, Array],
+    learning_rate: float,
+) -> tuple[Tensor, Tensor]:
+    model = trainer.model
+    model.train()
+    fed = to_device(model, {**inputs, "labels": labels})
+    call = Call(dropout=to_device(model, dropout))
+    logits = model.logits(fed, call)
+    value = loss_of(model, trainer.loss, logits, fed["labels"])
+    gradients = paddle.grad(value, list(trainer.trained.values()))
+    update(trainer, gradients, learning_rate)
+    return value.detach(), hits(logits.detach(), fed["labels"])
+
+
+def update(trainer: Trainer, gradients: list[Tensor], learning_rate: float) -> None:
+    """One step of Adam, of all parameters in one call of PaddlePaddle's kernel."""
+    optimizer, trained = trainer.optimizer, list(trainer.trained.values())
+    trainer.step += 1
+    with paddle.no_grad():
+        if optimizer.weight_decay and optimizer.decoupled:
+            for value in trained:
+                value.scale_(1.0 - learning_rate * optimizer.weight_decay)
+        elif optimizer.weight_decay:
+            gradients = [g.add_(w * optimizer.weight_decay) for g, w in zip(gradients, trained, strict=True)]
+    rate, beta1_power, beta2_power = (
+        paddle.to_tensor([number], trainer.model.dtype, place=trainer.model.place)
+        for number in (learning_rate, optimizer.beta1**trainer.step, optimizer.beta2**trainer.step)
+    )
+    _C_ops.merged_adam_(
+        trained,
+        gradients,
+        [rate] * len(trained),
+        list(trainer.m.values()),
+        list(trainer.v.values()),
+        None,  # the largest second moments of AMSGrad
+        [beta1_power] * len(trained),
+        [beta2_power] * len(trained),
+        None,  # copies in float32 of half-precision parameters
+        optimizer.beta1,
+        optimizer.beta2,
+        optimizer.epsilon,
+        False,
+        True,  # the powers of the betas are given, not kept
+        False,
+    )
+
+
+def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
+    found = {"step": np.array(trainer.step, dtype=np.int64)}
+    for path in trainer.trained:
+        found[f"m.{path}"] = trainer.m[path].numpy()
+        found[f"v.{path}"] = trainer.v[path].numpy()
+    return found
+
+
+def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
+    trainer.step = int(state["step"])
+    for path in trainer.trained:
+        trainer.m[path].set_value(state[f"m.{path}"])
+        trainer.v[path].set_value(state[f"v.{path}"])

@@ -1,0 +1,31 @@
+"""The TensorFlow backend."""
+
+from acz_tensorflow.devices import capabilities, devices, set_threads, versions
+from acz_tensorflow.model import Model, build, dump_parameters, forward, load_parameters
+from acz_tensorflow.training import (
+    dump_optimizer,
+    load_optimizer,
+    loss_and_gradients,
+    start_training,
+    training_step,
+)
+
+NAME = "tensorflow"
+
+__all__ = [
+    "NAME",
+    "Model",
+    "build",
+    "capabilities",
+    "devices",
+    "dump_optimizer",
+    "dump_parameters",
+    "forward",
+    "load_optimizer",
+    "load_parameters",
+    "loss_and_gradients",
+    "set_threads",
+    "start_training",
+    "training_step",
+    "versions",
+]

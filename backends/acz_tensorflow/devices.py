@@ -1,0 +1,45 @@
+"""Versions, devices and threads of TensorFlow."""
+
+from __future__ import annotations
+
+import os
+
+import tensorflow as tf
+
+from acz.backend import split_device
+
+os.environ["KERAS_BACKEND"] = "tensorflow"  # before Keras is imported: it would import what the user's settings name
+
+for gpu in tf.config.list_physical_devices("GPU"):
+    tf.config.experimental.set_memory_growth(gpu, True)  # or the first process takes all of a GPU's memory
+
+
+def versions() -> dict[str, str]:
+    import keras
+
+    found = {"tensorflow": tf.__version__, "keras": keras.__version__}
+    cuda = tf.sysconfig.get_build_info().get("cuda_version")
+    return found | {"cuda": cuda} if cuda else found
+
+
+def devices() -> list[str]:
+    return ["CPU", *(f"GPU:{n}" for n in range(len(tf.config.list_physical_devices("GPU"))))]
+
+
+def capabilities() -> dict[str, str]:
+    return {
+        "devices": "CPU, GPU" if tf.test.is_built_with_gpu_support() else "CPU",
+        "training": "graph (tf.function), TensorFlow's Adam kernel",
+        "float64": "everything",
+    }
+
+
+def set_threads(count: int) -> None:
+    tf.config.threading.set_intra_op_parallelism_threads(count)
+    tf.config.threading.set_inter_op_parallelism_threads(count)
+
+
+def native_device(device: str) -> str:
+    """`GPU:1` to /GPU:1."""
+    kind, number = split_device(device)
+    return f"/{kind}:{number}"

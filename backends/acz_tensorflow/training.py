@@ -1,0 +1,149 @@
+"""Losses, gradients and Adam steps in TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+from tensorflow import Tensor
+
+from acz.layers import Array
+from acz.optimizer import Adam
+from acz_tensorflow.layers import Call
+from acz_tensorflow.model import Graphs, Model, Tensors, to_device
+
+
+def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
+    if loss == "softmax_cross_entropy":
+        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+    labels = tf.cast(labels, logits.dtype)
+    if loss == "sigmoid_cross_entropy":
+        each = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+        return tf.reduce_sum(each) / tf.cast(tf.shape(logits)[0], logits.dtype)
+    return tf.reduce_sum(model.finish(logits) * labels)
+
+
+def hits(logits: Tensor, labels: Tensor) -> Tensor:
+    """How many videos' best class is a label."""
+    best = tf.argmax(logits, -1)
+    if len(labels.shape) == 1:
+        return tf.math.count_nonzero(best == tf.cast(labels, best.dtype))
+    return tf.math.count_nonzero(tf.gather(labels, best, batch_dims=1) > 0)
+
+
+def trained_variables(model: Model) -> dict[str, tf.Variable]:
+    return {path: variable.value for path, variable in model.state.items() if variable.trainable}
+
+
+def loss_and_gradients(
+    model: Model,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    loss: str,
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+) -> tuple[float, dict[str, Array]]:
+    def run(fed: Tensors, labels: Tensors, dropout: Tensors) -> tuple[Tensor, dict[str, Tensor]]:
+        wanted = trained_variables(model) | {name: value for name, value in fed.items() if value.dtype.is_floating}
+        with tf.GradientTape() as tape:
+            tape.watch(list(wanted.values()))
+            value = loss_of(model, loss, model.logits(fed, Call(training, dropout=dropout)), labels["labels"])
+        gradients = tape.gradient(value, list(wanted.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
+        return value, dict(zip(wanted, gradients, strict=True))
+
+    groups = (to_device(model, group) for group in (inputs, {"labels": labels}, dropout or {}))
+    value, gradients = model.graphs(run, ("gradients", loss, training), *groups)
+    return float(value), {path: gradient.numpy() for path, gradient in gradients.items()}
+
+
+@dataclass
+class Trainer:
+    """The model, and Adam's state by path."""
+
+    model: Model
+    optimizer: Adam
+    loss: str
+    graphs: Graphs
+    trained: dict[str, tf.Variable]
+    m: dict[str, tf.Variable]
+    v: dict[str, tf.Variable]
+    step: int = 0
+
+
+def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
+    trained = trained_variables(model)
+    with tf.device(model.device):
+        m, v = (
+            {path: tf.Variable(tf.zeros_like(value), trainable=False) for path, value in trained.items()}
+            for _ in range(2)
+        )
+    return Trainer(model, optimizer, loss, Graphs(model.spec, model.device), trained, m, v)
+
+
+def training_step(
+    trainer: Trainer,
+    inputs: Mapping[str, Array],
+    labels: Array,
+    dropout: Mapping[str, Array],
+    learning_rate: float,
+) -> tuple[Tensor, Tensor]:
+    def run(fed: Tensors, labels: Tensors, dropout: Tensors, numbers: Tensors) -> tuple[Tensor, Tensor]:
+        with tf.GradientTape() as tape:
+            logits = trainer.model.logits(fed, Call(True, dropout=dropout))
+            value = loss_of(trainer.model, trainer.loss, logits, labels["labels"])
+        update(trainer, tape.gradient(value, list(trainer.trained.values())), numbers)
+        return value, hits(logits, labels["labels"])
+
+    trainer.step += 1
+    groups = (inputs, {"labels": labels}, dropout, numbers_of(trainer, learning_rate))
+    return trainer.graphs(run, (), *(to_device(trainer.model, group) for group in groups))
+
+
+def numbers_of(trainer: Trainer, learning_rate: float) -> dict[str, Array]:
+    """What changes from step to step of Adam: computed in float64 here, and no reason to trace again."""
+    optimizer, step = trainer.optimizer, trainer.step
+    numbers = {
+        "rate": learning_rate * np.sqrt(1 - optimizer.beta2**step) / (1 - optimizer.beta1**step),
+        "epsilon": optimizer.outside_epsilon(step),
+        "kept": 1 - learning_rate * optimizer.weight_decay,
+    }
+    return {name: np.array(value, trainer.model.dtype) for name, value in numbers.items()}
+
+
+def update(trainer: Trainer, gradients: Sequence[Tensor], numbers: Tensors) -> None:
+    """One step of Adam by TensorFlow's kernel. Its powers of beta are zero: `rate` has the correction already."""
+    optimizer = trainer.optimizer
+    for (path, value), gradient in zip(trainer.trained.items(), gradients, strict=True):
+        if optimizer.weight_decay and optimizer.decoupled:
+            value.assign(value * numbers["kept"])
+        elif optimizer.weight_decay:
+            gradient = gradient + value * optimizer.weight_decay
+        tf.raw_ops.ResourceApplyAdam(
+            var=value.handle,
+            m=trainer.m[path].handle,
+            v=trainer.v[path].handle,
+            beta1_power=tf.zeros((), value.dtype),
+            beta2_power=tf.zeros((), value.dtype),
+            lr=numbers["rate"],
+            beta1=tf.constant(optimizer.beta1, value.dtype),
+            beta2=tf.constant(optimizer.beta2, value.dtype),
+            epsilon=numbers["epsilon"],
+            grad=gradient,
+        )
+
+
+def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
+    found = {"step": np.array(trainer.step, dtype=np.int64)}
+    for path in trainer.trained:
+        found[f"m.{path}"] = trainer.m[path].numpy()
+        found[f"v.{path}"] = trainer.v[path].numpy()
+    return found
+
+
+def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
+    trainer.step = int(state["step"])
+    for path in trainer.trained:
+        trainer.m[path].assign(state[f"m.{path}"])
+        trainer.v[path].assign(state[f"v.{path}"])

@@ -1,0 +1,64 @@
+"""Small data sets and a way to type commands."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acz.cli import main
+from acz.data.features import write_manifest, write_shard
+
+TINY = "flash_mnist/attention_cluster:tiny"
+
+
+@dataclass
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def acz(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Type a command in this process: `acz("models", "--json")`."""
+
+    def run(*words: object) -> Answer:
+        monkeypatch.setattr(sys, "argv", ["acz", *map(str, words)])
+        capsys.readouterr()
+        code: int | str | None = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        out, err = capsys.readouterr()
+        assert "Traceback" not in err
+        return Answer(int(code or 0), out, err)
+
+    return run
+
+
+def write_features(folder: Path, seed: int = 0, videos: int = 64, classes: int = 6, frames: int = 5) -> Path:
+    """A data set that the tiny attention cluster can learn: each class marks one frame with its own vector."""
+    source = np.random.default_rng(seed)
+    marks = np.random.default_rng(99).standard_normal((classes, 4)) * 4
+    splits = {}
+    for split in ("train", "test"):
+        records = []
+        for shard in range(2):
+            labels = source.integers(0, classes, videos // 2)
+            features = source.standard_normal((videos // 2, frames, 4)).astype(np.float32)
+            features[np.arange(len(labels)), source.integers(0, frames, len(labels))] += marks[labels].astype(np.float32)
+            records.append(write_shard(folder, split, shard, {"features": features, "labels": labels}))
+        splits[split] = records
+    write_manifest(folder, splits, {"what": "test"})
+    return folder
+
+
+@pytest.fixture
+def features(tmp_path: Path) -> Path:
+    return write_features(tmp_path / "features")

@@ -1,0 +1,113 @@
+"""Rules of the design, each with its test."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from acz.backend import FRAMEWORKS, Backend
+from acz.layers import LAYERS
+from tests.conftest import Answer
+
+ROOT = Path(__file__).parent.parent
+OWN = {"acz_torch": "torch", "acz_tensorflow": "tensorflow", "acz_paddle": "paddle", "acz_mindspore": "mindspore"}
+RELATED = {"acz_tensorflow": {"keras"}}
+
+
+def imports(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    return names
+
+
+def definitions(path: Path) -> list[str]:
+    kinds = (ast.FunctionDef, ast.ClassDef)
+    return [node.name for node in ast.parse(path.read_text()).body if isinstance(node, kinds)]
+
+
+def test_only_backends_import_frameworks() -> None:
+    frameworks = {*FRAMEWORKS.values(), "keras"}
+    for path in (ROOT / "acz").rglob("*.py"):
+        assert not imports(path) & frameworks, path
+    for package, own in OWN.items():
+        for path in (ROOT / "backends" / package).glob("*.py"):
+            assert imports(path) & frameworks <= {own} | RELATED.get(package, set()), path
+            assert not imports(path) & (set(OWN) - {package}), path
+
+
+@pytest.mark.parametrize("package", [name for name in OWN if name != "acz_torch"])
+def test_backends_have_the_same_definitions_in_the_same_order(package: str) -> None:
+    for path in sorted((ROOT / "backends/acz_torch").glob("*.py")):
+        ours = definitions(path)
+        theirs = definitions(ROOT / "backends" / package / path.name)
+        shared = set(ours) & set(theirs)
+        assert [name for name in theirs if name in shared] == [name for name in ours if name in shared], path.name
+        seam = {name for name, value in vars(Backend).items() if callable(value) and not name.startswith("_")}
+        assert {*seam, *map(_class_name, LAYERS.values())} & set(ours) <= shared, path.name
+
+
+def _class_name(kind: type) -> str:
+    return kind.__name__
+
+
+def test_every_layer_has_its_native_form_in_every_backend() -> None:
+    for package in OWN:
+        text = (ROOT / "backends" / package / "layers.py").read_text()
+        for name, layer in LAYERS.items():
+            assert f'"{name}": {layer.__name__}' in text, (package, name)
+
+
+def test_importing_acz_loads_next_to_nothing() -> None:
+    code = (
+        "import sys, acz; assert 'numpy' not in sys.modules; acz.load_spec; from acz.cli import app; "
+        f"assert not {set(FRAMEWORKS.values())!r} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_help_is_quick_and_loads_no_framework() -> None:
+    code = (
+        "import sys; sys.argv = ['acz', '--help']\nfrom acz.cli import main\n"
+        f"try: main()\nexcept SystemExit: pass\nassert not ({set(FRAMEWORKS.values())!r} | {{'numpy', 'pydantic'}}) & set(sys.modules)"
+    )
+    best = 9.0
+    for _ in range(3):
+        start = time.perf_counter()
+        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+        best = min(best, time.perf_counter() - start)
+    assert best < 0.4
+
+
+@pytest.mark.parametrize("command", ["models", "show", "backends", "train", "eval", "parity-check", "data", "data flash-mnist"])
+def test_every_command_has_help(acz: Callable[..., Answer], command: str) -> None:
+    answer = acz(*command.split(), "--help")
+    assert answer.code == 0
+    assert "Usage" in answer.out
+
+
+def test_models_and_show(acz: Callable[..., Answer]) -> None:
+    assert "3,292,736" in acz("models").out
+    assert "extractor" not in acz("models", "attention").out
+    shown = acz("show", "flash_mnist/attention_cluster_hidden")
+    assert "features.attention.hidden.weight" in shown.out
+    assert "1,024" in shown.out
+    assert acz("models", "no such thing").code == 2
+
+
+def test_no_file_names_a_machine() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    for name in listed.stdout.split():
+        path = ROOT / name
+        if path.suffix in {".py", ".md", ".yaml", ".toml", ".txt", ".sh"} and path != Path(__file__).resolve():
+            text = path.read_text(encoding="utf-8")
+            assert "/root/" not in text and "/home/" not in text, name

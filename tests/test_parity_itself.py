@@ -1,0 +1,138 @@
+"""The comparison is tested to fail: each mistake in MUTANTS is caught, a dead worker is a failure, a waiver expires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from acz.parity.cases import cases
+from acz.parity.compare import Row, difference, worst
+from acz.parity.levels import check
+from acz.parity.mutants import MUTANTS
+from acz.parity.report import apply_waivers, failures, read_waivers, to_json
+from acz.worker import JobFailed, Worker, WorkerDied
+from tests.conftest import Answer
+
+MODEL = "layers/attention_over_units"
+
+
+def test_the_reference_agrees_with_itself() -> None:
+    rows = check(cases("flash_mnist/attention_cluster"), ["numpy"], [1, 2, 4])
+    assert rows
+    assert not failures(rows)
+
+
+@pytest.mark.parametrize(
+    ("mutant", "model", "level", "where"),
+    [
+        ("softmax_over_wrong_axis", "flash_mnist/attention_cluster", 1, "features.attention.weights"),
+        ("missing_unit_scale", "flash_mnist/attention_cluster", 1, "features.attention"),
+        ("flipped_momentum", "layers/batch_norm", 1, "updated.first.norm.running_mean"),
+        ("transposed_weight", "flash_mnist/attention_cluster", 1, "trunk.logits"),
+        ("not_a_number", "flash_mnist/attention_cluster", 1, "output"),
+        ("permuted_batch", "flash_mnist/attention_cluster", 1, "output"),
+        ("batch_dependent", "flash_mnist/attention_cluster", 1, "output"),
+        ("wrong_gradient", "flash_mnist/attention_cluster", 2, "features.attention.score.weight"),
+        ("other_weight_decay", "flash_mnist/attention_cluster", 3, ""),
+        ("lost_moments", "flash_mnist/attention_cluster", 4, "optimizer/v.features.attention.score.weight"),
+    ],
+)
+def test_a_mistake_is_caught_where_it_is(mutant: str, model: str, level: int, where: str) -> None:
+    rows = check(cases(model), ["numpy"], [level], wrap=f"acz.parity.mutants:{mutant}")
+    wrong = [row for row in rows if not row.passed]
+    assert wrong, f"{mutant} went unnoticed"
+    assert any(row.where.endswith(where) for row in wrong), [(row.check, row.where) for row in wrong]
+
+
+def test_every_mutant_is_tested() -> None:
+    marks = test_a_mistake_is_caught_where_it_is.pytestmark  # type: ignore[attr-defined]
+    assert {case[0] for case in marks[0].args[1]} == set(MUTANTS)
+
+
+@pytest.mark.parametrize("how", ["kill", "segmentation"])
+def test_a_worker_that_dies_is_a_failure_with_its_last_words(how: str) -> None:
+    with Worker("numpy") as worker:
+        with pytest.raises(WorkerDied, match=r"SIGKILL|SIGSEGV"):
+            worker.run("acz.parity.jobs:die", {"how": how})
+
+
+def test_a_job_that_raises_leaves_its_worker_alive() -> None:
+    with Worker("numpy") as worker:
+        with pytest.raises(JobFailed, match="no_such_job"):
+            worker.run("acz.parity.jobs:no_such_job")
+        assert worker.run("acz.worker:describe")[0]["devices"] == ["CPU"]
+
+
+def test_a_worker_that_hangs_is_ended() -> None:
+    with Worker("numpy") as worker, pytest.raises(WorkerDied, match="gave no answer in 1 s"):
+        worker.run("tests.test_parity_itself:hang", timeout=1)
+
+
+def test_the_others_finish_when_one_backend_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    import acz.parity.levels as levels
+
+    started = levels.Worker
+
+    def doomed(name: str, threads: int = 1, wrap: str = "") -> Worker:
+        worker = started("numpy", threads, wrap)
+        if name == "doomed":
+            worker.process.kill()
+        return worker
+
+    monkeypatch.setattr(levels, "Worker", doomed)
+    rows = check(cases("flash_mnist/attention_cluster"), ["numpy", "doomed"], [1, 4])
+    assert {row.backend for row in rows if not row.passed} == {"doomed"}
+    assert all("doomed" not in row.backend or "SIGKILL" in row.problem for row in rows if row.level == 1)
+    assert [row for row in rows if row.backend == "numpy" and row.level == 4 and row.passed]
+
+
+def test_a_waiver_lets_pass_and_expires() -> None:
+    def rows() -> list[Row]:
+        return [
+            Row("m", "torch", 1, "outputs, evaluation", "float32", 2e-5, 1e-6),
+            Row("n", "torch", 1, "outputs, evaluation", "float32", 1e-7, 1e-6),
+        ]
+
+    waiver = {"backend": "torch", "model": "m", "check": "outputs*", "precision": "float32", "reason": "a cause"}
+    waived = apply_waivers(rows(), [waiver])
+    assert waived[0].passed
+    assert waived[0].waiver == "a cause"
+    expired = apply_waivers(rows(), [{**waiver, "model": "n"}])
+    assert any("no longer needed" in line for line in failures(expired))
+    assert not any("no longer" in line for line in failures(apply_waivers(rows(), [{**waiver, "backend": "paddle"}])))
+
+
+def test_every_waiver_says_why() -> None:
+    for waiver in read_waivers():
+        assert set(waiver) == {"backend", "model", "check", "precision", "reason"}
+        assert len(waiver["reason"]) > 30
+
+
+def test_nothing_run_is_never_passed() -> None:
+    assert to_json([], ["torch"])["passed"] is False
+
+
+def test_differences() -> None:
+    one = np.array([1.0, -4.0])
+    assert difference(one + [0, 4e-3], one) == pytest.approx(1e-3)
+    assert difference(None, one) == difference(one[:1], one) == difference(one * np.nan, one) == float("inf")
+    assert worst({"a": one, "b": one + 1}, {"a": one, "b": one, "c": one}, 1e-3)[2] == "b"
+
+
+def test_the_command(acz: Callable[..., Answer]) -> None:
+    good = acz("parity-check", "flash_mnist/attention_cluster", "--backends", "numpy", "--level", 1)
+    assert good.code == 0, good.err
+    assert "1 outputs" in good.out
+    bad = acz("parity-check", MODEL, "--backends", "numpy", "--level", 1, "--mutant", "permuted_batch")
+    assert bad.code == 1
+    assert "first at" in bad.err
+    assert acz("parity-check", "flash_mnist/attention_clustr").code == 2
+    assert acz("parity-check", "--backends", "cntk").code == 2
+
+
+def hang(backend: object, arguments: object, arrays: object) -> None:
+    import time
+
+    time.sleep(60)

@@ -1,0 +1,77 @@
+"""Schedules, Adam, masks, shuffles, metrics."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from acz.metrics import Accuracy, rank_of_label
+from acz.optimizer import Adam
+from acz.randomness import generator, keep_mask
+from acz.schedule import Schedule
+
+
+def test_keyed_generators_are_stable() -> None:
+    assert generator(0, "a").integers(0, 1000, 3).tolist() == generator(0, "a").integers(0, 1000, 3).tolist()
+    assert generator(0, "a").random() != generator(0, "b").random()
+    assert generator(1, "a").random() != generator(0, "a").random()
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.3, 0.5, 0.8])
+def test_masks_drop_at_their_rate(rate: float) -> None:
+    mask = keep_mask(generator(0, "mask"), (1000, 1001), rate)
+    assert mask.shape == (1000, 1001)
+    assert set(np.unique(mask)) == {0, 1}
+    assert abs(1 - mask.mean() - rate) < 5 * np.sqrt(rate * (1 - rate) / mask.size)
+
+
+def test_schedules() -> None:
+    assert Schedule().rate(7, 10, 64) == 1.0
+    cosine = Schedule(type="warmup_cosine", warmup=0.1)
+    rates = [cosine.rate(step, 100, 64) for step in range(100)]
+    assert rates[0] < rates[9] <= rates[10] == 1.0
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] < 1e-3
+    cycle = [Schedule(type="one_cycle").rate(step, 100, 64) for step in range(100)]
+    assert cycle[0] == pytest.approx(1 / 25)
+    assert max(cycle) == cycle[29] == pytest.approx(1.0)
+    assert cycle[-1] == pytest.approx(1 / 250_000)
+    stairs = Schedule(type="exponential", factor=0.5, examples=128)
+    assert [stairs.rate(step, 9, 64) for step in range(5)] == [1, 1, 0.5, 0.5, 0.25]
+
+
+@pytest.mark.parametrize("decoupled", [False, True])
+def test_adam_written_out(decoupled: bool) -> None:
+    adam = Adam(learning_rate=0.1, weight_decay=0.2, decoupled=decoupled, epsilon=1e-3)
+    w, m, v = 1.5, 0.0, 0.0
+    parameters, state = {"w": np.array([w])}, {}
+    for step, g in enumerate([0.3, -0.7, 0.1], 1):
+        adam.reference_step(parameters, {"w": np.array([g])}, state, step, 0.1)
+        if decoupled:
+            w *= 1 - 0.1 * 0.2
+        else:
+            g += 0.2 * w
+        m, v = 0.9 * m + 0.1 * g, 0.999 * v + 0.001 * g * g
+        w -= 0.1 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-3)
+        outside = 0.1 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (np.sqrt(v) + adam.outside_epsilon(step))
+        assert outside == pytest.approx(0.1 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-3))
+    assert parameters["w"][0] == pytest.approx(w)
+
+
+def test_ranks_break_ties_by_the_smaller_class() -> None:
+    scores = np.array([[1.0, 3, 3, 2], [0, 0, 0, 0]])
+    assert rank_of_label(scores, np.array([2, 3])).tolist() == [1, 3]
+    many = np.array([[0, 0, 1, 1], [0, 0, 0, 0]])
+    assert rank_of_label(scores, many).tolist() == [1, 4]
+
+
+def test_accuracy_does_not_depend_on_the_batches() -> None:
+    source = np.random.default_rng(0)
+    scores, labels = source.standard_normal((100, 9)), source.integers(0, 9, 100)
+    whole, parts = Accuracy("softmax_cross_entropy"), Accuracy("softmax_cross_entropy")
+    whole.update(scores, labels)
+    for start in range(0, 100, 7):
+        parts.update(scores[start : start + 7], labels[start : start + 7])
+    assert parts.result() == pytest.approx(whole.result())
+    assert whole.result()["top1"] == pytest.approx((scores.argmax(1) == labels).mean())
+    assert whole.result()["top5"] == pytest.approx((np.argsort(-scores)[:, :5] == labels[:, None]).any(1).mean())
