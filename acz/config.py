@@ -88,9 +88,7 @@ def config_names(pattern: str = "*") -> list[str]:
     return [name for name in names if fnmatch.fnmatchcase(name, wanted)]
 
 
-def load_config(
-    name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
-) -> Config:
+def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
     """Read a configuration: a name in the zoo, a path, or a plain tree; each may be followed by `:variant`.
 
     `overrides` maps dotted paths (`model.trunk.logits.units`) to values, and is applied last.
@@ -125,9 +123,7 @@ def load_config(
     )
 
 
-def load_spec(
-    path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None
-) -> Spec:
+def load_spec(path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Spec:
     """The model of a configuration: a name in the zoo, a path to YAML, or a plain tree.
 
     >>> load_spec("flash_mnist/attention_cluster", {"model.streams.features.layers.attention.units": 64})

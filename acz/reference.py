@@ -29,8 +29,7 @@ class Result:
 def initial_parameters(spec: Spec, seed: int = 0, dtype: Any = np.float32) -> dict[str, Array]:
     """Starting values of every parameter and statistic, the same in every backend."""
     return {
-        path: p.initial(generator(seed, "initial", path), p.shape).astype(dtype)
-        for path, p in spec.parameters.items()
+        path: p.initial(generator(seed, "initial", path), p.shape).astype(dtype) for path, p in spec.parameters.items()
     }
 
 

@@ -1,9 +1,9 @@
 """Run folders: what a training run leaves, and how the latest one is found.
 
-    run.json              resolved configuration, versions, backend, device, seed
-    metrics.jsonl         a line every few steps (`train`) and after each epoch (`evaluation`)
-    last.safetensors      weights, optimiser and position: training goes on from it
-    best.safetensors      weights of the best epoch by top-1
+run.json              resolved configuration, versions, backend, device, seed
+metrics.jsonl         a line every few steps (`train`) and after each epoch (`evaluation`)
+last.safetensors      weights, optimiser and position: training goes on from it
+best.safetensors      weights of the best epoch by top-1
 """
 
 from __future__ import annotations

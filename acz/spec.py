@@ -104,7 +104,9 @@ class Spec:
         for name, value in _named(tree, "streams"):
             place = f"model.streams.{name}"
             if name in TAKEN:
-                raise SpecError(f"{place}: the name '{name}' is taken; give the stream another, such as '{name}_stream'")
+                raise SpecError(
+                    f"{place}: the name '{name}' is taken; give the stream another, such as '{name}_stream'"
+                )
             _keys(value, {"input", "layers"}, place, required={"input"})
             if value["input"] not in inputs:
                 raise SpecError(
@@ -213,9 +215,7 @@ class Spec:
             for path in [*(f"{step.path}.{name}" for name in step.layer.recorded()), step.path]
         )
 
-    def dropout_masks(
-        self, frames: Mapping[str, int] | None = None
-    ) -> dict[str, tuple[Shape, float]]:
+    def dropout_masks(self, frames: Mapping[str, int] | None = None) -> dict[str, tuple[Shape, float]]:
         """Shape (without the axis of videos) and drop rate of every dropout mask, by path."""
         return {
             f"{step.path}.{name}" if name else step.path: mask
@@ -289,12 +289,10 @@ def validate(kind: type[Settings], value: Any, place: str) -> Settings:
         problem = error.errors()[0]
         where = ".".join([place, *(str(part) for part in problem["loc"])])
         if problem["type"] == "extra_forbidden":
-            inner = kind
+            inner: type[BaseModel] = kind
             for part in problem["loc"][:-1]:
                 inner = _inner(inner, str(part))
-            raise SpecError(
-                f"{where}: unknown key; {nearest(str(problem['loc'][-1]), inner.model_fields)}"
-            ) from None
+            raise SpecError(f"{where}: unknown key; {nearest(str(problem['loc'][-1]), inner.model_fields)}") from None
         message = problem["msg"].removeprefix("Value error, ")
         got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
         raise SpecError(f"{where}: {message}{got}") from None

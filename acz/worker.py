@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
@@ -72,10 +73,8 @@ class Worker:
     def close(self) -> None:
         """End the process, whatever it does."""
         if self.process.stdin:
-            try:
+            with suppress(OSError):
                 self.process.stdin.close()
-            except OSError:
-                pass
         try:
             self.process.wait(5)
         except subprocess.TimeoutExpired:
@@ -111,7 +110,8 @@ class Worker:
         return answer["value"], results
 
     def _ask(self, line: str, timeout: float) -> dict[str, Any]:
-        assert self.process.stdin and self.process.stdout
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
         try:
             self.process.stdin.write(line.encode() + b"\n")
             self.process.stdin.flush()

@@ -201,7 +201,7 @@ def paddle_attention(name: str, about: dict[str, Any], z: dict[str, Array]) -> G
         if f"param/{which}.weights" in z:
             return z[f"param/{which}.weights"]
         seed, shape, scale = (z[f"recipe/{which}.weights/{part}"] for part in ("seed", "shape", "scale"))
-        drawn = np.random.RandomState(int(seed)).randint(-127, 128, size=tuple(shape))  # noqa: NPY002 (the recipe's)
+        drawn = np.random.RandomState(int(seed)).randint(-127, 128, size=tuple(shape))
         return drawn.astype(np.float32) * np.float32(scale)
 
     streams, inputs, parameters = {}, {}, {}

@@ -67,9 +67,7 @@ def test_reproduces_the_original(
             kept = Spec.from_dict(gradient.spec).parameters
             given = {k: v for k, v in arrays.items() if not k.startswith("parameters/") or k[11:] in kept}
         labels = gradient.labels(ours)
-        found = jobs.group(
-            process.run("acz.parity.jobs:gradients", asked, {**given, "batch/labels": labels})[1], "run"
-        )
+        found = jobs.group(process.run("acz.parity.jobs:gradients", asked, {**given, "batch/labels": labels})[1], "run")
         for path, (value, mapped) in gradient.paths.items():
             # recorded in float32 by a reverse sweep: relative to the gradient's own size
             scale = max(float(np.abs(value).max()), 1.0)

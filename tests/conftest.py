@@ -52,7 +52,9 @@ def write_features(folder: Path, seed: int = 0, videos: int = 64, classes: int =
         for shard in range(2):
             labels = source.integers(0, classes, videos // 2)
             features = source.standard_normal((videos // 2, frames, 4)).astype(np.float32)
-            features[np.arange(len(labels)), source.integers(0, frames, len(labels))] += marks[labels].astype(np.float32)
+            features[np.arange(len(labels)), source.integers(0, frames, len(labels))] += marks[labels].astype(
+                np.float32
+            )
             records.append(write_shard(folder, split, shard, {"features": features, "labels": labels}))
         splits[split] = records
     write_manifest(folder, splits, {"what": "test"})

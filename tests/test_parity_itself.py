@@ -53,9 +53,8 @@ def test_every_mutant_is_tested() -> None:
 
 @pytest.mark.parametrize("how", ["kill", "segmentation"])
 def test_a_worker_that_dies_is_a_failure_with_its_last_words(how: str) -> None:
-    with Worker("numpy") as worker:
-        with pytest.raises(WorkerDied, match=r"SIGKILL|SIGSEGV"):
-            worker.run("acz.parity.jobs:die", {"how": how})
+    with Worker("numpy") as worker, pytest.raises(WorkerDied, match=r"SIGKILL|SIGSEGV"):
+        worker.run("acz.parity.jobs:die", {"how": how})
 
 
 def test_a_job_that_raises_leaves_its_worker_alive() -> None:
@@ -116,7 +115,7 @@ def test_nothing_run_is_never_passed() -> None:
 
 def test_differences() -> None:
     one = np.array([1.0, -4.0])
-    assert difference(one + [0, 4e-3], one) == pytest.approx(1e-3)
+    assert difference(one + np.array([0, 4e-3]), one) == pytest.approx(1e-3)
     assert difference(None, one) == difference(one[:1], one) == difference(one * np.nan, one) == float("inf")
     assert worst({"a": one, "b": one + 1}, {"a": one, "b": one, "c": one}, 1e-3)[2] == "b"
 

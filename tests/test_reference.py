@@ -17,7 +17,9 @@ from acz.spec import Spec
 source = np.random.default_rng(0)
 
 
-def run(kind: str, x: np.ndarray, p: dict[str, np.ndarray] | None = None, training: bool = False, **settings: Any) -> Any:
+def run(
+    kind: str, x: np.ndarray, p: dict[str, np.ndarray] | None = None, training: bool = False, **settings: Any
+) -> Any:
     layer = LAYERS[kind](type=kind, **settings)
     return layer.reference(x, p or {}, Call(training, path="x"))
 
@@ -37,7 +39,8 @@ def test_attention_cluster_written_out() -> None:
         parts = []
         for unit in range(2):
             scores = [
-                np.tanh(frame @ p["hidden.weight"] + p["hidden.bias"]) @ p["score.weight"][:, unit] + p["score.bias"][unit]
+                np.tanh(frame @ p["hidden.weight"] + p["hidden.bias"]) @ p["score.weight"][:, unit]
+                + p["score.bias"][unit]
                 for frame in x[video]
             ]
             weights = np.exp(scores) / np.exp(scores).sum()
@@ -71,7 +74,12 @@ def test_functions_against_scipy() -> None:
 def test_batch_norm_statistics() -> None:
     x = source.standard_normal((8, 5, 3)) * 2 + 1
     layer = LAYERS["batch_norm"](type="batch_norm", epsilon=1e-3, decay=0.9, variance="unbiased")
-    p = {"weight": np.array([1.0, 2, 3]), "bias": np.array([0.0, 1, 2]), "running_mean": np.zeros(3), "running_variance": np.ones(3)}
+    p = {
+        "weight": np.array([1.0, 2, 3]),
+        "bias": np.array([0.0, 1, 2]),
+        "running_mean": np.zeros(3),
+        "running_variance": np.ones(3),
+    }
     call = Call(True, path="x")
     found = layer.reference(x, p, call)
     rows = x.reshape(-1, 3)
@@ -125,13 +133,20 @@ def test_padded_frames_get_no_weight(case: Any) -> None:
 @pytest.mark.parametrize("case", cases(), ids=lambda case: case.model)
 def test_complex_steps_agree_with_central_differences(case: Any) -> None:
     batch, parameters = case.batch("plain"), case.parameters
-    found = reference.gradient(case.spec, parameters, batch.inputs, batch.labels, case.loss, case.spec.trained, batch.dropout)
+    found = reference.gradient(
+        case.spec, parameters, batch.inputs, batch.labels, case.loss, case.spec.trained, batch.dropout
+    )
     worst = 0.0
     for path in case.spec.trained:
         direction = source.standard_normal(parameters[path].shape)
         values = [
             reference.loss(
-                case.spec, {**parameters, path: parameters[path] + sign * 1e-6 * direction}, batch.inputs, batch.labels, case.loss, batch.dropout
+                case.spec,
+                {**parameters, path: parameters[path] + sign * 1e-6 * direction},
+                batch.inputs,
+                batch.labels,
+                case.loss,
+                batch.dropout,
             )
             for sign in (1, -1)
         ]
@@ -166,7 +181,11 @@ def test_wrong_inputs_and_parameters_are_named() -> None:
 
 def test_parameters_start_the_same_everywhere() -> None:
     spec = Spec.from_dict(
-        {"inputs": {"x": {"shape": [3]}}, "streams": {"x": {"input": "x", "layers": {"a": {"type": "dense", "units": 2}}}}, "output": "none"}
+        {
+            "inputs": {"x": {"shape": [3]}},
+            "streams": {"x": {"input": "x", "layers": {"a": {"type": "dense", "units": 2}}}},
+            "output": "none",
+        }
     )
     found = reference.initial_parameters(spec, 7)
     np.testing.assert_allclose(found["x.a.bias"], np.array([-0.26561484, 0.02173295], np.float32), rtol=1e-6)

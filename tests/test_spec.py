@@ -85,7 +85,12 @@ def test_the_yaml_itself_comes_back_unchanged() -> None:
 def test_the_hash_is_of_the_function_not_of_the_spelling() -> None:
     spec = Spec.from_dict(MODEL)
     assert spec.hash == "6793a00bd271470c", "a stable hash: checkpoints carry it"
-    assert Spec.from_dict(changed("streams.audio.layers.attention", {"units": 1, "shift": True, "type": "attention_cluster"})).hash == spec.hash
+    assert (
+        Spec.from_dict(
+            changed("streams.audio.layers.attention", {"units": 1, "shift": True, "type": "attention_cluster"})
+        ).hash
+        == spec.hash
+    )
     assert Spec.from_dict(changed("trunk.logits.units", 8)).hash != spec.hash
     assert Spec.from_dict(changed("streams.audio.layers.attention.pre_normalize", True)).hash != spec.hash
 
@@ -93,7 +98,11 @@ def test_the_hash_is_of_the_function_not_of_the_spelling() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "words"),
     [
-        ("streams.rgb.layers.attention.type", "atention_cluster", ["model.streams.rgb.layers.attention", "did you mean 'attention_cluster'"]),
+        (
+            "streams.rgb.layers.attention.type",
+            "atention_cluster",
+            ["model.streams.rgb.layers.attention", "did you mean 'attention_cluster'"],
+        ),
         ("streams.rgb.layers.attention.unit", 3, ["model.streams.rgb.layers.attention.unit", "did you mean 'units'"]),
         ("streams.rgb.layers.attention.score_norm", {"epsilo": 1}, ["score_norm.epsilo", "did you mean 'epsilon'"]),
         ("streams.rgb.layers.attention.units", 0, ["units", "greater than 0", "got 0"]),
@@ -106,7 +115,11 @@ def test_the_hash_is_of_the_function_not_of_the_spelling() -> None:
         ("trunk.logits", 5, ["model.trunk.logits", "type"]),
         ("streams.trunk", MODEL["streams"]["rgb"], ["the name 'trunk' is taken"]),
         ("streams.rgb.layers", {"a": {"type": "dense", "units": 2}}, ["must end in a vector", "attention_cluster"]),
-        ("trunk.conv", {"type": "conv2d", "filters": 1, "size": 2}, ["model.trunk.conv", "(channels, height, width)", "(7,)"]),
+        (
+            "trunk.conv",
+            {"type": "conv2d", "filters": 1, "size": 2},
+            ["model.trunk.conv", "(channels, height, width)", "(7,)"],
+        ),
         ("outputs", 1, ["unknown key 'outputs'", "did you mean 'output'"]),
         ("streams.rgb.layers.attention.units", 10**9, ["parameters need", "GiB"]),
     ],

@@ -95,7 +95,7 @@ def test_each_epoch_sees_every_example_once(features: Path) -> None:
     for epoch in (steps[:4], steps[4:]):
         assert sorted(np.concatenate([examples.numbers for examples, _ in epoch])) == list(range(64))
     assert not np.array_equal(steps[0][0].numbers, steps[4][0].numbers)
-    again = list(batches(spec, split, 16, 0, 5, 6))[0]
+    again = next(iter(batches(spec, split, 16, 0, 5, 6)))
     np.testing.assert_array_equal(again[0].numbers, steps[5][0].numbers)
     np.testing.assert_array_equal(again[1]["trunk.dropout"], steps[5][1]["trunk.dropout"])
 
@@ -111,7 +111,7 @@ def test_folders_that_can_not_be_taken(features: Path, tmp_path: Path) -> None:
 
 
 def test_a_loss_that_is_not_finite_ends_the_run(features: Path, tmp_path: Path) -> None:
-    with np.errstate(all="ignore"), pytest.raises(CheckFailed, match="lower train.optimizer.learning_rate"):
+    with np.errstate(all="ignore"), pytest.raises(CheckFailed, match="lower train"):
         train(start(features, tmp_path / "run", **{"train.optimizer.learning_rate": 1e38}))
 
 

@@ -27,7 +27,8 @@ def flash_mnist(
     backend: Backend = None,
     device: Device = "CPU",
     videos_per_label: Annotated[
-        int | None, typer.Option(min=1, help="Training videos of each of the 1,024 labels.", show_default="100; digits: 20")
+        int | None,
+        typer.Option(min=1, help="Training videos of each of the 1,024 labels.", show_default="100; digits: 20"),
     ] = None,
     test_videos_per_label: Annotated[
         int | None, typer.Option(min=1, help="Test videos of each label.", show_default="10; digits: 2")
@@ -93,9 +94,7 @@ def make(
 
 
 @data.command("verify")
-def verify_command(
-    folder: Annotated[Path, typer.Argument(help="A data set's folder.")], as_json: Json = False
-) -> None:
+def verify_command(folder: Annotated[Path, typer.Argument(help="A data set's folder.")], as_json: Json = False) -> None:
     """Compare every file of a data set with the hash in its manifest."""
     from acz.data.features import read_manifest, verify
     from acz.progress import progress

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -102,7 +102,7 @@ def backends(as_json: Json = False) -> None:
 
     here = installed()
 
-    def ask(name: str) -> dict[str, object]:
+    def ask(name: str) -> dict[str, Any]:
         if name not in here:
             return {"installed": False, "problem": f'not installed; pip install "acz[{name}]"'}
         try:
@@ -122,9 +122,10 @@ def backends(as_json: Json = False) -> None:
     rows = []
     for name, about in found.items():
         if "problem" in about:
-            rows.append([name, "", "", "", str(about["problem"])])
+            rows.append([name, "", "", "", about["problem"]])
             continue
-        can = dict(about["capabilities"])  # type: ignore[call-overload]
-        versions = ", ".join(f"{k} {v}" for k, v in dict(about["versions"]).items())  # type: ignore[call-overload]
-        rows.append([name, versions, ", ".join(map(str, about["devices"])), can.pop("devices"), "; ".join(f"{k}: {v}" for k, v in can.items())])  # type: ignore[call-overload]
+        versions = ", ".join(f"{key} {value}" for key, value in about["versions"].items())
+        can = about["capabilities"]
+        notes = "; ".join(f"{key}: {value}" for key, value in can.items() if key != "devices")
+        rows.append([name, versions, ", ".join(about["devices"]), can["devices"], notes])
     print_table(["backend", "versions", "devices here", "devices of this build", "notes"], rows)

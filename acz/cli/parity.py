@@ -49,7 +49,9 @@ def parity_check(
         if name not in [*installed(), "numpy"]:
             raise MissingError(f"backend '{name}' is not installed; pip install \"acz[{name}]\" brings it")
     if not wanted:
-        raise MissingError('nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest')
+        raise MissingError(
+            'nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest'
+        )
     missing = [name for name in registered() if name not in installed()] if not backends else []
     if mutant and mutant not in MUTANTS:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, MUTANTS)}")

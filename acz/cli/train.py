@@ -19,7 +19,8 @@ def train_command(
     ] = None,
     backend: Backend = None,
     device: Annotated[
-        str | None, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3; never replaced in silence.", show_default="CPU")
+        str | None,
+        typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3; never replaced in silence.", show_default="CPU"),
     ] = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set.", show_default="the configuration's")
@@ -45,7 +46,9 @@ def train_command(
 
     if resume:
         if assignments or config:
-            raise SpecError("--resume goes on with the run's own configuration; leave out CONFIG and --set, or start anew")
+            raise SpecError(
+                "--resume goes on with the run's own configuration; leave out CONFIG and --set, or start anew"
+            )
         folder = out or latest_run()
         name = backend or read_run(folder)["backend"]
         check_device(find_backend(name), device or (read_run(folder)["device"] if backend is None else "CPU"))
@@ -76,7 +79,9 @@ def evaluate_command(
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="torch, tensorflow, paddle, mindspore or numpy.", show_default="the run's, or the first installed"),
+        typer.Option(
+            help="torch, tensorflow, paddle, mindspore or numpy.", show_default="the run's, or the first installed"
+        ),
     ] = None,
     device: Device = "CPU",
     data: Annotated[Path | None, typer.Option(help="Folder of the data set.", show_default="the run's")] = None,

@@ -68,9 +68,7 @@ def load_digits() -> DigitImages:
     for digit in range(10):
         of_digit = order[digits[order] == digit]
         is_test[of_digit[: len(of_digit) // 5]] = True
-    return DigitImages(
-        "digits", Images(pixels[~is_test], digits[~is_test]), Images(pixels[is_test], digits[is_test])
-    )
+    return DigitImages("digits", Images(pixels[~is_test], digits[~is_test]), Images(pixels[is_test], digits[is_test]))
 
 
 class PixelNoise:

@@ -103,9 +103,7 @@ class Split:
         splits = read_manifest(folder)["splits"]
         if split not in splits:
             raise DataError(f"{folder} has no split '{split}'; {nearest(split, splits)}")
-        self.shards = [
-            {name: self._open(file) for name, file in record["files"].items()} for record in splits[split]
-        ]
+        self.shards = [{name: self._open(file) for name, file in record["files"].items()} for record in splits[split]]
         if not self.shards or not all("labels" in shard for shard in self.shards):
             raise DataError(f"{folder}/{split}: no shards with labels")
         for number, shard in enumerate(self.shards):
@@ -124,7 +122,9 @@ class Split:
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: damaged: {error}") from None
         if list(value.shape) != file["shape"] or str(value.dtype) != file["dtype"]:
-            raise DataError(f"{path}: holds {value.dtype} {value.shape}, the manifest says {file['dtype']} {file['shape']}")
+            raise DataError(
+                f"{path}: holds {value.dtype} {value.shape}, the manifest says {file['dtype']} {file['shape']}"
+            )
         return value
 
     def __len__(self) -> int:
@@ -197,7 +197,9 @@ def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -
         for record, shard in zip(records, shards, strict=True):
             for name, file in record["files"].items():
                 if hashlib.sha256(np.ascontiguousarray(shard[name]).data).hexdigest() != file["sha256"]:
-                    raise DataError(f"{folder / file['file']}: its content is not what was written; make the data set anew")
+                    raise DataError(
+                        f"{folder / file['file']}: its content is not what was written; make the data set anew"
+                    )
             total += record["count"]
             progress(record["count"])
     return total

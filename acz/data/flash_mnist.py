@@ -47,7 +47,9 @@ class Settings:
     """The SHA-256 of an extractor that was given; empty where one is trained."""
 
 
-def noisy_frames(images: Images, noise: PixelNoise, seed: int, split: str, repeats: int) -> Iterator[tuple[Array, Array]]:
+def noisy_frames(
+    images: Images, noise: PixelNoise, seed: int, split: str, repeats: int
+) -> Iterator[tuple[Array, Array]]:
     """Chunks of frames (count, 1, 28, 28) and labels (count): every image `repeats` times on fresh noise, in a fixed random
     order, and a tenth as many of pure noise with label 10."""
     shown = len(images.digits) * repeats

@@ -42,5 +42,7 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
         raise DataError(f"{path}: can't be read, or truncated: {error}") from None
     if len(body) != want:
         how = "truncated: it holds" if len(body) < want else "too long: it holds more than"
-        raise DataError(f"{path}: {how} {len(body):,} of {want:,} bytes".replace(f"than {len(body):,} of ", "than the "))
+        raise DataError(
+            f"{path}: {how} {len(body):,} of {want:,} bytes".replace(f"than {len(body):,} of ", "than the ")
+        )
     return np.frombuffer(body, dtype=np.uint8).reshape(shape)

@@ -76,8 +76,8 @@ def make_flash_mnist(
             "versions": found.versions(),
         }
         build_features(folder, images, settings, extract, made, shown)
-        made = read_manifest(folder)["made"]
-    return made
+        finished: dict[str, Any] = read_manifest(folder)["made"]
+    return finished
 
 
 def _bytes(path: Path) -> bytes:
@@ -86,9 +86,7 @@ def _bytes(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def _train_extractor(
-    folder: Path, noisy: Path, settings: Settings, backend: str, device: str, threads: int
-) -> Path:
+def _train_extractor(folder: Path, noisy: Path, settings: Settings, backend: str, device: str, threads: int) -> Path:
     """Train the zoo's extractor as a run under `folder`/extractor, or go on with it."""
     from acz.train import new_run, resumed_run, train
 

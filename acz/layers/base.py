@@ -49,9 +49,7 @@ def uniform(limit: float) -> Callable[[np.random.Generator, Shape], Array]:
 WeightInitial = Literal["uniform_fan_in", "he_normal", "glorot_uniform"]
 
 
-def weight_initial(
-    name: WeightInitial, fan_in: int, fan_out: int
-) -> Callable[[np.random.Generator, Shape], Array]:
+def weight_initial(name: WeightInitial, fan_in: int, fan_out: int) -> Callable[[np.random.Generator, Shape], Array]:
     """Starting weights of a linear map.
 
     `uniform_fan_in`: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's own. `he_normal`: N(0, 2/fan_in)

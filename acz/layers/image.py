@@ -50,7 +50,8 @@ class Conv2d(Layer):
         return (self.filters, shape[1] - self.size + 1, shape[2] - self.size + 1)
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        windows = np.lib.stride_tricks.sliding_window_view(x, (self.size, self.size), axis=(2, 3))
+        sides = (self.size, self.size)
+        windows = np.lib.stride_tricks.sliding_window_view(x, sides, axis=(2, 3))  # type: ignore[call-overload]
         y = np.einsum("bcijuv,ocuv->boij", windows, p["weight"], optimize=True)  # (videos, filters, height, width)
         return y + p["bias"][:, None, None] if self.bias else y
 

@@ -50,7 +50,7 @@ def outputs(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Arr
     spec = Spec.from_dict(arguments["spec"])
     model = _model(backend, arguments, arrays)
     start = _floats(group(arrays, "parameters"), arguments["dtype"])
-    found = {}
+    found: dict[str, Array] = {}
     for run in arguments["runs"]:
         backend.load_parameters(model, start)
         values = backend.forward(
@@ -60,7 +60,11 @@ def outputs(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Arr
             group(arrays, f"{run['batch']}/dropout"),
             list(spec.recordable),
         )
-        in_order = [*spec.recordable, "logits", "output"]  # so that the first to leave its bound is the first to go wrong
+        in_order = [
+            *spec.recordable,
+            "logits",
+            "output",
+        ]  # so that the first to leave its bound is the first to go wrong
         found |= {f"{run['name']}/{path}": values[path] for path in in_order}
         if run["training"] and spec.statistics:
             after = backend.dump_parameters(model)
@@ -72,7 +76,7 @@ def gradients(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, A
     """The loss and every gradient of each run `{name, batch, training}`."""
     model = _model(backend, arguments, arrays)
     start = _floats(group(arrays, "parameters"), arguments["dtype"])
-    found = {}
+    found: dict[str, Array] = {}
     for run in arguments["runs"]:
         backend.load_parameters(model, start)
         batch = _floats(group(arrays, run["batch"]), arguments["dtype"])

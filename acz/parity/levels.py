@@ -88,9 +88,7 @@ def outputs(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterato
     """Level 1: every layer's output on every kind of batch, in both modes and precisions; and independence."""
     runs, arrays = _runs(case)
     spec = case.spec.to_dict()
-    exact = reference(
-        f"{case.model} outputs", "outputs", {"spec": spec, "dtype": "float64", "runs": runs}, arrays
-    )
+    exact = reference(f"{case.model} outputs", "outputs", {"spec": spec, "dtype": "float64", "runs": runs}, arrays)
     for dtype in ("float64", "float32"):
         arguments = {"spec": spec, "dtype": dtype, "runs": runs}
         bounds: Mapping[str, float] | float = FLOAT64
@@ -135,7 +133,9 @@ def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Itera
             scales = gradient_scales(wanted, 1e-4 if dtype == "float64" else 1e-2)
             bound = FLOAT64
             if dtype == "float32":
-                own = [difference(rounded[f"{run['name']}/{name}"], value, scales[name]) for name, value in wanted.items()]
+                own = [
+                    difference(rounded[f"{run['name']}/{name}"], value, scales[name]) for name, value in wanted.items()
+                ]
                 bound = float32_bound(max(own), GRADIENT_ROUNDING)
             measured, bound, where = worst(jobs.group(found, run["name"]), wanted, bound, scales)
             if measured / bound >= best[0] / best[1]:
@@ -198,7 +198,16 @@ def checkpoint_resumed(case: Case, backend: str, ask: Ask, folder: Path, writer:
     left = [(difference(found.get(n), v), bounds[n], n) for n, v in wanted.items()]
     first = next((entry for entry in left if entry[0] > entry[1]), None)
     measured, bound, where = first or max(left, key=lambda entry: entry[0])
-    return Row(case.model, backend, 4, f"checkpoint of {writer}", "float64", measured, max(bound, FLOAT64 if not first else bound), where)
+    return Row(
+        case.model,
+        backend,
+        4,
+        f"checkpoint of {writer}",
+        "float64",
+        measured,
+        max(bound, FLOAT64 if not first else bound),
+        where,
+    )
 
 
 LEVEL_FUNCTIONS = {1: outputs, 2: gradients, 3: training}

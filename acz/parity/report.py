@@ -41,7 +41,13 @@ def apply_waivers(rows: list[Row], waivers: Iterable[Mapping[str, str]]) -> list
             first = matching[0]
             expired.append(
                 Row(
-                    waiver["model"], first.backend, first.level, waiver["check"], waiver["precision"], 0.0, 0.0,
+                    waiver["model"],
+                    first.backend,
+                    first.level,
+                    waiver["check"],
+                    waiver["precision"],
+                    0.0,
+                    0.0,
                     problem=f"this waiver is no longer needed, remove it: {waiver['reason']}",
                 )
             )

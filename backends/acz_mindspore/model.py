@@ -25,7 +25,7 @@ class Model(nn.Cell):
     def __init__(self, spec: Spec, dtype: Any) -> None:
         super().__init__(auto_prefix=False)
         self.spec = spec
-        self.dtype = dtype
+        self.dtype, self.output = dtype, spec.output
         self.sources = [(name, stream.input) for name, stream in spec.streams.items()]
         for name in (*spec.streams, "trunk"):
             self.insert_child_to_cell(name, nn.CellDict(auto_prefix=False))
@@ -55,11 +55,11 @@ class Model(nn.Cell):
 
     def finish(self, logits: Tensor) -> Tensor:
         """The output of logits."""
-        if self.spec.output == "softmax":
+        if self.output == "softmax":
             return ops.softmax(logits, -1)
-        if self.spec.output == "log_softmax":
+        if self.output == "log_softmax":
             return log_softmax(logits)
-        return ops.sigmoid(logits) if self.spec.output == "sigmoid" else logits
+        return ops.sigmoid(logits) if self.output == "sigmoid" else logits
 
     def _through(self, name: str, x: Tensor, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
         recorded = ()

@@ -13,7 +13,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from acz.layers import Array
 from acz.optimizer import Adam
-from acz_mindspore.layers import log_softmax
+from acz_mindspore.layers import log_softmax, number
 from acz_mindspore.model import Model, to_device
 
 
@@ -60,9 +60,12 @@ def loss_and_gradients(
     positions = tuple(range(len(floats))) if floats else None
     value, gradients = ms.value_and_grad(run, positions, trained)(*(fed[name] for name in floats))
     by_input, by_parameter = gradients if floats else ((), gradients)
+    by_input = by_input if isinstance(by_input, tuple) else (by_input,)  # one input's comes bare
     model.set_train(False)
-    found = {p.name: g.asnumpy() for p, g in zip(trained, by_parameter, strict=True)}
-    return float(value), found | {name: g.asnumpy() for name, g in zip(floats, by_input, strict=True)}
+    wanted = [*(p.name for p in trained), *floats]
+    return float(value), {
+        path: g.asnumpy() for path, g in zip(wanted, (*by_parameter, *by_input), strict=True)
+    }
 
 
 class Step(nn.Cell):
@@ -75,6 +78,9 @@ class Step(nn.Cell):
         self.trained, self.m, self.v = (ParameterTuple(p) for p in (trainer.trained, trainer.m, trainer.v))
         self.gradients = ms.value_and_grad(self.run, None, self.trained, has_aux=True)
         self.adam = ops.Adam()
+        self.beta1, self.beta2, self.weight_decay = (
+            Tensor(n, self.model.dtype) for n in (self.optimizer.beta1, self.optimizer.beta2, self.optimizer.weight_decay)
+        )
 
     def run(self, labels: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         inputs, masks = {}, {}
@@ -98,16 +104,16 @@ class Step(nn.Cell):
     ) -> None:
         """Adam as acz.optimizer has it; `rate` is corrected for both moments, so that their powers are left out."""
         optimizer = self.optimizer
-        beta1, beta2 = optimizer.beta1, optimizer.beta2
         if optimizer.weight_decay and optimizer.decoupled:
             ops.assign(w, w * shrink)
         elif optimizer.weight_decay:
-            gradient = gradient + w * optimizer.weight_decay
+            gradient = gradient + w * self.weight_decay
         if self.model.dtype == ms.float32:
-            self.adam(w, m, v, 0.0, 0.0, rate, beta1, beta2, epsilon, gradient)
+            self.adam(w, m, v, 0.0, 0.0, rate, self.beta1, self.beta2, epsilon, gradient)
         else:  # which the kernel does not take
-            ops.assign(m, m * beta1 + gradient * (1 - beta1))
-            ops.assign(v, v * beta2 + gradient * gradient * (1 - beta2))
+            square = gradient * gradient
+            ops.assign(m, gradient + (m - gradient) * self.beta1)
+            ops.assign(v, square + (v - square) * self.beta2)
             ops.assign(w, w - rate * m / (ops.sqrt(v) + epsilon))
 
 

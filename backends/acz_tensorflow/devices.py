@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import os
 
+os.environ["KERAS_BACKEND"] = "tensorflow"  # the user's settings of Keras may name another framework
+
+import keras
 import tensorflow as tf
 
 from acz.backend import split_device
-
-os.environ["KERAS_BACKEND"] = "tensorflow"  # before Keras is imported: it would import what the user's settings name
 
 for gpu in tf.config.list_physical_devices("GPU"):
     tf.config.experimental.set_memory_growth(gpu, True)  # or the first process takes all of a GPU's memory
 
 
 def versions() -> dict[str, str]:
-    import keras
-
     found = {"tensorflow": tf.__version__, "keras": keras.__version__}
     cuda = tf.sysconfig.get_build_info().get("cuda_version")
     return found | {"cuda": cuda} if cuda else found

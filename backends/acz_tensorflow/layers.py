@@ -54,7 +54,8 @@ def apply(function: str | None, x: Tensor) -> Tensor:
 
 
 def softmax(x: Tensor) -> Tensor:
-    """TensorFlow's own gives equal rows results that differ in the last bit, which a batch norm after it makes large."""
+    """Over the last axis. TensorFlow's own rounds by an element's place in memory: equal videos would come out unequal, in the
+    last bit, and a batch norm behind blows that up."""
     e = tf.exp(x - tf.stop_gradient(tf.reduce_max(x, -1, keepdims=True)))
     return e / tf.reduce_sum(e, -1, keepdims=True)
 
@@ -88,6 +89,7 @@ def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Te
 
 
 def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
+    # not x / sqrt(), which TensorFlow rewrites into rsqrt(), and that rounds by an element's place in memory
     length = tf.sqrt(tf.maximum(tf.reduce_sum(x * x, -1, keepdims=True), epsilon))
     return x / tf.maximum(length, epsilon**0.5)
 

@@ -18,14 +18,14 @@ Tensors = Mapping[str, Tensor]
 
 
 class Graphs:
-    """Graphs of one model, each traced once for its settings and its arrays' names, for any number of videos and frames."""
+    """A model's functions as graphs, each traced once for all numbers of videos and frames."""
 
     def __init__(self, spec: Spec, device: str) -> None:
         self.spec, self.device = spec, device
         self.traced: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, function: Callable[..., Any], settings: tuple[Any, ...], *groups: Tensors) -> Any:
-        """`function` of groups of arrays by name; `settings` tell it from the other functions of the model."""
+        """`function` of groups of arrays by name; `settings` tell it from the model's other functions."""
         kinds = tuple(tuple((name, value.dtype, value.ndim) for name, value in group.items()) for group in groups)
         if (settings, kinds) not in self.traced:
             signature = [{name: self.specification(name, *kind) for name, *kind in group} for group in kinds]

@@ -1,0 +1,5 @@
+"""`python -m acz` is `acz`."""
+
+from acz.cli import main
+
+main()

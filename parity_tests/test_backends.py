@@ -1,0 +1,247 @@
+"""What a user of a backend relies on beside equal numbers: modules, devices, quiet, training, resuming, survival."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import acz
+from acz.checkpoint import load_checkpoint
+from acz.layers import Array
+from acz.reference import initial_parameters
+from acz.runs import read_log
+from acz.worker import Worker, WorkerDied
+from parity_tests.conftest import BACKENDS, require
+from tests.conftest import TINY, write_features
+
+pytestmark = pytest.mark.slow
+
+SETS = {
+    "train.epochs": 6,
+    "train.batch_size": 16,
+    "train.optimizer.learning_rate": 0.05,
+    "train.schedule.type": "constant",
+    "train.checkpoint_steps": 3,
+}
+SETTINGS = [word for key, value in SETS.items() for word in ("--set", f"{key}={value}")]
+
+
+def type_command(*words: object, cwd: Path, threads: int = 1) -> subprocess.CompletedProcess[str]:
+    """Run `acz` as a user does, in a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "acz", *map(str, words)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        timeout=600,
+        env=os.environ | {"OMP_NUM_THREADS": str(threads)},
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_features(tmp_path_factory.mktemp("data") / "features", videos=256)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_it_trains_evaluates_and_is_quiet(backend: str, data: Path, tmp_path: Path) -> None:
+    require(backend)
+    trained = type_command(
+        "train", TINY, "--backend", backend, "--data", data, *SETTINGS, "--out", "run", "--json", cwd=tmp_path
+    )
+    assert trained.returncode == 0, trained.stderr
+    best = json.loads(trained.stdout)["best"]
+    assert best["top1"] > 0.6
+    lines = trained.stderr.strip().splitlines()
+    assert all(line.startswith(("flash_mnist", "epoch", "evaluation")) for line in lines), trained.stderr
+    found = {}
+    for other in (backend, "numpy"):
+        answer = type_command("eval", "run", "--backend", other, "--json", cwd=tmp_path)
+        assert answer.returncode == 0, answer.stderr
+        assert not answer.stderr
+        found[other] = json.loads(answer.stdout)
+    assert found[backend]["top1"] == found["numpy"]["top1"] == best["top1"]
+    assert found[backend]["loss"] == pytest.approx(found["numpy"]["loss"], rel=1e-5)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["run"], "nothing is left lying about"
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_same_seed_gives_the_same_run_in_every_backend(backend: str, data: Path, tmp_path: Path) -> None:
+    require(backend)
+    require("torch")
+    losses = {}
+    for name in ("torch", backend):
+        out = tmp_path / name
+        if not out.exists():
+            answer = type_command(
+                "train", TINY, "--backend", name, "--data", data, *SETTINGS, "--out", out, cwd=tmp_path
+            )
+            assert answer.returncode == 0, answer.stderr
+        losses[name] = [line["loss"] for line in read_log(out / "metrics.jsonl") if line["kind"] == "evaluation"]
+    np.testing.assert_allclose(losses[backend], losses["torch"], rtol=1e-3)
+
+
+@pytest.mark.parametrize("second", BACKENDS)
+def test_a_run_goes_on_in_another_backend(second: str, data: Path, tmp_path: Path) -> None:
+    require(second)
+    first = "tensorflow" if second == "torch" else "torch"
+    require(first)
+    arguments = ("train", TINY, "--backend", first, "--data", data, *SETTINGS)
+    whole = type_command(*arguments, "--out", "whole", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen(
+        [sys.executable, "-m", "acz", *map(str, arguments), "--out", "run"], cwd=tmp_path, stderr=subprocess.DEVNULL
+    )
+    last = tmp_path / "run/last.safetensors"
+    while not last.exists() and process.poll() is None:
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    resumed = type_command("train", "--resume", "--out", "run", "--backend", second, cwd=tmp_path)
+    assert resumed.returncode == 0, resumed.stderr
+    one, other = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
+    for path, value in one.parameters.items():
+        np.testing.assert_allclose(other.parameters[path], value, atol=2e-3, err_msg=path)
+
+
+def test_ten_kills_at_random_moments_change_no_bit(data: Path, tmp_path: Path) -> None:
+    require("torch")
+    arguments = ("train", TINY, "--backend", "torch", "--data", data, *SETTINGS, "--threads", 2)
+    whole = type_command(*arguments, "--out", "whole", cwd=tmp_path, threads=2)
+    assert whole.returncode == 0, whole.stderr
+    started = time.monotonic()
+    type_command(*arguments, "--out", "timed", cwd=tmp_path, threads=2)
+    seconds = time.monotonic() - started
+    wanted = load_checkpoint(tmp_path / "whole/last.safetensors")
+    source = random.Random(0)
+    killed = 0
+    for attempt in range(10):
+        out = tmp_path / f"run{attempt}"
+        words = [sys.executable, "-m", "acz", *map(str, arguments), "--out", str(out)]
+        for _ in range(20):  # a run that was not killed in time is begun anew
+            process = subprocess.Popen(
+                words,
+                cwd=tmp_path,
+                stderr=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                env=os.environ | {"OMP_NUM_THREADS": "2"},
+            )
+            time.sleep(source.uniform(0.3 * seconds, 1.0 * seconds))
+            process.send_signal(signal.SIGKILL)
+            if process.wait() == -signal.SIGKILL:
+                killed += 1
+                break
+            subprocess.run(["rm", "-r", str(out)], check=True)
+        if (out / "run.json").exists():
+            resumed = type_command("train", "--resume", "--out", out, "--threads", 2, cwd=tmp_path, threads=2)
+        else:
+            resumed = type_command(*arguments, "--out", out, cwd=tmp_path, threads=2)
+        assert resumed.returncode == 0, resumed.stderr
+        found = load_checkpoint(out / "last.safetensors")
+        for path, value in wanted.parameters.items():
+            np.testing.assert_array_equal(found.parameters[path], value)
+        for path, value in wanted.optimizer.items():
+            np.testing.assert_array_equal(found.optimizer[path], value)
+        assert not list(out.glob(".*.safetensors.*"))
+    assert killed == 10
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("device", ["Ascend", "GPU:7"])
+def test_a_device_that_is_not_there_is_refused(backend: str, device: str, data: Path, tmp_path: Path) -> None:
+    require(backend)
+    answer = type_command("train", TINY, "--backend", backend, "--device", device, "--data", data, cwd=tmp_path)
+    assert answer.returncode == 3
+    lines = answer.stderr.strip().splitlines()
+    assert len(lines) == 1, answer.stderr
+    for word in (f"device '{device}' was asked for", f"'{backend}'", "could use: CPU", "--device CPU"):
+        assert word in lines[0]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("how", ["kill", "segmentation"])
+def test_a_crash_stays_in_its_process(backend: str, how: str) -> None:
+    require(backend)
+    with Worker(backend) as worker, pytest.raises(WorkerDied, match=r"SIGKILL|SIGSEGV|SIGABRT|exit code"):
+        worker.run("acz.parity.jobs:die", {"how": how})
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_module_is_the_frameworks_own(backend: str, worker: Callable[[str], Worker]) -> None:
+    value, found = worker(backend).run("parity_tests.test_backends:use_module")
+    spec = acz.load_spec(TINY)
+    assert value["bases"], "no class of the framework among its bases"
+    assert sorted(value["names"]) == sorted(spec.parameters)
+    wanted = acz.reference.forward(spec, initial_parameters(spec, 0), {"features": found["features"]})["output"]
+    np.testing.assert_allclose(found["output"], wanted, rtol=1e-5, atol=1e-6)
+
+
+def use_module(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+    """A job: build a module as a user does, call it as the framework's users call it, and list its parameters' names."""
+    spec = acz.load_spec(TINY)
+    module = acz.build(spec, backend.NAME)
+    features = np.random.default_rng(0).standard_normal((3, 5, 4)).astype(np.float32)
+    kinds = {"torch": "torch.nn", "tensorflow": "keras", "paddle": "paddle.nn", "mindspore": "mindspore.nn"}
+    bases = [kind.__module__ for kind in type(module).__mro__ if kind.__module__.startswith(kinds[backend.NAME])]
+    if backend.NAME == "torch":
+        import torch
+
+        names = list(module.state_dict())
+        with torch.no_grad():
+            output = module({"features": torch.from_numpy(features)}).numpy()
+    elif backend.NAME == "tensorflow":
+        import tensorflow as tf
+
+        names = [variable.name for variable in module.variables]
+        output = module({"features": tf.constant(features)}).numpy()
+    elif backend.NAME == "paddle":
+        import paddle
+
+        names = list(module.state_dict())
+        output = module({"features": paddle.to_tensor(features)}).numpy()
+    else:
+        import mindspore
+
+        names = [parameter.name for parameter in module.get_parameters()]
+        output = module(mindspore.Tensor(features)).asnumpy()
+    return {"bases": bases, "names": names}, {"features": features, "output": output}
+
+
+def test_backends_lists_what_is_here(tmp_path: Path) -> None:
+    answer = type_command("backends", "--json", cwd=tmp_path)
+    assert answer.returncode == 0, answer.stderr
+    found = json.loads(answer.stdout)
+    assert set(found) == {"numpy", *BACKENDS}
+    for name, about in found.items():
+        if about["installed"]:
+            assert "CPU" in about["devices"], (name, about)
+            assert about["versions"]
+
+
+def test_the_whole_way_from_digits(tmp_path: Path) -> None:
+    """`acz data` and `acz train` on a small set: extractor, videos, features, a model that has learnt something."""
+    require("torch")
+    made = type_command(
+        "data", "flash-mnist", "--digits", "--out", "data", "--backend", "torch", "--videos-per-label", 2,
+        "--test-videos-per-label", 1, "--epochs", 2, cwd=tmp_path, threads=2,
+    )  # fmt: skip
+    assert made.returncode == 0, made.stderr
+    assert type_command("data", "verify", "data", cwd=tmp_path).returncode == 0
+    sets = ["--set", "train.epochs=8", "--set", "train.batch_size=64"]
+    trained = type_command("train", "--data", "data", "--backend", "torch", *sets, "--json", cwd=tmp_path, threads=2)
+    assert trained.returncode == 0, trained.stderr
+    assert json.loads(trained.stdout)["best"]["top1"] > 5 / 1024
+    log = [line for path in (tmp_path / "runs").glob("*/metrics.jsonl") for line in read_log(path)]
+    assert log[-1]["top5"] > 20 / 1024

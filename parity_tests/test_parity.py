@@ -1,0 +1,61 @@
+"""`acz parity-check`, as tests: every model, every backend, every level, one report for all of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from acz.backend import installed
+from acz.parity.cases import cases
+from acz.parity.compare import Row
+from acz.parity.levels import LEVELS, check
+from acz.parity.report import apply_waivers, failures, read_waivers
+from parity_tests.conftest import BACKENDS, require
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def rows() -> list[Row]:
+    return apply_waivers(check(cases(), installed(), list(LEVELS)), read_waivers())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("model", [case.model for case in cases()])
+def test_a_backend_is_the_same_function(model: str, backend: str, rows: list[Row]) -> None:
+    require(backend)
+    mine = [row for row in rows if (row.model, row.backend) == (model, backend)]
+    assert {row.level for row in mine} == set(LEVELS), "a level that was not run is not passed"
+    assert not failures(mine)
+
+
+def test_every_ordered_pair_of_backends_exchanged_checkpoints(rows: list[Row]) -> None:
+    here = [name for name in BACKENDS if name in installed()]
+    wanted = {(reader, f"checkpoint of {writer}") for reader in here for writer in here}
+    for case in cases():
+        found = {(row.backend, row.check) for row in rows if row.level == 4 and row.model == case.model and row.passed}
+        assert wanted <= found
+
+
+def test_no_waiver_is_left_over(rows: list[Row]) -> None:
+    assert not [line for line in failures(rows) if "waiver" in line]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    ("mutant", "level"),
+    [
+        ("softmax_over_wrong_axis", 1),
+        ("transposed_weight", 1),
+        ("flipped_momentum", 1),
+        ("wrong_gradient", 2),
+        ("other_weight_decay", 3),
+    ],
+)
+def test_mistakes_are_caught_in_every_backend(mutant: str, level: int, backend: str) -> None:
+    require(backend)
+    model = "layers/batch_norm"
+    wrong = [
+        row for row in check(cases(model), [backend], [level], wrap=f"acz.parity.mutants:{mutant}") if not row.passed
+    ]
+    assert wrong
+    assert not [row for row in wrong if row.problem], "caught by its numbers, not by a crash"

@@ -1,0 +1,23 @@
+#!/usr/bin/env bash
+# Set up with all four frameworks and run every check: lint, types, tests; then the same with PyTorch alone and NumPy 2.
+# Arguments go to pytest: scripts/test.sh -m "not slow" is the quick part, without a framework.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
+echo "installing acz with all frameworks into .venv ..."
+.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,test]"
+
+.venv/bin/ruff check .
+.venv/bin/ruff format --check --quiet .
+.venv/bin/mypy
+ACZ_REQUIRE_BACKENDS=all .venv/bin/python -m pytest "$@"
+
+if [ $# -eq 0 ]; then
+  [ -x .venv-torch/bin/python ] || "${PYTHON:-python3}" -m venv .venv-torch
+  echo "installing acz with PyTorch alone and NumPy 2 into .venv-torch ..."
+  grep -iv '^numpy==' constraints.txt > .venv-torch/constraints.txt
+  .venv-torch/bin/pip install --quiet --disable-pip-version-check --constraint .venv-torch/constraints.txt --editable ".[torch,test]" "numpy>=2,<3"
+  .venv-torch/bin/python -m pytest -q -m "not slow" tests
+  .venv-torch/bin/python -m pytest -q -k "torch or numpy" parity_tests
+fi
