@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,9 @@ def parity_check(
         str | None,
         typer.Option(help="Put a known mistake into every backend; the check must then fail. See acz.parity.mutants."),
     ] = None,
+    csv: Annotated[
+        Path | None, typer.Option(help="Also write every check to this file, with versions.", show_default=False)
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Prove that every backend computes the same function as the NumPy reference.
@@ -38,8 +42,9 @@ def parity_check(
     from acz.parity.cases import cases
     from acz.parity.levels import check
     from acz.parity.mutants import MUTANTS
-    from acz.parity.report import apply_waivers, failures, read_waivers, summary, to_json
+    from acz.parity.report import apply_waivers, failures, read_waivers, summary, to_json, to_table
     from acz.progress import progress
+    from acz.results import write_csv
 
     chosen = cases(pattern)
     wanted = [name.strip() for name in backends.split(",")] if backends else installed()
@@ -68,6 +73,8 @@ def parity_check(
 
         rows = apply_waivers(check(chosen, wanted, levels, advance, wrap), read_waivers())
     report = to_json(rows, missing)
+    if csv is not None:
+        write_csv(csv, to_table(rows, chosen))
     if as_json:
         print_json(report)
     else:

@@ -9,8 +9,10 @@ from typing import Any
 
 import yaml
 
+from acz.parity.cases import Case
 from acz.parity.compare import Row
 from acz.parity.levels import LEVELS
+from acz.results import environment
 
 WAIVERS = Path(__file__).parent / "waivers.yaml"
 
@@ -76,6 +78,32 @@ def to_json(rows: list[Row], missing: list[str]) -> dict[str, Any]:
             for row in rows
         ],
     }
+
+
+def to_table(rows: list[Row], cases: list[Case]) -> list[dict[str, Any]]:
+    """One flat row a check, with the spec's hash and the environment, for a CSV file."""
+    hashes = {case.model: case.spec.hash for case in cases}
+    about = environment()
+    return [
+        {
+            "model": row.model,
+            "spec_hash": hashes.get(row.model, ""),
+            "backend": row.backend,
+            "device": "CPU",
+            "level": row.level,
+            "check_level": LEVELS[row.level],
+            "check": row.check,
+            "precision": row.precision,
+            "measured": row.measured,
+            "bound": row.bound,
+            "passed": row.passed,
+            "where": row.where,
+            "waiver": row.waiver,
+            "problem": row.problem,
+            **about,
+        }
+        for row in rows
+    ]
 
 
 def summary(rows: list[Row]) -> list[list[str]]:

@@ -104,17 +104,21 @@ class Step(nn.Cell):
     ) -> None:
         """Adam as acz.optimizer has it; `rate` is corrected for both moments, so that their powers are left out."""
         optimizer = self.optimizer
-        if optimizer.weight_decay and optimizer.decoupled:
-            ops.assign(w, w * shrink)
-        elif optimizer.weight_decay:
+        decayed = w * shrink if optimizer.weight_decay and optimizer.decoupled else w
+        if optimizer.weight_decay and not optimizer.decoupled:
             gradient = gradient + w * self.weight_decay
         if self.model.dtype == ms.float32:
+            if optimizer.weight_decay and optimizer.decoupled:
+                ops.assign(w, decayed)
             self.adam(w, m, v, 0.0, 0.0, rate, self.beta1, self.beta2, epsilon, gradient)
-        else:  # which the kernel does not take
-            square = gradient * gradient
-            ops.assign(m, gradient + (m - gradient) * self.beta1)
-            ops.assign(v, square + (v - square) * self.beta2)
-            ops.assign(w, w - rate * m / (ops.sqrt(v) + epsilon))
+            return
+        # which the kernel does not take; what was assigned must not be read here: a graph would round it to float32
+        square = gradient * gradient
+        m_new = gradient + (m - gradient) * self.beta1
+        v_new = square + (v - square) * self.beta2
+        ops.assign(m, m_new)
+        ops.assign(v, v_new)
+        ops.assign(w, decayed - rate * m_new / (ops.sqrt(v_new) + epsilon))
 
 
 @dataclass

@@ -5,14 +5,12 @@ from __future__ import annotations
 import os
 
 os.environ["KERAS_BACKEND"] = "tensorflow"  # the user's settings of Keras may name another framework
+os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or the first process takes all of a GPU's memory
 
 import keras
 import tensorflow as tf
 
 from acz.backend import split_device
-
-for gpu in tf.config.list_physical_devices("GPU"):
-    tf.config.experimental.set_memory_growth(gpu, True)  # or the first process takes all of a GPU's memory
 
 
 def versions() -> dict[str, str]:

@@ -54,8 +54,11 @@ def apply(function: str | None, x: Tensor) -> Tensor:
 
 
 def softmax(x: Tensor) -> Tensor:
-    """Over the last axis. TensorFlow's own rounds by an element's place in memory: equal videos would come out unequal, in the
-    last bit, and a batch norm behind blows that up."""
+    """Over the last axis.
+
+    TensorFlow's own rounds by an element's place in memory: of equal videos it makes videos that differ in the last bit,
+    and a batch norm behind it makes that large.
+    """
     e = tf.exp(x - tf.stop_gradient(tf.reduce_max(x, -1, keepdims=True)))
     return e / tf.reduce_sum(e, -1, keepdims=True)
 
@@ -181,7 +184,7 @@ class AttentionCluster(Layer):
         h = tf.tanh(linear(x, own["hidden.weight"], own["hidden.bias"])) if settings.hidden else x
         s = linear(h, own["score.weight"], own.get("score.bias"))
         if settings.score_scale == "1/sqrt(features)":
-            s = s * x.shape[-1] ** -0.5
+            s = s * self.step.input_shape[-1] ** -0.5
         if settings.score_norm:
             s = batch_norm(own, settings.score_norm, s, call, "score_norm.")
         s = drop(self, s, settings.score_dropout, call, "score_dropout")

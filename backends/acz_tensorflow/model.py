@@ -20,26 +20,19 @@ Tensors = Mapping[str, Tensor]
 class Graphs:
     """A model's functions as graphs, each traced once for all numbers of videos and frames."""
 
-    def __init__(self, spec: Spec, device: str) -> None:
-        self.spec, self.device = spec, device
+    def __init__(self, device: str) -> None:
+        self.device = device
         self.traced: dict[Any, Callable[..., Any]] = {}
 
     def __call__(self, function: Callable[..., Any], settings: tuple[Any, ...], *groups: Tensors) -> Any:
         """`function` of groups of arrays by name; `settings` tell it from the model's other functions."""
-        kinds = tuple(tuple((name, value.dtype, value.ndim) for name, value in group.items()) for group in groups)
+        kinds = tuple(tuple((name, value.ndim, value.dtype) for name, value in group.items()) for group in groups)
         if (settings, kinds) not in self.traced:
-            signature = [{name: self.specification(name, *kind) for name, *kind in group} for group in kinds]
+            signature = [{name: tf.TensorSpec([None] * axes, dtype) for name, axes, dtype in group} for group in kinds]
             with tf.device(self.device):
                 graph = tf.function(function, autograph=False).get_concrete_function(*signature)
             self.traced[settings, kinds] = graph
         return self.traced[settings, kinds](*groups)
-
-    def specification(self, name: str, dtype: tf.DType, axes: int) -> tf.TensorSpec:
-        entry = self.spec.inputs.get(name)
-        shape = [None] * axes if entry is None else [None, *entry.resolve()]
-        if entry is not None and entry.has_frames:
-            shape[1] = None
-        return tf.TensorSpec(shape, dtype)
 
 
 @keras.saving.register_keras_serializable("acz")
@@ -53,7 +46,7 @@ class Model(keras.Model):
     def __init__(self, spec: Spec, device: str, dtype: str) -> None:
         super().__init__(dtype=dtype)
         self.spec = spec
-        self.device, self.graphs = device, Graphs(spec, device)
+        self.device, self.graphs = device, Graphs(device)
         with tf.device(device):
             self.steps = {step.path: LAYERS[step.layer.type](step, dtype) for step in spec.layout}
         self.built = True

@@ -79,7 +79,7 @@ def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
             {path: tf.Variable(tf.zeros_like(value), trainable=False) for path, value in trained.items()}
             for _ in range(2)
         )
-    return Trainer(model, optimizer, loss, Graphs(model.spec, model.device), trained, m, v)
+    return Trainer(model, optimizer, loss, Graphs(model.device), trained, m, v)
 
 
 def training_step(

@@ -1,0 +1,63 @@
+"""Results as data: CSV with the environment in every row, and the tables that documents show, written from it."""
+
+from __future__ import annotations
+
+import csv
+import platform
+from collections.abc import Iterable, Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from acz import __version__
+from acz.checkpoint import write_whole
+
+DISTRIBUTIONS = ("numpy", "torch", "tensorflow", "tensorflow-cpu", "paddlepaddle", "mindspore")
+
+
+def environment() -> dict[str, str]:
+    """Versions and machine, short enough for a column each."""
+    found = {}
+    for name in DISTRIBUTIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    versions = " ".join(f"{name}={value}" for name, value in found.items())
+    return {
+        "acz": __version__,
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "versions": versions,
+    }
+
+
+def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write rows of equal keys, whole or not at all."""
+    rows = list(rows)
+
+    def save(temporary: Path) -> None:
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+            writer.writeheader()
+            writer.writerows(rows)
+
+    write_whole(path, save)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def markdown(headers: list[str], rows: Iterable[Iterable[str]]) -> str:
+    """A table of a document."""
+    lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+def replace_table(text: str, name: str, table: str) -> str:
+    """A document with the table between `<!-- table: NAME -->` and `<!-- end -->` replaced. Raises ValueError if it has none."""
+    start = text.index(f"<!-- table: {name} -->")
+    end = text.index("<!-- end -->", start)
+    return f"{text[:start]}<!-- table: {name} -->\n{table}\n{text[end:]}"

@@ -1,0 +1,94 @@
+"""Figures of the documents: `runs OUT.csv RUN ...` collects runs, `tables` writes the README's tables from docs/results.
+
+python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
+python scripts/results.py tables [--check]
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+from acz.config import config_names, load_config
+from acz.data.features import read_manifest
+from acz.results import environment, markdown, read_csv, replace_table, write_csv
+from acz.runs import read_log, read_run
+
+ROOT = Path(__file__).parent.parent
+RESULTS = ROOT / "docs/results"
+
+
+def collect(out: Path, folders: list[Path]) -> None:
+    """One row for each epoch of each run."""
+    rows = []
+    for folder in folders:
+        run = read_run(folder)
+        made = read_manifest(Path(run["data"]))["made"]
+        for line in read_log(folder / "metrics.jsonl"):
+            if line["kind"] == "evaluation":
+                figures = ("epoch", "top1", "top5", "loss", "train_loss", "videos_per_second")
+                rows.append(
+                    {
+                        "model": run["name"],
+                        "backend": line["backend"],
+                        "device": run["device"],
+                        **{name: line[name] for name in figures},
+                        "seed": run["config"]["train"]["seed"],
+                        "spec_hash": run["spec_hash"],
+                        "extractor_top1": made["extractor_top1"],
+                        "training_videos": made["train_videos_per_label"] * 1024,
+                        "data_seed": made["seed"],
+                        **environment(),
+                    }
+                )
+    write_csv(out, rows)
+
+
+def tables() -> str:
+    """The README with its tables as the results say."""
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    configs = [load_config(name) for name in config_names() if ":" not in name]
+    rows = [[f"`{c.name}`", f"{c.spec.parameter_count:,}", c.description, c.source] for c in configs]
+    text = replace_table(text, "models", markdown(["model", "parameters", "what", "source"], rows))
+
+    nearest: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
+    for row in read_csv(RESULTS / "parity.csv"):
+        measured, bound = float(row["measured"]), float(row["bound"])
+        key = (f"{row['level']} {row['check_level']}", row["precision"])
+        share = measured / bound
+        cell = f"{measured:.1e} of {bound:.1e}" + (" (waived)" if row["waiver"] else "")
+        nearest[key][row["backend"]] = max(nearest[key].get(row["backend"], (-1.0, "")), (share, cell))
+    backends = list(dict.fromkeys(row["backend"] for row in read_csv(RESULTS / "parity.csv")))
+    rows = [
+        [level, precision, *(cells.get(backend, (0.0, "not run"))[1] for backend in backends)]
+        for (level, precision), cells in sorted(nearest.items(), key=lambda item: (item[0][0], item[0][1] != "float64"))
+    ]
+    text = replace_table(text, "parity", markdown(["level", "precision", *backends], rows))
+
+    last: dict[str, dict[str, str]] = {}
+    for row in read_csv(RESULTS / "flash_mnist.csv"):
+        last[row["backend"]] = row
+    rows = [
+        [backend, *(f"{float(row[name]) * 100:.2f} %" for name in ("top1", "top5")), f"{float(row['loss']):.4f}"]
+        for backend, row in last.items()
+    ]
+    return replace_table(text, "flash_mnist", markdown(["backend", "top-1", "top-5", "test loss"], rows))
+
+
+def main(words: list[str]) -> int:
+    if len(words) > 2 and words[0] == "runs":
+        collect(Path(words[1]), [Path(word) for word in words[2:]])
+        return 0
+    if words[:1] == ["tables"]:
+        text = tables()
+        if "--check" in words:
+            return int(text != (ROOT / "README.md").read_text(encoding="utf-8"))
+        (ROOT / "README.md").write_text(text, encoding="utf-8")
+        return 0
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
