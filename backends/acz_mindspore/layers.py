@@ -186,7 +186,10 @@ class Conv2d(Layer):
 
 class MaxPool2d(Layer):
     def construct(self, x: Tensor, call: Call) -> Tensor:
-        return ops.MaxPool(self.settings.size, self.settings.size)(x)
+        size = self.settings.size
+        if x.dtype == ms.float64:  # which MaxPool's gradient rounds to float32; the other is exact, and ten times as slow
+            return ops.max_pool2d(x, size, size)
+        return ops.MaxPool(size, size)(x)
 
 
 class Flatten(Layer):

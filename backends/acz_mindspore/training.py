@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,6 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from acz.backend import quiet
 from acz.layers import Array
 from acz.optimizer import Adam
 from acz_mindspore.layers import log_softmax, number
@@ -148,27 +149,23 @@ def training_step(
     dropout: Mapping[str, Array],
     learning_rate: float,
 ) -> tuple[Tensor, Tensor]:
-    model, optimizer = trainer.model, trainer.optimizer
+    optimizer, dtype = trainer.optimizer, trainer.model.dtype
     names = tuple(inputs), tuple(dropout)
-    if names not in trainer.graphs:
+    first = names not in trainer.graphs
+    if first:
         trainer.graphs[names] = Step(trainer, *names)
-    graph = trainer.graphs[names].set_train()
-    trainer.step += 1
-    corrected = learning_rate / (1 - optimizer.beta1**trainer.step) * (1 - optimizer.beta2**trainer.step) ** 0.5
-    numbers = corrected, optimizer.outside_epsilon(trainer.step), 1 - learning_rate * optimizer.weight_decay
-    fed = to_device(model, {**inputs, **dropout})
-    answers = to_device(model, {"labels": labels})["labels"]
-    mode = os.environ.get('MODE','G')
-    if mode=='G':
-        ms.set_context(mode=ms.GRAPH_MODE)
-        o= graph(*(Tensor(n, model.dtype) for n in numbers), answers, *fed.values())
-        ms.set_context(mode=ms.PYNATIVE_MODE)
-    elif mode=='J':
-        if not hasattr(trainer,'j'): trainer.j=ms.jit(graph.construct)
-        o= trainer.j(*(Tensor(n, model.dtype) for n in numbers), answers, *fed.values())
-    else:
-        o= graph(*(Tensor(n, model.dtype) for n in numbers), answers, *fed.values())
-    return o
+    step = trainer.step = trainer.step + 1
+    corrected = learning_rate * np.sqrt(1 - optimizer.beta2**step) / (1 - optimizer.beta1**step)
+    numbers = corrected, optimizer.outside_epsilon(step), 1 - learning_rate * optimizer.weight_decay
+    fed = to_device(trainer.model, {**inputs, **dropout, "labels": labels})
+    answers = fed.pop("labels")
+    mode = ms.get_context("mode")
+    ms.set_context(mode=ms.GRAPH_MODE)
+    try:
+        with quiet() if first else nullcontext():  # of few threads MindSpore warns
+            return trainer.graphs[names].set_train()(*(Tensor(n, dtype) for n in numbers), answers, *fed.values())
+    finally:
+        ms.set_context(mode=mode)
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
