@@ -19,7 +19,7 @@ from typing import Any, Protocol, SupportsFloat, cast
 
 import numpy as np
 
-from acz.errors import MissingError, nearest
+from acz.errors import MissingError, SpecError, nearest
 from acz.layers import Array
 from acz.losses import Loss
 from acz.optimizer import Adam
@@ -130,7 +130,7 @@ def _order(name: str) -> int:
 def find_backend(name: str) -> Backend:
     """Import a backend by name; its framework's import-time noise is kept from the user.
 
-    Raises MissingError with what to install.
+    Raises SpecError for a name that is none, MissingError with what to install.
     """
     if name == "numpy":
         from acz import numpy_backend
@@ -138,7 +138,7 @@ def find_backend(name: str) -> Backend:
         return cast(Backend, numpy_backend)
     known = registered()
     if name not in known:
-        raise MissingError(f"there is no backend '{name}'; {nearest(name, [*known, 'numpy'])}")
+        raise SpecError(f"there is no backend '{name}'; {nearest(name, [*known, 'numpy'])}")
     if name not in installed():
         here = ", ".join(installed()) or "none"
         raise MissingError(
@@ -153,39 +153,40 @@ def find_backend(name: str) -> Backend:
         )
     for variable, value in LOG_LEVELS.get(name, {}).items():
         os.environ.setdefault(variable, value)
-    with quiet():
-        return cast(Backend, import_module(known[name]))
+    try:
+        with quiet():
+            return cast(Backend, import_module(known[name]))
+    except (ImportError, OSError) as error:
+        raise MissingError(
+            f"backend '{name}' is installed but can't be loaded: {type(error).__name__}: {error}; "
+            f'pip install --force-reinstall "acz[{name}]" mends most of these'
+        ) from None
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep what a framework prints, also from C++, off the terminal; shown after all if the block raises."""
+    """Keep what a framework prints, also from C++, off the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as sink:
         kept = [os.dup(1), os.dup(2)]
         os.dup2(sink.fileno(), 1)
         os.dup2(sink.fileno(), 2)
-        failed = True
         try:
             yield
-            failed = False
         finally:
             sys.stdout.flush()
             sys.stderr.flush()
             for number, copy in zip((1, 2), kept, strict=True):
                 os.dup2(copy, number)
                 os.close(copy)
-            if failed:
-                sink.seek(0)
-                os.write(2, sink.read()[-4000:])
 
 
 def split_device(device: str) -> tuple[str, int]:
-    """`GPU:1` to ("GPU", 1). Raises MissingError for a name that is none."""
+    """`GPU:1` to ("GPU", 1). Raises SpecError for a name that is none."""
     match = re.fullmatch(r"(CPU|GPU|Ascend)(?::(\d+))?", device)
     if not match or (match[1] == "CPU" and match[2]):
-        raise MissingError(f"there is no device '{device}'; devices are CPU, GPU, GPU:1, Ascend, Ascend:3 and so on")
+        raise SpecError(f"there is no device '{device}'; devices are CPU, GPU, GPU:1, Ascend, Ascend:3 and so on")
     return match[1], int(match[2] or 0)
 
 
@@ -225,5 +226,5 @@ def build(
         parameters = initial_parameters(spec, seed, np.dtype(dtype))
     check_parameters(spec, parameters)
     model = found.build(spec, device, dtype)
-    found.load_parameters(model, parameters)
+    found.load_parameters(model, {path: np.asarray(value, dtype) for path, value in parameters.items()})
     return model

@@ -35,7 +35,7 @@ class Checkpoint:
     state: dict[str, Any] = field(default_factory=dict)
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it, and rename it: all or nothing, also on a power cut.
 
     Raises OSError (a full disk, a folder that is read-only); the temporary file is gone then.
@@ -60,6 +60,18 @@ def write_whole(path: Path, write: Callable[[Path], None]) -> None:
         os.close(folder)
 
 
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all. Raises OSError."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that a kill in the middle of `write_whole` left. Only while the folder is locked."""
+    for path in folder.rglob(".*.*"):
+        if path.name != ".lock" and path.is_file():
+            path.unlink()
+
+
 def save_checkpoint(
     path: str | Path,
     spec: Spec,
@@ -68,7 +80,7 @@ def save_checkpoint(
     state: Mapping[str, Any] | None = None,
 ) -> None:
     """Write a checkpoint. Raises SpecError where `parameters` are not the spec's, OSError where the disk won't take it."""
-    from safetensors.numpy import save_file
+    from safetensors.numpy import save
 
     check_parameters(spec, parameters)
     arrays = {**parameters, **{OPTIMIZER + name: value for name, value in (optimizer or {}).items()}}
@@ -79,7 +91,8 @@ def save_checkpoint(
         "state": json.dumps(dict(state or {})),
     }
     ready = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    write_whole(Path(path), lambda temporary: save_file(ready, temporary, metadata))
+    content = save(ready, metadata)
+    write_whole(Path(path), lambda temporary: temporary.write_bytes(content))
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -96,7 +109,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
-    except (SafetensorError, OSError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise CheckpointError(f"{path}: damaged, or not safetensors: {error}") from None
     if metadata.get("acz") != FORMAT:
         raise CheckpointError(
@@ -108,7 +121,13 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         optimizer = {k.removeprefix(OPTIMIZER): v for k, v in arrays.items() if k.startswith(OPTIMIZER)}
         parameters = {k: v for k, v in arrays.items() if not k.startswith(OPTIMIZER)}
         check_parameters(spec, parameters)
-    except (KeyError, ValueError, SpecError) as error:
+        if metadata["spec_hash"] != spec.hash:
+            raise SpecError(f"its spec has the hash {spec.hash}, its metadata say {metadata['spec_hash']}")
+        if not all(value.dtype.kind == "f" for value in parameters.values()):
+            raise SpecError("parameters must be floating point")
+        if not isinstance(state, dict):
+            raise SpecError("its state must be a JSON object")
+    except (KeyError, ValueError, TypeError, RecursionError, SpecError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     return Checkpoint(spec, parameters, optimizer, state)
 

@@ -6,13 +6,12 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from acz.errors import SpecError, nearest
-from acz.losses import Loss
 from acz.optimizer import Adam
 from acz.schedule import Schedule
 from acz.spec import Spec, validate
@@ -21,7 +20,7 @@ from acz.spec import Spec, validate
 class EarlyStopping(BaseModel):
     """Stop when the best top-1 has not risen for `patience` epochs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     patience: int = Field(gt=0)
 
@@ -29,12 +28,12 @@ class EarlyStopping(BaseModel):
 class Recipe(BaseModel):
     """How a model is trained. `loss` none means the one that belongs to the model's output."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     epochs: int = Field(default=10, gt=0)
     batch_size: int = Field(default=64, gt=0)
     seed: int = Field(default=0, ge=0)
-    loss: Loss | None = None
+    loss: Literal["softmax_cross_entropy", "sigmoid_cross_entropy"] | None = None
     optimizer: Adam = Adam()
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping | None = None
@@ -45,7 +44,7 @@ class Recipe(BaseModel):
 class DataSettings(BaseModel):
     """Which folder of features feeds the model. `digits: true` builds a small one where the folder is missing."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     folder: str
     digits: bool = False
@@ -61,6 +60,7 @@ class Config:
     spec: Spec
     recipe: Recipe
     data: DataSettings | None
+    variants: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The plain tree, overrides and variant applied; `load_config` of it is an equal configuration."""
@@ -69,6 +69,7 @@ class Config:
         return tree | ({"data": self.data.model_dump()} if self.data else {})
 
 
+SET = {"model", "data", "train"}
 TOP = {"model", "data", "train", "description", "source", "variants"}
 
 
@@ -96,7 +97,6 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
     """
     if isinstance(name, Mapping):
         label, tree = "(given)", dict(name) if "model" in name else {"model": dict(name)}
-        tree = _copy(tree)
     else:
         path, variant = _find(str(name))
         label, tree = str(name), _read(path)
@@ -104,8 +104,10 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
             variants = tree.get("variants") or {}
             if variant not in variants:
                 raise SpecError(f"{label}: there is no variant '{variant}'; {nearest(variant, variants)}")
-            for key, value in (variants[variant] or {}).items():
-                _set(tree, key, value)
+            tree = _copy(tree)
+            for key, value in variants[variant].items():
+                _set(tree, str(key), value)
+    tree = _copy(tree)
     for key in tree:
         if key not in TOP:
             raise SpecError(f"{label}: unknown key '{key}'; {nearest(str(key), TOP)}")
@@ -120,6 +122,7 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
         Spec.from_dict(tree["model"]),
         validate(Recipe, tree.get("train") or {}, "train"),
         validate(DataSettings, tree["data"], "data") if tree.get("data") else None,
+        tuple(tree.get("variants") or {}),
     )
 
 
@@ -141,20 +144,10 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise SpecError(f"--set needs path=value, got '{text}'; for example --set train.epochs=3")
         try:
-            overrides[key] = _number(yaml.safe_load(value))
-        except yaml.YAMLError:
+            overrides[key] = yaml.load(value, _Loader)
+        except (yaml.YAMLError, ValueError, RecursionError):
             raise SpecError(f"--set {key}: '{value}' is no YAML value") from None
     return overrides
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads 1e-3 as text; people type it as a number."""
-    if isinstance(value, str):
-        try:
-            return float(value)
-        except ValueError:
-            return value
-    return value
 
 
 def _find(name: str) -> tuple[Path, str]:
@@ -166,38 +159,47 @@ def _find(name: str) -> tuple[Path, str]:
     raise SpecError(f"there is no model or file '{base}'; {nearest(base, config_names())}")
 
 
+class _Loader(yaml.SafeLoader):
+    """YAML that refuses a key given twice: nothing is dropped silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value:
+            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
+                if key.value in seen:
+                    line = key.start_mark.line + 1
+                    raise yaml.YAMLError(f"the key '{key.value}' is given twice in one mapping, line {line}")
+                seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
         raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}") from None
     if not isinstance(tree, dict):
         raise SpecError(f"{path}: must be a mapping with 'model', got {type(tree).__name__}")
-    try:
-        converted: dict[str, Any] = _convert(tree)
-    except RecursionError:
-        raise SpecError(f"{path}: a YAML alias holds itself") from None
-    return converted
+    variants = tree.get("variants") or {}
+    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
+        raise SpecError(f"{path}: 'variants' must map names to mappings of paths and values")
+    return tree
 
 
-def _convert(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {k: v if k in ("description", "source") else _convert(v) for k, v in value.items()}
-    return [_convert(v) for v in value] if isinstance(value, list) else _number(value)
-
-
-def _copy(value: Any) -> Any:
-    return {k: _copy(v) for k, v in value.items()} if isinstance(value, Mapping) else value
+def _copy(value: Any, depth: int = 0) -> Any:
+    if depth > 32:
+        raise SpecError("the configuration is nested more than 32 deep, or holds itself")
+    return {k: _copy(v, depth + 1) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     """Change one value in place; every part of the path but the last must be there, or be a section."""
     node: Any = tree
     parts = key.split(".")
-    if parts[0] not in TOP:
-        raise SpecError(f"{key}: unknown key '{parts[0]}'; {nearest(parts[0], TOP)}")
+    if parts[0] not in SET:
+        raise SpecError(f"{key}: unknown key '{parts[0]}'; {nearest(parts[0], SET)}")
     for depth, part in enumerate(parts[:-1]):
         if part not in node:
             if parts[0] == "model":
@@ -209,4 +211,8 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
                 raise SpecError(f"{key}: {'.'.join(parts[: depth + 1])} is a value, not a mapping")
             node[part] = {}
         node = node[part]
+    if isinstance(node.get(parts[-1]), Mapping) and not isinstance(value, Mapping):
+        raise SpecError(
+            f"{key}: is a mapping of {', '.join(map(str, node[parts[-1]]))}; set one of them, or give a mapping"
+        )
     node[parts[-1]] = value

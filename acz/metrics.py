@@ -9,19 +9,22 @@ import numpy as np
 from acz.layers import Array
 from acz.losses import Loss, reference_loss
 
+NEVER = 2**31
+"""The rank of a label that is not there."""
+
 
 def rank_of_label(scores: Array, labels: Array) -> Array:
     """How many classes rank before the label, (videos); of equal scores the smaller class ranks first.
 
     scores (videos, classes); labels (videos), or (videos, classes) of zeros and ones: then the best-ranked label counts.
-    A video without a label gets the number of classes.
+    A video without a label gets NEVER.
     """
     classes = np.arange(scores.shape[1])
     if labels.ndim == 2:
         is_label = labels > 0
         best = np.where(is_label, scores, -np.inf).argmax(axis=1)
         rank = rank_of_label(scores, best)
-        return np.where(is_label.any(axis=1), rank, scores.shape[1])
+        return np.where(is_label.any(axis=1), rank, NEVER)
     own = scores[np.arange(len(labels)), labels][:, None]
     before = (scores > own) | ((scores == own) & (classes < labels[:, None]))
     counted: Array = before.sum(axis=1)

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from acz import reference
+from acz.errors import SpecError
 from acz.layers import Array
 from acz.losses import Loss, reference_loss
 from acz.optimizer import Adam
 from acz.spec import Spec
 
 NAME = "numpy"
+MOST_PARAMETERS = 20_000
 
 
 @dataclass
@@ -92,6 +94,11 @@ def loss_and_gradients(
 
 
 def start_training(model: Model, optimizer: Adam, loss: Loss) -> Trainer:
+    if model.spec.parameter_count > MOST_PARAMETERS:
+        raise SpecError(
+            f"the NumPy reference trains by one run for each parameter; {model.spec.parameter_count:,} parameters are too many "
+            f"(at most {MOST_PARAMETERS:,}): take another --backend"
+        )
     return Trainer(model, optimizer, loss)
 
 

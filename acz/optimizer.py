@@ -18,7 +18,7 @@ class Adam(BaseModel):
     learning_rate * weight_decay first (Loshchilov and Hutter 2019). Fixed parameters and statistics are left alone.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     type: Literal["adam"] = "adam"
     learning_rate: float = Field(default=1e-3, ge=0)

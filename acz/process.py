@@ -22,7 +22,7 @@ def prepare(threads: int) -> None:
     next use, which takes up to half of the time of a forward pass on many frames.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-        os.environ.setdefault(name, str(threads))
+        os.environ[name] = str(threads)
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     if sys.platform == "linux":
         import ctypes

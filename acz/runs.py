@@ -9,22 +9,30 @@ best.safetensors      weights of the best epoch by top-1
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acz.checkpoint import Checkpoint, load_checkpoint, write_whole
+from acz.checkpoint import Checkpoint, load_checkpoint, write_text_whole
 from acz.errors import CheckpointError
 
 RUNS = Path("runs")
 
 
 def new_run_folder(name: str) -> Path:
-    """`runs/NAME-DATE-TIME`, a name that is not taken."""
+    """Make `runs/NAME-DATE-TIME`, a name that is not taken."""
     stem = f"{name.rpartition('/')[2].replace(':', '-').removesuffix('.yaml')}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates = (RUNS / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
-    return next(path for path in candidates if not path.exists())
+    for path in candidates:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.mkdir()
+        except FileExistsError:
+            continue
+        return path
+    raise CheckpointError(f"no name is free for a run like {stem}; name one with --out")
 
 
 def latest_run() -> Path:
@@ -42,7 +50,9 @@ def read_run(folder: Path) -> dict[str, Any]:
         raise CheckpointError(f"{folder} is no run folder (it has no run.json)")
     try:
         run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        run["config"]["model"]
+        missing = [key for key in ("config", "name", "backend", "device", "data", "threads") if key not in run]
+        if missing or not isinstance(run["config"], dict):
+            raise CheckpointError(f"{path}: damaged: {', '.join(missing) or 'config'} is missing")
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path}: damaged: {error}") from None
     return run
@@ -71,28 +81,29 @@ class Log:
 
     def __init__(self, path: Path, keep_until_step: int) -> None:
         kept = [line for line in read_log(path) if line["step"] <= keep_until_step] if path.is_file() else []
-        text = "".join(json.dumps(line) + "\n" for line in kept)
-        write_whole(path, lambda temporary: _write(temporary, text))
+        write_text_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
         self.file = path.open("a", encoding="utf-8")
 
     def write(self, line: Mapping[str, Any]) -> None:
         self.file.write(json.dumps(line) + "\n")
         self.file.flush()
 
+    def sync(self) -> None:
+        """Have the lines on disk: before the checkpoint that counts on them."""
+        os.fsync(self.file.fileno())
+
     def close(self) -> None:
         self.file.close()
 
 
-def _write(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
-
-
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The whole lines of a metrics file; a last line that was cut off is left out."""
+    """The lines of a metrics file; one that was cut off, or is no record, is left out."""
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
-            lines.append(json.loads(text))
+            line = json.loads(text)
         except ValueError:
-            break
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(line)
     return lines

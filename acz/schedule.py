@@ -14,7 +14,7 @@ class Schedule(BaseModel):
     half a cosine down to 1/250,000; `exponential`: times `factor` every `examples` examples, as a staircase.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     type: Literal["constant", "warmup_cosine", "one_cycle", "exponential"] = "constant"
     warmup: float = Field(default=0.3, ge=0, lt=1)

@@ -7,24 +7,16 @@ import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from acz.errors import SpecError, nearest
 from acz.layers import LAYERS, Layer, Parameter, Shape
+from acz.names import OWN, TAKEN
 
 Settings = TypeVar("Settings", bound=BaseModel)
 Output = Literal["none", "softmax", "log_softmax", "sigmoid"]
-
-TAKEN = frozenset(
-    "trunk apply bfloat16 bool bprop build buffers byte call cast char children cls_name compile construct cpu cuda device double "
-    "dtype eval extend_repr finish float flags forward full_name get_config half hook inputs int items keys layers logits long "
-    "losses metrics modules name name_scope named_parameters optimizer outputs param_prefix parameters path phase pop register_buffer "
-    "save set_train share_memory shape short spec state state_dict sublayers summary to train trainable training type update "
-    "values variables weights xpu zero_grad".split()
-)
-"""Stream names that a framework's module, or ours, has a use for."""
 
 MOST_ELEMENTS = 2**31
 """Parameters that a model may have: 8 GiB in float32."""
@@ -36,7 +28,7 @@ class Input(BaseModel):
     `frames` is the usual number; a model takes any. `dtype: uint8` says that the data are bytes.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     frames: int | None = Field(default=None, gt=0, le=2**24)
     features: int | None = Field(default=None, gt=0, le=2**31)
@@ -103,21 +95,17 @@ class Spec:
         streams = {}
         for name, value in _named(tree, "streams"):
             place = f"model.streams.{name}"
-            if name in TAKEN:
-                raise SpecError(
-                    f"{place}: the name '{name}' is taken; give the stream another, such as '{name}_stream'"
-                )
             _keys(value, {"input", "layers"}, place, required={"input"})
-            if value["input"] not in inputs:
+            if not isinstance(value["input"], str) or value["input"] not in inputs:
                 raise SpecError(
                     f"{place}.input: there is no input '{value['input']}'; {nearest(str(value['input']), inputs)}"
                 )
             streams[name] = Stream(value["input"], _layers(value.get("layers") or {}, f"{place}.layers"))
         trunk = _layers(tree.get("trunk") or {}, "model.trunk")
         output = tree.get("output", "none")
-        if output not in get_args(Output):
+        if not isinstance(output, str) or output not in get_args(Output):
             raise SpecError(f"model.output: '{output}' is no output; {nearest(str(output), get_args(Output))}")
-        spec = cls(inputs, streams, trunk, output)
+        spec = cls(inputs, streams, trunk, cast(Output, output))
         total = spec.parameter_count  # infers every shape, so every shape error is raised here
         if total > MOST_ELEMENTS:
             raise SpecError(
@@ -172,7 +160,12 @@ class Spec:
                     "add a layer that takes the frames together, such as attention_cluster or flatten"
                 )
             width += shape[0]
-        yield from _walk("trunk", self.trunk, (width,), "model")
+        for step in _walk("trunk", self.trunk, (width,), "model"):
+            if len(step.output_shape) != 1:
+                raise SpecError(
+                    f"model.{step.path}: a trunk's layer must give a vector, this one gives {step.output_shape}"
+                )
+            yield step
 
     @cached_property
     def layout(self) -> tuple[Step, ...]:
@@ -204,7 +197,10 @@ class Spec:
     @cached_property
     def width(self) -> int:
         """Numbers in the model's output."""
-        return self.layout[-1].output_shape[0]
+        if self.trunk:
+            return self.layout[-1].output_shape[0]
+        last = {step.path.partition(".")[0]: step.output_shape[0] for step in self.layout}
+        return sum(last.get(name, self.inputs[s.input].resolve()[0]) for name, s in self.streams.items())
 
     @cached_property
     def recordable(self) -> tuple[str, ...]:
@@ -250,11 +246,15 @@ def _named(tree: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
     if not isinstance(value, Mapping) or not value:
         raise SpecError(f"model.{key}: must be a mapping from names, with one entry at least, got {value!r}")
     for name in value:
-        _check_name(name, f"model.{key}")
+        _check_name(name, f"model.{key}", TAKEN | OWN)
     return list(value.items())
 
 
-def _check_name(name: Any, place: str) -> None:
+def _check_name(name: Any, place: str, taken: frozenset[str] = TAKEN) -> None:
+    if name in taken:
+        raise SpecError(
+            f"{place}: the name '{name}' is taken in one of the frameworks, or here; take another, such as '{name}_1'"
+        )
     if not isinstance(name, str) or not name.isidentifier():
         raise SpecError(f"{place}: the name {name!r} must be letters, digits and underscores, not a digit first")
 
@@ -267,7 +267,7 @@ def _layers(tree: Any, place: str) -> dict[str, Layer]:
         _check_name(name, place)
         if not isinstance(value, Mapping) or "type" not in value:
             raise SpecError(f"{place}.{name}: must be a mapping with a 'type'; {nearest('', LAYERS)}")
-        if value["type"] not in LAYERS:
+        if not isinstance(value["type"], str) or value["type"] not in LAYERS:
             raise SpecError(
                 f"{place}.{name}: there is no layer '{value['type']}'; {nearest(str(value['type']), LAYERS)}"
             )
@@ -283,6 +283,7 @@ def validate(kind: type[Settings], value: Any, place: str) -> Settings:
     """Build settings of a pydantic class; raises SpecError with the place and the nearest right key."""
     if not isinstance(value, Mapping):
         raise SpecError(f"{place}: must be a mapping, got {value!r}")
+    _no_truth_for_number(kind, value, place)
     try:
         return kind.model_validate(dict(value))
     except ValidationError as error:
@@ -296,6 +297,16 @@ def validate(kind: type[Settings], value: Any, place: str) -> Settings:
         message = problem["msg"].removeprefix("Value error, ")
         got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
         raise SpecError(f"{where}: {message}{got}") from None
+
+
+def _no_truth_for_number(kind: type[BaseModel], value: Mapping[Any, Any], place: str) -> None:
+    """pydantic takes true for 1; a person who writes it means something else."""
+    for key, given in value.items():
+        field = kind.model_fields.get(str(key))
+        if isinstance(given, bool) and field is not None and field.annotation is not bool:
+            raise SpecError(f"{place}.{key}: must not be true or false, got {given!r}")
+        if isinstance(given, Mapping):
+            _no_truth_for_number(_inner(kind, str(key)), given, f"{place}.{key}")
 
 
 def _inner(kind: type[BaseModel], name: str) -> type[BaseModel]:

@@ -17,10 +17,10 @@ import numpy as np
 
 import acz
 from acz.backend import build, find_backend
-from acz.checkpoint import Checkpoint, load_checkpoint, require_spec, save_checkpoint
+from acz.checkpoint import Checkpoint, load_checkpoint, remove_leftovers, require_spec, save_checkpoint
 from acz.concurrency import ahead, locked
 from acz.config import Config, load_config
-from acz.data.features import Examples, Split, write_json
+from acz.data.features import Examples, Split, manifest_hash, write_json
 from acz.errors import AczError, CheckFailed, CheckpointError, DataError
 from acz.evaluate import evaluate
 from acz.layers import Array
@@ -64,10 +64,19 @@ class Run:
     backend: str
     device: str
     folder: Path
+    data: Path
     train: Split
     test: Split
-    threads: int = 0
+    threads: int
+    resumed: bool = False
+    again: str = ""
+    """The command that goes on with the run, where it is not `acz train`."""
     state: State = field(default_factory=State)
+
+    @property
+    def goes_on(self) -> str:
+        """What to type after an interruption."""
+        return self.again or f"acz train --resume --out {self.folder}"
 
     @property
     def batch_size(self) -> int:
@@ -105,64 +114,72 @@ def batches(
         yield examples, masks
 
 
-def new_run(
-    config: Config,
-    backend: str,
-    device: str,
-    data: Path,
-    folder: Path,
-    threads: int = 0,
-) -> Run:
-    """Prepare a run in an empty folder.
+def new_run(config: Config, backend: str, device: str, data: Path, folder: Path, threads: int) -> Run:
+    """Prepare a run in a folder that holds nothing else.
 
-    Raises CheckpointError where the folder holds a run, DataError where the data are not what the model reads.
+    Raises CheckpointError where the folder holds a run or other files, DataError where the data are not what the model reads.
     """
-    if (folder / "run.json").exists():
-        raise CheckpointError(f"{folder} holds a run already; add --resume to go on with it, or choose another --out")
-    if folder.exists() and any(entry.name != ".lock" for entry in folder.iterdir()):
-        raise CheckpointError(f"{folder} holds other files; choose another --out")
-    run = _open(config, backend, device, data, folder, threads)
-    found = find_backend(backend)
-    write_json(
-        folder / "run.json",
-        {
-            "acz": acz.__version__,
-            "config": config.to_dict(),
-            "name": config.name,
-            "spec_hash": config.spec.hash,
-            "backend": backend,
-            "device": device,
-            "data": str(data),
-            "versions": {"python": platform.python_version(), "numpy": np.__version__, **found.versions()},
-        },
-    )
-    return run
+    _check_new(folder)
+    return _open(config, backend, device, data, folder, threads)
 
 
-def resumed_run(folder: Path, backend: str | None, device: str | None, data: Path | None, threads: int = 0) -> Run:
-    """Go on with a run, in the same backend or another. Raises CheckpointError where the folder holds none."""
+def resumed_run(
+    folder: Path,
+    backend: str | None = None,
+    device: str | None = None,
+    data: Path | None = None,
+    threads: int | None = None,
+) -> Run:
+    """Go on with a run, by default as it was begun, or in another backend. Raises CheckpointError where the folder holds none."""
     kept = read_run(folder)
     config = replace(load_config(kept["config"]), name=kept["name"])
+    where = data or Path(kept["data"])
+    if data is None and manifest_hash(where) != kept.get("data_manifest"):
+        raise DataError(
+            f"{where} is not the data set that {folder} was trained on; "
+            "give that one with --data, or this one explicitly to go on with it"
+        )
     run = _open(
-        config,
-        backend or kept["backend"],
-        device or (kept["device"] if backend in (None, kept["backend"]) else "CPU"),
-        data or Path(kept["data"]),
-        folder,
-        threads,
+        config, backend or kept["backend"], device or kept["device"], where, folder, threads or int(kept["threads"])
     )
-    for leftover in folder.glob(".*.safetensors.*"):
-        leftover.unlink()  # a kill in the middle of a write leaves its temporary file
+    run.resumed = True
     return run
 
 
 def _open(config: Config, backend: str, device: str, data: Path, folder: Path, threads: int) -> Run:
+    loss = config.recipe.loss or default_loss(config.spec)
     train, test = Split(data, "train"), Split(data, "test")
-    train.require(config.spec)
-    test.require(config.spec)
-    if len(train) == 0 or len(test) == 0:
-        raise DataError(f"{data}: a split is empty")
-    return Run(config, backend, device, folder, train, test, threads)
+    train.require(config.spec, loss)
+    test.require(config.spec, loss)
+    return Run(config, backend, device, folder, data, train, test, threads)
+
+
+def _check_new(folder: Path) -> None:
+    if (folder / "run.json").exists():
+        raise CheckpointError(f"{folder} holds a run already; add --resume to go on with it, or choose another --out")
+    if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise CheckpointError(f"{folder} holds other files; choose another --out")
+
+
+def _write_run(run: Run) -> None:
+    """run.json: what the run is, and what it was begun with."""
+    _check_new(run.folder)
+    versions = {"python": platform.python_version(), "numpy": np.__version__, **find_backend(run.backend).versions()}
+    write_json(
+        run.folder / "run.json",
+        {
+            "acz": acz.__version__,
+            "name": run.config.name,
+            "config": run.config.to_dict(),
+            "spec_hash": run.config.spec.hash,
+            "backend": run.backend,
+            "device": run.device,
+            "threads": run.threads,
+            "data": str(run.data.resolve()),
+            "data_manifest": manifest_hash(run.data),
+            "versions": versions,
+        },
+    )
 
 
 @contextmanager
@@ -183,12 +200,25 @@ def _interruptible() -> Iterator[Callable[[], bool]]:
             signal.signal(number, handler)
 
 
+def _resumable(path: Path, spec: Spec) -> Checkpoint:
+    """A checkpoint that training can go on from. Raises CheckpointError where it is of another model, or holds weights only."""
+    checkpoint = load_checkpoint(path)
+    require_spec(checkpoint, spec, path)
+    needed = {"step", *(f"{moment}.{name}" for name in spec.trained for moment in "mv")}
+    if set(checkpoint.state) != set(vars(State())) or not needed <= set(checkpoint.optimizer):
+        raise CheckpointError(f"{path} holds no training state, so the run can't go on from it")
+    return checkpoint
+
+
 def train(run: Run) -> dict[str, Any]:
     """Train to the end of the recipe, or from the last checkpoint; gives the best epoch and its figures.
 
     Raises Interrupted on Ctrl-C, after saving; CheckFailed where the loss is not finite.
     """
     with locked(run.folder), progress() as shown, _interruptible() as asked:
+        remove_leftovers(run.folder)
+        if not run.resumed:
+            _write_run(run)
         return _Loop(run, shown, asked).run_all()
 
 
@@ -200,21 +230,32 @@ class _Loop:
         self.recipe, self.spec = run.config.recipe, run.config.spec
         self.loss = self.recipe.loss or default_loss(self.spec)
         self.last, self.best = run.folder / "last.safetensors", run.folder / "best.safetensors"
+        metrics = run.folder / "metrics.jsonl"
         checkpoint: Checkpoint | None = None
         if self.last.is_file():
-            checkpoint = load_checkpoint(self.last)
-            require_spec(checkpoint, self.spec, self.last)
+            checkpoint = _resumable(self.last, self.spec)
             run.state = State(**checkpoint.state)
+        elif metrics.exists():
+            raise CheckpointError(f"{self.last} is gone, so the run can't go on; begin a new one")
         self.state = run.state
         self.backend = find_backend(run.backend)
-        if run.threads:
-            self.backend.set_threads(run.threads)
+        self.backend.set_threads(run.threads)
         start = checkpoint.parameters if checkpoint else None
         self.model = build(self.spec, run.backend, start, run.device, seed=self.recipe.seed)
         self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, self.loss)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
-        self.log = Log(run.folder / "metrics.jsonl", self.state.step)
+            self._take_over_best()
+        else:
+            self._save(self.last, resumable=True)
+        self.log: Log = Log(metrics, self.state.step)
+
+    def _take_over_best(self) -> None:
+        """A kill between `best` and `last` leaves a best epoch that the state does not know."""
+        if self.best.is_file():
+            kept = load_checkpoint(self.best).state
+            if kept.get("epoch", 0) > self.state.best_epoch:
+                self.state.best_epoch, self.state.best_top1 = kept["epoch"], kept["top1"]
 
     def run_all(self) -> dict[str, Any]:
         try:
@@ -225,7 +266,10 @@ class _Loop:
                     f"{self.run.backend} on {self.run.device}"
                 )
             else:
-                self.shown.line(f"{self.run.folder}: goes on after step {self.state.step:,} of {self.run.steps:,}")
+                self.shown.line(
+                    f"{self.run.folder}: goes on after step {self.state.step:,} of {self.run.steps:,}; "
+                    f"{self.run.backend} on {self.run.device}"
+                )
             self._steps()
         finally:
             self.log.close()
@@ -270,6 +314,7 @@ class _Loop:
             if at_end:
                 self._end_epoch(line)
             elif at_checkpoint or interrupted:
+                self.log.sync()
                 self._save(self.last, resumable=True)
             if interrupted:
                 self._give_way()
@@ -284,14 +329,17 @@ class _Loop:
         for loss, hits in waiting:
             value = float(loss)
             if not math.isfinite(value):
-                raise CheckFailed(
-                    f"the loss is {value} at or before step {state.step}; lower train.optimizer.learning_rate, or look at the data. "
-                    f"The last good state is kept: {self.last if self.last.exists() else 'none yet'}"
-                )
+                raise self._not_finite(f"the loss is {value}")
             state.loss_sum += value * self.run.batch_size
             state.hits += float(hits)
             state.examples += self.run.batch_size
         waiting.clear()
+
+    def _not_finite(self, what: str) -> CheckFailed:
+        return CheckFailed(
+            f"{what} at or before step {self.state.step}; lower train.optimizer.learning_rate, or look at the data. "
+            f"The last good state is kept in {self.last}"
+        )
 
     def _end_epoch(self, line: dict[str, Any]) -> None:
         run, state = self.run, self.state
@@ -313,6 +361,7 @@ class _Loop:
         trained = {"train_loss": line["loss"], "train_top1": line["top1"], "learning_rate": line["learning_rate"]}
         speed = {"videos_per_second": line["videos_per_second"], "backend": run.backend}
         self.log.write({"kind": "evaluation", "step": state.step, "epoch": state.epoch, **figures, **trained, **speed})
+        self.log.sync()
         self._save(self.last, resumable=True)
         self.shown.line(
             f"epoch {state.epoch:>3}  loss {line['loss']:.4f}  top-1 {figures['top1']:.4f}  top-5 {figures['top5']:.4f}  "
@@ -321,14 +370,18 @@ class _Loop:
         )
 
     def _save(self, path: Path, resumable: bool) -> None:
+        parameters = self.backend.dump_parameters(self.model)
+        bad = [name for name, value in parameters.items() if not np.isfinite(value).all()]
+        if bad:
+            raise self._not_finite(f"parameter {bad[0]} is not finite")
         optimizer = self.backend.dump_optimizer(self.trainer) if resumable else {}
         state = vars(self.state) if resumable else {"epoch": self.state.epoch, "top1": self.state.best_top1}
-        save_checkpoint(path, self.spec, self.backend.dump_parameters(self.model), optimizer, state)
+        save_checkpoint(path, self.spec, parameters, optimizer, state)
 
     def _give_way(self) -> None:
         if self.state.stopped or self.state.step >= self.run.steps:
             return
         raise Interrupted(
             f"interrupted after step {self.state.step:,} of {self.run.steps:,}; everything is saved. "
-            f"'acz train --resume --out {self.run.folder}' goes on"
+            f"'{self.run.goes_on}' goes on"
         )

@@ -215,7 +215,7 @@ def use_module(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str
         import mindspore
 
         names = [parameter.name for parameter in module.get_parameters()]
-        output = module(mindspore.Tensor(features)).asnumpy()
+        output = module({"features": mindspore.Tensor(features)}).asnumpy()
     return {"bases": bases, "names": names}, {"features": features, "output": output}
 
 

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    return apply_waivers(check(cases(), installed(), list(LEVELS)), read_waivers())
+    return apply_waivers(check(cases(), installed(), list(LEVELS)), read_waivers(), complete=True)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

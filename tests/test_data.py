@@ -113,7 +113,7 @@ def test_videos_show_exactly_the_digits_of_their_label() -> None:
     blank = PixelNoise(np.eye(256, dtype=np.int64)[0])  # noise of zeros, so that a frame is its digit
     videos = Videos(images.train, blank, 0, "train", 1)
     frames, labels = videos.chunk(3)
-    assert frames.shape == (256, 25, 28, 28)
+    assert frames.shape == (128, 25, 28, 28)
     known = {image.tobytes(): digit for image, digit in zip(images.train.pixels, images.train.digits, strict=True)}
     positions = []
     for video, label in zip(frames, labels, strict=True):

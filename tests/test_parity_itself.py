@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from acz.config import config_folder
 from acz.parity.cases import cases
 from acz.parity.compare import Row, difference, worst
 from acz.parity.levels import check
@@ -34,6 +37,9 @@ def test_the_reference_agrees_with_itself() -> None:
         ("not_a_number", "flash_mnist/attention_cluster", 1, "output"),
         ("permuted_batch", "flash_mnist/attention_cluster", 1, "output"),
         ("batch_dependent", "flash_mnist/attention_cluster", 1, "output"),
+        ("alone_is_different", "flash_mnist/attention_cluster", 1, ""),
+        ("padding_counts", "flash_mnist/attention_cluster", 1, ""),
+        ("coarse_float32", "flash_mnist/attention_cluster", 1, "output"),
         ("wrong_gradient", "flash_mnist/attention_cluster", 2, "features.attention.score.weight"),
         ("other_weight_decay", "flash_mnist/attention_cluster", 3, ""),
         ("lost_moments", "flash_mnist/attention_cluster", 4, "optimizer/v.features.attention.score.weight"),
@@ -44,6 +50,10 @@ def test_a_mistake_is_caught_where_it_is(mutant: str, model: str, level: int, wh
     wrong = [row for row in rows if not row.passed]
     assert wrong, f"{mutant} went unnoticed"
     assert any(row.where.endswith(where) for row in wrong), [(row.check, row.where) for row in wrong]
+    assert not [row for row in wrong if row.problem], "caught by its numbers, not by a crash"
+    alone = {"alone_is_different": "independence of batch mates", "padding_counts": "independence of padded frames"}
+    if mutant in alone:
+        assert {row.check for row in wrong} == {alone[mutant]}
 
 
 def test_every_mutant_is_tested() -> None:
@@ -94,10 +104,19 @@ def test_a_waiver_lets_pass_and_expires() -> None:
             Row("n", "torch", 1, "outputs, evaluation", "float32", 1e-7, 1e-6),
         ]
 
-    waiver = {"backend": "torch", "model": "m", "check": "outputs*", "precision": "float32", "reason": "a cause"}
+    waiver = {
+        "backend": "torch",
+        "model": "m",
+        "check": "outputs*",
+        "precision": "float32",
+        "bound": 1e-4,
+        "reason": "a cause",
+    }
     waived = apply_waivers(rows(), [waiver])
     assert waived[0].passed
     assert waived[0].waiver == "a cause"
+    assert not apply_waivers(rows(), [{**waiver, "bound": 1e-5}])[0].passed
+    assert any("no longer needed" in line for line in failures(apply_waivers(rows(), [{**waiver, "model": "x"}], True)))
     expired = apply_waivers(rows(), [{**waiver, "model": "n"}])
     assert any("no longer needed" in line for line in failures(expired))
     assert not any("no longer" in line for line in failures(apply_waivers(rows(), [{**waiver, "backend": "paddle"}])))
@@ -105,7 +124,7 @@ def test_a_waiver_lets_pass_and_expires() -> None:
 
 def test_every_waiver_says_why() -> None:
     for waiver in read_waivers():
-        assert set(waiver) == {"backend", "model", "check", "precision", "reason"}
+        assert set(waiver) == {"backend", "model", "check", "precision", "bound", "reason"}
         assert len(waiver["reason"]) > 30
 
 
@@ -117,6 +136,9 @@ def test_differences() -> None:
     one = np.array([1.0, -4.0])
     assert difference(one + np.array([0, 4e-3]), one) == pytest.approx(1e-3)
     assert difference(None, one) == difference(one[:1], one) == difference(one * np.nan, one) == float("inf")
+    assert difference(one, one * np.nan) == float("inf")
+    assert not Row("m", "b", 1, "c", "float32", float("inf"), float("inf")).within
+    assert not Row("m", "b", 1, "c", "float32", *worst({}, {}, 1.0)).within, "nothing compared is never passed"
     assert worst({"a": one, "b": one + 1}, {"a": one, "b": one, "c": one}, 1e-3)[2] == "b"
 
 
@@ -129,6 +151,14 @@ def test_the_command(acz: Callable[..., Answer]) -> None:
     assert "first at" in bad.err
     assert acz("parity-check", "flash_mnist/attention_clustr").code == 2
     assert acz("parity-check", "--backends", "cntk").code == 2
+
+
+def test_a_users_own_model_is_checked(acz: Callable[..., Answer], tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    path.write_text((config_folder() / "flash_mnist/attention_cluster.yaml").read_text())
+    answer = acz("parity-check", path, "--backends", "numpy,numpy", "--level", 1, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["passed"]
 
 
 def hang(backend: object, arguments: object, arrays: object) -> None:

@@ -113,6 +113,7 @@ def test_the_hash_is_of_the_function_not_of_the_spelling() -> None:
         ("inputs.rgb", {"frames": 3}, ["model.inputs.rgb", "frames and features"]),
         ("output", "softmx", ["model.output", "did you mean 'softmax'"]),
         ("trunk.logits", 5, ["model.trunk.logits", "type"]),
+        ("inputs.labels", {"shape": [2]}, ["the name 'labels' is taken"]),
         ("streams.trunk", MODEL["streams"]["rgb"], ["the name 'trunk' is taken"]),
         ("streams.rgb.layers", {"a": {"type": "dense", "units": 2}}, ["must end in a vector", "attention_cluster"]),
         (
@@ -160,9 +161,58 @@ def test_a_resolved_configuration_loads_to_the_same() -> None:
     assert (again.spec.hash, again.recipe, again.data) == (config.spec.hash, config.recipe, config.data)
 
 
-@pytest.mark.parametrize("text", ["", "[1, 2]", "model: [", "model: {a: &x [*x]}", "\x00", "model: 3"])
+@pytest.mark.parametrize("text", ["", "[1, 2]", "model: [", "model: &x {inputs: *x}", "\x00", "model: 3"])
 def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "a.yaml"
     path.write_text(text)
     with pytest.raises(SpecError):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{dropout: {type: dropout, rate: 0.5}, dropout: {type: dense, units: 3}}", "'dropout' is given twice"),
+        ("{a: {type: [dense]}}", "no layer"),
+        ("{a: {type: dense, units: true}}", "must not be true or false"),
+        ("{a: {type: dense, units: .inf}}", "units"),
+        ("{a: {type: rescale, scale: .nan}}", "scale"),
+        ("{values: {type: dense, units: 3}}", "the name 'values' is taken"),
+        ("{a: {type: dense, units: 2020-13-45}}", "not YAML"),
+    ],
+)
+def test_odd_yaml_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "a.yaml"
+    tree = yaml.safe_dump({k: v for k, v in MODEL.items() if k != "trunk"})
+    path.write_text("model:\n" + "".join(f"  {line}\n" for line in tree.splitlines()) + f"  trunk: {text}\n")
+    with pytest.raises(SpecError, match=words):
+        load_config(path)
+
+
+@pytest.mark.parametrize("variants", ["[tiny]", "3", "{tiny: [1]}"])
+def test_odd_variants_are_refused(tmp_path: Path, variants: str) -> None:
+    path = tmp_path / "a.yaml"
+    path.write_text(yaml.safe_dump({"model": MODEL}) + f"variants: {variants}\n")
+    with pytest.raises(SpecError, match="'variants' must map"):
+        load_config(f"{path}:tiny")
+
+
+def test_every_setting_can_be_written_in_yaml_and_by_override(tmp_path: Path) -> None:
+    settings = {
+        "type": "attention_cluster",
+        "units": 2,
+        "output_scale": "1",
+        "score_scale": "1",
+        "score_norm": {"epsilon": 1e-3},
+    }
+    path = tmp_path / "a.yaml"
+    path.write_text(yaml.safe_dump({"model": changed("streams.audio.layers.attention", settings)}))
+    layer = load_config(path).spec.streams["audio"].layers["attention"]
+    assert layer.model_dump()["output_scale"] == "1"
+    recipe = load_config(path, {"train.optimizer.learning_rate": "3e-3"}).recipe
+    assert recipe.optimizer.learning_rate == 0.003
+
+
+def test_a_model_without_a_trunk_knows_its_width() -> None:
+    tree = {k: v for k, v in MODEL.items() if k != "trunk"}
+    assert Spec.from_dict({**tree, "output": "none"}).width == 6 + 2

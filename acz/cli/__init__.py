@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from acz.cli.data import data
 from acz.cli.models import backends, models, show
@@ -14,8 +15,28 @@ from acz.cli.parity import parity_check
 from acz.cli.train import evaluate_command, train_command
 from acz.errors import AczError
 
+
+class Commands(TyperGroup):
+    """Turns what a command raises into one message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except AczError as error:
+            _fail(str(error), error.exit_code)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(141)
+        except KeyboardInterrupt:
+            _fail("interrupted; what was finished is kept, the same command goes on", 130)
+        except OSError as error:
+            where = f"{error.filename}: " if error.filename else ""
+            _fail(f"{where}{error.strerror or error}; what was finished before is kept", 2)
+
+
 app = typer.Typer(
     name="acz",
+    cls=Commands,
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
@@ -54,18 +75,12 @@ app.command("parity-check")(parity_check)
 
 def main() -> None:
     """Run a command; every error that a user can cause is one message and an exit code."""
-    try:
-        app()
-    except AczError as error:
-        _fail(str(error), error.exit_code)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
-    except KeyboardInterrupt:
-        _fail("interrupted; what was finished is kept, the same command goes on", 130)
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        _fail(f"{where}{error.strerror or error}; what was finished before is kept", 2)
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name) is None:  # closed by who started this: frameworks and we expect something there
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, number)
+            setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115 (it stays open)
+    app()
 
 
 def _fail(message: str, code: int) -> None:

@@ -22,7 +22,7 @@ Threads = Annotated[int, typer.Option(min=1, help="Threads on the CPU.", show_de
 
 
 def print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, indent=2, default=str)
+    json.dump(value, sys.stdout, indent=2, default=str, allow_nan=False)
     sys.stdout.write("\n")
 
 

@@ -39,7 +39,7 @@ def flash_mnist(
     extractor: Annotated[
         Path | None, typer.Option(help="Use this extractor's checkpoint instead of training one.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
@@ -52,6 +52,8 @@ def flash_mnist(
 
     if mnist is not None and digits:
         raise SpecError("--mnist and --digits are two sources of images; give one of them")
+    if extractor is not None and epochs is not None:
+        raise SpecError("--epochs trains an extractor and --extractor brings one; give one of them")
     made = make(mnist, out, backend, device, videos_per_label, test_videos_per_label, epochs, extractor, seed, threads)
     if as_json:
         print_json(made)
@@ -99,7 +101,7 @@ def verify_command(folder: Annotated[Path, typer.Argument(help="A data set's fol
     from acz.data.features import read_manifest, verify
     from acz.progress import progress
 
-    total = sum(r["count"] for records in read_manifest(folder)["splits"].values() for r in records)
+    total = sum(record.count for records in read_manifest(folder).splits.values() for record in records)
     done = 0
     with progress() as shown:
 

@@ -98,6 +98,7 @@ def backends(as_json: Json = False) -> None:
 
     from acz.backend import FRAMEWORKS, installed, registered
     from acz.errors import AczError
+    from acz.progress import progress
     from acz.worker import Worker
 
     here = installed()
@@ -114,8 +115,11 @@ def backends(as_json: Json = False) -> None:
 
     names = ["numpy", *sorted(registered(), key=lambda n: (list(FRAMEWORKS).index(n) if n in FRAMEWORKS else 99, n))]
     here = ["numpy", *here]
-    with ThreadPoolExecutor(len(names)) as pool:
-        found = dict(zip(names, pool.map(ask, names), strict=True))
+    found: dict[str, dict[str, Any]] = {}
+    with progress() as shown, ThreadPoolExecutor(len(names)) as pool:
+        for name, about in zip(names, pool.map(ask, names), strict=True):
+            found[name] = about
+            shown("asking each backend in a process of its own", len(found), len(names))
     if as_json:
         print_json(found)
         return

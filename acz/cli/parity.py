@@ -12,7 +12,7 @@ from acz.cli.common import Json, print_json, print_table
 
 def parity_check(
     pattern: Annotated[
-        str, typer.Argument(help="A model's name or wildcards; a model stands for its tiny variant.")
+        str, typer.Argument(help="A model's name, wildcards, or a YAML file; a model stands for its tiny variant.")
     ] = "*",
     backends: Annotated[
         str | None, typer.Option(help="Names with commas between them.", show_default="all that are installed")
@@ -47,7 +47,7 @@ def parity_check(
     from acz.results import write_csv
 
     chosen = cases(pattern)
-    wanted = [name.strip() for name in backends.split(",")] if backends else installed()
+    wanted = list(dict.fromkeys(name.strip() for name in backends.split(","))) if backends else installed()
     for name in wanted:
         if name not in registered() and name != "numpy":
             raise SpecError(f"there is no backend '{name}'; {nearest(name, registered())}")
@@ -62,6 +62,7 @@ def parity_check(
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, MUTANTS)}")
     wrap = f"acz.parity.mutants:{mutant}" if mutant else ""
     levels = sorted(set(level or [1, 2, 3, 4]))
+    complete = pattern == "*" and levels == [1, 2, 3, 4] and not mutant
     parts = len(chosen) * (len([n for n in levels if n < 4]) + (4 in levels) * (1 + len(wanted))) * len(wanted)
     done = 0
     with progress() as shown:
@@ -71,7 +72,7 @@ def parity_check(
             done += 1
             shown("parity", done, parts, text)
 
-        rows = apply_waivers(check(chosen, wanted, levels, advance, wrap), read_waivers())
+        rows = apply_waivers(check(chosen, wanted, levels, advance, wrap), read_waivers(), complete)
     report = to_json(rows, missing)
     if csv is not None:
         write_csv(csv, to_table(rows, chosen))

@@ -30,14 +30,16 @@ def train_command(
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the run in --out, or with the latest; in any backend.")
     ] = False,
-    threads: Threads = cores(),
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Threads on the CPU.", show_default="all cores; the run's, with --resume")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train a model; evaluates after each epoch and keeps the best checkpoint by top-1.
 
     With nothing given it trains the attention cluster on scikit-learn's digits, and makes that data set first.
     """
-    prepare(threads)
+    prepare(threads or cores())
     from acz.backend import check_device, find_backend
     from acz.config import load_config, parse_overrides
     from acz.errors import DataError, SpecError
@@ -50,9 +52,10 @@ def train_command(
                 "--resume goes on with the run's own configuration; leave out CONFIG and --set, or start anew"
             )
         folder = out or latest_run()
-        name = backend or read_run(folder)["backend"]
-        check_device(find_backend(name), device or (read_run(folder)["device"] if backend is None else "CPU"))
+        if threads is None:
+            prepare(int(read_run(folder)["threads"]))
         run = resumed_run(folder, backend, device, data, threads)
+        check_device(find_backend(run.backend), run.device)
     else:
         chosen = load_config(config or DEFAULT, parse_overrides(assignments or []))
         name = default_backend(backend)
@@ -63,8 +66,9 @@ def train_command(
         if data is None and chosen.data and chosen.data.digits and not (where / "manifest.json").is_file():
             from acz.cli.data import make
 
-            make(None, where, name, device or "CPU", threads=threads)
-        run = new_run(chosen, name, device or "CPU", where, out or new_run_folder(chosen.name), threads)
+            make(None, where, name, device or "CPU", threads=threads or cores())
+        folder = out or new_run_folder(chosen.name)
+        run = new_run(chosen, name, device or "CPU", where, folder, threads or cores())
     result = train(run)
     if as_json:
         print_json(result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,12 @@ class DigitImages:
     name: str
     train: Images
     test: Images
+
+    @property
+    def hash(self) -> str:
+        """What tells one set of images from another."""
+        arrays = (self.train.pixels, self.train.digits, self.test.pixels, self.test.digits)
+        return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
 
 
 def load_mnist(folder: Path) -> DigitImages:

@@ -14,16 +14,43 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import BaseModel, ValidationError
 
-from acz.checkpoint import write_whole
+from acz.checkpoint import write_text_whole, write_whole
 from acz.errors import DataError, nearest
 from acz.layers import Array
+from acz.losses import Loss
 from acz.spec import Spec
 
 FORMAT = "acz-features-1"
+
+
+class FileRecord(BaseModel):
+    """One array on disk."""
+
+    file: str
+    sha256: str
+    shape: list[int]
+    dtype: str
+
+
+class ShardRecord(BaseModel):
+    """One shard: its arrays by name."""
+
+    number: int
+    count: int
+    files: dict[str, FileRecord]
+
+
+class Manifest(BaseModel):
+    """What manifest.json holds."""
+
+    format: Literal["acz-features-1"]
+    made: dict[str, Any]
+    splits: dict[str, list[ShardRecord]]
 
 
 @dataclass
@@ -57,19 +84,19 @@ def write_shard(folder: Path, split: str, number: int, arrays: Mapping[str, Arra
 
 
 def written_shard(folder: Path, split: str, number: int) -> dict[str, Any] | None:
-    """The record of a shard that an earlier build finished."""
+    """The record of a shard that an earlier build finished, if its files are there."""
     path = folder / split / f"{number:05d}.json"
-    return json.loads(path.read_text()) if path.is_file() else None
+    try:
+        record = ShardRecord.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    whole = all((folder / file.file).is_file() for file in record.files.values())
+    return record.model_dump() if whole else None
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
-    text = json.dumps(value, indent=1) + "\n"
-    write_whole(path, lambda temporary: _write_text(temporary, text))
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    write_text_whole(path, json.dumps(value, indent=1) + "\n")
 
 
 def write_manifest(folder: Path, splits: Mapping[str, list[dict[str, Any]]], made: Mapping[str, Any]) -> None:
@@ -77,7 +104,7 @@ def write_manifest(folder: Path, splits: Mapping[str, list[dict[str, Any]]], mad
     write_json(folder / "manifest.json", {"format": FORMAT, "made": dict(made), "splits": dict(splits)})
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+def read_manifest(folder: Path) -> Manifest:
     """Raises DataError where the folder or its manifest is missing or damaged."""
     path = folder / "manifest.json"
     if not path.is_file():
@@ -86,13 +113,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
             f"'acz data flash-mnist --out {folder}' makes one, or goes on with one that was interrupted"
         )
     try:
-        manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if manifest["format"] != FORMAT:
-            raise DataError(f"{path}: its format is {manifest['format']!r}, this program reads {FORMAT!r}")
-        manifest["splits"], manifest["made"]
-    except (ValueError, KeyError, TypeError) as error:
+        return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path}: damaged: {where}: {first['msg']}") from None
+    except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from None
-    return manifest
+
+
+def manifest_hash(folder: Path) -> str:
+    """What tells one data set from another. Raises DataError."""
+    read_manifest(folder)
+    return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
 
 
 class Split:
@@ -100,38 +133,43 @@ class Split:
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder, self.name = folder, split
-        splits = read_manifest(folder)["splits"]
+        splits = read_manifest(folder).splits
         if split not in splits:
             raise DataError(f"{folder} has no split '{split}'; {nearest(split, splits)}")
-        self.shards = [{name: self._open(file) for name, file in record["files"].items()} for record in splits[split]]
+        self.shards = [{name: self._open(file) for name, file in record.files.items()} for record in splits[split]]
         if not self.shards or not all("labels" in shard for shard in self.shards):
             raise DataError(f"{folder}/{split}: no shards with labels")
         for number, shard in enumerate(self.shards):
+            if set(shard) != set(self.shards[0]):
+                raise DataError(
+                    f"{folder}/{split}: shard {number} holds {sorted(shard)}, the first {sorted(self.shards[0])}"
+                )
             for name, value in shard.items():
-                first = self.shards[0].get(name)
-                if first is None or value.shape[1:] != first.shape[1:] or len(value) != len(shard["labels"]):
+                first = self.shards[0][name]
+                alike = (value.shape[1:], value.dtype) == (first.shape[1:], first.dtype)
+                if not alike or len(value) != len(shard["labels"]):
                     raise DataError(f"{folder}/{split}: shard {number} has '{name}' {value.shape}, unlike the others")
         self.starts = np.cumsum([0, *(len(shard["labels"]) for shard in self.shards)])
+        if len(self) == 0:
+            raise DataError(f"{folder}/{split} is empty")
 
-    def _open(self, file: Mapping[str, Any]) -> Array:
-        path = self.folder / file["file"]
+    def _open(self, file: FileRecord) -> Array:
+        path = self.folder / file.file
         try:
             value: Array = np.load(path, mmap_mode="r", allow_pickle=False)
         except FileNotFoundError:
             raise DataError(f"there is no file {path}, which the manifest lists") from None
         except (OSError, ValueError, EOFError) as error:
             raise DataError(f"{path}: damaged: {error}") from None
-        if list(value.shape) != file["shape"] or str(value.dtype) != file["dtype"]:
-            raise DataError(
-                f"{path}: holds {value.dtype} {value.shape}, the manifest says {file['dtype']} {file['shape']}"
-            )
+        if list(value.shape) != file.shape or str(value.dtype) != file.dtype or value.ndim == 0:
+            raise DataError(f"{path}: holds {value.dtype} {value.shape}, the manifest says {file.dtype} {file.shape}")
         return value
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
-    def require(self, spec: Spec) -> None:
-        """Raise DataError unless these examples are what the model reads and its labels fit its outputs."""
+    def require(self, spec: Spec, loss: Loss | None = None) -> None:
+        """Raise DataError unless these examples are what the model reads and the labels are what its loss takes."""
         first = self.shards[0]
         known = {name for name in first if name != "labels" and not name.endswith(".lengths")}
         for name, entry in spec.inputs.items():
@@ -143,11 +181,17 @@ class Split:
             want = entry.resolve(shape[0] if entry.has_frames and len(shape) == 2 else None)
             if shape != want:
                 raise DataError(f"{self.folder}: '{name}' has the shape {shape} a video, the model reads {want}")
+            if (first[name].dtype == np.uint8) != (entry.dtype == "uint8") or first[name].dtype.kind not in "uf":
+                raise DataError(f"{self.folder}: '{name}' is {first[name].dtype}, the model reads {entry.dtype}")
+        labels = first["labels"]
+        several = loss == "sigmoid_cross_entropy" if loss else labels.ndim == 2
+        if labels.dtype.kind not in "biu" or labels.ndim != (2 if several else 1):
+            want_text = "integers (videos, classes) of zeros and ones" if several else "integers (videos), a class each"
+            raise DataError(f"{self.folder}: labels must be {want_text}, got {labels.dtype} {labels.shape}")
         for shard in self.shards:
             labels = shard["labels"]
-            classes = labels.shape[1] if labels.ndim == 2 else int(labels.max(initial=0)) + 1
-            fits = classes == spec.width if labels.ndim == 2 else classes <= spec.width and labels.min(initial=0) >= 0
-            if not fits:
+            classes = labels.shape[1] if several else int(labels.max(initial=0)) + 1
+            if classes > spec.width or (several and classes != spec.width) or labels.min(initial=0) < 0:
                 raise DataError(f"{self.folder}: labels reach {classes} classes, the model has {spec.width}")
 
     def take(self, numbers: Array, names: list[str]) -> Examples:
@@ -180,7 +224,8 @@ class Split:
                     f"{self.folder}/{self.name}: example {numbers[bad]} of '{key}' holds NaN or infinity "
                     f"(shard {of_shard[bad]:05d}, row {numbers[bad] - self.starts[of_shard[bad]]}); make that shard anew"
                 )
-        return Examples(inputs, gathered["labels"], numbers)
+        labels = gathered["labels"]
+        return Examples(inputs, labels.astype(np.int64 if labels.ndim == 1 else np.uint8), numbers)
 
     def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
         """Every example once, in batches of `size`, the last one smaller."""
@@ -190,16 +235,14 @@ class Split:
 
 def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -> int:
     """Compare every file with its hash; gives the number of examples. Raises DataError that names the file."""
-    manifest = read_manifest(folder)
     total = 0
-    for split, records in manifest["splits"].items():
-        shards = Split(folder, split).shards
-        for record, shard in zip(records, shards, strict=True):
-            for name, file in record["files"].items():
-                if hashlib.sha256(np.ascontiguousarray(shard[name]).data).hexdigest() != file["sha256"]:
+    for split, records in read_manifest(folder).splits.items():
+        for record, shard in zip(records, Split(folder, split).shards, strict=True):
+            for name, file in record.files.items():
+                if hashlib.sha256(np.ascontiguousarray(shard[name]).data).hexdigest() != file.sha256:
                     raise DataError(
-                        f"{folder / file['file']}: its content is not what was written; make the data set anew"
+                        f"{folder / file.file}: its content is not what was written; make the data set anew"
                     )
-            total += record["count"]
-            progress(record["count"])
+            total += record.count
+            progress(record.count)
     return total

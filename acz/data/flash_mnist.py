@@ -23,8 +23,8 @@ from acz.randomness import generator
 FRAMES = 25
 LABELS = 1024
 NOISE = 10
-CHUNK = 256
-"""Videos whose frames are held at once: 5 MB."""
+CHUNK = 128
+"""Videos that are made at once; with those that wait, the frames of at most 384 are held, 8 MB."""
 SHARD = 2048
 NOISY_SHARD = 32768
 
@@ -45,6 +45,9 @@ class Settings:
     extractor_epochs: int = 3
     extractor: str = ""
     """The SHA-256 of an extractor that was given; empty where one is trained."""
+    backend: str = ""
+    images: str = ""
+    """A hash of the digits' images and labels."""
 
 
 def noisy_frames(
@@ -118,7 +121,7 @@ def claim(folder: Path, settings: Settings) -> None:
                 f"({', '.join(f'{k} {found.get(k)}' for k in different)}); choose another --out, or remove it"
             )
         return
-    if folder.exists() and any(entry for entry in folder.iterdir() if entry.name != ".lock"):
+    if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise DataError(f"{folder} holds other files; choose another --out")
     write_json(path, asdict(settings))
 
@@ -130,7 +133,8 @@ def build_noisy(folder: Path, images: DigitImages, settings: Settings, progress:
         return out
     noise = PixelNoise.of(images.train.pixels, images.test.pixels)
     splits: dict[str, list[dict[str, Any]]] = {}
-    for split, part, repeats in (("train", images.train, settings.repeats), ("test", images.test, 1)):
+    parts = (("train", images.train, settings.repeats), ("test", images.test, 1))
+    for split, part, repeats in parts[1:] if settings.extractor else parts:  # an extractor that is given is only tested
         shown = len(part.digits) * repeats
         total, done = shown + shown // 10, 0
         splits[split] = []
@@ -164,7 +168,7 @@ def build_features(
             if record is None:
                 chunks = range(start // CHUNK, (stop + CHUNK - 1) // CHUNK)
                 features = []
-                for frames, labels in ahead(videos.chunk(chunk) for chunk in chunks):
+                for frames, labels in ahead((videos.chunk(chunk) for chunk in chunks), 1):
                     flat = extract(frames.reshape(-1, 1, 28, 28))
                     features.append(flat.reshape(len(labels), FRAMES, -1).astype(np.float32))
                     progress(f"videos, {split}", start + CHUNK * len(features), videos.count)

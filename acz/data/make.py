@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend import build, check_device, find_backend
-from acz.checkpoint import load_checkpoint
+from acz.checkpoint import load_checkpoint, remove_leftovers
 from acz.concurrency import locked
 from acz.config import load_config
 from acz.data.digits import DigitImages
@@ -39,13 +39,14 @@ def make_flash_mnist(
 
     Raises DataError (the folder), MissingError (backend, device), CheckpointError (an extractor that is none).
     """
+    settings = replace(settings, backend=backend, images=images.hash)
     if extractor is not None:
         settings = replace(settings, extractor=hashlib.sha256(_bytes(extractor)).hexdigest(), extractor_epochs=0)
     with locked(folder):
         claim(folder, settings)
         if (folder / "manifest.json").is_file():
-            made: dict[str, Any] = read_manifest(folder)["made"]
-            return made
+            return read_manifest(folder).made
+        remove_leftovers(folder)
         found = find_backend(backend)
         check_device(found, device)
         found.set_threads(threads)
@@ -55,7 +56,9 @@ def make_flash_mnist(
         if FEATURES not in checkpoint.spec.recordable:
             raise CheckpointError(f"{path} is no frame extractor: it has no layer '{FEATURES}'")
         model = build(checkpoint.spec, backend, checkpoint.parameters, device)
-        figures = evaluate(found, model, checkpoint.spec, Split(noisy, "test"), None)
+        test = Split(noisy, "test")
+        test.require(checkpoint.spec)
+        figures = evaluate(found, model, checkpoint.spec, test, None)
         shown.line(f"extractor reads {figures['top1']:.2%} of {figures['examples']:,.0f} noisy test frames")
 
         def extract(frames: Array) -> Array:
@@ -76,8 +79,7 @@ def make_flash_mnist(
             "versions": found.versions(),
         }
         build_features(folder, images, settings, extract, made, shown)
-        finished: dict[str, Any] = read_manifest(folder)["made"]
-    return finished
+        return read_manifest(folder).made
 
 
 def _bytes(path: Path) -> bytes:
@@ -96,5 +98,6 @@ def _train_extractor(folder: Path, noisy: Path, settings: Settings, backend: str
     else:
         overrides = {"train.epochs": settings.extractor_epochs, "train.seed": settings.seed}
         run = new_run(load_config("flash_mnist/extractor", overrides), backend, device, noisy, out, threads)
+    run.again = "the same command"
     train(run)
     return out / "best.safetensors"

@@ -40,7 +40,6 @@ class AttentionCluster(Layer):
     """
 
     type: Literal["attention_cluster"] = "attention_cluster"
-    keeps_frames = False
     units: int = Field(gt=0, le=2**31)
     hidden: int | None = Field(default=None, gt=0, le=2**31)
     shift: bool = True

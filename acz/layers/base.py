@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,21 @@ Role = Literal["trained", "fixed", "statistic"]
 
 
 @dataclass(frozen=True)
+class Initial:
+    """How starting values are drawn: all `value`, Normal(0, `value`), or uniform in +-`value`."""
+
+    kind: Literal["constant", "normal", "uniform"]
+    value: float
+
+    def __call__(self, source: np.random.Generator, shape: Shape) -> Array:
+        if self.kind == "normal":
+            return source.standard_normal(shape) * self.value
+        if self.kind == "uniform":
+            return source.uniform(-self.value, self.value, shape)
+        return np.full(shape, self.value, dtype=np.float64)
+
+
+@dataclass(frozen=True)
 class Parameter:
     """One array of a model.
 
@@ -26,7 +41,7 @@ class Parameter:
     """
 
     shape: Shape
-    initial: Callable[[np.random.Generator, Shape], Array]
+    initial: Initial
     role: Role = "trained"
 
     @property
@@ -34,22 +49,22 @@ class Parameter:
         return int(np.prod(self.shape, dtype=np.int64))
 
 
-def constant(value: float) -> Callable[[np.random.Generator, Shape], Array]:
-    return lambda source, shape: np.full(shape, value, dtype=np.float64)
+def constant(value: float) -> Initial:
+    return Initial("constant", value)
 
 
-def normal(deviation: float) -> Callable[[np.random.Generator, Shape], Array]:
-    return lambda source, shape: source.standard_normal(shape) * deviation
+def normal(deviation: float) -> Initial:
+    return Initial("normal", deviation)
 
 
-def uniform(limit: float) -> Callable[[np.random.Generator, Shape], Array]:
-    return lambda source, shape: source.uniform(-limit, limit, shape)
+def uniform(limit: float) -> Initial:
+    return Initial("uniform", limit)
 
 
 WeightInitial = Literal["uniform_fan_in", "he_normal", "glorot_uniform"]
 
 
-def weight_initial(name: WeightInitial, fan_in: int, fan_out: int) -> Callable[[np.random.Generator, Shape], Array]:
+def weight_initial(name: WeightInitial, fan_in: int, fan_out: int) -> Initial:
     """Starting weights of a linear map.
 
     `uniform_fan_in`: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's own. `he_normal`: N(0, 2/fan_in)
@@ -62,7 +77,7 @@ def weight_initial(name: WeightInitial, fan_in: int, fan_out: int) -> Callable[[
     return uniform(fan_in**-0.5)
 
 
-def bias_initial(name: WeightInitial, fan_in: int) -> Callable[[np.random.Generator, Shape], Array]:
+def bias_initial(name: WeightInitial, fan_in: int) -> Initial:
     """Starting bias beside `weight_initial`: PyTorch's uniform one, zeros beside the others."""
     return uniform(fan_in**-0.5) if name == "uniform_fan_in" else constant(0.0)
 
@@ -101,11 +116,9 @@ class Call:
 class Layer(BaseModel):
     """Base of the vocabulary. Shapes here leave out the leading axis of videos."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     type: str
-    keeps_frames: ClassVar[bool] = True
-    """Whether an input with a frames axis keeps it."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         """Parameters by local name, for an input of `shape`."""

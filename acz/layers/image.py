@@ -77,12 +77,18 @@ class MaxPool2d(Layer):
 
 
 class Flatten(Layer):
-    """All axes of a video's array to one, the last index running fastest."""
+    """All axes of an image to one, the last index running fastest.
+
+    Not for frames: their number varies, and padding would count.
+    """
 
     type: Literal["flatten"] = "flatten"
-    keeps_frames = False
 
     def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) == 2:
+            raise ValueError(
+                f"flatten can't take frames, whose number varies, got {shape}; attention_cluster pools them"
+            )
         return (int(np.prod(shape, dtype=np.int64)),)
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:

@@ -122,6 +122,11 @@ def _all(pattern: str) -> Iterator[Case]:
             return fnmatchcase(name, pattern)
         return pattern.removesuffix(":tiny") in (name, name.rpartition("/")[2])
 
+    if Path(pattern).is_file():
+        has_tiny = "tiny" in load_config(pattern).variants
+        config = load_config(f"{pattern}:tiny" if has_tiny else pattern)
+        yield Case(pattern, config.spec, config.recipe.loss or OF_OUTPUT.get(config.spec.output, "projection"))
+        return
     for name in config_names():
         base, _, variant = name.partition(":")
         if variant == "tiny" and wanted(base):

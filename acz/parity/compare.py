@@ -39,7 +39,7 @@ class Row:
 
     @property
     def within(self) -> bool:
-        return not self.problem and bool(self.measured <= self.bound)
+        return not self.problem and bool(self.measured <= self.bound) and bool(np.isfinite(self.bound))
 
     @property
     def passed(self) -> bool:
@@ -48,7 +48,11 @@ class Row:
 
 def difference(found: Array | None, reference: Array, scale: float | None = None) -> float:
     """max |found - reference| / max |reference|; infinite where a value is missing, of another shape, or not finite."""
-    if found is None or found.shape != reference.shape or not np.isfinite(found).all():
+    if (
+        found is None
+        or found.shape != reference.shape
+        or not (np.isfinite(found).all() and np.isfinite(reference).all())
+    ):
         return float("inf")
     if reference.size == 0:
         return 0.0
@@ -70,21 +74,24 @@ def worst(
 ) -> tuple[float, float, str]:
     """Compare by name, in the reference's order: measured, bound and name of the first that leaves its bound, or of the one
     nearest to it."""
-    nearest = (0.0, 1.0, "nothing compared")
+    nearest = (float("inf"), 0.0, "nothing was compared")
     share = -1.0
     for name, value in reference.items():
         bound = bounds if isinstance(bounds, float) else bounds[name]
         measured = difference(found.get(name), value, None if scales is None else scales[name])
-        if measured > bound:
+        if not measured <= bound or bound == float("inf"):
             return measured, bound, name
-        if measured / bound > share:
-            share, nearest = measured / bound, (measured, bound, name)
+        used = measured / bound if bound else measured
+        if used > share:
+            share, nearest = used, (measured, bound, name)
     return nearest
 
 
 def gradient_scales(reference: Mapping[str, Array], least_share: float) -> dict[str, float]:
     """What each gradient's error is measured against: its largest value, or `least_share` of the largest of all where that is
     more, since a gradient that vanishes leaves nothing but the rounding of the others."""
-    sizes = {name: float(np.abs(value).max()) if value.size else 0.0 for name, value in reference.items()}
+    sizes = {
+        name: float(np.abs(value).max()) if value.size else 0.0 for name, value in reference.items() if name != "loss"
+    }
     least = least_share * max(sizes.values(), default=0.0) or 1.0
-    return {name: max(size, least) for name, size in sizes.items()}
+    return {name: max(sizes.get(name, float(np.abs(value).max())), least) for name, value in reference.items()}

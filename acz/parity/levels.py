@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from acz import numpy_backend
-from acz.errors import AczError
 from acz.layers import Array
 from acz.optimizer import Adam
 from acz.parity import jobs
@@ -112,7 +111,8 @@ def outputs(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterato
     found = ask("outputs", arguments, arrays | jobs.pack(kind, together) | extra)
     whole = found[f"{kind}/output"]
     apart = np.concatenate([found[f"alone{index}/output"] for index in range(len(whole))])
-    for check, value in (("batch mates", apart), ("padded frames", found["longer/output"])):
+    padding = [("padded frames", found["longer/output"])] if "padded" in case.names else []
+    for check, value in [("batch mates", apart), *padding]:
         yield Row(case.model, backend, 1, f"independence of {check}", "float64", difference(value, whole), FLOAT64)
 
 
@@ -181,33 +181,31 @@ def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterat
             yield Row(case.model, backend, 3, f"parameters after, {form}", dtype, measured, bound, where)
 
 
-def checkpoint_saved(case: Case, ask: Ask, folder: Path, backend: str) -> Arrays:
+def checkpoint_saved(case: Case, ask: Ask, folder: Path, backend: str, dtype: str) -> Arrays:
     """The first half of level 4 in one backend: trains, saves, goes on."""
     arguments, arrays = _training_arguments(case, COUPLED, RESUMED_STEPS)
-    path = folder / f"{case.model.replace('/', '-')}-{backend}.safetensors"
-    return ask("save", {**arguments, "dtype": "float64", "path": str(path)}, arrays)
+    path = folder / f"{case.model.replace('/', '-')}-{backend}-{dtype}.safetensors"
+    return ask("save", {**arguments, "dtype": dtype, "path": str(path)}, arrays)
 
 
-def checkpoint_resumed(case: Case, backend: str, ask: Ask, folder: Path, writer: str, wanted: Arrays) -> Row:
-    """The second half: `backend` goes on from what `writer` saved, and does what the writer did."""
+def checkpoint_resumed(
+    case: Case, backend: str, ask: Ask, folder: Path, writer: str, dtype: str, wanted: Arrays
+) -> Row:
+    """The second half: `backend` goes on from what `writer` saved, and does what the writer did.
+
+    What is loaded, weights and optimiser, is the same to the last bit.
+    """
     arguments, arrays = _training_arguments(case, COUPLED, RESUMED_STEPS)
-    path = folder / f"{case.model.replace('/', '-')}-{writer}.safetensors"
-    found = ask("resume", {**arguments, "dtype": "float64", "path": str(path)}, arrays)
-    bounds = {name: 0.0 if name.startswith(("loaded/", "optimizer/")) else FLOAT64 for name in wanted}
-    bounds["losses"] = 1e-8
-    left = [(difference(found.get(n), v), bounds[n], n) for n, v in wanted.items()]
-    first = next((entry for entry in left if entry[0] > entry[1]), None)
-    measured, bound, where = first or max(left, key=lambda entry: entry[0])
-    return Row(
-        case.model,
-        backend,
-        4,
-        f"checkpoint of {writer}",
-        "float64",
-        measured,
-        max(bound, FLOAT64 if not first else bound),
-        where,
-    )
+    path = folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors"
+    found = ask("resume", {**arguments, "dtype": dtype, "path": str(path)}, arrays)
+    exact = {name: value for name, value in wanted.items() if name.startswith(("loaded/", "optimizer/"))}
+    measured, bound, where = worst(found, exact, 0.0)
+    if measured <= bound:
+        after = {name: wanted[name] for name in ("output", "losses")}
+        near = float32_bound(0.0, GRADIENT_ROUNDING)
+        bounds = {"output": FLOAT64, "losses": 1e-8} if dtype == "float64" else dict.fromkeys(after, near)
+        measured, bound, where = worst(found, after, bounds)
+    return Row(case.model, backend, 4, f"checkpoint of {writer}", dtype, measured, bound, where)
 
 
 LEVEL_FUNCTIONS = {1: outputs, 2: gradients, 3: training}
@@ -249,8 +247,8 @@ def check(
         except WorkerDied as error:
             dead[name] = str(error)
             return [failed(problem=dead[name])]
-        except AczError as error:
-            return [failed(problem=str(error))]
+        except Exception as error:
+            return [failed(problem=f"{type(error).__name__}: {error}")]
 
     def one(name: str) -> list[Row]:
         found = []
@@ -280,14 +278,15 @@ def _checkpoints(
     pool: ThreadPoolExecutor,
 ) -> list[Row]:
     """Level 4: every backend saves, then every other one loads; and each its own."""
-    saved: dict[tuple[str, str], Arrays] = {}
+    saved: dict[tuple[str, str, str], Arrays] = {}
 
     def write(name: str) -> list[Row]:
         rows: list[Row] = []
         for case in chosen:
 
             def work(ask: Ask, case: Case = case) -> list[Row]:
-                saved[name, case.model] = checkpoint_saved(case, ask, folder, name)
+                for dtype in ("float64", "float32"):
+                    saved[name, case.model, dtype] = checkpoint_saved(case, ask, folder, name, dtype)
                 return []
 
             rows += guarded(name, case, 4, work)
@@ -297,12 +296,14 @@ def _checkpoints(
         rows: list[Row] = []
         for case in chosen:
             for writer in backends:
-                wanted = saved.get((writer, case.model))
-                if wanted is None:
+                if (writer, case.model, "float32") not in saved:
                     continue  # the writer's own row says why
 
-                def work(ask: Ask, case: Case = case, writer: str = writer, wanted: Arrays = wanted) -> list[Row]:
-                    return [checkpoint_resumed(case, name, ask, folder, writer, wanted)]
+                def work(ask: Ask, case: Case = case, writer: str = writer) -> list[Row]:
+                    return [
+                        checkpoint_resumed(case, name, ask, folder, writer, dtype, saved[writer, case.model, dtype])
+                        for dtype in ("float64", "float32")
+                    ]
 
                 rows += guarded(name, case, 4, work)
         return rows

@@ -107,6 +107,33 @@ def batch_dependent(backend: Any) -> Mutant:
     return _other_outputs(backend, lambda output: output / np.sqrt((output**2).sum()))
 
 
+def alone_is_different(backend: Any) -> Mutant:
+    """A video alone in its batch comes out a little larger than among others."""
+    return _other_outputs(backend, lambda output: output * (1 + 1e-6 * (len(output) == 1)))
+
+
+def padding_counts(backend: Any) -> Mutant:
+    """An output depends, a little, on how many frames the batch is padded to."""
+
+    def forward(model: Any, inputs: Mapping[str, Array], *rest: Any) -> dict[str, Array]:
+        found = backend.forward(model, inputs, *rest)
+        frames = max(value.shape[1] for value in inputs.values())
+        return found | {"output": found["output"] * (1 + 1e-6 * (frames > 6))}
+
+    return Mutant(backend, forward=forward)
+
+
+def coarse_float32(backend: Any) -> Mutant:
+    """In float32 the output has 16 bits where it should have 24: right in float64, and what reduced-precision products do."""
+
+    def change(output: Array) -> Array:
+        if output.dtype == np.float32:
+            output.view(np.uint32)[...] &= np.uint32(0xFFFFFF00)
+        return output
+
+    return _other_outputs(backend, change)
+
+
 def wrong_gradient(backend: Any) -> Mutant:
     """Gradients are summed over the videos where they should be averaged."""
 
@@ -147,6 +174,9 @@ MUTANTS: dict[str, Callable[[Any], Mutant]] = {
         not_a_number,
         permuted_batch,
         batch_dependent,
+        alone_is_different,
+        padding_counts,
+        coarse_float32,
         wrong_gradient,
         other_weight_decay,
         lost_moments,

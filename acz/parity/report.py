@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import yaml
 
 from acz.parity.cases import Case
@@ -17,14 +18,18 @@ from acz.results import environment
 WAIVERS = Path(__file__).parent / "waivers.yaml"
 
 
-def read_waivers(path: Path = WAIVERS) -> list[dict[str, str]]:
-    """The waivers, each with backend, model, check, precision and reason."""
-    found: list[dict[str, str]] = yaml.safe_load(path.read_text(encoding="utf-8")) or []
+def read_waivers(path: Path = WAIVERS) -> list[dict[str, Any]]:
+    """The waivers, each with backend, model, check, precision, bound and reason."""
+    found: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8")) or []
     return found
 
 
-def apply_waivers(rows: list[Row], waivers: Iterable[Mapping[str, str]]) -> list[Row]:
-    """Let waived rows pass, with their reason; and add a failing row for each waiver whose checks ran and need it no longer."""
+def apply_waivers(rows: list[Row], waivers: Iterable[Mapping[str, Any]], complete: bool = False) -> list[Row]:
+    """Let waived rows pass within the waiver's own bound, with its reason.
+
+    Adds a failing row for each waiver whose checks ran and need it no longer; and, where everything was run (`complete`), for
+    each that fits no check of a backend that ran.
+    """
     expired = []
     for waiver in waivers:
         matching = [
@@ -37,22 +42,14 @@ def apply_waivers(rows: list[Row], waivers: Iterable[Mapping[str, str]]) -> list
             and not row.problem
         ]
         for row in matching:
-            if not row.within:
+            if not row.within and row.measured <= waiver["bound"]:
                 row.waiver = waiver["reason"]
-        if matching and all(row.within for row in matching):
-            first = matching[0]
-            expired.append(
-                Row(
-                    waiver["model"],
-                    first.backend,
-                    first.level,
-                    waiver["check"],
-                    waiver["precision"],
-                    0.0,
-                    0.0,
-                    problem=f"this waiver is no longer needed, remove it: {waiver['reason']}",
-                )
-            )
+        left_over = complete and not matching and any(row.backend == waiver["backend"] for row in rows)
+        if left_over or (matching and all(row.within for row in matching)):
+            problem = f"this waiver is no longer needed, remove it: {waiver['reason']}"
+            level = matching[0].level if matching else 1
+            backend, check, precision = waiver["backend"], waiver["check"], waiver["precision"]
+            expired.append(Row(waiver["model"], backend, level, check, precision, 0.0, 0.0, problem=problem))
     return rows + expired
 
 
@@ -68,8 +65,8 @@ def to_json(rows: list[Row], missing: list[str]) -> dict[str, Any]:
                 "level": row.level,
                 "check": row.check,
                 "precision": row.precision,
-                "measured": None if row.problem else row.measured,
-                "bound": row.bound,
+                "measured": row.measured if np.isfinite(row.measured) else None,
+                "bound": row.bound if np.isfinite(row.bound) else None,
                 "where": row.where,
                 "passed": row.passed,
                 "waiver": row.waiver,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import mindspore as ms
@@ -18,8 +19,8 @@ from acz_mindspore.layers import LAYERS, Call, log_softmax
 class Model(nn.Cell):
     """A model of the zoo. `parameters_dict()` has the spec's paths and layouts.
 
-    Called with the inputs by name, (videos, frames, features) or (videos, *shape), and `<name>.mask`, bool (videos, frames), for
-    padded videos; gives the output (videos, classes). In training mode dropout is MindSpore's own.
+    Called with the inputs by name, (videos, frames, features) or (videos, *shape), and `<name>.mask`, bool (videos,
+    frames), for padded videos; gives the output (videos, classes). In training mode dropout is MindSpore's own.
     """
 
     def __init__(self, spec: Spec, dtype: Any) -> None:
@@ -36,7 +37,7 @@ class Model(nn.Cell):
     def logits(
         self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The trunk's last values, (videos, classes): what the losses take. And all that is recorded, in the spec's order."""
+        """The trunk's last values, (videos, classes): what the losses take; and the recordable, in the spec's order."""
         vectors, recorded = [], ()
         for name, source in self.sources:
             x = inputs[source].astype(self.dtype)
@@ -91,6 +92,17 @@ def to_device(model: Model, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
     return {name: Tensor(np.ascontiguousarray(value)) for name, value in arrays.items()}
 
 
+@contextmanager
+def in_mode(mode: int) -> Iterator[None]:
+    """Run in graph or eager mode, whichever the process is in."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=mode)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=before)
+
+
 def forward(
     model: Model,
     inputs: Mapping[str, Array],
@@ -99,8 +111,9 @@ def forward(
     record: Sequence[str] = (),
 ) -> dict[str, Array]:
     model.set_train(training)
-    logits, values = model.logits(to_device(model, inputs), to_device(model, dropout or {}))
-    recorded = dict(zip(model.spec.recordable, values, strict=True))
-    found = {"output": model.finish(logits), "logits": logits} | {path: recorded[path] for path in record}
+    with in_mode(ms.PYNATIVE_MODE):
+        logits, values = model.logits(to_device(model, inputs), to_device(model, dropout or {}))
+        recorded = dict(zip(model.spec.recordable, values, strict=True))
+        found = {"output": model.finish(logits), "logits": logits} | {path: recorded[path] for path in record}
     model.set_train(False)
     return {name: value.asnumpy() for name, value in found.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
 import mindspore as ms
 import numpy as np
@@ -14,8 +13,8 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 from acz.backend import quiet
 from acz.layers import Array
 from acz.optimizer import Adam
-from acz_mindspore.layers import log_softmax, number
-from acz_mindspore.model import Model, to_device
+from acz_mindspore.layers import log_softmax
+from acz_mindspore.model import Model, in_mode, to_device
 
 
 def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
@@ -59,14 +58,13 @@ def loss_and_gradients(
         return loss_of(model, loss, logits, answers)
 
     positions = tuple(range(len(floats))) if floats else None
-    value, gradients = ms.value_and_grad(run, positions, trained)(*(fed[name] for name in floats))
+    with in_mode(ms.PYNATIVE_MODE):
+        value, gradients = ms.value_and_grad(run, positions, trained)(*(fed[name] for name in floats))
     by_input, by_parameter = gradients if floats else ((), gradients)
     by_input = by_input if isinstance(by_input, tuple) else (by_input,)  # one input's comes bare
     model.set_train(False)
     wanted = [*(p.name for p in trained), *floats]
-    return float(value), {
-        path: g.asnumpy() for path, g in zip(wanted, (*by_parameter, *by_input), strict=True)
-    }
+    return float(value), {path: g.asnumpy() for path, g in zip(wanted, (*by_parameter, *by_input), strict=True)}
 
 
 class Step(nn.Cell):
@@ -80,7 +78,8 @@ class Step(nn.Cell):
         self.gradients = ms.value_and_grad(self.run, None, self.trained, has_aux=True)
         self.adam = ops.Adam()
         self.beta1, self.beta2, self.weight_decay = (
-            Tensor(n, self.model.dtype) for n in (self.optimizer.beta1, self.optimizer.beta2, self.optimizer.weight_decay)
+            Tensor(n, self.model.dtype)
+            for n in (self.optimizer.beta1, self.optimizer.beta2, self.optimizer.weight_decay)
         )
 
     def run(self, labels: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
@@ -124,7 +123,7 @@ class Step(nn.Cell):
 
 @dataclass
 class Trainer:
-    """The model, Adam's moments in the order of the trained parameters, and the graphs of the step by names of what it takes."""
+    """The model, Adam's moments in the trained parameters' order, and graphs of the step by names of what they take."""
 
     model: Model
     optimizer: Adam
@@ -149,23 +148,20 @@ def training_step(
     dropout: Mapping[str, Array],
     learning_rate: float,
 ) -> tuple[Tensor, Tensor]:
-    optimizer, dtype = trainer.optimizer, trainer.model.dtype
+    model, optimizer = trainer.model, trainer.optimizer
     names = tuple(inputs), tuple(dropout)
     first = names not in trainer.graphs
     if first:
         trainer.graphs[names] = Step(trainer, *names)
-    step = trainer.step = trainer.step + 1
-    corrected = learning_rate * np.sqrt(1 - optimizer.beta2**step) / (1 - optimizer.beta1**step)
-    numbers = corrected, optimizer.outside_epsilon(step), 1 - learning_rate * optimizer.weight_decay
-    fed = to_device(trainer.model, {**inputs, **dropout, "labels": labels})
-    answers = fed.pop("labels")
-    mode = ms.get_context("mode")
-    ms.set_context(mode=ms.GRAPH_MODE)
-    try:
-        with quiet() if first else nullcontext():  # of few threads MindSpore warns
-            return trainer.graphs[names].set_train()(*(Tensor(n, dtype) for n in numbers), answers, *fed.values())
-    finally:
-        ms.set_context(mode=mode)
+    graph = trainer.graphs[names].set_train()
+    trainer.step += 1
+    corrected = learning_rate * np.sqrt(1 - optimizer.beta2**trainer.step) / (1 - optimizer.beta1**trainer.step)
+    numbers = corrected, optimizer.outside_epsilon(trainer.step), 1 - learning_rate * optimizer.weight_decay
+    scalars = [Tensor(number, model.dtype) for number in numbers]
+    fed, masks = to_device(model, inputs), to_device(model, dropout)
+    answers = to_device(model, {"labels": labels})["labels"]
+    with in_mode(ms.GRAPH_MODE), quiet() if first else nullcontext():  # MindSpore warns of few threads
+        return graph(*scalars, answers, *fed.values(), *masks.values())
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:

@@ -24,12 +24,19 @@ class Model(nn.Module):
     def __init__(self, spec: Spec, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
         self.spec = spec
-        self.device, self.dtype = device, dtype
         for step in spec.layout:
             stream, name = step.path.split(".")
             if not hasattr(self, stream):
                 self.add_module(stream, nn.ModuleDict())
             getattr(self, stream)[name] = LAYERS[step.layer.type](step, dtype, device)
+
+    @property
+    def device(self) -> torch.device:
+        return next(self.parameters()).device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return next(self.parameters()).dtype
 
     def logits(self, inputs: Mapping[str, Tensor], call: Call | None = None) -> Tensor:
         """The trunk's last values, (videos, classes): what the losses take."""
@@ -39,6 +46,7 @@ class Model(nn.Module):
             x = inputs[stream.input].to(self.dtype)
             call.mask = inputs.get(f"{stream.input}.mask")
             if call.mask is not None:
+                call.mask = call.mask.bool()
                 x = x.masked_fill(~call.mask[:, :, None], 0.0)
             vectors.append(self._through(name, x, call))
         call.mask = None

@@ -84,15 +84,15 @@ def training_step(
 ) -> tuple[Tensor, Tensor]:
     model, optimizer = trainer.model, trainer.optimizer
     model.train()
-    fed = to_device(model, {**inputs, "labels": labels})
+    fed, answers = to_device(model, inputs), to_device(model, {"labels": labels})["labels"]
     call = Call(dropout=to_device(model, dropout))
     logits = model.logits(fed, call)
-    value = loss_of(model, trainer.loss, logits, fed["labels"])
+    value = loss_of(model, trainer.loss, logits, answers)
     value.backward()
     optimizer.param_groups[0]["lr"] = learning_rate
     optimizer.step()
     optimizer.zero_grad()
-    return value.detach(), hits(logits.detach(), fed["labels"])
+    return value.detach(), hits(logits.detach(), answers)
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
