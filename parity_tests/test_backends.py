@@ -19,6 +19,7 @@ import pytest
 import acz
 from acz.checkpoint import load_checkpoint
 from acz.layers import Array
+from acz.names import TAKEN
 from acz.reference import initial_parameters
 from acz.runs import read_log
 from acz.worker import Worker, WorkerDied
@@ -77,7 +78,7 @@ def test_it_trains_evaluates_and_is_quiet(backend: str, data: Path, tmp_path: Pa
     assert sorted(path.name for path in tmp_path.iterdir()) == ["run"], "nothing is left lying about"
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
 def test_the_same_seed_gives_the_same_run_in_every_backend(backend: str, data: Path, tmp_path: Path) -> None:
     require(backend)
     require("torch")
@@ -98,64 +99,68 @@ def test_a_run_goes_on_in_another_backend(second: str, data: Path, tmp_path: Pat
     require(second)
     first = "tensorflow" if second == "torch" else "torch"
     require(first)
-    arguments = ("train", TINY, "--backend", first, "--data", data, *SETTINGS)
+    arguments = ("train", TINY, "--backend", first, "--data", data, *SETTINGS, "--set", "train.epochs=40")
     whole = type_command(*arguments, "--out", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     process = subprocess.Popen(
         [sys.executable, "-m", "acz", *map(str, arguments), "--out", "run"], cwd=tmp_path, stderr=subprocess.DEVNULL
     )
     last = tmp_path / "run/last.safetensors"
-    while not last.exists() and process.poll() is None:
+    while not last.exists() or load_checkpoint(last).state["step"] == 0:
         time.sleep(0.005)
     process.kill()
-    process.wait()
+    assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
     resumed = type_command("train", "--resume", "--out", "run", "--backend", second, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
     one, other = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
+    assert other.state["step"] == one.state["step"]
     for path, value in one.parameters.items():
-        np.testing.assert_allclose(other.parameters[path], value, atol=2e-3, err_msg=path)
+        np.testing.assert_allclose(other.parameters[path], value, atol=5e-3, err_msg=path)
 
 
 def test_ten_kills_at_random_moments_change_no_bit(data: Path, tmp_path: Path) -> None:
     require("torch")
-    arguments = ("train", TINY, "--backend", "torch", "--data", data, *SETTINGS, "--threads", 2)
-    whole = type_command(*arguments, "--out", "whole", cwd=tmp_path, threads=2)
+    arguments = [
+        "train",
+        TINY,
+        "--backend",
+        "torch",
+        "--data",
+        data,
+        *SETTINGS,
+        "--set",
+        "train.epochs=40",
+        "--threads",
+        2,
+    ]
+    whole = type_command(*arguments, "--out", "whole", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
-    started = time.monotonic()
-    type_command(*arguments, "--out", "timed", cwd=tmp_path, threads=2)
-    seconds = time.monotonic() - started
     wanted = load_checkpoint(tmp_path / "whole/last.safetensors")
     source = random.Random(0)
-    killed = 0
+    begun_at = []
     for attempt in range(10):
         out = tmp_path / f"run{attempt}"
         words = [sys.executable, "-m", "acz", *map(str, arguments), "--out", str(out)]
-        for _ in range(20):  # a run that was not killed in time is begun anew
-            process = subprocess.Popen(
-                words,
-                cwd=tmp_path,
-                stderr=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-                env=os.environ | {"OMP_NUM_THREADS": "2"},
-            )
-            time.sleep(source.uniform(0.3 * seconds, 1.0 * seconds))
-            process.send_signal(signal.SIGKILL)
-            if process.wait() == -signal.SIGKILL:
-                killed += 1
-                break
-            subprocess.run(["rm", "-r", str(out)], check=True)
-        if (out / "run.json").exists():
-            resumed = type_command("train", "--resume", "--out", out, "--threads", 2, cwd=tmp_path, threads=2)
-        else:
-            resumed = type_command(*arguments, "--out", out, cwd=tmp_path, threads=2)
+        process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while not (out / "last.safetensors").exists():
+            time.sleep(0.001)
+        time.sleep(source.uniform(0, 1.5))
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
+        begun_at.append(load_checkpoint(out / "last.safetensors").state["step"])
+        resumed = type_command("train", "--resume", "--out", out, cwd=tmp_path)
         assert resumed.returncode == 0, resumed.stderr
         found = load_checkpoint(out / "last.safetensors")
+        assert found.state == wanted.state
         for path, value in wanted.parameters.items():
             np.testing.assert_array_equal(found.parameters[path], value)
         for path, value in wanted.optimizer.items():
             np.testing.assert_array_equal(found.optimizer[path], value)
-        assert not list(out.glob(".*.safetensors.*"))
-    assert killed == 10
+        assert sorted(path.name for path in out.iterdir()) == sorted(
+            path.name for path in (tmp_path / "whole").iterdir()
+        )
+    assert sum(step > 0 for step in begun_at) >= 7, begun_at
+    assert len(set(begun_at)) >= 5, begun_at
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -186,6 +191,36 @@ def test_the_module_is_the_frameworks_own(backend: str, worker: Callable[[str], 
     assert sorted(value["names"]) == sorted(spec.parameters)
     wanted = acz.reference.forward(spec, initial_parameters(spec, 0), {"features": found["features"]})["output"]
     np.testing.assert_allclose(found["output"], wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_no_name_that_a_spec_allows_is_an_attribute_of_the_frameworks_modules(
+    backend: str, worker: Callable[[str], Worker]
+) -> None:
+    value, _ = worker(backend).run("parity_tests.test_backends:module_names")
+    own = {"mindspore": {"input"}, "tensorflow": {"input", "output"}}.get(backend, set())
+    assert set(value) - TAKEN - own == set()
+
+
+def module_names(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+    """A job: public attributes of the framework's empty modules."""
+    if backend.NAME == "torch":
+        import torch
+
+        found: list[Any] = [torch.nn.Module(), torch.nn.ModuleDict()]
+    elif backend.NAME == "tensorflow":
+        import keras
+
+        found = [keras.Model()]
+    elif backend.NAME == "paddle":
+        import paddle
+
+        found = [paddle.nn.Layer(), paddle.nn.LayerDict()]
+    else:
+        import mindspore
+
+        found = [mindspore.nn.Cell(), mindspore.nn.CellDict()]
+    return sorted({name for one in found for name in dir(one) if not name.startswith("_")}), {}
 
 
 def use_module(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:

@@ -63,7 +63,8 @@ def train_command(
         where = data or (Path(chosen.data.folder) if chosen.data else None)
         if where is None:
             raise DataError(f"{chosen.name} names no data; give a folder with --data")
-        if data is None and chosen.data and chosen.data.digits and not (where / "manifest.json").is_file():
+        whole = ":" not in chosen.name  # a tiny variant reads other features than the data set holds
+        if data is None and whole and chosen.data and chosen.data.digits and not (where / "manifest.json").is_file():
             from acz.cli.data import make
 
             make(None, where, name, device or "CPU", threads=threads or cores())
