@@ -22,17 +22,10 @@ RUNS = Path("runs")
 
 
 def new_run_folder(name: str) -> Path:
-    """Make `runs/NAME-DATE-TIME`, a name that is not taken."""
+    """`runs/NAME-DATE-TIME`, a name that is not taken."""
     stem = f"{name.rpartition('/')[2].replace(':', '-').removesuffix('.yaml')}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates = (RUNS / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
-    for path in candidates:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            path.mkdir()
-        except FileExistsError:
-            continue
-        return path
-    raise CheckpointError(f"no name is free for a run like {stem}; name one with --out")
+    return next(path for path in candidates if not path.exists())
 
 
 def latest_run() -> Path:
