@@ -24,7 +24,7 @@ def collect(out: Path, folders: list[Path]) -> None:
     rows = []
     for folder in folders:
         run = read_run(folder)
-        made = read_manifest(Path(run["data"]))["made"]
+        made = read_manifest(Path(run["data"])).made
         for line in read_log(folder / "metrics.jsonl"):
             if line["kind"] == "evaluation":
                 figures = ("epoch", "top1", "top5", "loss", "train_loss", "videos_per_second")

@@ -14,6 +14,7 @@ import pytest
 
 from acz.backend import FRAMEWORKS, Backend
 from acz.layers import LAYERS
+from acz.results import read_csv
 from tests.conftest import Answer
 
 ROOT = Path(__file__).parent.parent
@@ -114,3 +115,14 @@ def test_no_file_names_a_machine() -> None:
         if path.suffix in {".py", ".md", ".yaml", ".toml", ".txt", ".sh"} and path != Path(__file__).resolve():
             text = path.read_text(encoding="utf-8")
             assert not re.search(r"/(root|home)/", text), name
+
+
+def test_the_tables_of_the_readme_are_what_the_results_say() -> None:
+    answer = subprocess.run([sys.executable, "scripts/results.py", "tables", "--check"], cwd=ROOT, check=False)
+    assert answer.returncode == 0, "python scripts/results.py tables"
+
+
+def test_every_recorded_check_passed() -> None:
+    rows = read_csv(ROOT / "docs/results/parity.csv")
+    assert {row["backend"] for row in rows} == set(FRAMEWORKS)
+    assert all(row["passed"] == "True" for row in rows)
