@@ -135,13 +135,13 @@ def resume(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Arra
 
 
 def _go_on(backend: Any, model: Any, trainer: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
-    """What is loaded, as it is dumped again; an output; and the second half of the steps."""
+    """What is loaded, as it is dumped again; an output; and, if `after`, the second half of the steps."""
     found = {f"loaded/{path}": value for path, value in backend.dump_parameters(model).items()}
     found |= {f"optimizer/{name}": value for name, value in backend.dump_optimizer(trainer).items()}
     inputs = _floats(group(arrays, "step0/inputs"), arguments["dtype"])
     found["output"] = backend.forward(model, inputs)["output"]
-    half = arguments["steps"] // 2
-    found["losses"] = np.array(_steps(backend, trainer, arguments, arrays, range(half, arguments["steps"])))
+    second = range(arguments["steps"] // 2, arguments["steps"] if arguments["after"] else 0)
+    found["losses"] = np.array(_steps(backend, trainer, arguments, arrays, second))
     return None, found
 
 
