@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from acz.backend import Backend
 from acz.concurrency import ahead
-from acz.data.features import Examples, Split
+from acz.data.features import Split
 from acz.errors import CheckFailed
 from acz.layers import Array
 from acz.losses import Loss
@@ -19,14 +19,13 @@ from acz.spec import Spec
 BATCH = 512
 
 
-def padded(examples: Examples, size: int) -> dict[str, Array]:
+def padded(inputs: Mapping[str, Array], size: int) -> dict[str, Array]:
     """The inputs with empty videos added up to `size`: an output depends on no other video, and one shape compiles once."""
-    missing = size - len(examples.labels)
-    if missing <= 0:
-        return examples.inputs
     return {
-        name: np.concatenate([value, np.zeros((missing, *value.shape[1:]), value.dtype)])
-        for name, value in examples.inputs.items()
+        name: np.concatenate([value, np.zeros((size - len(value), *value.shape[1:]), value.dtype)])
+        if len(value) < size
+        else value
+        for name, value in inputs.items()
     }
 
 
@@ -46,7 +45,7 @@ def evaluate(
     accuracy = Accuracy(loss)
     size = min(batch_size, len(split))
     for examples in ahead(split.in_order(size, list(spec.inputs))):
-        logits = backend.forward(model, padded(examples, size))["logits"][: len(examples.labels)]
+        logits = backend.forward(model, padded(examples.inputs, size))["logits"][: len(examples.labels)]
         if not np.isfinite(logits).all():
             raise CheckFailed(f"the model gives NaN or infinity on example {examples.numbers[0]} or one soon after it")
         accuracy.update(logits, examples.labels)

@@ -182,20 +182,3 @@ def gradient(
             flat[index] = flat[index].real
         found[path] = out.reshape(value.shape)
     return found
-
-
-def derivative(
-    spec: Spec,
-    parameters: Mapping[str, Array],
-    inputs: Mapping[str, Array],
-    labels: Array,
-    kind: Loss,
-    direction: Mapping[str, Array],
-    dropout: Mapping[str, Array] | None = None,
-    training: bool = True,
-) -> float:
-    """The loss's derivative along one direction in parameters and inputs, by one complex step."""
-    tiny = 1e-30
-    moved = {p: v + 1j * tiny * direction[p] if p in direction else v for p, v in parameters.items()}
-    fed = {p: v + 1j * tiny * direction[p] if p in direction else v for p, v in inputs.items()}
-    return float(loss(spec, moved, fed, labels, kind, dropout, training).imag / tiny)

@@ -17,7 +17,7 @@ from acz.data.digits import DigitImages
 from acz.data.features import Split, read_manifest
 from acz.data.flash_mnist import Settings, build_features, build_noisy, claim
 from acz.errors import CheckpointError
-from acz.evaluate import evaluate
+from acz.evaluate import evaluate, padded
 from acz.layers import Array
 from acz.progress import Progress
 
@@ -65,9 +65,8 @@ def make_flash_mnist(
             parts = []
             for start in range(0, len(frames), FRAMES_AT_ONCE):
                 part = frames[start : start + FRAMES_AT_ONCE]
-                missing = FRAMES_AT_ONCE - len(part)
-                filled = np.concatenate([part, np.zeros((missing, *part.shape[1:]), part.dtype)]) if missing else part
-                values = found.forward(model, {"frame": filled}, record=[FEATURES])[FEATURES]
+                filled = padded({"frame": part}, FRAMES_AT_ONCE)
+                values = found.forward(model, filled, record=[FEATURES])[FEATURES]
                 parts.append(values[: len(part)])
             return np.concatenate(parts)
 
