@@ -1,0 +1,1 @@
+"""Artefacts of other runtimes, made from any checkpoint and proved against the reference before they are kept."""
