@@ -1,0 +1,201 @@
+"""Kinds of files that hold weights, told by their first bytes, and their arrays.
+
+Nothing in a file is run: PyTorch's are read with `weights_only` in PyTorch's own process, pickles by `acz.unpickle`, the others byte by byte.
+"""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from acz.convert import messages
+from acz.errors import DataError, MissingError
+from acz.layers import Array
+from acz.pickle_globals import text
+from acz.unpickle import load
+from acz.worker import JobFailed, Worker
+
+MINDSPORE_TYPES = {
+    "Bool": "b1",
+    "Int8": "i1",
+    "Int16": "i2",
+    "Int32": "i4",
+    "Int64": "i8",
+    "UInt8": "u1",
+    "UInt16": "u2",
+    "UInt32": "u4",
+    "UInt64": "u8",
+    "Float16": "f2",
+    "Float32": "f4",
+    "Float64": "f8",
+}
+PADDLE_TYPES = {0: "b1", 1: "i2", 2: "i4", 3: "i8", 4: "f2", 5: "f4", 6: "f8", 20: "u1", 21: "i1"}
+"""By the number in VarType.Type."""
+
+TORCH_LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
+"""A pickle of PyTorch's magic number: how files from before its zip container begin."""
+
+
+@dataclass
+class Contents:
+    """What a file holds: arrays by name, or in order where the file records no names."""
+
+    named: dict[str, Array] = field(default_factory=dict)
+    unnamed: list[Array] = field(default_factory=list)
+
+
+def file_kind(path: Path) -> str:
+    """`torch`, `keras`, `mindspore`, `paddle` or `acz`. Raises DataError where it is none of them, or missing."""
+    if path.is_dir():
+        return "paddle"
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+        if head[:4] == b"PK\x03\x04":
+            with zipfile.ZipFile(path) as archive:
+                return "keras" if "model.weights.h5" in archive.namelist() else "torch"
+    except (OSError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: can't be read: {error}") from None
+    if head.startswith(TORCH_LEGACY):
+        return "torch"
+    if head[:1] in (b"\x80", b"(", b"}") or head[:4] == bytes(4):
+        return "paddle"
+    if head[8:9] == b"{":  # the header's length in 8 bytes, then JSON
+        return "acz"
+    if head[:1] == b"\x0a":
+        return "mindspore"
+    raise DataError(f"{path}: no checkpoint of a known kind; {', '.join(sorted(READERS))} files are read")
+
+
+def read(path: Path, kind: str) -> Contents:
+    """The arrays of a file of a kind that `file_kind` gave. Raises DataError, MissingError (the framework that reads it)."""
+    return READERS[kind](path)
+
+
+def in_framework(backend: str, path: Path) -> Contents:
+    """Read by the framework itself, in its own process."""
+    from acz.backend import installed
+
+    if backend not in installed():
+        raise MissingError(
+            f'{path} is read by {backend}, which is not installed; pip install "acz[{backend}]" brings it'
+        )
+    with Worker(backend) as worker:
+        try:
+            names, arrays = worker.run("acz.convert.jobs:read", {"path": str(path.resolve())})
+        except JobFailed as error:
+            why = str(error).partition("\n")[0][:300]
+            raise DataError(f"{path}: {backend} can't read it: {why}") from None
+    return Contents({name: arrays[str(number)] for number, name in enumerate(names)})
+
+
+def read_mindspore(path: Path) -> Contents:
+    """A .ckpt: messages one after the other. An array above 512 MiB comes in several parts with one tag."""
+    from google.protobuf.message import DecodeError
+
+    content = path.read_bytes()
+    if content[-17:-10] == b"crc_num":  # a checksum that can follow
+        content = content[:-17]
+    try:
+        values = messages.checkpoint(content).value
+    except DecodeError:
+        raise DataError(f"{path}: damaged, encrypted, or no checkpoint of MindSpore") from None
+    parts: dict[str, list[bytes]] = {}
+    about: dict[str, tuple[tuple[int, ...], str]] = {}
+    for value in values:
+        tensor = value.tensor
+        if tensor.tensor_type not in MINDSPORE_TYPES:
+            raise DataError(f"{path}: '{value.tag}' is {tensor.tensor_type or 'no array'}, which is not read")
+        described = tuple(tensor.dims), MINDSPORE_TYPES[tensor.tensor_type]
+        if about.setdefault(value.tag, described) != described:
+            raise DataError(f"{path}: '{value.tag}' is given twice, differently")
+        parts.setdefault(value.tag, []).append(tensor.tensor_content)
+    found = {}
+    for name, (shape, dtype) in about.items():
+        data = b"".join(parts[name])
+        # a number alone is recorded with the dims [0]
+        sides = () if shape == (0,) and len(data) == np.dtype(dtype).itemsize else shape
+        found[name] = _array(data, sides, dtype, f"{path}: '{name}'")
+    return Contents(found)
+
+
+def read_paddle(path: Path) -> Contents:
+    """A pickled dictionary (.pdparams of fluid.save), PaddlePaddle's own stream (one or many variables, without names),
+    or a folder: of one variable a file, or with one parameter file in it."""
+    if path.is_dir():
+        files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "__")))
+        together = [file for file in files if file.suffix == ".pdparams"]
+        if len(together) == 1:
+            return read_paddle(together[0])
+        found = {file.name: read_paddle(file).unnamed for file in files}
+        if not found or not all(len(arrays) == 1 for arrays in found.values()):
+            raise DataError(f"{path}: no folder of parameters: one variable a file, or one .pdparams file")
+        return Contents({name: arrays[0] for name, arrays in found.items()})
+    with path.open("rb") as file:
+        head = file.read(4)
+    if head == bytes(4):
+        return Contents(unnamed=_paddle_stream(path))
+    content = load(path)
+    if not isinstance(content, dict):
+        raise DataError(f"{path}: must hold a dictionary of arrays, got {type(content).__name__}")
+    named = {text(name): value for name, value in content.items() if name != "StructuredToParameterName@@"}
+    for name, value in named.items():
+        if not isinstance(value, np.ndarray):
+            raise DataError(f"{path}: '{name}' is {type(value).__name__}, not an array")
+    return Contents(named)
+
+
+def _paddle_stream(path: Path) -> list[Array]:
+    """Variables one after the other, each: version 0, no levels of detail, tensor version 0, description, bytes."""
+    from google.protobuf.message import DecodeError
+
+    content, at = path.read_bytes(), 0
+    found: list[Array] = []
+    while at < len(content):
+        what = f"{path}: variable {len(found)} at byte {at:,}"
+        try:
+            version, levels, tensor_version, length = struct.unpack_from("<IQIi", content, at)
+            at += 20
+            described = messages.tensor_description(content[at : at + max(length, 0)])
+        except (struct.error, DecodeError):
+            raise DataError(f"{what}: damaged, or no parameter file of PaddlePaddle") from None
+        if (version, levels, tensor_version) != (0, 0, 0) or described.data_type not in PADDLE_TYPES:
+            raise DataError(f"{what}: not a dense tensor of numbers, or of a later format")
+        at += length
+        dtype = PADDLE_TYPES[described.data_type]
+        shape = tuple(described.dims)
+        size = _size(shape, dtype, what)
+        found.append(_array(content[at : at + size], shape, dtype, what))
+        at += size
+    return found
+
+
+def _size(shape: tuple[int, ...], dtype: str, what: str) -> int:
+    size = np.dtype(dtype).itemsize
+    for side in shape:
+        if side < 0:
+            raise DataError(f"{what}: the shape {shape} is none")
+        size *= side
+    return size
+
+
+def _array(data: bytes, shape: tuple[int, ...], dtype: str, what: str) -> Array:
+    """The array over its bytes. Raises DataError unless these are as many as the shape says."""
+    if _size(shape, dtype, what) != len(data):
+        raise DataError(
+            f"{what}: {dtype} {shape} needs {_size(shape, dtype, what):,} bytes, the file holds {len(data):,}"
+        )
+    return np.ndarray(shape, np.dtype(dtype).newbyteorder("<"), data)
+
+
+READERS: dict[str, Callable[[Path], Contents]] = {
+    "torch": lambda path: in_framework("torch", path),
+    "keras": lambda path: in_framework("tensorflow", path),
+    "mindspore": read_mindspore,
+    "paddle": read_paddle,
+}

@@ -1,0 +1,90 @@
+"""A checkpoint to a framework's own file, read back before it is kept."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from acz.backend import FRAMEWORKS, installed
+from acz.checkpoint import write_whole
+from acz.errors import CheckFailed, MissingError, SpecError, nearest
+from acz.layers import Array
+from acz.runs import open_checkpoint
+from acz.worker import Worker
+
+
+@dataclass(frozen=True)
+class Native:
+    """A framework's own kind of file."""
+
+    backend: str
+    suffix: str
+    """That its readers ask for; '' where any will do."""
+    opened: str
+    """How its users read it."""
+
+
+NATIVE = {
+    "torch": Native("torch", "", 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'),
+    "keras": Native("tensorflow", ".keras", "import acz_tensorflow; keras.models.load_model(FILE)"),
+    "paddle": Native("paddle", "", 'acz.build(spec, "paddle").set_state_dict(paddle.load(FILE))'),
+    "mindspore": Native(
+        "mindspore",
+        ".ckpt",
+        'mindspore.load_param_into_net(acz.build(spec, "mindspore"), mindspore.load_checkpoint(FILE))',
+    ),
+}
+
+
+def to_native(
+    path: Path,
+    to: str,
+    out: Path,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> tuple[Native, int]:
+    """Write a checkpoint, or a run's best, as the file `out` of `to`; gives its kind and the number of arrays.
+
+    The framework writes it and reads it back in a process of its own; every array must come back with the same bits, or nothing
+    is left. `progress` is told what is being done, and which step of how many it is.
+
+    Raises SpecError, MissingError, CheckpointError (the checkpoint), CheckFailed.
+    """
+    if to not in NATIVE:
+        raise SpecError(f"there is no kind of file '{to}'; {nearest(to, NATIVE)}")
+    native = NATIVE[to]
+    if native.suffix and out.suffix != native.suffix:
+        raise SpecError(f"{to} reads files named *{native.suffix} only; take --out {out.with_suffix(native.suffix)}")
+    if native.backend not in installed():
+        raise MissingError(
+            f"{FRAMEWORKS[native.backend]}, which writes these files, is not installed; "
+            f'pip install "acz[{native.backend}]" brings it'
+        )
+    checkpoint, source, _ = open_checkpoint(path)
+    if out.resolve() == source.resolve():
+        raise SpecError(f"--out {out} is the checkpoint that is read; take another")
+    wide = all(value.dtype == np.float64 for value in checkpoint.parameters.values())
+    dtype = "float64" if wide else "float32"
+    with Worker(native.backend) as worker:
+        made = Path(worker.folder.name) / f"made{out.suffix}"
+        progress(f"writing it in {native.backend}", 0, 3)
+        worker.run("acz.convert.jobs:save", {"checkpoint": str(source.resolve()), "out": str(made), "dtype": dtype})
+        progress("reading it back", 1, 3)
+        names, arrays = worker.run("acz.convert.jobs:read", {"path": str(made)})
+        want = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
+        _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, to)
+        progress(f"keeping {out.name}", 2, 3)
+        write_whole(out, lambda temporary: shutil.copyfile(made, temporary))
+    return native, len(want)
+
+
+def _require_same_bits(found: Mapping[str, Array], want: Mapping[str, Array], to: str) -> None:
+    for name in {**want, **found}:
+        one, other = found.get(name), want.get(name)
+        if one is None or other is None or (one.dtype, one.shape) != (other.dtype, other.shape):
+            raise CheckFailed(f"'{name}' does not come back from {to}'s file as it was; nothing was written")
+        if one.tobytes() != other.tobytes():
+            raise CheckFailed(f"'{name}' does not come back from {to}'s file with the same bits; nothing was written")

@@ -1,0 +1,73 @@
+"""The --set words that would make a model fit a file, read off the shapes in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from acz.convert.table import Match, System, match
+from acz.errors import AczError
+from acz.layers import Array
+from acz.spec import Spec, Step
+
+SETTINGS: dict[tuple[str, str], tuple[str, ...]] = {
+    ("attention_cluster", "hidden.weight"): ("features", "hidden"),
+    ("attention_cluster", "hidden.bias"): ("hidden",),
+    ("attention_cluster", "score.weight"): ("fan_in", "units"),
+    ("attention_cluster", "score.bias"): ("units",),
+    ("attention_cluster", "alpha"): ("units",),
+    ("attention_cluster", "beta"): ("units",),
+    ("conv2d", "weight"): ("filters", "", "size", "size"),
+    ("conv2d", "bias"): ("filters",),
+    ("dense", "weight"): ("fan_in", "units"),
+    ("dense", "bias"): ("units",),
+}
+"""Which setting of its layer each axis of a parameter follows; `features` is the input's, `fan_in` is that where nothing lies between."""
+
+
+def suggestion(
+    system: System,
+    spec: Spec,
+    arrays: Mapping[str, Array],
+    respecify: Callable[[Mapping[str, Any]], Spec],
+) -> dict[str, Any]:
+    """Settings under which the file fits, or none where they can't be told. `respecify` gives the spec with settings changed."""
+    changes: dict[str, Any] = dict(system.settings(spec, arrays))
+    try:
+        changed = respecify(changes)
+        changes |= _from_shapes(changed, match(changed, system.table(changed), arrays))
+        changed = respecify(changes)
+        return changes if match(changed, system.table(changed), arrays).fits else {}
+    except AczError:
+        return {}
+
+
+def _from_shapes(spec: Spec, result: Match) -> dict[str, Any]:
+    steps = {step.path: step for step in spec.layout}
+    changes: dict[str, Any] = {}
+    for path, (_, there, here) in result.wrong.items():
+        stream, layer, name = path.split(".", 2)
+        step = steps[f"{stream}.{layer}"]
+        axes = SETTINGS.get((step.layer.type, name), ())
+        if len(axes) != len(there):
+            continue
+        for axis, found, wanted in zip(axes, there, here, strict=True):
+            setting = _setting(spec, step, axis)
+            if found != wanted and setting:
+                changes.setdefault(setting, found)
+    return changes
+
+
+def _setting(spec: Spec, step: Step, axis: str) -> str:
+    """The dotted path of the setting that an axis follows, or '' where it follows from others."""
+    stream, layer = step.path.split(".")
+    place = "model.trunk" if stream == "trunk" else f"model.streams.{stream}.layers"
+    if axis == "fan_in":
+        axis = "hidden" if getattr(step.layer, "hidden", None) else "features"
+    if axis == "features":
+        if stream == "trunk":
+            return ""
+        source = spec.streams[stream].input
+        of_input = spec.inputs[source]
+        return f"model.inputs.{source}.features" if step.input_shape[-1] == of_input.features else ""
+    return f"{place}.{layer}.{axis}" if axis else ""

@@ -1,0 +1,69 @@
+"""The authors' PyTorch code of Flash-MNIST: frame extractor and attention classifier. torch.save of a state_dict."""
+
+from __future__ import annotations
+
+from acz.convert.systems.shapes import chain, is_none_of, only_stream
+from acz.convert.table import Entry, System, pointwise, transposed
+from acz.spec import Spec, Step
+
+EXTRACTOR = (
+    "conv2d max_pool2d activation conv2d max_pool2d activation flatten dense log_softmax".split()  # dense 50, relu
+)
+
+
+def extractor_steps(spec: Spec) -> tuple[list[Step], list[Step]] | None:
+    """The extractor's two convolutions and dense layer, and the dense layer of its training (none without a trunk)."""
+    stream = only_stream(spec)
+    steps = chain(spec, stream, EXTRACTOR, ["relu"]) if stream else None
+    head = chain(spec, "trunk", ["dense"], [None]) or []
+    if steps is None or len(head) != len(spec.trunk):
+        return None
+    return [step for step in steps if step.parameters], head
+
+
+def classifier_steps(spec: Spec) -> tuple[Step, Step] | None:
+    """The attention cluster and the dense layer to the classes."""
+    stream = only_stream(spec)
+    attention = chain(spec, stream, ["attention_cluster"]) if stream else None
+    logits = chain(spec, "trunk", ["dense"], [None])
+    return (attention[0], logits[0]) if attention and logits else None
+
+
+def dense(step: Step, *names: str) -> list[Entry]:
+    """A dense layer that is stored as (out, in) and bias."""
+    weights = tuple(f"{name}.weight" for name in names)
+    biases = tuple(f"{name}.bias" for name in names)
+    return [Entry(f"{step.path}.weight", weights, transposed), Entry(f"{step.path}.bias", biases)]
+
+
+def _table(spec: Spec) -> list[Entry]:
+    parts = extractor_steps(spec)
+    if parts:
+        (conv1, conv2, features), head = parts
+        entries = []
+        for step, name in ((conv1, "conv1"), (conv2, "conv2")):
+            for local in step.parameters:
+                entries.append(Entry(f"{step.path}.{local}", (f"{name}.{local}", f"extractor.{name}.{local}")))
+        entries += dense(features, "fc1", "extractor.fc1")
+        return entries + (dense(head[0], "fc2") if head else [])
+    pair = classifier_steps(spec)
+    if pair and not getattr(pair[0].layer, "hidden", None):
+        attention, logits = pair
+        return [
+            Entry(f"{attention.path}.score.weight", ("att.attentions.weight",), pointwise),
+            Entry(f"{attention.path}.score.bias", ("att.attentions.bias",)),
+            Entry(f"{attention.path}.alpha", ("att.w",)),
+            Entry(f"{attention.path}.beta", ("att.b",)),
+            *dense(logits, "fc"),
+        ]
+    raise is_none_of(
+        "flash-mnist", "the frame extractor, and one attention cluster with linear scores and a dense layer"
+    )
+
+
+FLASH_MNIST = System(
+    "flash-mnist",
+    "PyTorch files of Flash-MNIST's authors: zip or legacy container, Python 2 or 3, saved on CPU or GPU",
+    ("torch",),
+    _table,
+)

@@ -1,0 +1,102 @@
+"""The MindSpore port of attention clusters (mindspore-ai/models, AttentionCluster). .ckpt files, with or without the optimiser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+
+from acz.convert.systems.flash_mnist import classifier_steps, dense, extractor_steps
+from acz.convert.systems.shapes import is_none_of
+from acz.convert.table import Entry, Match, System, pointwise
+from acz.layers import Array
+from acz.spec import Spec
+
+NO_BIAS = "the port's convolutions have no bias: zeros"
+
+
+def _table(spec: Spec) -> list[Entry]:
+    parts = extractor_steps(spec)
+    if parts:
+        (conv1, conv2, features), head = parts
+        entries = []
+        for step, name in ((conv1, "conv1"), (conv2, "conv2")):
+            entries.append(Entry(f"{step.path}.weight", (f"extractor.{name}.weight", f"{name}.weight")))
+            if "bias" in step.parameters:
+                names = (f"extractor.{name}.bias", f"{name}.bias")
+                entries.append(Entry(f"{step.path}.bias", names, absent=0.0, note=NO_BIAS))
+        entries += dense(features, "extractor.fc1", "fc1")
+        return entries + (dense(head[0], "fc2") if head else [])
+    pair = classifier_steps(spec)
+    if pair is None:
+        raise is_none_of("mindspore-port", "the frame extractor, and one attention cluster with a dense layer")
+    attention, logits = pair
+    scores = "0.seq.0"  # or the hidden layer before them; 0.seq.1 is the tanh
+    entries = []
+    if getattr(attention.layer, "hidden", None):
+        scores = "0.seq.2"
+        entries = [
+            Entry(f"{attention.path}.hidden.weight", ("0.seq.0.weight",), pointwise),
+            Entry(f"{attention.path}.hidden.bias", ("0.seq.0.bias",)),
+        ]
+    return [
+        *entries,
+        Entry(f"{attention.path}.score.weight", (f"{scores}.weight",), pointwise),
+        Entry(f"{attention.path}.score.bias", (f"{scores}.bias",)),
+        Entry(f"{attention.path}.alpha", ("0.w",)),
+        Entry(f"{attention.path}.beta", ("0.b",)),
+        *dense(logits, "fc"),
+    ]
+
+
+def _is_optimizer(name: str) -> bool:
+    """`moment1.0.w` is not a parameter; `0.w` is."""
+    return bool(re.match(r"moment[12]\.", name)) or name in (
+        "global_step",
+        "learning_rate",
+        "beta1_power",
+        "beta2_power",
+    )
+
+
+def _adam(spec: Spec, match: Match, arrays: Mapping[str, Array]) -> dict[str, Array] | str:
+    """nn.Adam's moments are those of the paper, as ours: both first and second ones, and the step, of all that is trained."""
+    state: dict[str, Array] = {}
+    for path in spec.trained:
+        if path not in match.names:
+            return f"the file has none of {path}"
+        name, turn, _ = match.names[path]
+        for ours, theirs in (("m", f"moment1.{name}"), ("v", f"moment2.{name}")):
+            value = turn(arrays[theirs]) if theirs in arrays else np.empty(0)
+            if value.shape != spec.parameters[path].shape:
+                return f"'{theirs}' is missing, or not of its parameter's shape"
+            state[f"{ours}.{path}"] = np.ascontiguousarray(value, np.float32)
+    step = arrays.get("global_step")
+    if step is None or step.size != 1 or step.dtype.kind not in "iu":
+        return "'global_step' is missing"
+    return {**state, "step": np.array(int(step.reshape(())), np.int64)}
+
+
+def _settings(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, object]:
+    """Whether there is a hidden layer shows in the names, before any shape can be compared."""
+    pair = classifier_steps(spec)
+    if pair is None:
+        return {}
+    stream, layer = pair[0].path.split(".")
+    setting = f"model.streams.{stream}.layers.{layer}.hidden"
+    has = getattr(pair[0].layer, "hidden", None) is not None
+    if "0.seq.2.weight" in arrays and not has and "0.seq.0.bias" in arrays:
+        return {setting: arrays["0.seq.0.bias"].size}
+    return {setting: None} if has and "0.seq.2.weight" not in arrays else {}
+
+
+MINDSPORE_PORT = System(
+    "mindspore-port",
+    "MindSpore .ckpt files of mindspore-ai/models, AttentionCluster, fc 1 and 2, and its extractor",
+    ("mindspore",),
+    _table,
+    _is_optimizer,
+    _adam,
+    settings=_settings,
+)

@@ -1,0 +1,46 @@
+"""Finding the parts of a spec that a system's model has, whatever the spec calls them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from acz.errors import SpecError
+from acz.layers import LAYERS
+from acz.spec import Spec, Step
+
+WITHOUT_EFFECT = ("rescale", "dropout")
+"""Layers that hold no parameter and stand where a system has its own way: scaling of inputs, dropout in training."""
+OPEN = {"units", "hidden", "filters", "bias", "score_bias", "initializer", "shift_start", "activation"}
+"""Settings that are sizes of parameters, starting values, or checked beside the chain."""
+SETTLED: dict[str, dict[str, object]] = {"activation": {"function": "relu"}, "max_pool2d": {"size": 2}}
+"""Settings that have no default, or that no shape of a parameter would show."""
+
+
+def chain(spec: Spec, part: str, types: Sequence[str], activations: Sequence[str | None] = ()) -> list[Step] | None:
+    """The steps of a stream, or of the trunk, if its layers are of these types, in this order, with settings at their defaults.
+
+    `activations` are those of the dense layers. None where it is another chain.
+    """
+    steps = [step for step in spec.layout if step.path.startswith(f"{part}.")]
+    steps = [step for step in steps if step.layer.type not in WITHOUT_EFFECT]
+    if [step.layer.type for step in steps] != list(types):
+        return None
+    for step in steps:
+        settings = step.layer.model_dump(exclude=OPEN | ({"size"} if step.layer.type == "conv2d" else set()))
+        usual = {name: LAYERS[step.layer.type].model_fields[name].default for name in settings}
+        if settings != usual | SETTLED.get(step.layer.type, {}):
+            return None
+    of_dense = [getattr(step.layer, "activation", None) for step in steps if step.layer.type == "dense"]
+    return steps if of_dense == list(activations) else None
+
+
+def only_stream(spec: Spec) -> str | None:
+    """The name of a spec's one stream."""
+    return next(iter(spec.streams)) if len(spec.streams) == 1 else None
+
+
+def is_none_of(system: str, models: str) -> SpecError:
+    return SpecError(
+        f"the model of --model is none of {system}'s: {models}, with the settings that the formula there has; "
+        "'acz models' lists configurations of them"
+    )
