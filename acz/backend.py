@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Protocol, SupportsFloat, cast
 
 import numpy as np
@@ -107,6 +108,12 @@ class Backend(Protocol):
 
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:
         """Go on from what `dump_optimizer` of any backend gave."""
+
+    def save_native(self, model: Any, path: Path) -> None:
+        """Write the model as the framework's own kind of file, which its users read without this program's help."""
+
+    def read_native(self, path: Path) -> dict[str, Array]:
+        """The arrays of a native file by the names in it; nothing in the file is run. Raises what the framework raises."""
 
 
 def registered() -> dict[str, str]:

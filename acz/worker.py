@@ -19,13 +19,16 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acz.errors import AczError
 from acz.layers import Array
 from acz.process import prepare
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class WorkerDied(AczError):
@@ -40,20 +43,20 @@ class JobFailed(AczError):
     exit_code = 1
 
 
-class Worker:
-    """A backend in a process of its own. A context manager; jobs run one after the other.
+class JobProcess:
+    """A process that answers jobs, one after the other; arrays go and come as files. A context manager.
 
-    `wrap` names a function, `module:name`, that takes the backend and gives what is used in its place.
+    `what` names it in errors. It runs in a folder of its own, which goes with it.
     """
 
-    def __init__(self, backend: str, threads: int = 1, wrap: str = "") -> None:
-        self.backend = backend
+    def __init__(self, what: str, command: list[str]) -> None:
+        self.what = what
         self.folder = tempfile.TemporaryDirectory(prefix="acz-worker-")
         self.words = Path(self.folder.name) / "stderr"
         environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
         with self.words.open("wb") as words:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "acz.worker", backend, str(threads), wrap],
+                command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=words,
@@ -62,7 +65,7 @@ class Worker:
             )
         self.jobs = 0
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -84,23 +87,18 @@ class Worker:
             self.process.stdout.close()
         self.folder.cleanup()
 
-    def run(
-        self,
-        function: str,
-        arguments: Mapping[str, Any] | None = None,
-        arrays: Mapping[str, Array] | None = None,
-        timeout: float = 900.0,
+    def exchange(
+        self, job: Mapping[str, Any], arrays: Mapping[str, Array], timeout: float
     ) -> tuple[Any, dict[str, Array]]:
-        """Run `module:name`(backend, arguments, arrays) there; gives its JSON value and its arrays.
+        """Send a job with its arrays; gives its JSON value and its arrays.
 
         Raises JobFailed where it raised, WorkerDied where the process ended or `timeout` seconds passed.
         """
         self.jobs += 1
         given = Path(self.folder.name) / f"{self.jobs}.in.npz"
         taken = Path(self.folder.name) / f"{self.jobs}.out.npz"
-        np.savez(given, **dict(arrays or {}))
-        job = {"function": function, "arguments": arguments or {}, "given": str(given), "taken": str(taken)}
-        answer = self._ask(json.dumps(job), timeout)
+        np.savez(given, **dict(arrays))
+        answer = self._ask(json.dumps({**job, "given": str(given), "taken": str(taken)}), timeout)
         if "error" in answer:
             raise JobFailed(answer["error"])
         with np.load(taken, allow_pickle=False) as found:
@@ -137,7 +135,29 @@ class Worker:
             how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
         words = self.words.read_text(errors="replace").strip().splitlines()[-12:]
         last = "; its last words: " + " | ".join(words) if words else ", without a word"
-        return WorkerDied(f"the process of backend '{self.backend}' {how}{last}")
+        return WorkerDied(f"{self.what} {how}{last}")
+
+
+class Worker(JobProcess):
+    """A backend in a process of its own.
+
+    `wrap` names a function, `module:name`, that takes the backend and gives what is used in its place.
+    """
+
+    def __init__(self, backend: str, threads: int = 1, wrap: str = "") -> None:
+        self.backend = backend
+        command = [sys.executable, "-m", "acz.worker", backend, str(threads), wrap]
+        super().__init__(f"the process of backend '{backend}'", command)
+
+    def run(
+        self,
+        function: str,
+        arguments: Mapping[str, Any] | None = None,
+        arrays: Mapping[str, Array] | None = None,
+        timeout: float = 900.0,
+    ) -> tuple[Any, dict[str, Array]]:
+        """Run `module:name`(backend, arguments, arrays) there, as `exchange` does."""
+        return self.exchange({"function": function, "arguments": arguments or {}}, arrays or {}, timeout)
 
 
 def describe(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:

@@ -7,6 +7,7 @@ import pytest
 from acz.backend import installed
 from acz.parity.cases import cases
 from acz.parity.compare import Row
+from acz.parity.exports import ONNX
 from acz.parity.levels import LEVELS, check
 from acz.parity.report import apply_waivers, failures, read_waivers
 from parity_tests.conftest import BACKENDS, require
@@ -16,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def rows() -> list[Row]:
-    return apply_waivers(check(cases(), installed(), list(LEVELS)), read_waivers(), complete=True)
+    return apply_waivers(check(cases(), [*installed(), ONNX], list(LEVELS)), read_waivers(), complete=True)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -25,6 +26,13 @@ def test_a_backend_is_the_same_function(model: str, backend: str, rows: list[Row
     require(backend)
     mine = [row for row in rows if (row.model, row.backend) == (model, backend)]
     assert {row.level for row in mine} == set(LEVELS), "a level that was not run is not passed"
+    assert not failures(mine)
+
+
+@pytest.mark.parametrize("model", [case.model for case in cases()])
+def test_the_onnx_file_is_the_same_function(model: str, rows: list[Row]) -> None:
+    mine = [row for row in rows if (row.model, row.backend) == (model, ONNX)]
+    assert len(mine) == 2, "onnxruntime and onnx's reference evaluator"
     assert not failures(mine)
 
 
@@ -49,6 +57,7 @@ def test_no_waiver_is_left_over(rows: list[Row]) -> None:
         ("flipped_momentum", 1),
         ("wrong_gradient", 2),
         ("other_weight_decay", 3),
+        ("transposed_weight", 5),
     ],
 )
 def test_mistakes_are_caught_in_every_backend(mutant: str, level: int, backend: str) -> None:

@@ -15,12 +15,19 @@ def parity_check(
         str, typer.Argument(help="A model's name, wildcards, or a YAML file; a model stands for its tiny variant.")
     ] = "*",
     backends: Annotated[
-        str | None, typer.Option(help="Names with commas between them.", show_default="all that are installed")
+        str | None,
+        typer.Option(
+            help="Names with commas between them; onnx stands for the file that level 5 writes.",
+            show_default="all that are installed",
+        ),
     ] = None,
     level: Annotated[
         list[int] | None,
         typer.Option(
-            min=1, max=4, help="1 outputs, 2 gradients, 3 training, 4 checkpoints; may be repeated.", show_default="all"
+            min=1,
+            max=5,
+            help="1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports; may be repeated.",
+            show_default="all",
         ),
     ] = None,
     mutant: Annotated[
@@ -37,33 +44,45 @@ def parity_check(
     Runs each model's tiny variant, and small models of every layer setting, in one process a backend, and prints the
     largest difference measured beside the bound it must keep. Exit code 1 if one is not kept.
     """
+    from importlib.util import find_spec
+
     from acz.backend import installed, registered
     from acz.errors import CheckFailed, MissingError, SpecError, nearest
     from acz.parity.cases import cases
-    from acz.parity.levels import check
+    from acz.parity.exports import ONNX
+    from acz.parity.levels import LEVELS, check
     from acz.parity.mutants import MUTANTS
     from acz.parity.report import apply_waivers, failures, read_waivers, summary, to_json, to_table
     from acz.progress import progress
     from acz.results import write_csv
 
     chosen = cases(pattern)
-    wanted = list(dict.fromkeys(name.strip() for name in backends.split(","))) if backends else installed()
+    levels = sorted(set(level or LEVELS))
+    have_onnx = all(find_spec(module) for module in ("onnx", "onnxruntime"))
+    here = installed() + [ONNX] * (have_onnx and 5 in levels)
+    wanted = list(dict.fromkeys(name.strip() for name in backends.split(","))) if backends else here
     for name in wanted:
-        if name not in registered() and name != "numpy":
-            raise SpecError(f"there is no backend '{name}'; {nearest(name, registered())}")
-        if name not in [*installed(), "numpy"]:
-            raise MissingError(f"backend '{name}' is not installed; pip install \"acz[{name}]\" brings it")
-    if not wanted:
+        if name not in (*registered(), "numpy", ONNX):
+            raise SpecError(f"there is no backend '{name}'; {nearest(name, [*registered(), ONNX])}")
+        if name not in (*here, "numpy"):
+            extra = "export" if name == ONNX else name
+            raise MissingError(
+                f"'{name}' is not installed, or has no part in level {levels}; pip install \"acz[{extra}]\""
+            )
+    if not [name for name in wanted if name != ONNX] and levels != [5]:
         raise MissingError(
             'nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest'
         )
-    missing = [name for name in registered() if name not in installed()] if not backends else []
+    missing = [] if backends else [name for name in registered() if name not in here]
+    if not backends and 5 in levels and not have_onnx:
+        missing.append(ONNX)
     if mutant and mutant not in MUTANTS:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, MUTANTS)}")
     wrap = f"acz.parity.mutants:{mutant}" if mutant else ""
-    levels = sorted(set(level or [1, 2, 3, 4]))
-    complete = pattern == "*" and levels == [1, 2, 3, 4] and not mutant
-    parts = len(chosen) * (len([n for n in levels if n < 4]) + (4 in levels) * (1 + len(wanted))) * len(wanted)
+    complete = pattern == "*" and levels == list(LEVELS) and not mutant
+    frameworks = len([name for name in wanted if name != ONNX])
+    of_framework = len([n for n in levels if n < 4]) + (4 in levels) * (1 + frameworks)
+    parts = len(chosen) * (frameworks * of_framework + (5 in levels) * len(wanted))
     done = 0
     with progress() as shown:
 

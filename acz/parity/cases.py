@@ -52,14 +52,14 @@ class Case:
             found[path] = _exact(value)
         return found
 
-    def batch(self, name: str, step: int = 0) -> Batch:
-        """One of NAMES; `step` gives other numbers of the same kind."""
+    def batch(self, name: str, step: int = 0, videos: int = VIDEOS) -> Batch:
+        """One of `names`; `step` gives other numbers of the same kind."""
         spec = self.spec
         source = generator(2, "parity", self.model, name, step)
         inputs: dict[str, Array] = {}
         for key, entry in spec.inputs.items():
             frames = 1 if name == "one frame" and entry.has_frames else None
-            shape = (VIDEOS, *entry.resolve(frames))
+            shape = (videos, *entry.resolve(frames))
             if entry.dtype == "uint8":
                 inputs[key] = source.integers(0, 256, shape, dtype=np.uint8)
             else:
@@ -71,22 +71,22 @@ class Case:
             elif name == "huge" and entry.dtype != "uint8":
                 inputs[key] *= 1024
             if name == "padded" and entry.has_frames:
-                lengths = np.array([shape[1], 1, 0, max(shape[1] - 2, 1)])
+                lengths = np.resize([shape[1], 1, 0, max(shape[1] - 2, 1)], videos)
                 mask = np.arange(shape[1]) < lengths[:, None]
-                inputs[key][~mask] = 1e6  # what padding holds must not count
+                inputs[key][~mask] = 255 if entry.dtype == "uint8" else 1e6  # what padding holds must not count
                 inputs[f"{key}.mask"] = mask
         frame_counts = {key: inputs[key].shape[1] for key, entry in spec.inputs.items() if entry.has_frames}
         dropout = {
-            path: keep_mask(source, (VIDEOS, *shape), rate)
+            path: keep_mask(source, (videos, *shape), rate)
             for path, (shape, rate) in spec.dropout_masks(frame_counts).items()
         }
         labels: Array
         if self.loss == "softmax_cross_entropy":
-            labels = source.integers(0, spec.width, VIDEOS)
+            labels = source.integers(0, spec.width, videos)
         elif self.loss == "sigmoid_cross_entropy":
-            labels = (source.random((VIDEOS, spec.width)) < 0.4).astype(np.float32)
+            labels = (source.random((videos, spec.width)) < 0.4).astype(np.float32)
         else:
-            labels = source.standard_normal((VIDEOS, spec.width)).astype(np.float32)
+            labels = source.standard_normal((videos, spec.width)).astype(np.float32)
         return Batch(name, inputs, labels, dropout)
 
     @property

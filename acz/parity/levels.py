@@ -1,4 +1,4 @@
-"""The levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints. Each compares backends with the NumPy reference."""
+"""The levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports. Each compares backends with the NumPy reference."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from acz.parity.compare import (
     gradient_scales,
     worst,
 )
+from acz.parity.exports import ONNX, Ask, exports
 from acz.worker import Worker, WorkerDied
 
-LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints"}
+LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints", 5: "exports"}
 STEPS = 50
 COUPLED = Adam(learning_rate=3e-3, weight_decay=1e-3)
 DECOUPLED = Adam(learning_rate=3e-3, weight_decay=1e-2, decoupled=True)
 RESUMED_STEPS = 10
 
 Arrays = dict[str, Array]
-Ask = Callable[[str, Mapping[str, Any], Mapping[str, Array]], Arrays]
 
 
 class Reference:
@@ -145,7 +145,7 @@ def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Itera
         yield Row(case.model, backend, 2, "gradients", dtype, *best)
 
 
-def _training_arguments(case: Case, adam: Adam, steps: int, padded: bool = True) -> tuple[dict[str, Any], Arrays]:
+def training_arguments(case: Case, adam: Adam, steps: int, padded: bool = True) -> tuple[dict[str, Any], Arrays]:
     arrays = {f"parameters/{path}": value for path, value in case.parameters.items()}
     for step in range(steps):
         kind = "padded" if padded and "padded" in case.names and step % 3 == 2 else "plain"
@@ -164,7 +164,7 @@ def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterat
     """Level 3: the loss of each of 50 steps and the parameters after them, same batches, same masks."""
     for adam in (COUPLED, DECOUPLED):
         form = "decoupled" if adam.decoupled else "L2"
-        arguments, arrays = _training_arguments(case, adam, STEPS)
+        arguments, arrays = training_arguments(case, adam, STEPS)
         exact = reference(f"{case.model} {form}", "training", {**arguments, "dtype": "float64"}, arrays)
         after = jobs.group(exact, "parameters")
         for dtype in ("float64", "float32"):
@@ -183,7 +183,7 @@ def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterat
 
 def checkpoint_saved(case: Case, ask: Ask, folder: Path, backend: str, dtype: str) -> Arrays:
     """The first half of level 4 in one backend: trains, saves, goes on."""
-    arguments, arrays = _training_arguments(case, COUPLED, RESUMED_STEPS, padded=False)
+    arguments, arrays = training_arguments(case, COUPLED, RESUMED_STEPS, padded=False)
     path = folder / f"{case.model.replace('/', '-')}-{backend}-{dtype}.safetensors"
     return ask("save", {**arguments, "dtype": dtype, "path": str(path), "after": dtype == "float64"}, arrays)
 
@@ -196,7 +196,7 @@ def checkpoint_resumed(
     What is loaded, weights and optimiser, is the same to the last bit, in both precisions; the steps after it are compared in
     float64, which tells more, since every graph that is compiled for them costs seconds.
     """
-    arguments, arrays = _training_arguments(case, COUPLED, RESUMED_STEPS, padded=False)
+    arguments, arrays = training_arguments(case, COUPLED, RESUMED_STEPS, padded=False)
     path = folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors"
     found = ask("resume", {**arguments, "dtype": dtype, "path": str(path), "after": dtype == "float64"}, arrays)
     exact = {name: value for name, value in wanted.items() if name.startswith(("loaded/", "optimizer/"))}
@@ -232,12 +232,13 @@ def check(
 ) -> list[Row]:
     """Run levels on cases, one worker a backend, side by side. A dead worker is its backend's failure; others go on."""
     rows: list[Row] = []
+    frameworks = [name for name in backends if name != ONNX]
     reference = Reference()
     dead: dict[str, str] = {}
 
     def guarded(name: str, case: Case, level: int, work: Callable[[Ask], list[Row]]) -> list[Row]:
         def ask(job: str, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Arrays:
-            return workers[name].run(f"acz.parity.jobs:{job}", arguments, arrays)[1]
+            return workers[name].run(job if ":" in job else f"acz.parity.jobs:{job}", arguments, arrays)[1]
 
         failed = functools.partial(Row, case.model, name, level, LEVELS[level], "", float("nan"), 0.0)
         if name in dead:
@@ -262,12 +263,15 @@ def check(
                 found += guarded(name, case, level, work)
         return found
 
-    with _workers(backends, threads, wrap) as workers, ThreadPoolExecutor(max(len(backends), 1)) as pool:
-        for part in pool.map(one, backends):
+    with _workers(frameworks, threads, wrap) as workers, ThreadPoolExecutor(max(len(backends), 1)) as pool:
+        for part in pool.map(one, frameworks):
             rows += part
         if 4 in levels:
             with tempfile.TemporaryDirectory(prefix="acz-parity-") as folder:
-                rows += _checkpoints(chosen, backends, Path(folder), guarded, pool)
+                rows += _checkpoints(chosen, frameworks, Path(folder), guarded, pool)
+        if 5 in levels:
+            for part in pool.map(lambda name: list(exports(chosen, name, guarded)), backends):
+                rows += part
     return rows
 
 

@@ -1,7 +1,9 @@
 """The MindSpore backend."""
 
 from acz_mindspore.devices import capabilities, devices, set_threads, versions
+from acz_mindspore.export import EXPORT, export
 from acz_mindspore.model import Model, build, dump_parameters, forward, load_parameters
+from acz_mindspore.native import read_native, save_native
 from acz_mindspore.training import (
     dump_optimizer,
     load_optimizer,
@@ -13,6 +15,7 @@ from acz_mindspore.training import (
 NAME = "mindspore"
 
 __all__ = [
+    "EXPORT",
     "NAME",
     "Model",
     "build",
@@ -20,10 +23,13 @@ __all__ = [
     "devices",
     "dump_optimizer",
     "dump_parameters",
+    "export",
     "forward",
     "load_optimizer",
     "load_parameters",
     "loss_and_gradients",
+    "read_native",
+    "save_native",
     "set_threads",
     "start_training",
     "training_step",

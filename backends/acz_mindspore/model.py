@@ -13,7 +13,7 @@ from mindspore import Tensor, nn, ops
 from acz.layers import Array
 from acz.spec import Spec
 from acz_mindspore.devices import use_device
-from acz_mindspore.layers import LAYERS, Call, log_softmax
+from acz_mindspore.layers import LAYERS, Call, log_softmax, sigmoid, softmax
 
 
 class Model(nn.Cell):
@@ -57,10 +57,10 @@ class Model(nn.Cell):
     def finish(self, logits: Tensor) -> Tensor:
         """The output of logits."""
         if self.output == "softmax":
-            return ops.softmax(logits, -1)
+            return softmax(logits)
         if self.output == "log_softmax":
             return log_softmax(logits)
-        return ops.sigmoid(logits) if self.output == "sigmoid" else logits
+        return sigmoid(logits) if self.output == "sigmoid" else logits
 
     def _through(self, name: str, x: Tensor, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
         recorded = ()

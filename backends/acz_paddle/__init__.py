@@ -1,7 +1,9 @@
 """The PaddlePaddle backend."""
 
 from acz_paddle.devices import capabilities, devices, set_threads, versions
+from acz_paddle.export import EXPORT, export
 from acz_paddle.model import Model, build, dump_parameters, forward, load_parameters
+from acz_paddle.native import read_native, save_native
 from acz_paddle.training import (
     dump_optimizer,
     load_optimizer,
@@ -13,6 +15,7 @@ from acz_paddle.training import (
 NAME = "paddle"
 
 __all__ = [
+    "EXPORT",
     "NAME",
     "Model",
     "build",
@@ -20,10 +23,13 @@ __all__ = [
     "devices",
     "dump_optimizer",
     "dump_parameters",
+    "export",
     "forward",
     "load_optimizer",
     "load_parameters",
     "loss_and_gradients",
+    "read_native",
+    "save_native",
     "set_threads",
     "start_training",
     "training_step",

@@ -78,7 +78,9 @@ def rsqrt(x: Tensor) -> Tensor:
 
 
 def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
-    return x * rsqrt(x.square().sum(-1, keepdim=True).clip(min=epsilon))
+    # paddle.inference runs square in place, and takes the result for x
+    squares = x.square() if paddle.in_dynamic_mode() else x * x
+    return x * rsqrt(squares.sum(-1, keepdim=True).clip(min=epsilon))
 
 
 def batch_norm(layer: Layer, home: Any, settings: Any, x: Tensor, call: Call) -> Tensor:

@@ -1,0 +1,163 @@
+"""Making an artefact, proving it, and keeping it only then."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from acz.backend import installed
+from acz.checkpoint import Checkpoint, remove_leftovers_of, write_text_whole
+from acz.errors import CheckFailed, DataError
+from acz.export.runtime import REFERENCE_EVALUATOR, Format, Runtime, format_of
+from acz.export.verify import TIMED, Check, verify
+from acz.progress import Progress
+from acz.worker import Worker
+
+
+def report_path(artefact: Path) -> Path:
+    """Where the report of an artefact lies: beside it."""
+    return artefact.with_name(f"{artefact.name}.report.json")
+
+
+def export(
+    checkpoint: Checkpoint,
+    source: Path,
+    chosen: Format,
+    out: Path,
+    shown: Progress,
+    threads: int = 1,
+    wrap: str = "",
+) -> dict[str, Any]:
+    """Write a checkpoint, read from `source`, as an artefact at `out`, verified in its runtime; gives the report that is written beside it.
+
+    An earlier artefact at `out` is replaced once the new one is proved. `wrap` is as in Worker. Raises CheckFailed where
+    the artefact leaves its bound, and DataError where `out` is something else; nothing is written then.
+    """
+    taken = out.exists() and (format_of(out) != chosen if chosen.marker else out.is_dir())
+    if taken and not (out.is_dir() and not any(out.iterdir())):
+        raise DataError(f"{out} is there already and is no {chosen.name} artefact; choose another --out")
+    with _beside(out) as folder:
+        made = folder / f"artefact{chosen.suffix}"
+        shown(f"{chosen.name}: making", 0, 3)
+        versions = make(checkpoint, source, chosen, made, wrap)
+        shown(f"{chosen.name}: verifying", 1, 3)
+        checks, about = prove(checkpoint, chosen, made, threads)
+        bad = [check for check in checks if not check.passed]
+        if bad:
+            lines = [f"{c.batch}: {c.measured:.2e}, bound {c.bound:.2e}" for c in bad]
+            raise CheckFailed(
+                f"the {chosen.name} artefact is not the function of {source}, so it was not kept:\n  "
+                + "\n  ".join(lines)
+            )
+        report = _report(checkpoint, source, chosen, made, versions, checks, about, threads)
+        shown(f"{chosen.name}: writing", 2, 3)
+        remove_leftovers_of(report_path(out))
+        _put(made, out, folder)
+        write_text_whole(report_path(out), json.dumps(report, indent=1) + "\n")
+    return report
+
+
+def make(checkpoint: Checkpoint, source: Path, chosen: Format, out: Path, wrap: str = "") -> dict[str, str]:
+    """Write the artefact, unproved; gives the versions of what wrote it."""
+    if chosen.backend is None:
+        import onnx
+
+        from acz.export.onnx_writer import write_onnx
+
+        write_onnx(checkpoint.spec, checkpoint.parameters, out)
+        return {"onnx": onnx.__version__}
+    with Worker(chosen.backend, wrap=wrap) as worker:
+        arguments = {"checkpoint": str(source.resolve()), "out": str(out.resolve())}
+        versions, _ = worker.run("acz.export.jobs:make", arguments)
+    return dict(versions)
+
+
+def prove(checkpoint: Checkpoint, chosen: Format, made: Path, threads: int) -> tuple[list[Check], dict[str, Any]]:
+    """The checks of an artefact in its runtime; of an ONNX file in onnx's own reference evaluator too."""
+    with Runtime(chosen, threads) as runtime:
+        checks, about = verify(checkpoint.spec, checkpoint.parameters, made, runtime)
+    if chosen.backend is None:
+        with Runtime(chosen, threads, REFERENCE_EVALUATOR) as runtime:
+            second, _ = verify(checkpoint.spec, checkpoint.parameters, made, runtime, timed=False)
+        checks += [Check(f"{c.batch}, reference evaluator", c.videos, c.frames, c.measured, c.bound) for c in second]
+    return checks, about
+
+
+def _report(
+    checkpoint: Checkpoint,
+    source: Path,
+    chosen: Format,
+    made: Path,
+    versions: dict[str, str],
+    checks: list[Check],
+    about: dict[str, Any],
+    threads: int,
+) -> dict[str, Any]:
+    nearest = max(checks, key=lambda check: check.measured / check.bound)
+    return {
+        "format": chosen.name,
+        "spec_hash": checkpoint.spec.hash,
+        "checkpoint": source.name,
+        "passed": True,
+        "measured": nearest.measured,
+        "bound": nearest.bound,
+        "checks": [asdict(check) for check in checks],
+        "size_bytes": size(made),
+        "latency_ms": {str(videos): round(about["seconds"][videos] * 1e3, 3) for videos in TIMED},
+        "threads": threads,
+        "runtime": {chosen.runtime: "fresh process, CPU"},
+        "versions": versions,
+        "runtime_modules": [name for name in about["modules"] if name in {"acz", *installed(), "onnxruntime"}],
+    }
+
+
+def size(artefact: Path) -> int:
+    """Bytes of a file or of everything in a folder."""
+    if artefact.is_file():
+        return artefact.stat().st_size
+    return sum(path.stat().st_size for path in artefact.rglob("*") if path.is_file())
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """A folder beside `out` to work in, gone afterwards; what a killed export left there goes first."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    for left in out.parent.glob(f".{out.name}.*.making"):
+        with suppress(OSError), (left / "lock").open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(left)
+    folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".making"))
+    try:
+        with (folder / "lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put(made: Path, out: Path, folder: Path) -> None:
+    """Give a finished artefact its name, on disk and whole; an earlier one gives way."""
+    for path in [made, *made.rglob("*")]:
+        handle = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+    report_path(out).unlink(missing_ok=True)
+    if out.is_dir():
+        out.rename(folder / "earlier")
+    made.chmod(0o755 if made.is_dir() else 0o644)
+    made.replace(out)
+    handle = os.open(out.parent, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,87 @@
+"""A small emitter of ONNX graphs: operators by name, constants, and a model's parameters under their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from acz.layers import Array
+
+if TYPE_CHECKING:
+    import onnx
+
+Precision = Literal["float32", "float64"]
+
+
+def element_type(dtype: str) -> int:
+    """ONNX's number of a NumPy dtype."""
+    from onnx import helper
+
+    return helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+
+
+class Graph:
+    """Nodes and initializers in the order of execution. A value is its name.
+
+    Names say where a value belongs: a parameter has its path (`features.attention.score.weight`), a layer's output the layer's
+    path, what lies between the path and the operator (`features.attention/MatMul`). A spec's names have no slash, so none
+    of these can be another.
+    """
+
+    def __init__(self, parameters: Mapping[str, Array], precision: Precision) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+        self.path = ""
+        """The layer that is written now."""
+        self.mask: str | None = None
+        """Valid frames of the stream that is written now, bool (videos, frames); none where its input has no frames."""
+        self._parameters = parameters
+        self.precision = precision
+        self._used: dict[str, int] = {}
+
+    def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
+        """Append a node of the default domain with one output, and give the output.
+
+        `name` is the output's whole name; without it the output is called after the layer and the operator.
+        """
+        from onnx import helper
+
+        label = f"{self.path}/{kind}"
+        self._used[label] = self._used.get(label, 0) + 1
+        if self._used[label] > 1:
+            label = f"{label}_{self._used[label]}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [name or label], name=label, **attributes))
+        return name or label
+
+    def parameter(self, name: str) -> str:
+        """The layer's parameter of this local name."""
+        path = f"{self.path}.{name}"
+        return self._initializer(path, np.asarray(self._parameters[path], dtype=self.precision))
+
+    def constant(self, value: float) -> str:
+        """A number in the graph's precision."""
+        return self._initializer(f"constant/{value!r}", np.asarray(value, dtype=self.precision))
+
+    def integers(self, *values: int) -> str:
+        """A vector of int64: axes, or a shape."""
+        return self._initializer(f"integers/{'_'.join(map(str, values))}", np.asarray(values, dtype=np.int64))
+
+    def cast(self, x: str) -> str:
+        """x in the graph's precision."""
+        return self.op("Cast", x, to=element_type(self.precision))
+
+    def rename(self, value: str, name: str) -> str:
+        """Give the last node's output another name. A value that is not the last node's keeps its own."""
+        if not self.nodes or self.nodes[-1].output[0] != value:
+            return value
+        self.nodes[-1].output[0] = name
+        return name
+
+    def _initializer(self, name: str, value: Array) -> str:
+        from onnx import numpy_helper
+
+        if name not in self.initializers:
+            self.initializers[name] = numpy_helper.from_array(np.asarray(value, order="C"), name)
+        return name

@@ -1,0 +1,190 @@
+"""Every layer in evaluation mode, in operators of ONNX. Formulas and settings are those of acz.layers.
+
+A function takes the graph, the layer in place and its input's name, and gives its output's name. To add a layer, write one and
+enter it in LAYERS; shapes below start with the axis of videos.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from acz.export.onnx_graph import Graph
+from acz.layers.activation import Activation
+from acz.layers.attention import LOWEST, AttentionCluster
+from acz.layers.dense import Dense, Rescale
+from acz.layers.image import Conv2d, MaxPool2d
+from acz.layers.normalize import BatchNorm, L2Normalize
+from acz.spec import Step
+
+
+def linear(graph: Graph, x: str, weight: str, bias: str | None, axes: int) -> str:
+    """x W + b over the last axis of x, which has `axes` axes beside the videos'."""
+    if bias is None:
+        return graph.op("MatMul", x, graph.parameter(weight))
+    if axes == 1:
+        return graph.op("Gemm", x, graph.parameter(weight), graph.parameter(bias))
+    return graph.op("Add", graph.op("MatMul", x, graph.parameter(weight)), graph.parameter(bias))
+
+
+def function(graph: Graph, kind: str, x: str) -> str:
+    """relu, relu6, tanh or sigmoid of each element."""
+    if kind == "relu6":
+        return graph.op("Clip", x, graph.constant(0.0), graph.constant(6.0))
+    if kind == "sigmoid":
+        return sigmoid(graph, x)
+    return graph.op({"relu": "Relu", "tanh": "Tanh"}[kind], x)
+
+
+def sigmoid(graph: Graph, x: str) -> str:
+    """1 / (1 + exp(-x)), which is right at both ends: where exp overflows, the reciprocal is zero.
+
+    Not the operator Sigmoid: ONNX Runtime's, 1.7e-7 off at most, moves in steps of 3e-8 near zero and is zero from logits of
+    -15.8 down, so that the scores of rare classes are no longer in order.
+    """
+    one = graph.constant(1.0)
+    return graph.op("Reciprocal", graph.op("Add", one, graph.op("Exp", graph.op("Neg", x))))
+
+
+def softmax(graph: Graph, x: str) -> str:
+    """Over the last axis; the operator subtracts the largest x itself."""
+    return graph.op("Softmax", x, axis=-1)
+
+
+def log_softmax(graph: Graph, x: str) -> str:
+    """Over the last axis, in elementary operators: ONNX's own evaluator takes the logarithm of the softmax, which is
+    minus infinity where that underflows."""
+    x = graph.op("Sub", x, graph.op("ReduceMax", x, axes=[-1], keepdims=1))
+    total = graph.op("ReduceSum", graph.op("Exp", x), graph.integers(-1), keepdims=1)
+    return graph.op("Sub", x, graph.op("Log", total))
+
+
+def l2_normalize(graph: Graph, x: str, epsilon: float = 1e-12) -> str:
+    """x / sqrt(max(sum x^2, epsilon)) over the last axis."""
+    squares = graph.op("ReduceSumSquare", x, axes=[-1], keepdims=1)
+    return graph.op("Div", x, graph.op("Sqrt", graph.op("Max", squares, graph.constant(epsilon))))
+
+
+def batch_norm(graph: Graph, x: str, epsilon: float, prefix: str = "", of_image: bool = False) -> str:
+    """By the running statistics: over the last axis, or over an image's channels.
+
+    Not the operator BatchNormalization: it wants the channels second, and runtimes subtract the mean after scaling, which
+    loses digits where the mean is large. What depends on parameters alone is folded when the file is loaded.
+    """
+
+    def parameter(name: str) -> str:
+        value = graph.parameter(prefix + name)
+        return graph.op("Reshape", value, graph.integers(-1, 1, 1)) if of_image else value
+
+    deviation = graph.op("Sqrt", graph.op("Add", parameter("running_variance"), graph.constant(epsilon)))
+    scale = graph.op("Div", parameter("weight"), deviation)
+    centred = graph.op("Sub", x, parameter("running_mean"))
+    return graph.op("Add", graph.op("Mul", centred, scale), parameter("bias"))
+
+
+def write_dense(graph: Graph, step: Step, x: str) -> str:
+    layer = cast(Dense, step.layer)
+    y = linear(graph, x, "weight", "bias" if layer.bias else None, len(step.input_shape))
+    return function(graph, layer.activation, y) if layer.activation else y
+
+
+def write_rescale(graph: Graph, step: Step, x: str) -> str:
+    layer = cast(Rescale, step.layer)
+    scaled = graph.op("Mul", x, graph.constant(layer.scale))
+    return graph.op("Add", scaled, graph.constant(layer.offset)) if layer.offset else scaled
+
+
+def write_activation(graph: Graph, step: Step, x: str) -> str:
+    return function(graph, cast(Activation, step.layer).function, x)
+
+
+def write_softmax(graph: Graph, step: Step, x: str) -> str:
+    return softmax(graph, x)
+
+
+def write_log_softmax(graph: Graph, step: Step, x: str) -> str:
+    return log_softmax(graph, x)
+
+
+def write_dropout(graph: Graph, step: Step, x: str) -> str:
+    """Nothing: in evaluation dropout is the identity."""
+    return x
+
+
+def write_batch_norm(graph: Graph, step: Step, x: str) -> str:
+    return batch_norm(graph, x, cast(BatchNorm, step.layer).epsilon, of_image=len(step.input_shape) == 3)
+
+
+def write_l2_normalize(graph: Graph, step: Step, x: str) -> str:
+    return l2_normalize(graph, x, cast(L2Normalize, step.layer).epsilon)
+
+
+def write_conv2d(graph: Graph, step: Step, x: str) -> str:
+    layer = cast(Conv2d, step.layer)
+    inputs = [x, graph.parameter("weight"), *([graph.parameter("bias")] if layer.bias else [])]
+    return graph.op("Conv", *inputs, kernel_shape=[layer.size, layer.size])
+
+
+def write_max_pool2d(graph: Graph, step: Step, x: str) -> str:
+    sides = [cast(MaxPool2d, step.layer).size] * 2
+    return graph.op("MaxPool", x, kernel_shape=sides, strides=sides)
+
+
+def write_flatten(graph: Graph, step: Step, x: str) -> str:
+    return graph.op("Reshape", x, graph.integers(0, step.output_shape[0]))
+
+
+def write_attention_cluster(graph: Graph, step: Step, x: str) -> str:
+    layer = cast(AttentionCluster, step.layer)
+    h = graph.op("Tanh", linear(graph, x, "hidden.weight", "hidden.bias", 2)) if layer.hidden else x
+    s = linear(graph, h, "score.weight", "score.bias" if layer.score_bias else None, 2)  # (videos, frames, units)
+    if layer.score_scale == "1/sqrt(features)":
+        s = graph.op("Div", s, graph.constant(step.input_shape[1] ** 0.5))
+    if layer.score_norm:
+        s = batch_norm(graph, s, layer.score_norm.epsilon, "score_norm.")
+    a = _attention(graph, s, layer.normalize_over)  # (videos, units, frames)
+    v = graph.op("MatMul", a, x)  # (videos, units, features)
+    if layer.pre_normalize:
+        v = l2_normalize(graph, v)
+    if layer.shift:
+        alpha, beta = (graph.op("Unsqueeze", graph.parameter(name), graph.integers(1)) for name in ("alpha", "beta"))
+        v = l2_normalize(graph, graph.op("Add", graph.op("Mul", v, alpha), beta))
+    if layer.output_scale == "1/sqrt(units)":
+        v = graph.op("Div", v, graph.constant(layer.units**0.5))
+    return graph.op("Reshape", v, graph.integers(0, step.output_shape[0]))  # (videos, units * features)
+
+
+def _attention(graph: Graph, s: str, over: str) -> str:
+    """Weights of the frames from scores (videos, frames, units), transposed: that is the side on which they are
+    multiplied, and a softmax over the frames then runs along memory."""
+    if over == "units":
+        s = softmax(graph, s)
+    s = graph.op("Transpose", s, perm=[0, 2, 1])  # (videos, units, frames)
+    valid = None if graph.mask is None else graph.op("Unsqueeze", graph.mask, graph.integers(1))
+    if over == "frames":
+        s = softmax(graph, s if valid is None else graph.op("Where", valid, s, graph.constant(LOWEST)))
+    # once more: in a video without a valid frame the softmax gives all of them the same weight
+    return s if valid is None else graph.op("Where", valid, s, graph.constant(0.0))
+
+
+LAYERS: dict[str, Callable[[Graph, Step, str], str]] = {
+    "dense": write_dense,
+    "rescale": write_rescale,
+    "activation": write_activation,
+    "softmax": write_softmax,
+    "log_softmax": write_log_softmax,
+    "dropout": write_dropout,
+    "batch_norm": write_batch_norm,
+    "l2_normalize": write_l2_normalize,
+    "conv2d": write_conv2d,
+    "max_pool2d": write_max_pool2d,
+    "flatten": write_flatten,
+    "attention_cluster": write_attention_cluster,
+}
+
+OUTPUTS: dict[str, Callable[[Graph, str], str]] = {
+    "none": lambda graph, x: graph.op("Identity", x),
+    "softmax": softmax,
+    "log_softmax": log_softmax,
+    "sigmoid": sigmoid,
+}

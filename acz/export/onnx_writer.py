@@ -1,0 +1,112 @@
+"""The ONNX file of a model, written from its spec: the same whatever framework trained it, and needing none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from acz import __version__
+from acz.checkpoint import write_whole
+from acz.errors import MissingError, SpecError
+from acz.export.onnx_graph import Graph, Precision, element_type
+from acz.export.onnx_layers import LAYERS, OUTPUTS
+from acz.export.signature import OUTPUT, metadata, ports
+from acz.layers import Array
+from acz.reference import check_parameters
+from acz.spec import Spec
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET, IR_VERSION = 13, 7
+"""Of 2020, so that runtimes on devices, which are years behind, read the file; no operator here has changed its meaning since."""
+MOST_BYTES = 2**31 - 2**24
+"""What weights may take: a protobuf message ends at 2 GiB, and the graph needs a little of it."""
+
+
+def write_onnx(spec: Spec, parameters: Mapping[str, Array], path: Path, dtype: Precision = "float32") -> None:
+    """Write a model in evaluation mode, whole or not at all.
+
+    Inputs are `ports(spec)`, the output is `output` (videos, classes); `videos` and each `<input>_frames` are axes of any size.
+    Weights, arithmetic and the output are in `dtype`, inputs stay what the ports say. A model whose weights pass 2 GiB is
+    refused rather than split in two files that must travel together.
+
+    Raises MissingError without the library onnx, SpecError where parameters are not the spec's or too large for the
+    format, OSError where the disk won't take the file.
+    """
+    model = build_model(spec, parameters, dtype)
+    write_whole(path, lambda temporary: temporary.write_bytes(model.SerializeToString(deterministic=True)))
+
+
+def build_model(spec: Spec, parameters: Mapping[str, Array], dtype: Precision = "float32") -> onnx.ModelProto:
+    """The model that `write_onnx` writes. Raises MissingError and SpecError as it does."""
+    try:
+        from onnx import helper
+    except ImportError:
+        raise MissingError(
+            "the library onnx, which writes the file, is not installed: pip install 'acz[export]'"
+        ) from None
+    check_parameters(spec, parameters)
+    size = spec.parameter_count * np.dtype(dtype).itemsize
+    if size > MOST_BYTES:
+        raise SpecError(
+            f"the weights take {size / 2**30:.1f} GiB, and an ONNX file holds at most 2; "
+            f"export it as mindir, saved-model, paddle or pt2. Largest: {spec.largest_parameter}"
+        )
+    graph = Graph(parameters, dtype)
+    _write(graph, spec)
+    inputs = []
+    for port in ports(spec):
+        frames = f"{port.key.removesuffix('.mask')}_frames"
+        axes = ["videos", *(frames if side is None else side for side in port.shape[1:])]
+        inputs.append(helper.make_tensor_value_info(port.name, element_type(port.dtype), axes))
+    output = helper.make_tensor_value_info(OUTPUT, element_type(dtype), ["videos", spec.width])
+    model = helper.make_model(
+        helper.make_graph(graph.nodes, "acz", inputs, [output], list(graph.initializers.values())),
+        producer_name="acz",
+        producer_version=__version__,
+        ir_version=IR_VERSION,
+        opset_imports=[helper.make_opsetid("", OPSET)],
+    )
+    helper.set_model_props(model, metadata(spec))
+    return model
+
+
+def _write(graph: Graph, spec: Spec) -> None:
+    """Streams, trunk and output function, in the order of execution."""
+    steps = {step.path: step for step in spec.layout}
+
+    def through(prefix: str, layers: Iterable[str], x: str) -> str:
+        for name in layers:
+            graph.path = f"{prefix}.{name}"
+            step = steps[graph.path]
+            y = LAYERS[step.layer.type](graph, step, x)
+            x = y if y == x else graph.rename(y, graph.path)
+        return x
+
+    read = {name: _read(graph, spec, name) for name in {stream.input: None for stream in spec.streams.values()}}
+    vectors = []
+    for name, stream in spec.streams.items():
+        x, graph.mask = read[stream.input]
+        vectors.append(through(name, stream.layers, x))
+    graph.path, graph.mask = "trunk", None
+    x = graph.op("Concat", *vectors, axis=1) if len(vectors) > 1 else vectors[0]
+    logits = through("trunk", spec.trunk, x)
+    graph.path = OUTPUT
+    graph.rename(OUTPUTS[spec.output](graph, logits), OUTPUT)
+
+
+def _read(graph: Graph, spec: Spec, name: str) -> tuple[str, str | None]:
+    """An input in the graph's precision, zero where frames are padded since what padding holds never counts; and its mask."""
+    graph.path = name
+    values = {port.key: port for port in ports(spec)}
+    x, mask = values[name].name, values.get(f"{name}.mask")
+    if values[name].dtype != graph.precision:
+        x = graph.cast(x)
+    if mask is None:
+        return x, None
+    valid = graph.op("Unsqueeze", mask.name, graph.integers(2))  # (videos, frames, 1)
+    return graph.op("Where", valid, x, graph.constant(0.0)), mask.name

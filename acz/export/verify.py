@@ -1,0 +1,91 @@
+"""An artefact against the NumPy reference: two batch sizes, other frame counts, padding, and inputs that break careless code."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz import reference
+from acz.errors import CheckFailed
+from acz.export.runtime import Runtime, carried_spec
+from acz.export.signature import OUTPUT, ports
+from acz.layers import Array
+from acz.losses import OF_OUTPUT
+from acz.parity.cases import Case
+from acz.parity.compare import difference, float32_bound
+from acz.spec import Spec
+
+TIMED = (1, 256)
+"""Batch sizes whose latency is measured."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The output of one batch: max |artefact - reference| / max |reference|, the reference in float64."""
+
+    batch: str
+    videos: int
+    frames: dict[str, int]
+    measured: float
+    bound: float
+
+    @property
+    def passed(self) -> bool:
+        return bool(self.measured <= self.bound)
+
+
+def batches(spec: Spec) -> dict[str, dict[str, Array]]:
+    """Inputs by the artefact's names: four videos, one and seven, padded and with other numbers of frames, zeros, huge values."""
+    case = Case("export", spec, OF_OUTPUT.get(spec.output, "projection"))
+    chosen = {name: case.batch(name) for name in case.names}
+    chosen |= {f"plain {videos}": case.batch("plain", videos=videos) for videos in (1, 7)}
+    return {name: as_ports(spec, batch.inputs) for name, batch in chosen.items()}
+
+
+def as_ports(spec: Spec, inputs: Mapping[str, Array]) -> dict[str, Array]:
+    """The core's inputs under the artefact's names and in its types; every frame is valid where no mask is given."""
+    found = {}
+    for port in ports(spec):
+        if port.dtype == "bool":
+            frames = inputs[port.key.removesuffix(".mask")]
+            value = inputs.get(port.key, np.ones(frames.shape[:2], bool))
+        else:
+            value = inputs[port.key]
+        found[port.name] = np.ascontiguousarray(value, dtype=port.dtype)
+    return found
+
+
+def verify(
+    spec: Spec, parameters: Mapping[str, Array], artefact: Path, runtime: Runtime, timed: bool = True
+) -> tuple[list[Check], dict[str, Any]]:
+    """Run an artefact in its runtime and compare. Gives the checks, and `seconds` by batch size and what the runtime loaded.
+
+    Raises CheckFailed where the artefact does not carry the spec.
+    """
+    fed = batches(spec)
+    case = Case("export", spec, OF_OUTPUT.get(spec.output, "projection"))
+    clocked = {
+        f"timed {videos}": as_ports(spec, case.batch("plain", videos=videos).inputs)
+        for videos in (TIMED if timed else ())
+    }
+    outputs, about = runtime.run(artefact, fed, clocked)
+    if carried_spec(artefact, about["metadata"]).hash != spec.hash:
+        raise CheckFailed("the artefact carries another spec than the checkpoint")
+    keys = {port.name: port.key for port in ports(spec)}
+    wide = {path: value.astype(np.float32).astype(np.float64) for path, value in parameters.items()}
+    narrow = {path: value.astype(np.float32) for path, value in parameters.items()}
+    checks = []
+    for name, inputs in fed.items():
+        given = {keys[port]: value for port, value in inputs.items()}
+        with np.errstate(all="ignore"):
+            exact = reference.forward(spec, wide, given)["output"]
+            rounded = reference.forward(spec, narrow, given)["output"]
+        frames = {key: given[key].shape[1] for key, entry in spec.inputs.items() if entry.has_frames}
+        measured = difference(outputs[name].get(OUTPUT), exact)
+        checks.append(Check(name, len(exact), frames, measured, float32_bound(difference(rounded, exact))))
+    seconds = {videos: about["seconds"][f"timed {videos}"] for videos in (TIMED if timed else ())}
+    return checks, {"seconds": seconds, "modules": about["modules"]}

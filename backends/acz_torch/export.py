@@ -1,0 +1,51 @@
+"""A model as a .pt2 file of torch.export."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from inspect import Parameter, Signature
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from acz.export.signature import OUTPUT, ports
+from acz_torch.model import Model
+
+EXPORT = "pt2"
+
+
+class Deployed(nn.Module):
+    """A model under its artefact's names: keyword arguments in, a dictionary out. Parameters keep the spec's paths."""
+
+    def __init__(self, model: Model) -> None:
+        super().__init__()
+        self.ports = ports(model.spec)
+        for name, child in model.named_children():
+            self.add_module(name, child)
+
+        def forward(**inputs: Tensor) -> dict[str, Tensor]:
+            return {OUTPUT: model({port.key: inputs[port.name] for port in self.ports})}
+
+        # torch.export reads the inputs' names in the signature, and does not get along with **inputs there
+        forward.__signature__ = Signature([Parameter(port.name, Parameter.KEYWORD_ONLY) for port in self.ports])
+        self.forward = forward
+
+
+def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
+    deployed = Deployed(model)
+    videos = Dim("videos", min=1)
+    sample, axes = {}, {}
+    for port in deployed.ports:
+        shape = [side or 2 for side in port.shape]
+        sample[port.name] = torch.ones(shape, dtype=getattr(torch, port.dtype), device=model.device)
+        frames = Dim(f"{port.key.removesuffix('.mask')}_frames", min=1)
+        axes[port.name] = dict(zip((0, 1), (videos, frames)[: port.shape.count(None)]))
+    with torch.no_grad():
+        program = torch.export.export(deployed, (), sample, dynamic_shapes=axes)
+    program.example_inputs = None
+    for node in program.graph.nodes:
+        node.meta.pop("stack_trace", None)  # this machine's paths, and lines of source
+    with path.open("wb") as file:  # given a path, it would write the name into the file
+        torch.export.save(program, file, extra_files=dict(metadata))

@@ -1,0 +1,173 @@
+"""Every format from checkpoints of every framework, as typed after a run; and exporters with a mistake in them."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from acz.checkpoint import load_checkpoint
+from acz.config import config_names
+from acz.export.artefact import make
+from acz.export.runtime import FORMATS, Runtime, find_format
+from acz.export.verify import verify
+from acz.optimizer import Adam
+from acz.parity.cases import Case, cases
+from acz.parity.levels import training_arguments
+from acz.runs import latest_run
+from acz.worker import Worker
+from parity_tests.conftest import BACKENDS, require
+from parity_tests.test_backends import SETTINGS, type_command
+from tests.conftest import TINY, write_features
+
+pytestmark = pytest.mark.slow
+
+STEPS = 6
+ZOO = [case for case in cases() if case.model in config_names()]
+Runtimes = Callable[[str], Runtime]
+
+
+@pytest.fixture(scope="module")
+def runtimes() -> Iterator[Runtimes]:
+    """One fresh process a format, which has loaded nothing of acz, for all artefacts."""
+    with ExitStack() as stack:
+        running: dict[str, Runtime] = {}
+
+        def of(name: str) -> Runtime:
+            if name not in running:
+                running[name] = stack.enter_context(Runtime(find_format(name)))
+            return running[name]
+
+        yield of
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case, Worker], Path]:
+    """Checkpoints after a few steps of training, by model and backend; each is made once."""
+    folder, made = tmp_path_factory.mktemp("trained"), {}
+
+    def of(case: Case, worker: Worker) -> Path:
+        key = f"{case.model.replace('/', '-')}-{worker.backend}"
+        if key not in made:
+            arguments, arrays = training_arguments(case, Adam(learning_rate=3e-3), STEPS, padded=False)
+            path = folder / f"{key}.safetensors"
+            worker.run(
+                "acz.parity.jobs:save", {**arguments, "dtype": "float32", "path": str(path), "after": False}, arrays
+            )
+            made[key] = path
+        return made[key]
+
+    return of
+
+
+@pytest.fixture
+def check_export(worker: Callable[[str], Worker], runtimes: Runtimes, tmp_path: Path) -> Callable[[Path, str], None]:
+    def check(path: Path, name: str) -> None:
+        checkpoint, chosen = load_checkpoint(path), FORMATS[name]
+        made = tmp_path / f"artefact{chosen.suffix}"
+        if chosen.backend is None:
+            make(checkpoint, path, chosen, made)
+        else:
+            worker(chosen.backend).run("acz.export.jobs:make", {"checkpoint": str(path), "out": str(made)})
+        checks, about = verify(checkpoint.spec, checkpoint.parameters, made, runtimes(name), timed=False)
+        assert {check.videos for check in checks} >= {1, 4, 7}
+        assert not [check for check in checks if not check.passed]
+        assert not [module for module in about["modules"] if module.startswith("acz")], "the runtime stands alone"
+
+    return check
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_checkpoint_of_any_framework_goes_to_any_format(
+    name: str,
+    backend: str,
+    worker: Callable[[str], Worker],
+    trained: Callable[[Case, Worker], Path],
+    check_export: Callable[[Path, str], None],
+) -> None:
+    require(FORMATS[name].backend or "numpy")
+    check_export(trained(ZOO[0], worker(backend)), name)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("case", ZOO[1:], ids=lambda case: case.model)
+def test_every_model_goes_to_every_format(
+    name: str,
+    case: Case,
+    worker: Callable[[str], Worker],
+    trained: Callable[[Case, Worker], Path],
+    check_export: Callable[[Path, str], None],
+) -> None:
+    require(FORMATS[name].backend or "numpy")
+    of = BACKENDS[(ZOO.index(case) + list(FORMATS).index(name)) % len(BACKENDS)]
+    check_export(trained(case, worker(of)), name)
+
+
+@pytest.fixture(scope="module")
+def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which somebody has just trained."""
+    require("torch")
+    folder = tmp_path_factory.mktemp("user")
+    data = write_features(folder / "data", videos=64)
+    answer = type_command("train", TINY, "--backend", "torch", "--data", data, *SETTINGS, cwd=folder)
+    assert answer.returncode == 0, answer.stderr
+    return folder
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_export_is_typed_with_nothing_after_it(name: str, after_a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(FORMATS[name].backend or "numpy")
+    answer = type_command("export", "--format", name, "--json", cwd=after_a_run)
+    assert answer.returncode == 0, answer.stderr
+    report = json.loads(answer.stdout)[name]
+    artefact = after_a_run / report["artefact"]
+    assert artefact.exists()
+    assert report["passed"]
+    assert report["measured"] <= report["bound"]
+    assert json.loads(artefact.with_name(f"{artefact.name}.report.json").read_text())["format"] == name
+    monkeypatch.chdir(after_a_run)
+    assert artefact.parent == after_a_run / latest_run() / "export"
+    assert not [p for p in artefact.parent.iterdir() if p.name.startswith(".")]
+    predicted = type_command(
+        "infer", artefact, "--data", after_a_run / "data", "--out", f"{name}.jsonl", cwd=after_a_run
+    )
+    assert predicted.returncode == 0, predicted.stderr
+    assert len((after_a_run / f"{name}.jsonl").read_text().splitlines()) == 64
+
+
+DAMAGED = """
+import sys
+from pathlib import Path
+from acz.export.artefact import export
+from acz.export.runtime import FORMATS
+from acz.checkpoint import load_checkpoint
+from acz.errors import CheckFailed
+from acz.progress import progress
+source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
+try:
+    with progress() as shown:
+        export(load_checkpoint(source), source, FORMATS[name], out, shown, wrap="acz.parity.mutants:transposed_weight")
+except CheckFailed as error:
+    print(error)
+    sys.exit(error.exit_code)
+"""
+
+
+@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.backend])
+def test_a_damaged_exporter_is_refused(
+    name: str, worker: Callable[[str], Worker], trained: Callable[[Case, Worker], Path], tmp_path: Path
+) -> None:
+    backend = FORMATS[name].backend
+    assert backend
+    source, out = trained(ZOO[0], worker(backend)), tmp_path / "out" / f"artefact{FORMATS[name].suffix}"
+    words = [sys.executable, "-c", DAMAGED, str(source), name, str(out)]
+    answer = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert answer.returncode == 1, answer.stderr
+    assert "not the function of" in answer.stdout
+    assert list(out.parent.iterdir()) == [], "nothing is left"

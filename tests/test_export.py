@@ -1,0 +1,100 @@
+"""`acz export` around the formats: proof before a file is kept, reports, replacing, refusing. ONNX stands for all five."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acz.checkpoint import load_checkpoint, save_checkpoint
+from acz.config import config_names, load_spec
+from acz.errors import SpecError
+from acz.export import onnx_writer, runtime
+from acz.export.signature import ports
+from acz.reference import initial_parameters
+from acz.spec import Spec
+from tests.conftest import TINY, Answer
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    spec = load_spec(TINY)
+    save_checkpoint(tmp_path / "tiny.safetensors", spec, initial_parameters(spec, 0, np.dtype(np.float32)))
+    return tmp_path / "tiny.safetensors"
+
+
+def test_an_artefact_is_proved_and_reported(acz: Callable[..., Answer], checkpoint: Path, tmp_path: Path) -> None:
+    answer = acz("export", checkpoint, "--format", "onnx", "--json")
+    assert answer.code == 0, answer.err
+    shown = json.loads(answer.out)["onnx"]
+    report = json.loads((tmp_path / "export/model.onnx.report.json").read_text())
+    assert {"artefact": str(tmp_path / "export/model.onnx"), **report} == shown
+    assert report["spec_hash"] == load_checkpoint(checkpoint).spec.hash
+    assert report["size_bytes"] == (tmp_path / "export/model.onnx").stat().st_size
+    assert set(report["latency_ms"]) == {"1", "256"}
+    assert len({check["videos"] for check in report["checks"]}) >= 2
+    assert {"padded", "zeros", "huge"} <= {check["batch"] for check in report["checks"]}
+    assert any("reference evaluator" in check["batch"] for check in report["checks"])
+    assert all(check["measured"] <= check["bound"] for check in report["checks"])
+    assert report["runtime_modules"] == ["onnxruntime"], "the runtime's process has loaded nothing of acz"
+    assert not [path for path in (tmp_path / "export").iterdir() if path.name.startswith(".")]
+
+
+def test_a_damaged_exporter_is_refused(
+    acz: Callable[..., Answer], checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out" / "m.onnx"
+    assert acz("export", checkpoint, "--format", "onnx", "--out", out).code == 0
+    good = out.read_bytes()
+    write = onnx_writer.write_onnx
+
+    def damaged(spec: Spec, parameters: dict[str, Any], path: Path) -> None:
+        wrong = np.array(parameters["trunk.logits.weight"]).reshape(-1, 6)
+        wrong[:6] = wrong[:6].T
+        write(spec, {**parameters, "trunk.logits.weight": wrong}, path)
+
+    monkeypatch.setattr(onnx_writer, "write_onnx", damaged)
+    answer = acz("export", checkpoint, "--format", "onnx", "--out", out)
+    assert answer.code == 1
+    assert "not the function of" in answer.err
+    assert "bound" in answer.err
+    assert out.read_bytes() == good, "the earlier artefact stays"
+    new = tmp_path / "new" / "m.onnx"
+    assert acz("export", checkpoint, "--format", "onnx", "--out", new).code == 1
+    assert list(new.parent.iterdir()) == []
+
+
+def test_what_is_in_the_way_is_not_overwritten(acz: Callable[..., Answer], checkpoint: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    folder.mkdir()
+    (folder / "thesis.txt").write_text("years")
+    assert acz("export", checkpoint, "--format", "onnx", "--out", folder).code == 2
+    assert (folder / "thesis.txt").read_text() == "years"
+
+
+def test_wrong_use_is_explained(acz: Callable[..., Answer], checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "did you mean 'mindir'" in acz("export", checkpoint, "--format", "mindi").err
+    assert "which --format" in acz("export", checkpoint).err
+    monkeypatch.setattr(runtime, "installed", list)
+    answer = acz("export", checkpoint, "--format", "mindir")
+    assert answer.code == 3
+    assert 'pip install "acz[mindspore]"' in answer.err
+
+
+def test_ports_name_what_an_artefact_takes() -> None:
+    found = {port.name: port for port in ports(load_spec("flash_mnist/multimodal"))}
+    assert list(found) == ["rgb", "rgb_mask", "flow", "flow_mask", "audio", "audio_mask"]
+    assert found["audio_mask"].key == "audio.mask"
+    assert found["audio"].shape == (None, None, 128)
+    assert [port.dtype for port in ports(load_spec("flash_mnist/extractor"))] == ["uint8"]
+    for name in config_names():
+        assert ports(load_spec(name))
+    tree = load_spec(TINY).to_dict()
+    tree["inputs"]["features_mask"] = {"shape": [2]}
+    tree["streams"]["other"] = {"input": "features_mask"}
+    with pytest.raises(SpecError, match="features_mask"):
+        ports(Spec.from_dict(tree))

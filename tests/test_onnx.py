@@ -1,0 +1,216 @@
+"""The ONNX file computes what the reference computes, in ONNX Runtime and in ONNX's own reference evaluator."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import pytest
+
+from acz import reference
+from acz.errors import MissingError, SpecError
+from acz.export.onnx_layers import LAYERS, OUTPUTS
+from acz.export.onnx_writer import build_model, write_onnx
+from acz.export.signature import OUTPUT, ports
+from acz.export.verify import as_ports
+from acz.layers import LAYERS as VOCABULARY
+from acz.layers import Array
+from acz.parity.cases import Case, cases
+from acz.parity.compare import FLOAT64, difference, float32_bound
+from acz.reference import initial_parameters
+from acz.spec import Output, Spec
+from tests.test_design import imports
+
+onnx: Any = pytest.importorskip("onnx", reason="pip install 'acz[export]'")
+pytest.importorskip("onnxruntime", reason="pip install 'acz[export]'")
+
+from acz.export import onnx_reference, onnx_runtime  # noqa: E402 (only where both libraries are)
+
+CASES = cases()
+RUNTIMES = {"onnxruntime": onnx_runtime.load, "reference evaluator": onnx_reference.load}
+
+
+def rounded(parameters: dict[str, Array]) -> dict[str, Array]:
+    return {path: value.astype(np.float32) for path, value in parameters.items()}
+
+
+def batches(case: Case) -> dict[str, dict[str, Array]]:
+    """Every kind of batch, two more batch sizes, and twice the frames."""
+    found = {name: case.batch(name).inputs for name in case.names}
+    found |= {f"{videos} videos": case.batch("plain", videos=videos).inputs for videos in (1, 7)}
+    if "padded" in found:
+        found["twice the frames"] = {
+            key: np.concatenate([value, value[:, ::-1]], axis=1)
+            if case.spec.inputs[key.removesuffix(".mask")].has_frames
+            else value
+            for key, value in found["padded"].items()
+        }
+    return found
+
+
+def outside(case: Case, run: Callable[..., dict[str, Array]], parameters: dict[str, Array]) -> dict[str, str]:
+    """Batches whose output leaves the float32 bound, with what was measured."""
+    found = {}
+    for name, inputs in batches(case).items():
+        exact = reference.forward(case.spec, parameters, inputs)["output"]
+        own = difference(reference.forward(case.spec, rounded(parameters), inputs)["output"], exact)
+        outputs = run(as_ports(case.spec, inputs))
+        assert list(outputs) == [OUTPUT]
+        assert outputs[OUTPUT].dtype == np.float32
+        measured = difference(outputs[OUTPUT], exact)
+        if not measured <= float32_bound(own):
+            found[name] = f"{measured:.2e} > {float32_bound(own):.2e}"
+    return found
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
+def test_the_file_computes_what_the_reference_does(case: Case, runtime: str, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    write_onnx(case.spec, rounded(case.parameters), path)
+    onnx.checker.check_model(str(path), full_check=True)
+    run, metadata = RUNTIMES[runtime](str(path), 1)
+    assert outside(case, run, case.parameters) == {}
+    assert Spec.from_dict(json.loads(metadata["acz.spec"])).hash == case.spec.hash
+    assert metadata["acz.spec_hash"] == case.spec.hash
+    assert [entry.name for entry in tmp_path.iterdir()] == ["model.onnx"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
+def test_the_same_graph_in_float64_is_exact(case: Case) -> None:
+    evaluator = onnx.reference.ReferenceEvaluator(build_model(case.spec, case.parameters, "float64"))
+    for name, inputs in batches(case).items():
+        exact = reference.forward(case.spec, case.parameters, inputs)["output"]
+        with np.errstate(over="ignore"):
+            (found,) = evaluator.run(None, as_ports(case.spec, inputs))
+        assert found.dtype == np.float64
+        assert difference(found, exact) <= FLOAT64, name
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
+def test_names_and_shapes_are_the_specs(case: Case) -> None:
+    model = build_model(case.spec, case.parameters)
+    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
+    shapes = {
+        value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
+        for value in [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]
+    }
+    for port in ports(case.spec):
+        frames = f"{port.key.removesuffix('.mask')}_frames"
+        assert shapes[port.name] == ["videos", *(frames if side is None else side for side in port.shape[1:])]
+    assert [value.name for value in model.graph.input] == [port.name for port in ports(case.spec)]
+    assert shapes[OUTPUT] == ["videos", case.spec.width]
+    layers = [step for step in case.spec.layout if step.layer.type != "dropout"]
+    for step in layers:
+        assert shapes[step.path][0] == "videos"
+        assert shapes[step.path][-1] == step.output_shape[-1], step.path
+    weights = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    for path, value in case.parameters.items():
+        np.testing.assert_array_equal(weights[path], value.astype(np.float32), err_msg=path)
+
+
+def test_every_layer_and_output_function_has_its_form() -> None:
+    assert set(LAYERS) == set(VOCABULARY)
+    assert set(OUTPUTS) == set(get_args(Output))
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
+def test_a_transposed_weight_is_seen(case: Case, tmp_path: Path) -> None:
+    last = [path for path, value in case.parameters.items() if value.ndim == 2][-1]
+    wrong = case.parameters[last].T.reshape(case.parameters[last].shape)
+    write_onnx(case.spec, rounded({**case.parameters, last: wrong}), tmp_path / "model.onnx")
+    run, _ = onnx_runtime.load(str(tmp_path / "model.onnx"), 1)
+    assert outside(case, run, case.parameters)
+
+
+def test_bytes_are_read_and_what_padding_holds_does_not_count(tmp_path: Path) -> None:
+    spec = Spec.from_dict(
+        {
+            "inputs": {"x": {"frames": 4, "features": 3, "dtype": "uint8"}, "y": {"shape": [4, 3]}},
+            "streams": {
+                "one": {"input": "x", "layers": {"norm": {"type": "batch_norm"}, "a": {"type": "attention_cluster", "units": 2}}},
+                "two": {"input": "y", "layers": {"a": {"type": "attention_cluster", "units": 2, "normalize_over": "units"}}},
+                "three": {"input": "y", "layers": {"drop": {"type": "dropout", "rate": 0.5}, "a": {"type": "attention_cluster", "units": 1}}},
+            },
+        }
+    )  # fmt: skip
+    case = Case("bytes", spec, "projection")
+    write_onnx(spec, rounded(case.parameters), tmp_path / "model.onnx")
+    for load in RUNTIMES.values():
+        run, _ = load(str(tmp_path / "model.onnx"), 1)
+        assert outside(case, run, case.parameters) == {}
+    floats = Spec.from_dict({**spec.to_dict(), "inputs": {"x": {"frames": 4, "features": 3}, "y": {"shape": [4, 3]}}})
+    case = Case("floats", floats, "projection")
+    write_onnx(floats, rounded(case.parameters), tmp_path / "model.onnx")
+    inputs = as_ports(floats, case.batch("padded").inputs)
+    for load in RUNTIMES.values():
+        run, _ = load(str(tmp_path / "model.onnx"), 1)
+        wanted = run(inputs)[OUTPUT]
+        for rubbish in (np.nan, np.inf, 0):
+            x = np.where(inputs["x_mask"][:, :, None], inputs["x"], np.float32(rubbish))
+            np.testing.assert_array_equal(run({**inputs, "x": x})[OUTPUT], wanted)
+
+
+def test_scores_of_rare_classes_stay_apart(tmp_path: Path) -> None:
+    """ONNX Runtime's own sigmoid gives 0 for all of these logits."""
+    layers = {"a": {"type": "dense", "units": 61}}
+    spec = Spec.from_dict(
+        {"inputs": {"x": {"shape": [1]}}, "streams": {"s": {"input": "x", "layers": layers}}, "output": "sigmoid"}
+    )
+    logits = np.linspace(-80, -20, 61, dtype=np.float32)
+    write_onnx(spec, {"s.a.weight": np.zeros((1, 61), np.float32), "s.a.bias": logits}, tmp_path / "model.onnx")
+    for load in RUNTIMES.values():
+        run, _ = load(str(tmp_path / "model.onnx"), 1)
+        scores = run({"x": np.zeros((1, 1), np.float32)})[OUTPUT]
+        np.testing.assert_allclose(scores[0], 1 / (1 + np.exp(-logits.astype(np.float64))), rtol=1e-6)
+
+
+def test_the_same_model_gives_the_same_bytes_and_they_name_no_machine(tmp_path: Path) -> None:
+    case = CASES[0]
+    for name in ("one", "other"):
+        write_onnx(case.spec, rounded(case.parameters), tmp_path / name)
+    content = (tmp_path / "one").read_bytes()
+    assert content == (tmp_path / "other").read_bytes()
+    for word in (os.getcwd(), str(Path.home()), str(tmp_path), sys.prefix, socket.gethostname()):
+        assert word.encode() not in content, word
+    model = onnx.load_from_string(content)
+    assert (model.producer_name, model.opset_import[0].version, model.ir_version) == ("acz", 13, 7)
+
+
+def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES[0]
+    parameters = rounded(case.parameters)
+    target = tmp_path / "model.onnx"
+    with pytest.raises(SpecError, match="is missing"):
+        write_onnx(case.spec, {}, target)
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match="file"):
+        write_onnx(case.spec, parameters, tmp_path / "file/model.onnx")
+    layers = {"a": {"type": "dense", "units": 20_000, "bias": False}}
+    large = Spec.from_dict(
+        {"inputs": {"x": {"shape": [2**15]}}, "streams": {"s": {"input": "x", "layers": layers}}, "output": "none"}
+    )
+    with pytest.raises(SpecError, match=r"2\.4 GiB.*holds at most 2.*s\.a\.weight"):
+        write_onnx(large, {"s.a.weight": np.broadcast_to(np.float32(0), (2**15, 20_000))}, target)
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    with pytest.raises(MissingError, match=r"pip install 'acz\[export\]'"):
+        write_onnx(case.spec, parameters, target)
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that no one may write to is needed, /proc")
+def test_a_folder_that_takes_no_file_is_an_error_of_the_system() -> None:
+    spec = CASES[0].spec
+    with pytest.raises(OSError, match="/proc"):
+        write_onnx(spec, initial_parameters(spec), Path("/proc/model.onnx"))
+
+
+@pytest.mark.parametrize(("module", "library"), [(onnx_runtime, "onnxruntime"), (onnx_reference, "onnx")])
+def test_what_runs_the_file_needs_nothing_of_acz(module: Any, library: str) -> None:
+    assert imports(Path(module.__file__)) - sys.stdlib_module_names <= {"numpy", library}
