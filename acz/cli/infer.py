@@ -1,0 +1,123 @@
+"""`acz infer`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from acz.cli.common import Device, Json, Threads, default_backend, print_json
+from acz.process import cores, prepare
+
+if TYPE_CHECKING:
+    from acz.infer import Predict
+    from acz.spec import Spec
+
+
+def infer_command(
+    target: Annotated[
+        Path | None,
+        typer.Argument(help="A run's folder, a checkpoint, or an exported artefact.", show_default="the latest run"),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder of the data set, or a feature_*.pkl.", show_default="the run's")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The file to write; .jsonl or .npz.")] = Path("predictions.jsonl"),
+    kind: Annotated[
+        str | None, typer.Option("--format", help="jsonl or npz.", show_default="by the name of --out")
+    ] = None,
+    top_k: Annotated[int, typer.Option(min=1, help="How many of the best labels to give.")] = 5,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Names of the labels: a line each, or a CSV with Index and Name.", show_default=False),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="torch, tensorflow, paddle, mindspore or numpy; an artefact runs in its own runtime.",
+            show_default="the run's, or the first installed",
+        ),
+    ] = None,
+    device: Device = "CPU",
+    batch_size: Annotated[int, typer.Option(min=1, help="Videos at once.")] = 256,
+    threads: Threads = cores(),
+    as_json: Json = False,
+) -> None:
+    """Predict the labels of every video, in order, with a checkpoint on any backend or with an exported artefact in its runtime.
+
+    Interrupted at any point, the same command goes on where it was.
+    """
+    prepare(threads)
+    from acz.data.pickles import data_hash, open_split
+    from acz.errors import DataError, SpecError
+    from acz.export.runtime import format_of
+    from acz.infer import Settings, file_hash, infer, read_labels
+    from acz.progress import progress
+    from acz.runs import open_checkpoint
+
+    kind = kind or out.suffix.removeprefix(".")
+    if kind not in ("jsonl", "npz"):
+        raise SpecError(f"--format is jsonl or npz, got '{kind}'; or end --out in .jsonl or .npz")
+    artefact = format_of(target) if target else None
+    if artefact and (backend or device != "CPU"):
+        raise SpecError(f"{target} runs in {artefact.runtime} on the CPU; leave out --backend and --device")
+    run: dict[str, Any] | None = None
+    path = target
+    if not artefact:
+        checkpoint, path, run = open_checkpoint(target)
+    where = data or (Path(run["data"]) if run else None)
+    if where is None or path is None:
+        raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
+    names = read_labels(labels) if labels else None
+    examples = open_split(where, split)
+    name = artefact.name if artefact else backend or (run["backend"] if run else default_backend(None))
+    opened = _artefact(path, threads) if artefact else _model(checkpoint, name, device, threads)
+    with opened as (spec, predict), progress() as shown:
+        examples.require(spec)
+        settings = Settings(
+            file_hash(path),
+            f"{name} {device}",
+            data_hash(where),
+            split,
+            top_k,
+            file_hash(labels) if labels else "",
+            "npz" if kind == "npz" else "jsonl",
+            batch_size,
+        )
+        count = infer(
+            predict, spec, examples, out, settings, names, lambda done, total: shown(f"inference, {name}", done, total)
+        )
+    if as_json:
+        print_json({"out": str(out), "examples": count, "model": str(path), "with": name, "spec_hash": spec.hash})
+    else:
+        print(f"{out}: the best {min(top_k, spec.width)} labels of {count:,} videos, by {name}")
+
+
+@contextmanager
+def _model(checkpoint: Any, name: str, device: str, threads: int) -> Iterator[tuple[Spec, Predict]]:
+    """A checkpoint's model in a backend, in this process."""
+    from acz.backend import build, find_backend
+
+    found = find_backend(name)
+    found.set_threads(threads)
+    model = build(checkpoint.spec, name, checkpoint.parameters, device)
+    yield checkpoint.spec, lambda inputs: found.forward(model, inputs)["output"]
+
+
+@contextmanager
+def _artefact(path: Path, threads: int) -> Iterator[tuple[Spec, Predict]]:
+    """An artefact in its runtime, in a process of its own."""
+    from acz.export.runtime import Runtime, carried_spec, find_format, format_of
+    from acz.export.signature import OUTPUT
+    from acz.export.verify import as_ports
+
+    kind = format_of(path)
+    assert kind is not None
+    with Runtime(find_format(kind.name), threads) as runtime:
+        _, about = runtime.run(path, {})
+        spec = carried_spec(path, about["metadata"])
+        yield spec, lambda inputs: runtime.run(path, {"batch": as_ports(spec, inputs)})[0]["batch"][OUTPUT]
