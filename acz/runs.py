@@ -2,6 +2,7 @@
 
 run.json              resolved configuration, versions, backend, device, seed
 metrics.jsonl         a line every few steps (`train`) and after each epoch (`evaluation`)
+tensorboard/          the same numbers for TensorBoard
 last.safetensors      weights, optimiser and position: training goes on from it
 best.safetensors      weights of the best epoch by top-1
 """
@@ -12,13 +13,16 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acz.checkpoint import Checkpoint, load_checkpoint, write_text_whole
+from acz.checkpoint import Checkpoint, load_checkpoint, naming, write_text_whole
 from acz.errors import CheckpointError
+from acz.events import FOLDER, Events
 
 RUNS = Path("runs")
+LATEST = ".latest"
 
 
 def new_run_folder(name: str) -> Path:
@@ -28,12 +32,35 @@ def new_run_folder(name: str) -> Path:
     return next(path for path in candidates if not path.exists())
 
 
+def mark_latest(folder: Path) -> None:
+    """Note that a run under ./runs was begun, or gone on with."""
+    with suppress(OSError):  # the run itself will say what is wrong with the disk
+        if folder.resolve().parent == RUNS.resolve():
+            (RUNS / LATEST).write_text(folder.name, encoding="utf-8")
+
+
 def latest_run() -> Path:
-    """The run that was written to last, under ./runs. Raises CheckpointError where there is none."""
-    found = sorted(RUNS.glob("*/run.json"), key=lambda path: max(p.stat().st_mtime for p in path.parent.iterdir()))
+    """The run under ./runs that was begun or gone on with last. Raises CheckpointError where there is none.
+
+    It was noted then, because clocks jump; where that is lost, files' times have to tell.
+    """
+    found = {path.parent.name: path.parent for path in RUNS.glob("*/run.json")}
+    with suppress(OSError, ValueError):
+        noted = (RUNS / LATEST).read_text(encoding="utf-8")
+        if noted in found:
+            return found[noted]
     if not found:
         raise CheckpointError("there is no run in ./runs; 'acz train' makes one, or name a run's folder")
-    return found[-1].parent
+    return max(found.values(), key=_written)
+
+
+def _written(run: Path) -> float:
+    """When a file of a run was last written, in seconds since 1970; files may go while this looks."""
+    times = [0.0]
+    for path in run.iterdir():
+        with suppress(FileNotFoundError):
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -70,23 +97,37 @@ def open_checkpoint(path: Path | None) -> tuple[Checkpoint, Path, dict[str, Any]
 
 
 class Log:
-    """metrics.jsonl: one JSON object a line. Lines after the checkpoint that a run goes on from are taken back first."""
+    """metrics.jsonl, one JSON object a line, and the TensorBoard events beside it.
+
+    Lines after the checkpoint that a run goes on from are taken back first, from both. Raises OSError.
+    """
 
     def __init__(self, path: Path, keep_until_step: int) -> None:
+        self.path = path
         kept = [line for line in read_log(path) if line["step"] <= keep_until_step] if path.is_file() else []
         write_text_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
+        self.events = Events(path.parent / FOLDER, kept)
         self.file = path.open("a", encoding="utf-8")
 
     def write(self, line: Mapping[str, Any]) -> None:
-        self.file.write(json.dumps(line) + "\n")
-        self.file.flush()
+        with naming(self.path):
+            self.file.write(json.dumps(line) + "\n")
+            self.file.flush()
+        with naming(self.path.parent / FOLDER):
+            self.events.write(line)
 
     def sync(self) -> None:
         """Have the lines on disk: before the checkpoint that counts on them."""
-        os.fsync(self.file.fileno())
+        with naming(self.path):
+            os.fsync(self.file.fileno())
+        with naming(self.path.parent / FOLDER):
+            self.events.sync()
 
     def close(self) -> None:
-        self.file.close()
+        with naming(self.path.parent / FOLDER):
+            self.events.close()
+        with naming(self.path):
+            self.file.close()
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:

@@ -115,3 +115,32 @@ def verify_command(folder: Annotated[Path, typer.Argument(help="A data set's fol
         print_json({"folder": str(folder), "examples": total, "whole": True})
     else:
         print(f"{folder}: {total:,} examples, every file is what was written")
+
+
+@data.command("show")
+def show_command(
+    folder: Annotated[Path, typer.Argument(help="A data set's folder.")],
+    video: Annotated[int, typer.Option(min=0, help="The video's number in its split.")] = 0,
+    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    out: Annotated[Path, typer.Option(help="The PNG file to write.")] = Path("strip.png"),
+    run: Annotated[
+        Path | None,
+        typer.Option(help="A run's folder or a checkpoint: adds the attention of its units.", show_default=False),
+    ] = None,
+    mnist: Annotated[
+        Path | None, typer.Option(help="Folder with MNIST's four IDX files, if it was made from them.")
+    ] = None,
+    backend: Annotated[str, typer.Option(help="What computes the attention; any backend.")] = "numpy",
+    threads: Threads = cores(),
+    as_json: Json = False,
+) -> None:
+    """Draw a video: its frames as a strip with its label, or its features; with --run also what every attention unit looks at."""
+    prepare(threads)
+    from acz.pictures.show import show_video
+
+    about = show_video(folder, split, video, out, run, mnist, backend, threads)
+    if as_json:
+        print_json(about)
+    else:
+        predicted = f", predicted {about['predicted']}" if about["predicted"] else ""
+        print(f"{out}: video {video} of {split}, {about['label']}{predicted}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -44,13 +45,22 @@ def models(
 def show(
     model: Annotated[str, typer.Argument(help="A name from 'acz models' or a YAML file; ':tiny' picks a variant.")],
     assignments: Set = None,
+    out: Annotated[Path | None, typer.Option(help="Draw the model into this SVG file.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a model: inputs, layers, output shapes, parameters."""
+    """Show a model: inputs, layers, output shapes, parameters; with --out as a drawing."""
     from acz.config import load_config, parse_overrides
 
     config = load_config(model, parse_overrides(assignments or []))
     spec = config.spec
+    if out is not None:
+        from acz.checkpoint import write_text_whole
+        from acz.errors import SpecError
+        from acz.pictures.svg import draw
+
+        if out.suffix != ".svg":
+            raise SpecError(f"a model is drawn as SVG; --out must end in .svg, got {out}")
+        write_text_whole(out, draw(spec, config.name, config.description))
     if as_json:
         print_json(
             {
@@ -63,8 +73,12 @@ def show(
                 ],
                 "parameters": {path: {"shape": p.shape, "role": p.role} for path, p in spec.parameters.items()},
                 "parameter_count": spec.parameter_count,
+                **({"drawing": str(out)} if out else {}),
             }
         )
+        return
+    if out is not None:
+        print(f"{config.name}: drawn in {out}")
         return
     print(f"{config.name}: {config.description}\n{config.source}\nspec {spec.hash}\n")
     rows = [

@@ -1,0 +1,58 @@
+"""`acz report`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acz.cli.common import Device, Json, Threads, print_json
+from acz.process import cores, prepare
+
+
+def report_command(
+    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.", show_default="the latest run")] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The HTML file to write.", show_default="RUN/report.html; of several runs report.html"),
+    ] = None,
+    backend: Annotated[
+        str | None,
+        typer.Option(
+            help="What computes predictions and attention, any backend.",
+            show_default="numpy where that takes seconds, else each run's own",
+        ),
+    ] = None,
+    device: Device = "CPU",
+    mnist: Annotated[
+        Path | None,
+        typer.Option(help="Folder with MNIST's four IDX files, to show frames that were made from them."),
+    ] = None,
+    videos: Annotated[int, typer.Option(min=0, max=50, help="Videos whose attention is shown.")] = 3,
+    parity: Annotated[
+        Path | None,
+        typer.Option(
+            help="What 'acz parity-check --csv' wrote.", show_default="parity.csv in a run, or the checkout's results"
+        ),
+    ] = None,
+    threads: Threads = cores(),
+    as_json: Json = False,
+) -> None:
+    """Write one page about one run or several, whatever framework: curves, confusions, attention, configuration, proofs.
+
+    The page holds everything that it needs and opens without a network.
+    """
+    prepare(threads)
+    from acz.pictures.report import Options, report
+    from acz.runs import latest_run
+
+    folders = runs or [latest_run()]
+    path = out or (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
+    made = report(folders, path, Options(backend, device, threads, videos, mnist, parity))
+    if as_json:
+        print_json(made)
+        return
+    for where, problem in made["missing"].items():
+        print(f"without {where}: {problem}")
+    print(f"{path}: {len(folders)} run{'s' if len(folders) > 1 else ''}")

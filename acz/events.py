@@ -1,0 +1,141 @@
+"""TensorBoard events: the numbers of metrics.jsonl again, as scalars, under RUN/tensorboard.
+
+Messages and checksums are tensorboardX's. The file is ours: its own writer leaves the writing to a thread, which a full disk
+ends without a word.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from acz.checkpoint import write_whole
+
+FOLDER = "tensorboard"
+PREFIX = "events.out.tfevents."
+"""TensorBoard reads files with `tfevents` in their names, in the order of the names."""
+
+TAGS = {
+    "train": {
+        "loss": "train/loss",
+        "top1": "train/top1",
+        "learning_rate": "learning_rate",
+        "videos_per_second": "videos_per_second",
+    },
+    "evaluation": {"loss": "evaluation/loss", "top1": "evaluation/top1", "top5": "evaluation/top5"},
+}
+"""Scalars of each kind of line, by its key."""
+
+UNUSED = ("torch", "comet_ml", "boto3", "google.cloud")
+"""What tensorboardX imports where it is installed. Two frameworks in one process crash, so it is not to find them."""
+
+
+class Events:
+    """The events of one run; `write` takes a line of the metrics.
+
+    Opening writes the lines that the run goes on from into a new file, whole, and removes the earlier ones; it begins with
+    the mark of a new session, so that a TensorBoard that is watching forgets what a kill took back.
+    Raises OSError (a full disk, a folder that is read-only).
+    """
+
+    def __init__(self, folder: Path, kept: Sequence[Mapping[str, Any]]) -> None:
+        with _alone():
+            from tensorboardX.proto import event_pb2, summary_pb2
+            from tensorboardX.record_writer import masked_crc32c
+        self._messages, self._summaries, self._checksum = event_pb2, summary_pb2, masked_crc32c
+        earlier = sorted(folder.glob(f"{PREFIX}*"))
+        times = self._times(earlier)
+        session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+        now = time.time()
+        records = [
+            self._record(event_pb2.Event(wall_time=now, file_version="brain.Event:2")),
+            self._record(event_pb2.Event(wall_time=now, session_log=session)),
+            *(self._line(line, times.get((line["kind"], line["step"]), now)) for line in kept if _scalars(line)),
+        ]
+        path = folder / f"{PREFIX}{_number(earlier) + 1:06d}"
+        write_whole(path, lambda temporary: temporary.write_bytes(b"".join(records)))
+        for old in earlier:
+            old.unlink()
+        self.file = path.open("ab")
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        """Add the scalars of a line. Raises OSError."""
+        if _scalars(line):
+            self.file.write(self._line(line, time.time()))
+            self.file.flush()
+
+    def sync(self) -> None:
+        """Have the events on disk."""
+        os.fsync(self.file.fileno())
+
+    def close(self) -> None:
+        self.file.close()
+
+    def _line(self, line: Mapping[str, Any], wall_time: float) -> bytes:
+        values = [self._summaries.Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(line).items()]
+        summary = self._summaries.Summary(value=values)
+        return self._record(self._messages.Event(wall_time=wall_time, step=line["step"], summary=summary))
+
+    def _record(self, event: Any) -> bytes:
+        """An event as TensorFlow's record files frame it: length, its checksum, the message, its checksum."""
+        message: bytes = event.SerializeToString()
+        length = struct.pack("<Q", len(message))
+        checks = [struct.pack("<I", self._checksum(part)) for part in (length, message)]
+        return length + checks[0] + message + checks[1]
+
+    def _times(self, files: Sequence[Path]) -> dict[tuple[str, int], float]:
+        """When each line of earlier files was written, by kind and step."""
+        found: dict[tuple[str, int], float] = {}
+        for path in files:
+            for message in read_records(path):
+                event = self._messages.Event.FromString(message)
+                for value in event.summary.value[:1]:
+                    kind = "evaluation" if value.tag.startswith("evaluation/") else "train"
+                    found.setdefault((kind, event.step), event.wall_time)
+        return found
+
+
+def read_records(path: Path) -> Iterator[bytes]:
+    """The messages of a record file up to the first that is cut off or damaged."""
+    with _alone():
+        from tensorboardX.record_writer import masked_crc32c
+    content, place = path.read_bytes(), 0
+    while place + 12 <= len(content):
+        (length,) = struct.unpack_from("<Q", content, place)
+        end = place + 12 + length
+        if end + 4 > len(content):
+            return
+        head, message = content[place : place + 8], content[place + 12 : end]
+        stored = (struct.unpack_from("<I", content, place + 8)[0], struct.unpack_from("<I", content, end)[0])
+        if stored != (masked_crc32c(head), masked_crc32c(message)):
+            return
+        yield message
+        place = end + 4
+
+
+def _scalars(line: Mapping[str, Any]) -> dict[str, float]:
+    tags = TAGS.get(line.get("kind", ""), {})
+    return {tag: float(line[key]) for key, tag in tags.items() if key in line}
+
+
+def _number(files: Sequence[Path]) -> int:
+    numbers = [path.name.removeprefix(PREFIX) for path in files]
+    return max((int(number) for number in numbers if number.isdigit()), default=0)
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Keep what is imported in here from finding the packages in UNUSED, unless they are loaded already."""
+    hidden = [name for name in UNUSED if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: the import system's word for "is not there"
+    try:
+        yield
+    finally:
+        for name in hidden:
+            del sys.modules[name]

@@ -1,0 +1,1 @@
+"""Pictures of models, data and runs."""

@@ -1,0 +1,95 @@
+"""The part of a report that says what the runs' best checkpoints mistake for what."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from acz.data.flash_mnist import LABELS
+from acz.layers import Array
+from acz.pictures.confusion import Digits, by_digit, matrix, most_confused, most_missed
+from acz.pictures.curves import number
+from acz.pictures.page import folded, note, table
+from acz.pictures.runs import Reported
+from acz.pictures.video import is_flash_mnist
+
+FEW = 20
+"""Classes of which a whole matrix is still read."""
+
+Predicted = tuple[Reported, Mapping[str, Any], Mapping[str, Array]]
+"""A run, its data set's `made`, and what `predict.predict` gives."""
+
+
+def mistakes(predicted: Sequence[Predicted]) -> str:
+    """Tables for each run; runs on Flash-MNIST side by side, by digit."""
+    flash = [
+        (run, by_digit(found["labels"], found["best"]))
+        for run, made, found in predicted
+        if is_flash_mnist(made) and run.spec.width == LABELS and "best" in found
+    ]
+    parts = [_digits(flash)] if flash else []
+    of_flash = {run.label for run, _ in flash}
+    for run, _, found in predicted:
+        if run.label in of_flash:
+            continue
+        parts.append(_single(run, found) if "best" in found else _several(run, found))
+    return "\n".join(parts)
+
+
+def _digits(flash: Sequence[tuple[Reported, Digits]]) -> str:
+    labels = [run.label for run, _ in flash]
+    parts = []
+    for caption, name in (
+        ("Recall: of the videos that show a digit, how many it is seen in", "recall"),
+        ("Precision: of the videos a digit is seen in, how many show it", "precision"),
+    ):
+        rows = [[str(digit), *(_share(getattr(found, name)[digit]) for _, found in flash)] for digit in range(10)]
+        parts.append(table(caption, ["digit", *labels], rows))
+    most = max(int(np.flatnonzero(found.wrong).max(initial=0)) for _, found in flash)
+    rows = [
+        [str(count), *(_share(found.wrong[count] / found.wrong.sum()) for _, found in flash)]
+        for count in range(most + 1)
+    ]
+    parts.append(
+        table("Videos by the number of digits that are wrong (missed, or seen falsely)", ["digits", *labels], rows)
+    )
+    for place, (run, found) in enumerate(flash):
+        caption = f"{run.label}: videos where the row's digit was missed and the column's was seen without being there"
+        headers = ["missed \\ seen", *map(str, range(10))]
+        rows = [[str(digit), *(f"{value:,}" for value in found.instead[digit])] for digit in range(10)]
+        content = table(caption, headers, rows)
+        parts.append(content if place == 0 else folded(f"The same of {run.label}", content))
+    return "\n".join(parts)
+
+
+def _share(value: float) -> str:
+    return "" if np.isnan(value) else number(value, True)
+
+
+def _single(run: Reported, found: Mapping[str, Array]) -> str:
+    labels, best = found["labels"], found["best"]
+    if run.spec.width <= FEW:
+        classes = range(run.spec.width)
+        counts = matrix(labels, best, run.spec.width)
+        rows = [[str(label), *(f"{counts[label, seen]:,}" for seen in classes)] for label in classes]
+        caption = f"{run.label}: videos by true class (rows) and predicted class (columns)"
+        return table(caption, ["true \\ predicted", *map(str, classes)], rows)
+    pairs = most_confused(labels, best)
+    if not pairs:
+        return note(f"{run.label}: every video is right.")
+    rows = [[str(true), str(seen), f"{count:,}"] for true, seen, count in pairs]
+    return table(f"{run.label}: the pairs that are confused most often", ["true", "predicted", "videos"], rows)
+
+
+def _several(run: Reported, found: Mapping[str, Array]) -> str:
+    right, false, missed = (found[name] for name in ("right", "false", "missed"))
+    rows = []
+    for label in most_missed(right, missed):
+        seen = right[label] + false[label]
+        recall = _share(right[label] / (right[label] + missed[label]))
+        precision = _share(right[label] / seen) if seen else ""
+        rows.append([str(label), f"{missed[label]:,}", f"{false[label]:,}", recall, precision])
+    headers = ["class", "missed", "falsely seen", "recall", "precision"]
+    return table(f"{run.label}: the classes that are missed most often, at an output of 0.5", headers, rows)

@@ -1,0 +1,124 @@
+"""What checkpoints make of a data set, each computed by a backend in a process of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
+from math import prod
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz.backend import Backend, check_device, find_backend
+from acz.checkpoint import load_checkpoint
+from acz.concurrency import ahead
+from acz.data.features import Split
+from acz.data.pickles import open_split
+from acz.evaluate import BATCH, padded
+from acz.layers import Array
+from acz.pictures.video import look
+from acz.spec import Spec
+from acz.worker import Worker
+
+SLICE = 4096
+"""Videos of one job, so that progress is seen."""
+
+SMALL = 2e11
+"""Multiplications that NumPy is asked for without a word: some seconds."""
+
+
+def choose_backend(wanted: str | None, of_run: str, spec: Spec, videos: int) -> str:
+    """The backend asked for; else NumPy, which is always there, where the work is small, and the run's own where it is not."""
+    return wanted or ("numpy" if multiplications(spec) * videos <= SMALL else of_run)
+
+
+def multiplications(spec: Spec) -> int:
+    """About how many one video costs: each weight at each frame or pixel, and each weighted sum over the frames."""
+    total = 0
+    for step in spec.layout:
+        weights = sum(p.size for p in step.parameters.values())
+        if len(step.input_shape) == 3:
+            total += weights * prod(step.output_shape[1:])
+        elif len(step.input_shape) == 2:
+            total += step.input_shape[0] * (weights + prod(step.output_shape))
+        else:
+            total += weights
+    return total
+
+
+def predict(
+    worker: Worker, checkpoint: Path, data: Path, split: str, device: str, count: int, progress: Callable[[int], None]
+) -> dict[str, Array]:
+    """`labels` and `best` (videos), the class of the highest output; or, where a video has several labels, `right`, `false` and
+    `missed` (classes), how often an output of at least 0.5 agrees with the label.
+
+    Raises JobFailed, WorkerDied.
+    """
+    parts: list[dict[str, Array]] = []
+    for start in range(0, count, SLICE):
+        stop = min(start + SLICE, count)
+        arguments = _arguments(checkpoint, data, split, device) | {"start": start, "stop": stop}
+        parts.append(worker.run("acz.pictures.predict:predict_job", arguments)[1])
+        progress(stop)
+    if "best" in parts[0]:
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}
+
+
+def look_at(
+    worker: Worker, checkpoint: Path, data: Path, split: str, device: str, numbers: Sequence[int]
+) -> tuple[Array, dict[str, Array]]:
+    """`video.look` in a worker. Raises JobFailed, WorkerDied."""
+    arguments = _arguments(checkpoint, data, split, device) | {"numbers": list(numbers)}
+    found = worker.run("acz.pictures.predict:look_job", arguments)[1]
+    output = found.pop("output")
+    return output, found
+
+
+def _arguments(checkpoint: Path, data: Path, split: str, device: str) -> dict[str, Any]:
+    return {"checkpoint": str(checkpoint.resolve()), "data": str(data.resolve()), "split": split, "device": device}
+
+
+@lru_cache(maxsize=1)
+def _loaded(backend_name: str, checkpoint: str, data: str, split: str, device: str) -> tuple[Any, Spec, Split]:
+    backend = find_backend(backend_name)
+    check_device(backend, device)
+    kept = load_checkpoint(checkpoint)
+    examples = open_split(Path(data), split)
+    examples.require(kept.spec)
+    model = backend.build(kept.spec, device, "float32")
+    backend.load_parameters(model, {path: np.asarray(v, np.float32) for path, v in kept.parameters.items()})
+    return model, kept.spec, examples
+
+
+def _load(backend: Backend, arguments: Mapping[str, Any]) -> tuple[Any, Spec, Split]:
+    return _loaded(backend.NAME, *(arguments[key] for key in ("checkpoint", "data", "split", "device")))
+
+
+def predict_job(backend: Backend, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+    """A job: the videos `start` .. `stop` - 1, in batches of one shape."""
+    model, spec, split = _load(backend, arguments)
+    stop = arguments["stop"]
+    numbers = [np.arange(at, min(at + BATCH, stop)) for at in range(arguments["start"], stop, BATCH)]
+    size = min(BATCH, len(split))
+    labels, best = [], []
+    counts = {name: np.zeros(spec.width, np.int64) for name in ("right", "false", "missed")}
+    for examples in ahead(split.take(batch, list(spec.inputs)) for batch in numbers):
+        output = backend.forward(model, padded(examples.inputs, size))["output"][: len(examples.labels)]
+        if examples.labels.ndim == 1:
+            labels.append(examples.labels)
+            best.append(output.argmax(axis=1))
+            continue
+        seen, true = output >= 0.5, examples.labels > 0
+        counts["right"] += (seen & true).sum(axis=0)
+        counts["false"] += (seen & ~true).sum(axis=0)
+        counts["missed"] += (~seen & true).sum(axis=0)
+    return {}, {"labels": np.concatenate(labels), "best": np.concatenate(best)} if labels else counts
+
+
+def look_job(backend: Backend, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+    """A job: outputs and attention of the videos `numbers`."""
+    model, spec, split = _load(backend, arguments)
+    output, weights = look(backend, model, spec, split, arguments["numbers"])
+    return {}, {"output": output, **weights}

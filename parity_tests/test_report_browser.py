@@ -1,0 +1,113 @@
+"""A report in a real browser: nothing is loaded, nothing complains, and it fits a phone's window."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+from html import escape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from acz.config import load_config
+from acz.pictures.page import page, table
+from acz.pictures.report import Options, report
+from acz.train import new_run, train
+from tests.conftest import TINY, write_features
+from tests.test_report import SECTIONS
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium"),
+]
+
+HARNESS = """<!DOCTYPE html><html><body><pre id="found"></pre>
+<iframe id="page" width="{width}" height="900" srcdoc="{content}"></iframe>
+<script>
+document.getElementById("page").addEventListener("load", () => {{
+  const inside = document.getElementById("page").contentDocument;
+  const root = inside.documentElement;
+  document.getElementById("found").textContent = JSON.stringify({{
+    scroll: root.scrollWidth, client: root.clientWidth,
+    sections: [...inside.querySelectorAll("section")].filter(one => one.offsetHeight > 20).map(one => one.id),
+    charts: [...inside.querySelectorAll("svg.chart polyline")].filter(one => one.getBoundingClientRect().width > 50).length,
+    images: [...inside.images].map(one => one.naturalWidth),
+    loaded: inside.defaultView.performance.getEntriesByType("resource").map(one => one.name),
+    ground: inside.defaultView.getComputedStyle(inside.body).backgroundColor,
+  }});
+}});
+</script></body></html>"""
+
+
+def browse(content: str, width: int, folder: Path, *options: str) -> tuple[dict[str, Any], list[str]]:
+    """Open a page in a window of `width` pixels; what is found in it, and what the console says."""
+    harness = folder / "harness.html"
+    harness.write_text(HARNESS.format(width=width, content=escape(content)), encoding="utf-8")
+    answer = run_chromium(folder, *options, "--virtual-time-budget=4000", "--dump-dom", harness.as_uri())
+    [found] = re.findall(r'<pre id="found">(\{.*?\})</pre>', answer.stdout)
+    return json.loads(found), [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
+
+
+def run_chromium(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    quiet = ("--disable-background-networking", "--disable-component-update", "--no-first-run", "--disable-gpu")
+    profile = f"--user-data-dir={folder / 'profile'}"
+    command = [str(CHROMIUM), "--headless", "--no-sandbox", "--enable-logging=stderr", profile, *quiet, *words]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=True, cwd=folder)
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of two tiny runs."""
+    pytest.importorskip("matplotlib")
+    folder = tmp_path_factory.mktemp("runs")
+    data = write_features(folder / "data")
+    for name, rate in (("first", 0.05), ("a_second_run_with_quite_a_long_name_that_no_window_of_a_phone_holds", 0.04)):
+        overrides = {"train.epochs": 3, "train.batch_size": 16, "train.optimizer.learning_rate": rate}
+        train(new_run(load_config(TINY, overrides), "numpy", "CPU", data, folder / name, 1))
+    out = folder / "report.html"
+    report(sorted(path.parent for path in folder.glob("*/run.json")), out, Options(videos=2))
+    return out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_report_fits_its_window_and_loads_nothing(content: str, width: int, tmp_path: Path) -> None:
+    found, console = browse(content, width, tmp_path)
+    assert not console
+    assert not found["loaded"]
+    assert found["scroll"] <= found["client"] <= width
+    assert set(found["sections"]) == SECTIONS
+    assert found["charts"] >= 12
+    assert len(found["images"]) == 4
+    assert all(wide > 1000 for wide in found["images"])
+    assert found["ground"] == "rgb(255, 255, 255)"
+
+
+def test_it_is_dark_where_the_user_wants_that(content: str, tmp_path: Path) -> None:
+    found, _ = browse(content, 1280, tmp_path, "--blink-settings=preferredColorScheme=0")
+    assert found["ground"] == "rgb(20, 23, 27)"
+
+
+def test_a_screenshot_and_a_print_are_made(content: str, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_text(content, encoding="utf-8")
+    address = (tmp_path / "report.html").as_uri()
+    run_chromium(tmp_path, "--window-size=1280,2000", f"--screenshot={tmp_path / 'wide.png'}", address)
+    run_chromium(tmp_path, f"--print-to-pdf={tmp_path / 'report.pdf'}", address)
+    assert (tmp_path / "wide.png").stat().st_size > 50_000
+    assert (tmp_path / "report.pdf").stat().st_size > 50_000
+
+
+def test_the_browser_would_see_a_page_that_is_wrong(tmp_path: Path) -> None:
+    """What the tests above look for is found where it is put in on purpose; the page's own policy refuses what is outside."""
+    wide = '<div style="width: 2000px">wide</div>'
+    outside = '<img alt="" src="https://example.com/picture.png"><script>document.title = "run"</script>'
+    found, console = browse(page("wrong", "", [("runs", "Runs", wide + outside)]), 390, tmp_path)
+    assert found["scroll"] > found["client"]
+    assert sum("Content Security Policy" in line for line in console) >= 2
+    fine = table("a wide table", ["run", *("a column" for _ in range(40))], [["one", *("1" for _ in range(40))]])
+    found, console = browse(page("fine", "", [("runs", "Runs", fine)]), 390, tmp_path)
+    assert found["scroll"] <= found["client"]
+    assert not console

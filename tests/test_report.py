@@ -1,0 +1,236 @@
+"""The page about runs: what it holds, what it says where something is missing, and the figures behind it."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from acz.config import load_config
+from acz.evaluate import evaluate
+from acz.pictures.confusion import by_digit, matrix, most_confused, most_missed
+from acz.pictures.curves import Curve, chart, number, ticks
+from acz.pictures.predict import choose_backend, multiplications
+from acz.pictures.runs import largest_differences, read_runs, settings_that_differ
+from acz.train import new_run, train
+from tests.conftest import TINY, Answer, write_features
+
+SECTIONS = {"runs", "curves", "confusions", "attention", "configuration", "versions", "parity", "exports"}
+HOSTILE = '<script>alert(1)</script>&"'
+EMPTY = {"meta", "link", "img", "br", "wbr", "circle", "line", "polyline"}
+
+
+class Page(HTMLParser):
+    """What a page holds; an element that is left open, or closed without being open, is an error."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+        assert not self.open
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in EMPTY:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def of(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for found, attributes in self.tags if found == tag]
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two runs of one experiment, on data that lie beside them."""
+    folder = tmp_path_factory.mktemp("runs")
+    data = write_features(folder / "data")
+    sets = {"train.epochs": 3, "train.batch_size": 16, "train.schedule.type": "constant"}
+    train(
+        new_run(
+            load_config(TINY, {**sets, "train.optimizer.learning_rate": 0.05}), "numpy", "CPU", data, folder / "one", 1
+        )
+    )
+    shutil.copytree(folder / "one", folder / HOSTILE.replace("/", ""))
+    other = folder / HOSTILE.replace("/", "") / "metrics.jsonl"
+    lines = [json.loads(line) for line in other.read_text().splitlines()]
+    for line in lines:
+        if line.get("epoch") == 2:
+            line["loss"] += 0.125
+    other.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_one_page_about_two_runs(acz: Callable[..., Answer], runs: Path, tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    parity = tmp_path / "parity.csv"
+    parity.write_text(
+        "model,spec_hash,backend,level,check_level,check,precision,measured,bound,passed,waiver\n"
+        f"{TINY},x,torch,1,outputs,a,float64,2e-16,1e-10,True,\n"
+        f"{TINY},x,torch,1,outputs,b,float64,3e-13,1e-10,True,\n"
+        f"{TINY},x,paddle,1,outputs,b,float64,1,1e-10,False,\n"
+    )
+    export = runs / "one/export"
+    export.mkdir(exist_ok=True)
+    (export / "model.onnx.report.json").write_text(
+        json.dumps(
+            {
+                "format": "onnx",
+                "passed": True,
+                "size_bytes": 2**20,
+                "checks": [
+                    {"batch": "a", "measured": 1e-7, "bound": 2e-6},
+                    {"batch": "b", "measured": 1e-9, "bound": 2e-6},
+                ],
+                "latency_ms": {"1": 0.25, "256": 8.5},
+                "runtime": {"onnxruntime": "1.31.1"},
+            }
+        )
+    )
+    (export / "model.pt2.report.json").write_text("{half")
+    out = tmp_path / "report.html"
+    folders = sorted(path.parent for path in runs.glob("*/run.json"))[::-1]
+    answer = acz("report", *folders, "--out", out, "--parity", parity, "--videos", 1, "--threads", 1, "--json")
+    assert answer.code == 0, answer.err
+    about = json.loads(answer.out)
+    assert not about["missing"]
+    assert {d["figure"]: d["value"] for d in about["largest_differences"]}["loss"] == pytest.approx(0.125)
+    page = Page(out.read_text())
+    assert {section["id"] for section in page.of("section")} == SECTIONS
+    assert not page.of("script"), "names are text, never code"
+    assert '<script>alert(1)<script>&"' in page.text
+    addresses = [value for _, attributes in page.tags for key, value in attributes.items() if key in {"src", "href"}]
+    assert all(str(value).startswith(("#", "data:")) for value in addresses)
+    assert all(image["alt"] for image in page.of("img"))
+    assert len(page.of("img")) == 1
+    assert all(cell["scope"] for cell in page.of("th"))
+    assert len(page.of("caption")) == len(page.of("table"))
+    for words in (
+        "Largest difference between 2 runs of the same experiment: test loss 0.125",
+        "3.0e-13 of 1.0e-10",
+        "1.0e+00 of 1.0e-10 FAILED",
+        "1.0e-07 of 2.0e-06",
+        "damaged report",
+        "Nothing differs",
+        "predicted class",
+    ):
+        assert words in page.text
+    assert "learning_rate: 0.05" in page.text
+
+
+def test_what_is_missing_is_said_and_the_rest_is_made(
+    acz: Callable[..., Answer], runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = shutil.copytree(runs / "one", tmp_path / "runs/moved")
+    about = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps(about | {"data": str(tmp_path / "gone")}))
+    (run / "metrics.jsonl").unlink()
+    monkeypatch.chdir(tmp_path)
+    answer = acz("report")
+    assert answer.code == 0, answer.err
+    assert "without moved: " in answer.out
+    page = Page((run / "report.html").read_text())
+    assert {section["id"] for section in page.of("section")} == SECTIONS
+    for words in ("gone holds no finished data set", "No points yet", "0 of 3"):
+        assert words in page.text
+    assert acz("report", tmp_path).code == 2
+    assert acz("report", run, "--parity", "none.csv").code == 2
+
+
+def test_digits_that_are_missed_and_falsely_seen() -> None:
+    labels = np.array([0b0000000011, 0b0000000100, 0b0000000001, 0])
+    best = np.array([0b0000000001, 0b0000001000, 0b0000000001, 0b0000001000])
+    found = by_digit(labels, best)
+    assert found.recall[:3].tolist() == [1, 0, 0]
+    assert found.precision[0] == 1
+    assert found.precision[3] == 0
+    assert np.isnan(found.recall[9])
+    assert np.isnan(found.precision[9])
+    assert found.instead[2, 3] == found.instead.sum() == 1
+    assert found.wrong.tolist()[:4] == [1, 2, 1, 0]
+
+
+def test_confusions_of_classes() -> None:
+    labels, best = np.array([0, 0, 1, 2, 2, 2]), np.array([0, 1, 1, 0, 0, 1])
+    assert matrix(labels, best, 3).tolist() == [[1, 1, 0], [0, 1, 0], [2, 1, 0]]
+    assert most_confused(labels, best) == [(2, 0, 2), (0, 1, 1), (2, 1, 1)]
+    assert most_confused(labels, best, 1) == [(2, 0, 2)]
+    assert most_missed(np.array([1, 0, 3]), np.array([0, 0, 2])) == [2, 0]
+
+
+def test_the_confusion_matrix_has_the_runs_own_accuracy(runs: Path) -> None:
+    from acz import numpy_backend
+    from acz.checkpoint import load_checkpoint
+    from acz.data.features import Split
+    from acz.pictures.predict import predict_job
+
+    data, path = runs / "data", runs / "one/best.safetensors"
+    arguments = {"checkpoint": str(path), "data": str(data), "split": "test", "device": "CPU", "start": 0, "stop": 64}
+    _, found = predict_job(numpy_backend, arguments, {})  # type: ignore[arg-type]
+    checkpoint = load_checkpoint(path)
+    model = numpy_backend.build(checkpoint.spec, "CPU", "float32")
+    numpy_backend.load_parameters(model, checkpoint.parameters)
+    figures = evaluate(numpy_backend, model, checkpoint.spec, Split(data, "test"), None)  # type: ignore[arg-type]
+    counts = matrix(found["labels"], found["best"], 6)
+    assert counts.sum() == 64
+    assert counts.trace() / 64 == figures["top1"]
+
+
+def test_runs_are_compared_where_they_are_the_same_experiment(runs: Path) -> None:
+    one, other = read_runs([runs / "one", runs / HOSTILE.replace("/", "")])
+    assert one.experiment == other.experiment
+    found = {d.figure: (d.value, d.epoch) for d in largest_differences([one, other])}
+    assert found["loss"] == (pytest.approx(0.125), 2)
+    assert found["top1"][0] == 0
+    assert largest_differences([one]) == []
+    other.run["device"] = "GPU"
+    assert settings_that_differ([one, other]) == [["device", "CPU", "GPU"]]
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 1), (4.02, 6.53), (-0.0072, 0.0034), (3, 3), (0, 0), (1e-9, 2e-9), (-5, 1e6)]
+)
+def test_ticks_are_round_and_enclose(low: float, high: float) -> None:
+    found = ticks(low, high, 5)
+    assert found[0] <= low + 1e-9 * abs(low)
+    assert found[-1] >= high - 1e-9 * abs(high)
+    assert 2 <= len(found) <= 9
+    step = found[1] - found[0]
+    assert round(step / 10 ** math.floor(math.log10(step) + 1e-9), 6) in (1, 2, 5)
+    assert len({number(value, step=step) for value in found}) == len(found)
+
+
+def test_a_chart_leaves_out_what_is_not_finite() -> None:
+    drawn = chart("loss & more", "epoch", [Curve("a<b", 0, [1, 2, 3], [1.0, math.nan, 3.0]), Curve("c", 9, [2], [2.0])])
+    assert "nan" not in drawn.replace("ends at", "")
+    assert 'aria-label="loss &amp; more: a&lt;b ends at 3.0000' in drawn
+    assert drawn.count("<polyline") == drawn.count("<circle") == 1
+    assert chart("loss", "epoch", []) == "<p>No points yet.</p>"
+
+
+def test_numpy_is_taken_where_it_needs_seconds() -> None:
+    spec = load_config("flash_mnist/attention_cluster_hidden").spec
+    assert multiplications(spec) == 25 * (50 * 128 + 128 + 128 * 64 + 64 + 2 * 64 + 3200) + 3_277_824
+    assert choose_backend(None, "torch", spec, 10_240) == "numpy"
+    assert choose_backend(None, "torch", spec, 1_000_000) == "torch"
+    assert choose_backend("paddle", "torch", spec, 10) == "paddle"
