@@ -1,4 +1,4 @@
-"""Figures of the documents: `runs OUT.csv RUN ...` collects runs, `tables` writes the README's tables from docs/results.
+"""Figures of the documents: `runs OUT.csv RUN ...` collects runs, `tables` writes the READMEs' tables and docs/benchmarks.md from docs/results.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py tables [--check]
@@ -17,6 +17,18 @@ from acz.runs import read_log, read_run
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
+CHINESE = {
+    "level": "级别",
+    "precision": "精度",
+    "backend": "后端",
+    "test loss": "测试损失",
+    "1 outputs": "1 输出",
+    "2 gradients": "2 梯度",
+    "3 training": "3 训练",
+    "4 checkpoints": "4 检查点",
+    "5 exports": "5 导出",
+}
+"""Cells of the README's tables."""
 
 
 def collect(out: Path, folders: list[Path]) -> None:
@@ -45,6 +57,55 @@ def collect(out: Path, folders: list[Path]) -> None:
     write_csv(out, rows)
 
 
+def documents() -> dict[Path, str]:
+    """Every document with figures, as the results say."""
+    readme = tables()
+    return {
+        ROOT / "README.md": readme,
+        ROOT / "docs/README.zh.md": chinese(readme),
+        ROOT / "docs/benchmarks.md": benchmarks(),
+    }
+
+
+def chinese(readme: str) -> str:
+    """The Chinese README with the tables of the English one."""
+    text = (ROOT / "docs/README.zh.md").read_text(encoding="utf-8")
+    for name in ("parity", "flash_mnist"):
+        table = readme.split(f"<!-- table: {name} -->\n")[1].split("\n<!-- end -->")[0]
+        for word, translated in CHINESE.items():
+            table = table.replace(f"| {word} |", f"| {translated} |")
+        text = replace_table(text, name, table)
+    return text
+
+
+def benchmarks() -> str:
+    """The page of benchmarks: a table for each group of figures and number of threads."""
+    text = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
+    groups: dict[str, list[dict[str, str]]] = defaultdict(list)
+    for path in sorted(RESULTS.glob("bench*.csv")):
+        for row in read_csv(path):
+            groups[row["group"]].append(row)
+    for name, rows in groups.items():
+        headers = ["what", "backend", "setting", "threads", "figure", "against", "ratio", "floor"]
+        cells = [
+            [
+                row["what"],
+                row["backend"],
+                row["setting"],
+                row["threads"],
+                f"{row['value']} {row['unit']}",
+                row["against"],
+                row["ratio"],
+                f"{row['floor']} {row['unit']}" if row["floor"] else "",
+            ]
+            for row in rows
+        ]
+        used = [i for i in range(len(headers)) if any(line[i] for line in cells)]
+        table = markdown([headers[i] for i in used], [[line[i] for i in used] for line in cells])
+        text = replace_table(text, name, table)
+    return text
+
+
 def tables() -> str:
     """The README with its tables as the results say."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -61,7 +122,7 @@ def tables() -> str:
         nearest[key][row["backend"]] = max(nearest[key].get(row["backend"], (-1.0, "")), (share, cell))
     backends = list(dict.fromkeys(row["backend"] for row in read_csv(RESULTS / "parity.csv")))
     rows = [
-        [level, precision, *(cells.get(backend, (0.0, "not run"))[1] for backend in backends)]
+        [level, precision, *(cells.get(backend, (0.0, ""))[1] for backend in backends)]
         for (level, precision), cells in sorted(nearest.items(), key=lambda item: (item[0][0], item[0][1] != "float64"))
     ]
     text = replace_table(text, "parity", markdown(["level", "precision", *backends], rows))
@@ -81,11 +142,14 @@ def main(words: list[str]) -> int:
         collect(Path(words[1]), [Path(word) for word in words[2:]])
         return 0
     if words[:1] == ["tables"]:
-        text = tables()
-        if "--check" in words:
-            return int(text != (ROOT / "README.md").read_text(encoding="utf-8"))
-        (ROOT / "README.md").write_text(text, encoding="utf-8")
-        return 0
+        stale = [path for path, text in documents().items() if path.read_text(encoding="utf-8") != text]
+        if "--check" not in words:
+            for path, text in documents().items():
+                path.write_text(text, encoding="utf-8")
+            return 0
+        for path in stale:
+            print(f"{path.name} is not what docs/results say; python scripts/results.py tables", file=sys.stderr)
+        return int(bool(stale))
     print(__doc__, file=sys.stderr)
     return 2
 

@@ -1,0 +1,67 @@
+"""`acz bench`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from acz.cli.common import Json, print_json, print_table
+
+
+def bench_command(
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="loop, step, train, inference, data, start; may be repeated.", show_default="all"),
+    ] = None,
+    backends: Annotated[
+        str | None, typer.Option(help="Names with commas between them.", show_default="all that are installed")
+    ] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Threads on the CPU; one gives the steadiest figures.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="How often the things that are compared take turns.")] = 5,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Length of one turn.")] = 3.0,
+    csv: Annotated[
+        Path | None, typer.Option(help="Also write every figure to this file, with versions.", show_default=False)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure training steps, inference, reading, start-up and memory in every backend, each beside what it is compared with.
+
+    Things that are compared take turns, so that a machine that is shared slows both; the ratio is the median of the turns' ratios.
+    """
+    from acz.backend import installed
+    from acz.bench.measure import GROUPS, Bench, to_table
+    from acz.errors import MissingError, SpecError, nearest
+    from acz.progress import progress
+    from acz.results import environment, write_csv
+
+    here = installed()
+    wanted = [name.strip() for name in backends.split(",")] if backends else here
+    for name in wanted:
+        if name not in here:
+            raise MissingError(f"backend '{name}' is not installed; installed: {', '.join(here) or 'none'}")
+    for name in only or []:
+        if name not in GROUPS:
+            raise SpecError(f"there is no benchmark '{name}'; {nearest(name, GROUPS)}")
+    chosen = [name for name in GROUPS if name in (only or GROUPS) and (name != "loop" or "torch" in wanted)]
+    if not wanted or not chosen:
+        raise MissingError(
+            'nothing to measure: no framework is installed; pip install "acz[torch]" brings the smallest'
+        )
+    rows = []
+    with progress() as shown:
+        bench = Bench(wanted, threads, rounds, seconds, shown)
+        for name in chosen:
+            for row in GROUPS[name](bench):
+                rows.append(row)
+                ratio = f"  {row.ratio:.2f} of {row.against}" if row.ratio else ""
+                shown.line(f"{row.what}, {row.backend} {row.setting}: {row.value:.3g} {row.unit}{ratio}")
+    table = to_table(rows, threads, environment())
+    if csv is not None:
+        write_csv(csv, table)
+    if as_json:
+        print_json(table)
+        return
+    headers = ["group", "what", "backend", "setting", "value", "unit", "ratio", "against", "floor"]
+    print_table(headers, [[row[key] for key in headers] for row in table], right={4, 6, 8})

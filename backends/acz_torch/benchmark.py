@@ -1,0 +1,83 @@
+"""What `acz bench` compares PyTorch's backend with: the published loop over units, and the machine's own rates."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from statistics import median
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from acz.bench.jobs import HELD, numbers
+from acz.spec import Spec
+
+
+class LoopOverUnits(nn.Module):
+    """Attention cluster and classifier as the published code has them: a linear score each, then one unit after the other."""
+
+    def __init__(self, frames: int, features: int, units: int, classes: int) -> None:
+        super().__init__()
+        self.units = units
+        self.scores = nn.Conv1d(features, units, 1)
+        self.alpha, self.beta = (nn.Parameter(torch.randn(units) * units**-0.25) for _ in range(2))
+        self.classifier = nn.Linear(units * features, classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        scores = self.scores(x.transpose(1, 2))  # (videos, units, frames)
+        found = []
+        for unit in range(self.units):
+            weights = torch.softmax(scores[:, unit], 1).unsqueeze(2)
+            v = self.alpha[unit] * (weights * x).sum(1) + self.beta[unit]  # (videos, features)
+            found.append(v / v.norm(dim=1, keepdim=True) / self.units**0.5)
+        return self.classifier(F.dropout(torch.cat(found, 1), 0.5, self.training))
+
+
+def hold_loop(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
+    """Hold the loop's training step, with PyTorch's Adam as it comes, and its evaluation: `name`, and `name` + ' forward'."""
+    spec = Spec.from_dict(arguments["spec"])
+    inputs, labels, _ = numbers(spec, arguments["videos"])
+    x, answers = torch.from_numpy(inputs["features"]), torch.from_numpy(labels)
+    units = spec.parameters["features.attention.alpha"].size
+    model = LoopOverUnits(x.shape[1], x.shape[2], units, spec.width)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, weight_decay=1e-4)
+
+    def step() -> float:
+        model.train()
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), answers)
+        loss.backward()
+        optimizer.step()
+        return loss.item()
+
+    def forward() -> Tensor:
+        model.eval()
+        with torch.inference_mode():
+            return torch.softmax(model(x), -1)
+
+    HELD[arguments["name"]], HELD[f"{arguments['name']} forward"] = step, forward
+    return None, {}
+
+
+def rates(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
+    """Operations a second of float32 products and bytes a second, read and written, of copies: of large arrays, and with
+    `rows`, `inputs`, `outputs` of a dense layer's three products and of an array as large as its weights."""
+    rows, inputs, outputs = (arguments.get(name, 2048) for name in ("rows", "inputs", "outputs"))
+    x, weight, gradient = torch.randn(rows, inputs), torch.randn(inputs, outputs), torch.randn(rows, outputs)
+    source = weight.clone() if "rows" in arguments else torch.randn(2**26)
+    target = torch.empty_like(source)
+
+    def seconds(work: Any) -> float:
+        work()
+        spent = []
+        for _ in range(9):
+            start = time.perf_counter()
+            work()
+            spent.append(time.perf_counter() - start)
+        return median(spent)
+
+    three = (lambda: x @ weight, lambda: gradient @ weight.t(), lambda: x.t() @ gradient)
+    operations = 3 * 2 * rows * inputs * outputs / sum(map(seconds, three))
+    return {"operations": operations, "bytes": 2 * source.nbytes / seconds(lambda: target.copy_(source))}, {}
