@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from acz.backend import Backend
 from acz.concurrency import ahead
-from acz.data.features import Split
-from acz.errors import CheckFailed
+from acz.data.features import Data
+from acz.errors import CheckFailed, DataError
 from acz.layers import Array
 from acz.losses import Loss
-from acz.metrics import Accuracy
+from acz.metrics import Accuracy, YouTube8MMetrics, best_first
+from acz.predictions import NOTHING, read_predictions
 from acz.spec import Spec
 
 BATCH = 512
@@ -33,21 +35,94 @@ def evaluate(
     backend: Backend,
     model: Any,
     spec: Spec,
-    split: Split,
+    split: Data,
     loss: Loss | None,
     batch_size: int = BATCH,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
-    """top1, top5, examples and loss of a model over a split.
+    """top1, top5, examples and loss of a model over a split; hit_at_1, perr, map and gap too where videos have several labels.
 
     Raises CheckFailed where a logit is not finite.
     """
+    return evaluate_by_class(backend, model, spec, split, loss, batch_size, progress)[0]
+
+
+def evaluate_by_class(
+    backend: Backend,
+    model: Any,
+    spec: Spec,
+    split: Data,
+    loss: Loss | None,
+    batch_size: int = BATCH,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[dict[str, float], Array | None]:
+    """What `evaluate` gives, and the average precision of each class, (classes), where videos have several labels."""
     accuracy = Accuracy(loss)
+    several = YouTube8MMetrics(spec.width)
     size = min(batch_size, len(split))
     for examples in ahead(split.in_order(size, list(spec.inputs))):
-        logits = backend.forward(model, padded(examples.inputs, size))["logits"][: len(examples.labels)]
+        outputs = backend.forward(model, padded(examples.inputs, size))
+        logits, scores = (outputs[name][: len(examples.labels)] for name in ("logits", "output"))
         if not np.isfinite(logits).all():
             raise CheckFailed(f"the model gives NaN or infinity on example {examples.numbers[0]} or one soon after it")
-        accuracy.update(logits, examples.labels)
+        accuracy.update(logits, examples.labels, scores)
+        if several_labels(spec, examples.labels):
+            several.update(scores, examples.labels, examples.numbers)
         progress(len(examples.labels))
-    return accuracy.result()
+    return _with_several(accuracy.result(), several)
+
+
+def several_labels(spec: Spec, labels: Array) -> bool:
+    """Whether videos may have any number of labels: then YouTube-8M's metrics say how good a model is."""
+    return spec.output == "sigmoid" or labels.ndim == 2
+
+
+def _with_several(figures: dict[str, float], several: YouTube8MMetrics) -> tuple[dict[str, float], Array | None]:
+    if len(several) == 0:
+        return figures, None
+    found = several.result()
+    return figures | {name: found[name] for name in ("hit_at_1", "perr", "map", "gap")}, found["average_precision"]
+
+
+def evaluate_predictions(
+    path: Path, split: Data, progress: Callable[[int], None] = lambda done: None
+) -> tuple[dict[str, float], Array | None]:
+    """The figures of a file of predictions, npz or CSV, against the labels of a split, by id; and those of each class.
+
+    top1, and top5 where the file lists five labels, count the listed ones; a label that is not listed has the score 0.
+    Raises DataError where a video of one is not in the other.
+    """
+    parts = list(read_predictions(path))
+    width = max((part.labels.shape[1] for part in parts), default=0)
+    place = {name: number for number, name in enumerate(name for part in parts for name in part.ids)}
+    classes = np.concatenate([_widened(part.labels, width, NOTHING) for part in parts] or [np.empty((0, 0), np.int64)])
+    scores = np.concatenate([_widened(part.scores, width, 0) for part in parts] or [np.empty((0, 0))])
+    del parts
+    several: YouTube8MMetrics | None = None
+    top1 = top5 = examples_seen = 0
+    for examples in ahead(split.in_order(BATCH, [])):
+        ids = split.ids(examples.numbers)
+        missing = [name for name in ids if name not in place]
+        if missing:
+            raise DataError(f"{path} has no prediction for video {missing[0]!r}, or the data set has it twice")
+        rows = np.array([place.pop(name) for name in ids])
+        own_scores, own_classes = best_first(scores[rows], classes[rows])
+        if examples.labels.ndim == 2:
+            several = several or YouTube8MMetrics(examples.labels.shape[1])
+            several.update_top(own_scores, own_classes, examples.labels, examples.numbers)
+            hits = np.take_along_axis(examples.labels > 0, np.maximum(own_classes, 0), axis=1)
+            hits &= own_classes != NOTHING
+        else:
+            hits = own_classes == examples.labels[:, None]
+        top1, top5 = top1 + int(hits[:, :1].any(axis=1).sum()), top5 + int(hits[:, :5].any(axis=1).sum())
+        examples_seen += len(ids)
+        progress(len(ids))
+    if place:
+        raise DataError(f"{path} predicts {len(place):,} videos that the data set has not, as {next(iter(place))!r}")
+    count = max(examples_seen, 1)
+    figures = {"top1": top1 / count} | ({"top5": top5 / count} if width >= 5 else {}) | {"examples": float(count)}
+    return _with_several(figures, several) if several else (figures, None)
+
+
+def _widened(values: Array, width: int, filler: float) -> Array:
+    return np.pad(values, ((0, 0), (0, width - values.shape[1])), constant_values=filler)

@@ -10,21 +10,20 @@ import csv
 import hashlib
 import json
 import shutil
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
 
 import numpy as np
-from numpy.lib import format as npy
 
-from acz.checkpoint import remove_leftovers, remove_leftovers_of, write_text_whole, write_whole
+from acz.checkpoint import remove_leftovers, remove_leftovers_of, write_text_whole
 from acz.concurrency import ahead, locked
-from acz.data.features import Split
+from acz.data.features import Data
 from acz.errors import CheckFailed, DataError
 from acz.evaluate import padded
 from acz.layers import Array
+from acz.metrics import top_classes
+from acz.predictions import Kind, Part, join, write_part
 from acz.spec import Spec
 
 Predict = Callable[[Mapping[str, Array]], Array]
@@ -45,7 +44,7 @@ class Settings:
     split: str
     top_k: int
     labels: str
-    kind: Literal["jsonl", "npz"]
+    kind: Kind
     batch_size: int
 
 
@@ -81,16 +80,10 @@ def file_hash(path: Path) -> str:
     return total.hexdigest()
 
 
-def best(scores: Array, count: int) -> tuple[Array, Array]:
-    """The `count` best classes of each video and their scores, (videos, count); of equal scores the smaller class first."""
-    order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-    return order, np.take_along_axis(scores, order, axis=1)
-
-
 def infer(
     predict: Predict,
     spec: Spec,
-    split: Split,
+    split: Data,
     out: Path,
     settings: Settings,
     names: list[str] | None = None,
@@ -98,8 +91,7 @@ def infer(
 ) -> int:
     """Write the predictions of a split to `out`, or go on with what an interrupted call left; gives the number of examples.
 
-    A line of JSON each: `id`, and `labels`, the best with `label`, `score` and, with `names`, `name`; or an npz of `ids` (examples),
-    `labels` and `scores` (examples, top_k).
+    `acz.predictions` says what such a file holds; JSON also has `names`, where they are given.
 
     Raises DataError where the work folder is of another inference, CheckFailed where an output is not finite.
     """
@@ -122,12 +114,12 @@ def infer(
         for start in missing:
             parts = []
             for ids, scores in _predicted(predict, spec, split, start, min(start + stretch, total), settings):
-                parts.append((ids, *best(scores, min(settings.top_k, spec.width))))
+                parts.append(Part(ids, *top_classes(scores, min(settings.top_k, spec.width))))
                 done += len(ids)
                 progress(done, total)
-            _write_stretch(work / f"{start:012d}.{settings.kind}", parts, names)
+            write_part(work / f"{start:012d}.{settings.kind}", parts, names)
         files = [work / f"{start:012d}.{settings.kind}" for start in range(0, total, stretch)]
-        write_whole(out, lambda temporary: JOIN[settings.kind](files, temporary))
+        join(files, out, settings.kind)
         for file in files:
             file.unlink()  # before the settings that say what they belong to
         shutil.rmtree(work)
@@ -154,7 +146,7 @@ def _claim(work: Path, settings: Settings) -> None:
 
 
 def _predicted(
-    predict: Predict, spec: Spec, split: Split, start: int, stop: int, settings: Settings
+    predict: Predict, spec: Spec, split: Data, start: int, stop: int, settings: Settings
 ) -> Iterator[tuple[list[str], Array]]:
     """Ids and scores of examples start .. stop - 1, batch by batch; every batch has one size, so that it compiles once."""
     size = min(settings.batch_size, len(split))
@@ -167,61 +159,3 @@ def _predicted(
             bad = int(np.argmax(~np.isfinite(scores).all(axis=1)))
             raise CheckFailed(f"the model gives NaN or infinity on example {ids[bad]} ({split.folder}, {split.name})")
         yield ids, scores
-
-
-Part = tuple[list[str], Array, Array]
-
-
-def _write_stretch(path: Path, parts: list[Part], names: list[str] | None) -> None:
-    if path.suffix == ".jsonl":
-        write_text_whole(path, "".join(line for part in parts for line in _lines(part, names)))
-        return
-    ids = np.array([one for part in parts for one in part[0]], dtype=np.str_)
-    labels, scores = (np.concatenate([part[place] for part in parts]) for place in (1, 2))
-
-    def save(temporary: Path) -> None:
-        with temporary.open("wb") as file:
-            np.savez(file, ids=ids, labels=labels.astype(np.int64), scores=scores)
-
-    write_whole(path, save)
-
-
-def _lines(part: Part, names: list[str] | None) -> Iterator[str]:
-    for name, labels, scores in zip(*part, strict=True):
-        found: list[dict[str, Any]] = []
-        for label, score in zip(labels.tolist(), scores, strict=True):
-            one = {"label": label, "name": names[label]} if names else {"label": label}
-            found.append({**one, "score": float(f"{score:.9g}")})  # nine digits tell float32 numbers apart
-        yield json.dumps({"id": name, "labels": found}, ensure_ascii=False) + "\n"
-
-
-def _join_lines(files: list[Path], out: Path) -> None:
-    with out.open("wb") as whole:
-        for path in files:
-            with path.open("rb") as part:
-                shutil.copyfileobj(part, whole)
-
-
-def _join_arrays(files: list[Path], out: Path) -> None:
-    """One npz from many, an array at a time, a part at a time."""
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True) as whole:
-        for name in ("ids", "labels", "scores"):
-            rows, kind, shape = 0, np.dtype("U1"), ()
-            for path in files:
-                with np.load(path, allow_pickle=False) as part:
-                    value = part[name]
-                    kind = value.dtype if name != "ids" else max(kind, value.dtype, key=lambda one: one.itemsize)
-                    rows, shape = rows + len(value), value.shape[1:]
-            with whole.open(f"{name}.npy", "w", force_zip64=True) as file:
-                _write_header(file, (rows, *shape), kind)
-                for path in files:
-                    with np.load(path, allow_pickle=False) as part:
-                        file.write(np.ascontiguousarray(part[name], dtype=kind).tobytes())
-
-
-def _write_header(file: Any, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
-    header = {"descr": kind.str, "fortran_order": False, "shape": shape}
-    npy.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
-
-
-JOIN: dict[str, Callable[[list[Path], Path], None]] = {"jsonl": _join_lines, "npz": _join_arrays}

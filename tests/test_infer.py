@@ -14,8 +14,9 @@ from acz.checkpoint import save_checkpoint
 from acz.config import load_spec
 from acz.data.features import Split
 from acz.errors import CheckFailed, DataError
-from acz.infer import Settings, best, infer, read_labels
+from acz.infer import Settings, infer, read_labels
 from acz.layers import Array
+from acz.metrics import top_classes
 from acz.reference import forward, initial_parameters
 from tests.conftest import TINY, Answer
 
@@ -52,8 +53,8 @@ def test_every_example_once_and_in_order(features: Path, tmp_path: Path, wanted:
     lines = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
     with np.load(tmp_path / "npz") as found:
         assert found["ids"].tolist() == [line["id"] for line in lines] == [str(n) for n in range(64)]
-        np.testing.assert_array_equal(found["labels"], best(wanted, 2)[0])
-        np.testing.assert_allclose(found["scores"], best(wanted, 2)[1], rtol=1e-6)
+        np.testing.assert_array_equal(found["labels"], top_classes(wanted, 2)[0])
+        np.testing.assert_allclose(found["scores"], top_classes(wanted, 2)[1], rtol=1e-6)
         written = [[label["score"] for label in line["labels"]] for line in lines]
         np.testing.assert_array_equal(np.float32(written), found["scores"])
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
@@ -99,7 +100,7 @@ def test_an_output_that_is_not_finite_is_named(features: Path, tmp_path: Path) -
 
 
 def test_ties_go_to_the_smaller_class() -> None:
-    order, scores = best(np.array([[0.5, 0.9, 0.5, 0.9]]), 3)
+    order, scores = top_classes(np.array([[0.5, 0.9, 0.5, 0.9]]), 3)
     assert order.tolist() == [[1, 3, 0]]
     assert scores.tolist() == [[0.9, 0.9, 0.5]]
 
@@ -128,7 +129,9 @@ def test_the_command(acz: Callable[..., Answer], checkpoint: Path, features: Pat
     assert first["labels"][0]["name"] == f"class {first['labels'][0]['label']}"
     names.write_text("only one")
     assert "has 1 names, the model has 6 classes" in acz(*words, "--labels", names).err
-    assert "jsonl or npz" in acz("infer", checkpoint, "--data", features, "--out", tmp_path / "p.txt").err
+    assert (
+        "jsonl, npz or youtube8m-csv" in acz("infer", checkpoint, "--data", features, "--out", tmp_path / "p.txt").err
+    )
 
 
 def test_an_artefact_predicts_what_its_checkpoint_predicts(

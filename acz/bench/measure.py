@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from acz.bench.jobs import random_features
+from acz.bench.metrics import metrics
 from acz.config import load_spec
 from acz.data.features import Split, write_manifest, write_shard
 from acz.progress import Progress
@@ -252,6 +253,7 @@ GROUPS = {
     "train": train_command,
     "inference": inference,
     "data": reading,
+    "metrics": metrics,
     "start": starting,
 }
 

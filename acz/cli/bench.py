@@ -13,7 +13,7 @@ from acz.cli.common import Json, print_json, print_table
 def bench_command(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="loop, step, train, inference, data, start; may be repeated.", show_default="all"),
+        typer.Option(help="loop, step, train, inference, data, metrics, start; may be repeated.", show_default="all"),
     ] = None,
     backends: Annotated[
         str | None, typer.Option(help="Names with commas between them.", show_default="all that are installed")

@@ -25,11 +25,15 @@ def infer_command(
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set, or a feature_*.pkl.", show_default="the run's")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file to write; .jsonl or .npz.")] = Path("predictions.jsonl"),
+    out: Annotated[Path, typer.Option(help="The file to write; .jsonl, .npz or .csv.")] = Path("predictions.jsonl"),
     kind: Annotated[
-        str | None, typer.Option("--format", help="jsonl or npz.", show_default="by the name of --out")
+        str | None,
+        typer.Option("--format", help="jsonl, npz or youtube8m-csv.", show_default="by the name of --out"),
     ] = None,
-    top_k: Annotated[int, typer.Option(min=1, help="How many of the best labels to give.")] = 5,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many of the best labels to give.", show_default="5; 20 in youtube8m-csv"),
+    ] = None,
     labels: Annotated[
         Path | None,
         typer.Option(help="Names of the labels: a line each, or a CSV with Index and Name.", show_default=False),
@@ -56,12 +60,12 @@ def infer_command(
     from acz.errors import DataError, SpecError
     from acz.export.runtime import format_of
     from acz.infer import Settings, file_hash, infer, read_labels
+    from acz.predictions import kind_of
     from acz.progress import progress
     from acz.runs import open_checkpoint
 
-    kind = kind or out.suffix.removeprefix(".")
-    if kind not in ("jsonl", "npz"):
-        raise SpecError(f"--format is jsonl or npz, got '{kind}'; or end --out in .jsonl or .npz")
+    form = kind_of(out, kind)
+    count = top_k or (20 if form == "csv" else 5)
     artefact = format_of(target) if target else None
     if artefact and (backend or device != "CPU"):
         raise SpecError(f"{target} runs in {artefact.runtime} on the CPU; leave out --backend and --device")
@@ -83,18 +87,18 @@ def infer_command(
             f"{name} {device}",
             data_hash(where),
             split,
-            top_k,
+            count,
             file_hash(labels) if labels else "",
-            "npz" if kind == "npz" else "jsonl",
+            form,
             batch_size,
         )
-        count = infer(
+        videos = infer(
             predict, spec, examples, out, settings, names, lambda done, total: shown(f"inference, {name}", done, total)
         )
     if as_json:
-        print_json({"out": str(out), "examples": count, "model": str(path), "with": name, "spec_hash": spec.hash})
+        print_json({"out": str(out), "examples": videos, "model": str(path), "with": name, "spec_hash": spec.hash})
     else:
-        print(f"{out}: the best {min(top_k, spec.width)} labels of {count:,} videos, by {name}")
+        print(f"{out}: the best {min(count, spec.width)} labels of {videos:,} videos, by {name}")
 
 
 @contextmanager

@@ -35,8 +35,8 @@ class Reported:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The line of the epoch with the highest top-1, the first of equals; empty before the first epoch's end."""
-        return max(self.epochs, key=lambda line: line.get("top1", -1.0), default={})
+        """The line of the epoch with the highest GAP or else top-1, the first of equals; empty before the first epoch's end."""
+        return max(self.epochs, key=lambda line: line.get("gap", line.get("top1", -1.0)), default={})
 
     @property
     def checkpoint(self) -> Path | None:

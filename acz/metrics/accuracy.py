@@ -41,15 +41,16 @@ class Accuracy:
     top5: int = 0
     total_loss: float = 0.0
 
-    def update(self, logits: Array, labels: Array) -> None:
-        """Add a batch: logits (videos, classes) and labels as `rank_of_label` takes them."""
+    def update(self, logits: Array, labels: Array, output: Array | None = None) -> None:
+        """Add a batch: logits (videos, classes), labels as `rank_of_label` takes them, and the output that some losses are of."""
         rank = rank_of_label(logits, labels)
         self.examples += len(rank)
         self.top1 += int((rank < 1).sum())
         self.top5 += int((rank < 5).sum())
         if self.loss is not None:
             exact = logits.astype(np.float64)
-            self.total_loss += float(reference_loss(self.loss, exact, exact, labels)) * len(rank)
+            given = exact if output is None else output.astype(np.float64)
+            self.total_loss += float(reference_loss(self.loss, exact, given, labels)) * len(rank)
 
     def result(self) -> dict[str, float]:
         """Shares of the examples, 0 .. 1, and the mean loss."""

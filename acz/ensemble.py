@@ -1,0 +1,104 @@
+"""The weighted mean of several models' predictions for the same videos."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
+from pathlib import Path
+
+import numpy as np
+
+from acz.errors import DataError, SpecError
+from acz.predictions import NOTHING, Kind, Part, join, read_predictions, write_part
+
+
+def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = None) -> Part:
+    """The mean of predictions for the same videos: of each label, sum over the files of weight * score / sum of weights.
+
+    A label that a file does not list counts with the score 0 there. `top_k` labels of each video are kept, by default as
+    many as the shortest list of it has; of equal means the smaller label first. Means are rounded to the files' type
+    before they are ranked. Raises DataError where a video has fewer labels than `top_k`.
+    """
+    total, videos = math.fsum(weights), len(parts[0].ids)
+    labels = np.concatenate([part.labels for part in parts], axis=1)  # (videos, labels of all files)
+    scores = np.concatenate(
+        [part.scores.astype(np.float64) * (w / total) for part, w in zip(parts, weights, strict=True)], axis=1
+    )
+    listed = labels != NOTHING
+    video = np.broadcast_to(np.arange(videos)[:, None], labels.shape)[listed]
+    known, code = np.unique(labels[listed], return_inverse=True)
+    pairs, place = np.unique(video * len(known) + code.reshape(-1), return_inverse=True)
+    sums = np.bincount(place.reshape(-1), scores[listed], len(pairs))
+    owner, label = np.divmod(pairs, max(len(known), 1))
+    dtype = np.result_type(*(part.scores.dtype for part in parts))
+    means = sums.astype(dtype)
+    if np.isnan(means).any():
+        raise DataError(
+            f"video {parts[0].ids[owner[int(np.isnan(means).argmax())]]!r} has infinite scores of both signs"
+        )
+    order = np.lexsort((label, -means, owner))
+    found = np.bincount(owner, minlength=videos)
+    count = top_k or max(1, min(int((part.labels != NOTHING).sum(axis=1).min()) for part in parts))
+    if (found < count).any():
+        short = int((found < count).argmax())
+        raise DataError(
+            f"video {parts[0].ids[short]!r} has {found[short]} labels in all files, fewer than --top-k {count}"
+        )
+    best = order[(np.cumsum(found) - found)[:, None] + np.arange(count)]  # (videos, count)
+    return Part(parts[0].ids, known[label[best]], means[best])
+
+
+def ensemble(
+    files: Sequence[Path],
+    out: Path,
+    kind: Kind,
+    weights: Sequence[float] | None = None,
+    top_k: int | None = None,
+    progress: Callable[[int], None] = lambda done: None,
+) -> int:
+    """Write the mean of prediction files to `out`, as `mean` defines it; gives the number of videos.
+
+    By default each counts the same, and as many labels are kept as the first video's shortest list has. A part of each file is
+    in memory, and the ids. Raises SpecError where the weights are not positive numbers, one a file, and DataError where the
+    files are not of the same videos in the same order.
+    """
+    weights = list(weights or [1.0] * len(files))
+    if len(weights) != len(files) or not all(math.isfinite(one) and one > 0 for one in weights):
+        raise SpecError(f"--weights must be {len(files)} positive numbers with commas between them, a number a file")
+    done = 0
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
+        written = []
+        for parts in _together(files):
+            found = mean(parts, weights, top_k)
+            top_k = found.labels.shape[1]
+            written.append(Path(folder) / f"{done:012d}.{kind}")
+            write_part(written[-1], [found])
+            done += len(found.ids)
+            progress(done)
+        if not written:
+            raise DataError(f"{files[0]} holds no videos")
+        join(written, out, kind)
+    return done
+
+
+def _together(files: Sequence[Path]) -> Iterator[list[Part]]:
+    """The files' parts side by side. Raises DataError at the first video that is not the same in all."""
+    done = 0
+    for parts in zip_longest(*(read_predictions(path) for path in files)):
+        ids = [part.ids if part else [] for part in parts]
+        for path, own in zip(files[1:], ids[1:], strict=True):
+            for place, (first, other) in enumerate(zip_longest(ids[0], own)):
+                if first != other:
+                    what = f"{files[0]} has {_named(first)}, {path} has {_named(other)}"
+                    raise DataError(
+                        f"prediction {done + place}: {what}; files must be of the same videos in the same order"
+                    )
+        done += len(ids[0])
+        yield [part for part in parts if part]
+
+
+def _named(name: str | None) -> str:
+    return "none" if name is None else repr(name)

@@ -1,0 +1,249 @@
+"""Files of predictions: the best labels of each video and their scores, written by parts and read by parts.
+
+npz                 `ids` (videos), `labels` int64 and `scores` (videos, top_k), best first
+jsonl               a line of JSON a video: `id`, and `labels`, each with `label`, `score` and, where names are given, `name`
+csv, youtube8m-csv  the competition's form: a line a video, its id, a comma, and pairs of label and score with six digits
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.lib import format as npy
+
+from acz.checkpoint import write_text_whole, write_whole
+from acz.data.npy import MAGIC
+from acz.errors import DataError, SpecError
+from acz.layers import Array
+
+Kind = Literal["jsonl", "npz", "csv"]
+FORMATS: dict[str, Kind] = {"jsonl": "jsonl", "npz": "npz", "youtube8m-csv": "csv", "csv": "csv"}
+"""What --format may be, and how such a file's name ends."""
+HEADER = "VideoId,LabelConfidencePairs\n"
+NOTHING = -1
+"""In place of a label, where a line of a CSV file has fewer than others."""
+ROWS = 4096
+"""Videos that are read at once."""
+ARRAY = re.compile(
+    rb"\{'descr': '([<>|](?:[iu][1248]|f[248]|U\d{1,6}))', 'fortran_order': False, 'shape': \((\d{1,12},|\d{1,12}, \d{1,9})\), \} *\n"
+)
+"""The one form in which NumPy writes the header of such an array: nothing of it is evaluated."""
+
+
+@dataclass
+class Part:
+    """Some videos: labels and scores (videos, k)."""
+
+    ids: list[str]
+    labels: Array
+    scores: Array
+
+
+def kind_of(out: Path, wanted: str | None) -> Kind:
+    """The kind of file to write: as `wanted` says, or else the end of the name. Raises SpecError."""
+    name = wanted or out.suffix.removeprefix(".")
+    if name not in FORMATS:
+        raise SpecError(f"--format is jsonl, npz or youtube8m-csv, got '{name}'; or end --out in .jsonl, .npz or .csv")
+    return FORMATS[name]
+
+
+def write_part(path: Path, parts: Iterable[Part], names: list[str] | None = None) -> None:
+    """Write a stretch of videos to a file of its own, in the kind that its name ends in; `join` makes one of several.
+
+    Raises DataError where an id can't stand in a CSV file.
+    """
+    if path.suffix == ".jsonl":
+        write_text_whole(path, "".join(line for part in parts for line in _json_lines(part, names)))
+    elif path.suffix == ".csv":
+        write_text_whole(path, "".join(line for part in parts for line in csv_lines(part)))
+    else:
+        parts = list(parts)
+        ids = np.array([one for part in parts for one in part.ids], dtype=np.str_)
+        labels = np.concatenate([part.labels for part in parts]).astype(np.int64)
+        scores = np.concatenate([part.scores for part in parts])
+
+        def save(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, ids=ids, labels=labels, scores=scores)
+
+        write_whole(path, save)
+
+
+def join(files: list[Path], out: Path, kind: Kind) -> None:
+    """Make one file, whole or not at all, of the files that `write_part` wrote, in their order."""
+    write_whole(out, lambda temporary: JOIN[kind](files, temporary))
+
+
+def csv_lines(part: Part) -> Iterator[str]:
+    """Lines of the competition's CSV, as the official writer has them: labels in the order given, scores with six digits."""
+    for name, labels, scores in zip(part.ids, part.labels.tolist(), part.scores.tolist(), strict=True):
+        if any(sign in name for sign in ',"\r\n'):
+            raise DataError(f"the id {name!r} can't stand in a CSV file; write npz or jsonl")
+        pairs = " ".join(f"{label} {score:g}" for label, score in zip(labels, scores, strict=True))
+        yield f"{name},{pairs}\n"
+
+
+def _json_lines(part: Part, names: list[str] | None) -> Iterator[str]:
+    for name, labels, scores in zip(part.ids, part.labels.tolist(), part.scores, strict=True):
+        found: list[dict[str, Any]] = []
+        for label, score in zip(labels, scores, strict=True):
+            one = {"label": label, "name": names[label]} if names else {"label": label}
+            found.append({**one, "score": float(f"{score:.9g}")})  # nine digits tell float32 numbers apart
+        yield json.dumps({"id": name, "labels": found}, ensure_ascii=False) + "\n"
+
+
+def _join_lines(files: list[Path], out: Path, header: str = "") -> None:
+    with out.open("wb") as whole:
+        whole.write(header.encode())
+        for path in files:
+            with path.open("rb") as part:
+                shutil.copyfileobj(part, whole)
+
+
+def _join_arrays(files: list[Path], out: Path) -> None:
+    """One npz from many, an array at a time, a part at a time."""
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED, allowZip64=True) as whole:
+        for name in ("ids", "labels", "scores"):
+            rows, kind, shape = 0, np.dtype("U1"), ()
+            for path in files:
+                with np.load(path, allow_pickle=False) as part:
+                    value = part[name]
+                    kind = value.dtype if name != "ids" else max(kind, value.dtype, key=lambda one: one.itemsize)
+                    rows, shape = rows + len(value), value.shape[1:]
+            with whole.open(f"{name}.npy", "w", force_zip64=True) as file:
+                _write_header(file, (rows, *shape), kind)
+                for path in files:
+                    with np.load(path, allow_pickle=False) as part:
+                        file.write(np.ascontiguousarray(part[name], dtype=kind).tobytes())
+
+
+def _write_header(file: Any, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
+    header = {"descr": npy.dtype_to_descr(kind), "fortran_order": False, "shape": shape}  # type: ignore[no-untyped-call]
+    npy.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+
+
+JOIN: dict[Kind, Callable[[list[Path], Path], None]] = {
+    "jsonl": _join_lines,
+    "npz": _join_arrays,
+    "csv": lambda files, out: _join_lines(files, out, HEADER),
+}
+
+
+def read_predictions(path: Path) -> Iterator[Part]:
+    """The predictions of an npz or a CSV file, in its order, some thousand videos at a time.
+
+    Raises DataError where the file is missing, damaged or another thing, and where a video is there twice.
+    """
+    if not path.is_file():
+        raise DataError(f"there is no file {path}")
+    with path.open("rb") as file:
+        head = file.read(4)
+    seen: set[str] = set()
+    try:
+        for part in _read_npz(path) if head[:2] == b"PK" else _read_csv(path):
+            for name in part.ids:
+                if name in seen:
+                    raise DataError(f"{path}: video {name!r} is there twice")
+                seen.add(name)
+            yield part
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: damaged, or no file of predictions (npz or CSV): {error}") from None
+
+
+def _read_csv(path: Path) -> Iterator[Part]:
+    ids: list[str] = []
+    rows: list[list[str]] = []
+    with path.open(encoding="utf-8", newline="\n") as file:
+        if file.readline(len(HEADER) + 2).rstrip("\r\n") != HEADER.rstrip("\n"):
+            raise DataError(f"{path}: neither npz nor CSV of predictions: its first line is not {HEADER.rstrip()}")
+        for number, line in enumerate(file, start=2):
+            name, comma, pairs = line.rstrip("\r\n").partition(",")
+            words = pairs.split()
+            if not comma or not name or len(words) % 2:
+                raise DataError(f"{path}: line {number} is not an id, a comma and pairs of label and score")
+            ids.append(name)
+            rows.append(words)
+            if len(ids) == ROWS:
+                yield _parsed(path, number - ROWS + 1, ids, rows)
+                ids, rows = [], []
+        if ids:
+            yield _parsed(path, number - len(ids) + 1, ids, rows)
+
+
+def _parsed(path: Path, first: int, ids: list[str], rows: list[list[str]]) -> Part:
+    """Lines first, first + 1, ... of a CSV file, each a list of label, score, label, score."""
+    width = max(len(words) for words in rows) // 2
+    labels, scores = np.full((len(rows), width), NOTHING), np.zeros((len(rows), width))
+    for place, words in enumerate(rows):
+        try:
+            found = [int(word) for word in words[::2]]
+            labels[place, : len(found)] = found
+            scores[place, : len(found)] = [float(word) for word in words[1::2]]
+        except (ValueError, OverflowError):
+            raise DataError(f"{path}: line {first + place} holds a label or a score that is no number") from None
+    part = Part(ids, labels, scores)
+    _check(path, part)
+    return part
+
+
+def _read_npz(path: Path) -> Iterator[Part]:
+    with (
+        zipfile.ZipFile(path) as whole,
+        _array(whole, "ids") as (ids, length),
+        _array(whole, "labels") as (labels, shape),
+        _array(whole, "scores") as (scores, like),
+    ):
+        if len(length) != 1 or len(shape) != 2 or shape != like or shape[0] != length[0]:
+            raise DataError(
+                f"{path}: ids, labels and scores are {length}, {shape} and {like}, not (n), (n, k) and (n, k)"
+            )
+        for start in range(0, length[0], ROWS):
+            count = min(ROWS, length[0] - start)
+            names, found, values = ids(count), labels(count), scores(count)
+            if names.dtype.kind != "U" or found.dtype.kind not in "iu" or values.dtype.kind != "f":
+                kinds = f"{names.dtype}, {found.dtype} and {values.dtype}"
+                raise DataError(f"{path}: ids, labels and scores must be text, integers and numbers, got {kinds}")
+            part = Part(names.tolist(), found.astype(np.int64), values)
+            _check(path, part)
+            yield part
+
+
+@contextmanager
+def _array(whole: zipfile.ZipFile, name: str) -> Iterator[tuple[Callable[[int], Array], tuple[int, ...]]]:
+    """What reads so many next rows of an array in an npz, and its shape."""
+    with whole.open(f"{name}.npy") as file:
+        magic = file.read(8)
+        length = int.from_bytes(file.read(2 if magic[6:7] == b"\x01" else 4), "little")
+        header = ARRAY.fullmatch(file.read(min(length, 4096)))
+        if magic[:6] != MAGIC or header is None:
+            raise ValueError(f"{name} is no plain array of rows")
+        dtype, shape = np.dtype(header[1].decode()), tuple(int(side) for side in re.findall(rb"\d+", header[2]))
+        width = int(np.prod(shape[1:], dtype=np.int64))
+
+        def rows(count: int) -> Array:
+            content = file.read(count * width * dtype.itemsize)
+            return np.frombuffer(content, dtype, count * width).reshape(count, *shape[1:])
+
+        yield rows, shape
+
+
+def _check(path: Path, part: Part) -> None:
+    """Raise DataError, naming the video, where a score is NaN or a label is none or there twice."""
+    labels = np.sort(part.labels, axis=1)
+    twice = (labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] != NOTHING)
+    for what, bad in (
+        ("a score that is NaN", np.isnan(part.scores)),
+        ("a label below 0", part.labels < NOTHING),
+        ("a label twice", twice),
+    ):
+        if bad.any():
+            raise DataError(f"{path}: video {part.ids[int(bad.any(axis=1).argmax())]!r} has {what}")

@@ -1,0 +1,292 @@
+"""Files of predictions: the official CSV to the byte, reading, averaging, scoring; and the metrics in `acz eval` and `acz train`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acz.checkpoint import load_checkpoint, save_checkpoint
+from acz.config import load_config, load_spec
+from acz.data.features import Split, write_manifest, write_shard
+from acz.ensemble import ensemble, mean
+from acz.errors import DataError
+from acz.layers import Array
+from acz.metrics import YouTube8MMetrics, top_classes
+from acz.predictions import HEADER, Part, csv_lines, join, read_predictions, write_part
+from acz.reference import initial_parameters
+from acz.runs import read_log
+from acz.train import new_run, resumable, resumed_run, train
+from tests.conftest import TINY, Answer
+
+FOLDER = Path(__file__).parent / "fixtures/metrics"
+if "ACZ_CHECKPOINTS" in os.environ:
+    FOLDER = Path(os.environ["ACZ_CHECKPOINTS"]) / "yt8m"
+SIGMOID = {"model.output": "sigmoid"}
+SPEC = load_spec(TINY, SIGMOID)
+
+
+def several(folder: Path, videos: int = 40, one_class: bool = False) -> Path:
+    """A data set of videos with any number of labels of 6 classes, or with one."""
+    source, splits = np.random.default_rng(3), {}
+    for split in ("train", "test"):
+        features = source.standard_normal((videos, 5, 4)).astype(np.float32)
+        labels = (source.random((videos, 6)) < 0.3).astype(np.uint8)
+        arrays = {"features": features, "labels": labels.argmax(axis=1) if one_class else labels}
+        splits[split] = [write_shard(folder, split, 0, arrays)]
+    write_manifest(folder, splits, {"what": "test"})
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return several(tmp_path / "several")
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    save_checkpoint(tmp_path / "m.safetensors", SPEC, initial_parameters(SPEC, 0, np.dtype(np.float32)))
+    return tmp_path / "m.safetensors"
+
+
+def saved(path: Path, ids: list[str], labels: Any, scores: Any, kind: type = np.float32) -> Path:
+    np.savez(path, ids=np.array(ids), labels=np.array(labels, np.int64), scores=np.array(scores, kind))
+    return path
+
+
+def read(path: Path) -> Part:
+    [part] = read_predictions(path)
+    return part
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("predictions_top*.csv")), ids=lambda path: path.stem)
+def test_the_csv_is_the_official_writer_s_to_the_byte(path: Path, tmp_path: Path) -> None:
+    with np.load(FOLDER / "predictions.npz") as file:
+        ids, scores = file["id"].tolist(), file["scores"]
+    labels, best = top_classes(scores, int(path.stem.rpartition("top")[2]))
+    parts = []
+    for start in (0, 2):
+        rows = slice(start, start + 2 if start == 0 else None)
+        parts.append(tmp_path / f"{start}.csv")
+        write_part(parts[-1], [Part(ids[rows], labels[rows], best[rows])])
+    join(parts, tmp_path / "whole.csv", "csv")
+    assert (tmp_path / "whole.csv").read_bytes() == path.read_bytes()
+    found = read(tmp_path / "whole.csv")
+    assert found.ids == ids
+    np.testing.assert_array_equal(found.labels, labels)
+    np.testing.assert_allclose(found.scores, best, rtol=1e-5)
+
+
+def test_inference_writes_the_best_20_of_each_video_or_all_that_there_are(
+    acz: Callable[..., Answer], model: Path, data: Path, tmp_path: Path
+) -> None:
+    words = ("infer", model, "--data", data, "--backend", "numpy", "--out")
+    assert acz(*words, tmp_path / "p.csv").code == 0
+    lines = (tmp_path / "p.csv").read_text().splitlines(keepends=True)
+    assert lines[0] == HEADER
+    assert len(lines) == 41
+    assert all(len(line.split()) == 12 for line in lines[1:])
+    assert acz(*words, tmp_path / "p", "--format", "youtube8m-csv", "--top-k", 2).code == 0
+    assert (tmp_path / "p").read_text().splitlines()[1] == " ".join(lines[1].split()[:4])
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+
+
+def test_an_id_that_would_break_the_csv_is_refused() -> None:
+    for name in ("a,b", "a\nb", 'a"b', "a\rb"):
+        with pytest.raises(DataError, match="can't stand in a CSV file"):
+            list(csv_lines(Part([name], np.array([[1]]), np.array([[0.5]]))))
+
+
+def test_the_mean_counts_absent_labels_as_zero() -> None:
+    one = Part(["x", "y"], np.array([[3, 1], [0, 2]]), np.array([[0.75, 0.5], [1.0, 0.5]], np.float32))
+    other = Part(["x", "y"], np.array([[1, 2], [2, 0]]), np.array([[0.75, 0.25], [1.0, 0.5]], np.float32))
+    found = mean([one, other], [1, 1])
+    assert found.labels.tolist() == [[1, 3], [0, 2]], "of equal means the smaller label first"
+    assert found.scores.tolist() == [[0.625, 0.375], [0.75, 0.75]]
+    weighted = mean([one, other], [3, 1])
+    assert weighted.labels.tolist() == [[1, 3], [0, 2]]
+    assert weighted.scores.tolist() == [[0.5625, 0.5625], [0.875, 0.625]]
+    assert found.scores.dtype == np.float32
+
+
+def test_the_mean_of_one_model_with_itself_is_that_model(tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    labels, scores = top_classes(source.random((9000, 30), dtype=np.float32), 20)
+    files = [saved(tmp_path / f"{n}.npz", [f"v{i}" for i in range(9000)], labels, scores) for n in "ab"]
+    assert ensemble(files, tmp_path / "out.npz", "npz") == 9000
+    with np.load(files[0]) as one, np.load(tmp_path / "out.npz") as other:
+        assert all(np.array_equal(one[name], other[name]) for name in one.files)
+
+
+def test_ensemble_the_command(acz: Callable[..., Answer], tmp_path: Path) -> None:
+    one = saved(tmp_path / "a.npz", ["x", "y"], [[3, 1], [0, 2]], [[0.75, 0.5], [1, 0.5]])
+    other = saved(tmp_path / "b.npz", ["x", "y"], [[1, 2], [2, 0]], [[0.75, 0.25], [1, 0.5]])
+    assert acz("ensemble", one, other, "--weights", "3,1", "--out", tmp_path / "o.csv").code == 0
+    assert (tmp_path / "o.csv").read_text() == HEADER + "x,1 0.5625 3 0.5625\ny,0 0.875 2 0.625\n"
+    answer = acz("ensemble", one, tmp_path / "o.csv", "--out", tmp_path / "o.jsonl", "--top-k", 1, "--json")
+    assert json.loads(answer.out)["examples"] == 2
+    assert json.loads((tmp_path / "o.jsonl").read_text().splitlines()[1])["labels"] == [{"label": 0, "score": 0.9375}]
+    before = sorted(tmp_path.iterdir())
+    moved = saved(tmp_path / "b.npz", ["y", "x"], [[1, 2], [2, 0]], [[0.75, 0.25], [1, 0.5]])
+    short = saved(tmp_path / "c.npz", ["x"], [[1, 2]], [[0.75, 0.25]])
+    infinite = saved(tmp_path / "d.npz", ["x", "y"], [[1, 2], [2, 0]], [[np.inf, 0], [1, 0]])
+    negative = saved(tmp_path / "e.npz", ["x", "y"], [[1, 2], [2, 0]], [[-np.inf, 0], [1, 0]])
+    for message, words in {
+        "prediction 0: {a} has 'x', {b} has 'y'": (one, moved),
+        "prediction 1: {a} has 'y', {c} has none": (one, short),
+        "video 'x' has infinite scores of both signs": (infinite, negative),
+        "video 'x' has 3 labels in all files, fewer than --top-k 4": (one, infinite, "--top-k", 4),
+        "2 positive numbers": (one, one, "--weights", "1"),
+        "2 positive numbers with": (one, one, "--weights", "1,-1"),
+        "--weights must be numbers": (one, one, "--weights", "1;2"),
+        "there is no file": (tmp_path / "none.npz",),
+    }.items():
+        answer = acz("ensemble", *words, "--out", tmp_path / "x.npz")
+        names = {name: tmp_path / f"{name}.npz" for name in "abc"}
+        assert answer.code == 2
+        assert message.format(**names) in answer.err
+    left = {tmp_path / f"{name}.npz" for name in "cde"}
+    assert sorted({*tmp_path.iterdir()} - left) == before, "nothing is left after a failure"
+
+
+def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
+    good = saved(tmp_path / "good.npz", ["x", "y"], [[3, 1], [0, 2]], [[0.75, 0.5], [1, 0.5]])
+    cases: dict[str, Any] = {
+        "is there twice": (["x", "x"], [[3], [1]], [[1], [1]]),
+        "has a label twice": (["x", "y"], [[3, 2], [1, 1]], [[1, 0], [1, 0]]),
+        "a label below 0": (["x"], [[-2]], [[1]]),
+        "a score that is NaN": (["x"], [[2]], [[np.nan]]),
+        r"not \(n\), \(n, k\)": (["x", "y"], [[2]], [[1]]),
+    }
+    for message, arrays in cases.items():
+        with pytest.raises(DataError, match=message):
+            list(read_predictions(saved(tmp_path / "bad.npz", *arrays)))
+    np.savez(tmp_path / "object.npz", ids=np.array([{}]), labels=np.ones((1, 1)), scores=np.ones((1, 1)))
+    np.savez(tmp_path / "text.npz", ids=np.array(["x"]), labels=np.array([["a"]]), scores=np.ones((1, 1)))
+    np.savez(tmp_path / "other.npz", features=np.ones(3))
+    (tmp_path / "cut.npz").write_bytes(good.read_bytes()[:-40])
+    (tmp_path / "bytes.csv").write_bytes(HEADER.encode() + b"\xff,1 0.5\n")
+    lines = {
+        "empty": "",
+        "other": "a,b\n",
+        "odd": HEADER + "x,1\n",
+        "no": HEADER + "x,1 y\n",
+        "far": HEADER + "x,1e3 1\n",
+    }
+    lines |= {"twice": HEADER + "x,1 1 1 0.5\n", "big": HEADER + f"x,{2**70} 1\n", "nan": HEADER + "x,1 nan\n"}
+    for name, text in lines.items():
+        (tmp_path / f"{name}.csv").write_text(text)
+    names = [
+        "object.npz",
+        "text.npz",
+        "other.npz",
+        "cut.npz",
+        "bytes.csv",
+        "none.csv",
+        *(f"{name}.csv" for name in lines),
+    ]
+    for name in names:
+        with pytest.raises(DataError):
+            list(read_predictions(tmp_path / name))
+
+
+def evaluated(acz: Callable[..., Answer], *words: object) -> dict[str, Any]:
+    answer = acz("eval", *words, "--json")
+    assert answer.code == 0, answer.err
+    return json.loads(answer.out)
+
+
+def test_eval_gives_the_metrics_of_several_labels_whatever_the_batch_size(
+    acz: Callable[..., Answer], model: Path, data: Path, tmp_path: Path
+) -> None:
+    words = (model, "--data", data, "--backend", "numpy")
+    found = [evaluated(acz, *words, "--batch-size", size) for size in (1, 7, 512)]
+    losses = [figures.pop("loss") for figures in found]
+    assert found[0] == found[1] == found[2]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-12)
+    assert found[0]["examples"] == 40
+    assert len(found[0]["average_precision"]) == 6
+    assert np.mean(found[0]["average_precision"]) == pytest.approx(found[0]["map"])
+    answer = acz("eval", *words)
+    assert "Hit@1" in answer.out
+    assert f"GAP {found[0]['gap']:.4f}" in answer.out
+
+    out = tmp_path / "p.npz"
+    assert acz("infer", *words, "--out", out, "--top-k", 6).code == 0
+    scored = evaluated(acz, "--predictions", out, "--labels", data)
+    for name in ("hit_at_1", "perr", "map", "gap", "average_precision", "top1", "top5", "examples"):
+        assert scored[name] == found[0][name], name
+    with np.load(out) as file:
+        metrics = YouTube8MMetrics(6)
+        labels = Split(data, "test").take(np.arange(40), []).labels
+        metrics.update_top(file["scores"], file["labels"], labels)
+    assert metrics.result()["gap"] == scored["gap"]
+
+
+def test_eval_of_a_file_goes_by_id(acz: Callable[..., Answer], data: Path, tmp_path: Path) -> None:
+    labels, scores = top_classes(np.random.default_rng(1).random((40, 6), dtype=np.float32), 4)
+    ids = [str(number) for number in range(40)]
+
+    def scored(order: Array, *more: str) -> Answer:
+        rows = [ids[n] for n in order]
+        saved(
+            tmp_path / "p.npz", [*rows, *more], *(np.concatenate([v[order], v[: len(more)]]) for v in (labels, scores))
+        )
+        return acz("eval", "--predictions", tmp_path / "p.npz", "--labels", data, "--json")
+
+    straight, turned = scored(np.arange(40)), scored(np.arange(40)[::-1])
+    assert straight.out == turned.out
+    assert "top5" not in json.loads(straight.out), "four labels a video do not tell"
+    assert "has no prediction for video '39'" in scored(np.arange(39)).err
+    assert "predicts 1 videos that the data set has not, as 'stranger'" in scored(np.arange(40), "stranger").err
+    (tmp_path / "p.csv").write_text(HEADER + "".join(f"{name},{'9 0.5' if name == '7' else '1 0.5'}\n" for name in ids))
+    assert "video 7: its classes" in acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data).err
+    assert "belong together" in acz("eval", "--predictions", tmp_path / "p.csv").err
+    both = acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data, "--backend", "numpy")
+    assert "leave out the model" in both.err
+
+
+def test_eval_of_a_file_where_each_video_has_one_label(acz: Callable[..., Answer], tmp_path: Path) -> None:
+    folder = several(tmp_path / "one", one_class=True)
+    truth = Split(folder, "test").take(np.arange(40), []).labels
+    text = "".join(f"{n},{truth[n] if n % 4 else 9} 0.5\n" for n in range(40))
+    (tmp_path / "p.csv").write_text(HEADER + text)
+    found = evaluated(acz, "--predictions", tmp_path / "p.csv", "--labels", folder)
+    assert found["top1"] == 0.75
+    assert "gap" not in found
+
+
+def test_a_model_of_several_labels_is_not_evaluated_on_single_ones(
+    acz: Callable[..., Answer], model: Path, tmp_path: Path
+) -> None:
+    answer = acz("eval", model, "--data", several(tmp_path / "one", one_class=True), "--backend", "numpy")
+    assert answer.code == 2
+    assert "labels must be" in answer.err
+
+
+def test_training_keeps_the_epoch_with_the_best_gap(data: Path, tmp_path: Path) -> None:
+    recipe = {"train.epochs": 5, "train.batch_size": 16, "train.optimizer.learning_rate": 0.5}
+    run = new_run(load_config(TINY, {**SIGMOID, **recipe}), "numpy", "CPU", data, tmp_path / "run", 1)
+    result = train(run)
+    log = [line for line in read_log(tmp_path / "run/metrics.jsonl") if line["kind"] == "evaluation"]
+    best = max(log, key=lambda line: line["gap"])
+    assert best["gap"] < max(line["top1"] for line in log), "the two are not the same figure"
+    assert result["best"] == {"epoch": best["epoch"], "top1": best["top1"], "gap": best["gap"], "steps": 10}
+    kept = load_checkpoint(tmp_path / "run/best.safetensors")
+    assert kept.state == {"epoch": best["epoch"], "top1": best["top1"], "gap": best["gap"]}
+
+
+def test_training_goes_on_from_a_state_of_before_gap(data: Path, tmp_path: Path) -> None:
+    recipe = {"train.epochs": 1, "train.batch_size": 16}
+    train(new_run(load_config(TINY, {**SIGMOID, **recipe}), "numpy", "CPU", data, tmp_path / "run", 1))
+    last = tmp_path / "run/last.safetensors"
+    held = load_checkpoint(last)
+    del held.state["best_gap"]
+    save_checkpoint(last, held.spec, held.parameters, held.optimizer, held.state)
+    assert resumable(last, held.spec).state["best_gap"] == -1
+    assert train(resumed_run(tmp_path / "run"))["epochs"] == 1
