@@ -1,16 +1,21 @@
 """Checkpoints: safetensors files that carry their spec, written so that a reader never sees half of one.
 
 A file holds every parameter and statistic under its path; one that training can go on from also holds `optimizer.m.<path>`,
-`optimizer.v.<path>` and `optimizer.step`. Metadata: `acz` (format), `spec` and `spec_hash`, and `state`, JSON of the caller's.
+`optimizer.v.<path>` and `optimizer.step`. Metadata: `acz` (format), `spec` and `spec_hash`, `state`, JSON of the caller's, and
+`sha256` of all that and of the arrays, so that a flipped bit is found; files of before it have none.
 """
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +28,10 @@ from acz.spec import Spec
 
 FORMAT = "1"
 OPTIMIZER = "optimizer."
+PARTIAL = ".partial"
+"""How the names of temporary files end."""
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, a used-up quota, and a limit on files."""
 
 
 @dataclass
@@ -35,21 +44,36 @@ class Checkpoint:
     state: dict[str, Any] = field(default_factory=dict)
 
 
+@contextmanager
+def naming(path: Path, *instead: str) -> Iterator[None]:
+    """Have an OSError in the body name `path`: a write that fails names no file, or one that the user never heard of.
+
+    `instead` lists such names; where there is no room, whatever is named gives way to `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, *instead) and error.errno not in NO_ROOM:
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from None
+
+
 def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it, and rename it: all or nothing, also on a power cut.
 
-    Raises OSError (a full disk, a folder that is read-only); the temporary file is gone then.
+    Raises OSError that names `path` (a full disk, a folder that is read-only); the temporary file is gone then.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
     os.close(handle)
     temporary = Path(name)
     try:
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
+        with naming(path, name):
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
@@ -67,9 +91,15 @@ def write_text_whole(path: Path, text: str) -> None:
 
 def remove_leftovers(folder: Path) -> None:
     """Remove the temporary files that a kill in the middle of `write_whole` left. Only while the folder is locked."""
-    for path in folder.rglob(".*.*"):
-        if path.name != ".lock" and path.is_file():
+    for path in folder.rglob(f".*{PARTIAL}"):
+        if path.is_file():
             path.unlink()
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """Remove what kills in the middle of `write_whole` left of one file. Only while nobody else writes it."""
+    for left in path.parent.glob(f".{escape(path.name)}.*{PARTIAL}"):
+        left.unlink()
 
 
 def save_checkpoint(
@@ -91,8 +121,40 @@ def save_checkpoint(
         "state": json.dumps(dict(state or {})),
     }
     ready = {name: np.asarray(value, order="C") for name, value in arrays.items()}
-    content = save(ready, metadata)
-    write_whole(Path(path), lambda temporary: temporary.write_bytes(content))
+    content = save(ready, metadata | {"sha256": _digest(metadata, ready)})
+    length = int.from_bytes(content[:8], "little")
+    header = json.dumps(json.loads(content[8 : 8 + length]), sort_keys=True, separators=(",", ":")).encode()
+    header += b" " * (-len(header) % 8)
+
+    def write(temporary: Path) -> None:
+        """safetensors gives the metadata in another order each time; here equal checkpoints are equal files."""
+        with temporary.open("wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            file.write(memoryview(content)[8 + length :])
+
+    write_whole(Path(path), write)
+
+
+def _digest(metadata: Mapping[str, str], arrays: Mapping[str, Array]) -> str:
+    """SHA-256 of everything that a checkpoint holds."""
+    whole = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name in sorted(arrays):
+        value = np.ascontiguousarray(arrays[name])
+        whole.update(f"{name} {value.dtype} {np.shape(arrays[name])}\n".encode())
+        whole.update(value.reshape(-1).view(np.uint8).data)
+    return whole.hexdigest()
+
+
+def _check_optimizer(spec: Spec, optimizer: Mapping[str, Array]) -> None:
+    """Raise SpecError unless these are moments of the spec's parameters, and a number of steps."""
+    for name, value in optimizer.items():
+        moment, _, path = name.partition(".")
+        if name == "step":
+            fits = value.shape == () and value.dtype.kind in "iu" and int(value) >= 0
+        else:
+            fits = moment in ("m", "v") and path in spec.parameters and value.shape == spec.parameters[path].shape
+        if not fits or value.dtype.kind not in "fiu":
+            raise SpecError(f"'{OPTIMIZER}{name}' {value.dtype} {value.shape} is no state of this model's optimiser")
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
@@ -121,12 +183,19 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         optimizer = {k.removeprefix(OPTIMIZER): v for k, v in arrays.items() if k.startswith(OPTIMIZER)}
         parameters = {k: v for k, v in arrays.items() if not k.startswith(OPTIMIZER)}
         check_parameters(spec, parameters)
+        _check_optimizer(spec, optimizer)
         if metadata["spec_hash"] != spec.hash:
             raise SpecError(f"its spec has the hash {spec.hash}, its metadata say {metadata['spec_hash']}")
         if not all(value.dtype.kind == "f" for value in parameters.values()):
             raise SpecError("parameters must be floating point")
         if not isinstance(state, dict):
             raise SpecError("its state must be a JSON object")
+        unknown = set(metadata) - {"acz", "spec", "spec_hash", "state", "sha256"}
+        if unknown:
+            raise SpecError(f"its metadata hold '{min(unknown)}', which no checkpoint has")
+        noted = metadata.pop("sha256", None)
+        if noted is not None and noted != _digest(metadata, arrays):
+            raise SpecError("its content is not what was written: the file was damaged, or changed, after it was saved")
     except (KeyError, ValueError, TypeError, RecursionError, SpecError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     return Checkpoint(spec, parameters, optimizer, state)

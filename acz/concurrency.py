@@ -1,13 +1,15 @@
-"""Working ahead in a thread, and keeping a folder to one process."""
+"""Working ahead in a thread, keeping a folder to one process, and giving way to Ctrl-C."""
 
 from __future__ import annotations
 
 import fcntl
 import queue
+import signal
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TypeVar
 
 from acz.errors import DataError
@@ -67,3 +69,21 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             raise DataError(f"{folder} is in use by another process; wait for it, or choose another --out") from None
         yield
+
+
+@contextmanager
+def interruptible() -> Iterator[Callable[[], bool]]:
+    """Turn Ctrl-C and a termination into a flag; a second Ctrl-C acts at once."""
+    asked: list[int] = []
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if asked:
+            signal.default_int_handler(number, frame)
+        asked.append(number)
+
+    kept = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in kept.items():
+            signal.signal(number, handler)

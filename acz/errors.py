@@ -5,11 +5,25 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LONGEST, HEAD = 1200, 800
+"""Characters of a message of one line, and how many of them are its beginning where it is cut."""
+
 
 class AczError(Exception):
-    """Base of every error that a user can cause; `exit_code` is what the command line returns."""
+    """Base of every error that a user can cause; `exit_code` is what the command line returns.
+
+    Messages quote what files hold, which can be anything: as text they are printable, of bounded length, and on one line.
+    """
 
     exit_code = 2
+    lines = False
+    """Whether the message may have several lines."""
+
+    def __str__(self) -> str:
+        text = super().__str__()
+        kept = "\n" if self.lines else ""
+        shown = "".join(c if c.isprintable() or c in kept else ascii(c)[1:-1] for c in text)
+        return shown if self.lines or len(shown) <= LONGEST else f"{shown[:HEAD]} ... {shown[HEAD - LONGEST :]}"
 
 
 class SpecError(AczError):
@@ -28,6 +42,7 @@ class CheckFailed(AczError):
     """A comparison left its bound, or a value that must be finite is not."""
 
     exit_code = 1
+    lines = True
 
 
 class MissingError(AczError):
@@ -36,9 +51,9 @@ class MissingError(AczError):
     exit_code = 3
 
 
-def nearest(word: str, known: Iterable[str]) -> str:
+def nearest(word: str, known: Iterable[object]) -> str:
     """The end of an error message: the nearest right word, or all of them."""
-    known = sorted(known)
+    known = sorted(map(str, known))
     close = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean '{close[0]}'?"

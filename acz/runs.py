@@ -4,7 +4,7 @@ run.json              resolved configuration, versions, backend, device, seed
 metrics.jsonl         a line every few steps (`train`) and after each epoch (`evaluation`)
 tensorboard/          the same numbers for TensorBoard
 last.safetensors      weights, optimiser and position: training goes on from it
-best.safetensors      weights of the best epoch by top-1
+best.safetensors      weights of the best epoch: by top-1, or by GAP where videos have several labels
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ class Schedule(BaseModel):
     type: Literal["constant", "warmup_cosine", "one_cycle", "exponential"] = "constant"
     warmup: float = Field(default=0.3, ge=0, lt=1)
     factor: float = Field(default=0.85, gt=0, le=1)
-    examples: int = Field(default=2_000_000, gt=0)
+    examples: int = Field(default=2_000_000, gt=0, lt=2**63)
 
     def rate(self, step: int, steps: int, batch_size: int) -> float:
         """The factor at `step` (from 0) of a run of `steps` steps of `batch_size` examples."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,10 +17,11 @@ from acz.layers import LAYERS, Layer, Parameter, Shape
 from acz.names import OWN, TAKEN
 
 Settings = TypeVar("Settings", bound=BaseModel)
-Output = Literal["none", "softmax", "log_softmax", "sigmoid"]
+Output = Literal["none", "softmax", "log_softmax", "sigmoid", "probabilities"]
+"""What is done to the trunk's last values, the logits. Nothing for `none`, and for `probabilities`, which they are already."""
 
 MOST_ELEMENTS = 2**31
-"""Parameters that a model may have: 8 GiB in float32."""
+"""Parameters that a model may have, and numbers that an input or a layer may give for one video: 8 GiB in float32."""
 
 
 class Input(BaseModel):
@@ -32,7 +34,7 @@ class Input(BaseModel):
 
     frames: int | None = Field(default=None, gt=0, le=2**24)
     features: int | None = Field(default=None, gt=0, le=2**31)
-    shape: tuple[int, ...] | None = Field(default=None, min_length=1)
+    shape: tuple[int, ...] | None = Field(default=None, min_length=1, max_length=8)
     dtype: Literal["float32", "uint8"] = "float32"
 
     @model_validator(mode="after")
@@ -106,12 +108,24 @@ class Spec:
         if not isinstance(output, str) or output not in get_args(Output):
             raise SpecError(f"model.output: '{output}' is no output; {nearest(str(output), get_args(Output))}")
         spec = cls(inputs, streams, trunk, cast(Output, output))
+        if output == "probabilities" and not spec.ends_in_probabilities:
+            raise SpecError(
+                "model.output: 'probabilities' says that the trunk ends in numbers of 0 .. 1, as those of mixture_of_experts are; "
+                "for one that ends in logits say sigmoid or softmax"
+            )
         total = spec.parameter_count  # infers every shape, so every shape error is raised here
         if total > MOST_ELEMENTS:
             raise SpecError(
                 f"model: {total:,} parameters need {total * 4 / 2**30:,.0f} GiB in float32; "
                 f"at most {MOST_ELEMENTS:,} are taken. Largest: {spec.largest_parameter}"
             )
+        shapes = {f"inputs.{name}": entry.resolve() for name, entry in inputs.items()}
+        for path, shape in (shapes | {step.path: step.output_shape for step in spec.layout}).items():
+            if math.prod(shape) > MOST_ELEMENTS:
+                raise SpecError(
+                    f"model: {path} has the shape {shape}, {math.prod(shape) * 4 / 2**30:,.0f} GiB for one video in float32; "
+                    f"at most {MOST_ELEMENTS:,} numbers are taken"
+                )
         return spec
 
     def to_dict(self) -> dict[str, Any]:
@@ -193,6 +207,14 @@ class Spec:
     def largest_parameter(self) -> str:
         path, p = max(self.parameters.items(), key=lambda item: item[1].size)
         return f"{path} {p.shape}"
+
+    @property
+    def ends_in_probabilities(self) -> bool:
+        """Whether the trunk's layers give numbers of 0 .. 1 whatever the inputs are."""
+        found = False
+        for layer in self.trunk.values():
+            found = layer.gives_probabilities(found)
+        return found
 
     @cached_property
     def width(self) -> int:

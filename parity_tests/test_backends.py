@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
@@ -116,51 +115,6 @@ def test_a_run_goes_on_in_another_backend(second: str, data: Path, tmp_path: Pat
     assert other.state["step"] == one.state["step"]
     for path, value in one.parameters.items():
         np.testing.assert_allclose(other.parameters[path], value, atol=5e-3, err_msg=path)
-
-
-def test_ten_kills_at_random_moments_change_no_bit(data: Path, tmp_path: Path) -> None:
-    require("torch")
-    arguments = [
-        "train",
-        TINY,
-        "--backend",
-        "torch",
-        "--data",
-        data,
-        *SETTINGS,
-        "--set",
-        "train.epochs=40",
-        "--threads",
-        2,
-    ]
-    whole = type_command(*arguments, "--out", "whole", cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
-    wanted = load_checkpoint(tmp_path / "whole/last.safetensors")
-    source = random.Random(0)
-    begun_at = []
-    for attempt in range(10):
-        out = tmp_path / f"run{attempt}"
-        words = [sys.executable, "-m", "acz", *map(str, arguments), "--out", str(out)]
-        process = subprocess.Popen(words, cwd=tmp_path, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-        while not (out / "last.safetensors").exists():
-            time.sleep(0.001)
-        time.sleep(source.uniform(0, 1.5))
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
-        begun_at.append(load_checkpoint(out / "last.safetensors").state["step"])
-        resumed = type_command("train", "--resume", "--out", out, cwd=tmp_path)
-        assert resumed.returncode == 0, resumed.stderr
-        found = load_checkpoint(out / "last.safetensors")
-        assert found.state == wanted.state
-        for path, value in wanted.parameters.items():
-            np.testing.assert_array_equal(found.parameters[path], value)
-        for path, value in wanted.optimizer.items():
-            np.testing.assert_array_equal(found.optimizer[path], value)
-        assert sorted(path.name for path in out.iterdir()) == sorted(
-            path.name for path in (tmp_path / "whole").iterdir()
-        )
-    assert sum(step > 0 for step in begun_at) >= 7, begun_at
-    assert len(set(begun_at)) >= 5, begun_at
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

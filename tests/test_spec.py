@@ -178,7 +178,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
         ("{a: {type: dense, units: .inf}}", "units"),
         ("{a: {type: rescale, scale: .nan}}", "scale"),
         ("{values: {type: dense, units: 3}}", "the name 'values' is taken"),
-        ("{a: {type: dense, units: 2020-13-45}}", "not YAML"),
+        ("{a: {type: dense, units: 2020-13-45}}", "valid integer"),
     ],
 )
 def test_odd_yaml_is_refused_with_its_place(tmp_path: Path, text: str, words: str) -> None:

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from acz.errors import DataError
 
 MOST_BYTES = 2**31
+MOST_PACKED = 1032
+"""Bytes that one byte of DEFLATE can stand for (RFC 1951: 258 bytes for two bits)."""
 
 
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
@@ -32,9 +34,13 @@ def read_idx(path: Path) -> npt.NDArray[np.uint8]:
             if len(sizes) < 4 * head[3]:
                 raise DataError(f"{path}: truncated in its header")
             shape = struct.unpack(f">{head[3]}I", sizes)
+            if 0 in shape:
+                raise DataError(f"{path}: holds nothing: its header announces {' x '.join(map(str, shape))} bytes")
             want = math.prod(shape)
             if want > MOST_BYTES:
                 raise DataError(f"{path}: its header announces {want:,} bytes, more than {MOST_BYTES:,}")
+            if want > path.stat().st_size * (MOST_PACKED if packed else 1):  # read() would reserve all of it
+                raise DataError(f"{path}: truncated: its header announces {want:,} bytes")
             body = stream.read(want + 1)
     except FileNotFoundError:
         raise DataError(f"there is no file {path}") from None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -14,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend import installed
-from acz.checkpoint import Checkpoint, remove_leftovers_of, write_text_whole
+from acz.checkpoint import Checkpoint, naming, write_text_whole
 from acz.errors import CheckFailed, DataError
 from acz.export.runtime import REFERENCE_EVALUATOR, Format, Runtime, format_of
 from acz.export.verify import TIMED, Check, verify
 from acz.progress import Progress
-from acz.worker import Worker
+from acz.worker import JobFailed, Worker, WorkerDied
+
+ROOM = 2**20
+"""Bytes that an artefact may need beside its parameters."""
 
 
 def report_path(artefact: Path) -> Path:
@@ -44,10 +48,15 @@ def export(
     taken = out.exists() and (format_of(out) != chosen if chosen.marker else out.is_dir())
     if taken and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(f"{out} is there already and is no {chosen.name} artefact; choose another --out")
-    with _beside(out) as folder:
+    with naming(out), _beside(out) as folder:
         made = folder / f"artefact{chosen.suffix}"
         shown(f"{chosen.name}: making", 0, 3)
-        versions = make(checkpoint, source, chosen, made, wrap)
+        try:
+            versions = make(checkpoint, source, chosen, made, wrap)
+        except (WorkerDied, JobFailed):
+            if shutil.disk_usage(folder).free < ROOM + sum(value.nbytes for value in checkpoint.parameters.values()):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None  # some writers only abort
+            raise
         shown(f"{chosen.name}: verifying", 1, 3)
         checks, about = prove(checkpoint, chosen, made, threads)
         bad = [check for check in checks if not check.passed]
@@ -59,9 +68,10 @@ def export(
             )
         report = _report(checkpoint, source, chosen, made, versions, checks, about, threads)
         shown(f"{chosen.name}: writing", 2, 3)
-        remove_leftovers_of(report_path(out))
+        written = folder / "report.json"
+        write_text_whole(written, json.dumps(report, indent=1) + "\n")
         _put(made, out, folder)
-        write_text_whole(report_path(out), json.dumps(report, indent=1) + "\n")
+        written.replace(report_path(out))
     return report
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -46,7 +47,7 @@ class Parameter:
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)  # NumPy's product would wrap round
 
 
 def constant(value: float) -> Initial:
@@ -135,6 +136,10 @@ class Layer(BaseModel):
     def recorded(self) -> tuple[str, ...]:
         """Local names of inner values that are recorded beside the output."""
         return ()
+
+    def gives_probabilities(self, of_probabilities: bool) -> bool:
+        """Whether what comes out is in 0 .. 1, if what goes in is, or is not (`of_probabilities`)."""
+        return False
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         """The layer in NumPy: x (videos, *shape) to (videos, *output_shape(shape))."""

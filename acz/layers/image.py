@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -89,7 +90,7 @@ class Flatten(Layer):
             raise ValueError(
                 f"flatten can't take frames, whose number varies, got {shape}; attention_cluster pools them"
             )
-        return (int(np.prod(shape, dtype=np.int64)),)
+        return (math.prod(shape),)
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         return x.reshape(len(x), -1)

@@ -1,0 +1,1 @@
+"""Fuzzing of every reader of files: `python -m fuzz.run idx --minutes 10`. See docs/reliability.md."""

@@ -1,0 +1,286 @@
+"""The readers that take files from elsewhere, each with valid inputs, a mutation, and what reading one means.
+
+The property that all of them keep: an input gives a value or an AczError, in bounded time and memory, and nothing else happens.
+"""
+
+from __future__ import annotations
+
+import codecs
+import gzip
+import shutil
+import struct
+import tempfile
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import safetensors.numpy  # noqa: F401  (the core imports it when it is first needed, and imports are watched)
+
+from acz.checkpoint import save_checkpoint
+from acz.config import config_folder, load_config, load_spec, parse_overrides
+from acz.data.features import Split, read_manifest, verify, write_manifest, write_shard
+from acz.data.idx import read_idx
+from acz.data.pickles import open_split
+from acz.data.youtube8m import messages
+from acz.data.youtube8m.batch import Form, fill, frames_of
+from acz.data.youtube8m.index import Index
+from acz.data.youtube8m.records import framed, scan
+from acz.data.youtube8m.settings import WIDTHS, Reading
+from acz.data.youtube8m.show import criteria_for, look_at
+from acz.data.youtube8m.sources import RecordSource
+from acz.data.youtube8m.synthesize import encode
+from acz.errors import AczError, DataError
+from acz.layers import Array
+from acz.reference import initial_parameters
+from acz.runs import open_checkpoint
+from acz.train import resumable
+from fuzz import mutate
+from fuzz.guard import guarded
+
+TINY = "flash_mnist/attention_cluster:tiny"
+SPEC = load_spec(TINY)
+PARTS = ("manifest.json", "train/00000.features.npy", "train/00000.features.lengths.npy", "train/00000.labels.npy")
+LEAST = 3
+"""Examples that are read of a data set that is larger than it says."""
+
+
+@dataclass(frozen=True)
+class Reader:
+    """`read` takes a folder in which `place` has put the input."""
+
+    place: Callable[[bytes, Path], None]
+    read: Callable[[Path], object]
+    seeds: Callable[[], list[bytes]]
+    mutate: mutate.Mutate
+
+
+for codec in ("raw-unicode-escape", "latin-1", "utf-16", "utf-32"):
+    codecs.lookup(codec)  # Python imports them when they are first used, and imports are watched
+for read in (messages.lean, messages.full, messages.feature_list, messages.float_list):
+    read(b"")  # likewise
+
+
+def try_input(reader: Reader, data: bytes, folder: Path) -> bool:
+    """Read one input in `folder`; true where it was taken, false where it was refused. Anything else is raised."""
+    reader.place(data, folder)
+    with guarded(folder):
+        try:
+            reader.read(folder)
+        except AczError as error:
+            if "\n" in str(error) or len(str(error)) > 2000:
+                raise AssertionError(f"a message of {len(str(error))} characters: {str(error)[:200]}") from error
+            return False
+    return True
+
+
+def _one_file(data: bytes, folder: Path) -> None:
+    (folder / "input").write_bytes(data)
+
+
+# IDX
+
+
+def _idx(values: Array) -> bytes:
+    return b"\x00\x00\x08" + bytes([values.ndim]) + struct.pack(f">{values.ndim}I", *values.shape) + values.tobytes()
+
+
+def _idx_seeds() -> list[bytes]:
+    plain = [_idx(np.arange(24, dtype=np.uint8).reshape(shape)) for shape in ((24,), (2, 3, 4), (1, 2, 3, 4))]
+    return [*plain, *(gzip.compress(one, mtime=0) for one in plain)]
+
+
+# A folder of features
+
+
+def _features_place(data: bytes, folder: Path) -> None:
+    parts = mutate.split_parts(data)
+    (folder / "train").mkdir(exist_ok=True)
+    for name in PARTS:
+        (folder / name).unlink(missing_ok=True)
+        if name in parts:
+            (folder / name).write_bytes(parts[name])
+
+
+def _features_read(folder: Path) -> None:
+    read_manifest(folder)
+    split = Split(folder, "train")
+    names = [name for name in split.shards[0] if name != "labels" and not name.endswith(".lengths")]
+    split.take(np.array([len(split) - 1, *range(min(LEAST, len(split)))]), names)
+    verify(folder)
+    split.require(SPEC)
+
+
+def _features_seeds() -> list[bytes]:
+    source = np.random.default_rng(0)
+    arrays = {
+        "features": source.standard_normal((4, 5, 4)).astype(np.float32),
+        "features.lengths": np.array([5, 0, 3, 1], np.int32),
+        "labels": np.array([0, 5, 2, 1]),
+    }
+    several = arrays | {"labels": np.eye(4, 6, dtype=np.uint8)}
+    seeds = []
+    for chosen in (arrays, {"features": arrays["features"], "labels": arrays["labels"]}, several):
+        with tempfile.TemporaryDirectory() as name:
+            folder = Path(name)
+            record = write_shard(folder, "train", 0, chosen)
+            write_manifest(folder, {"train": [record]}, {"what": "seed"})
+            parts = {part: (folder / part).read_bytes() for part in PARTS if (folder / part).exists()}
+            seeds.append(mutate.join_parts(parts))
+    return seeds
+
+
+# Checkpoints
+
+
+def _checkpoint_read(folder: Path) -> None:
+    found, path, _ = open_checkpoint(folder / "input")
+    if found.optimizer:
+        resumable(path, found.spec)
+
+
+def _checkpoint_seeds() -> list[bytes]:
+    seeds = []
+    state = {
+        "step": 7, "epoch": 1, "loss_sum": 0.5, "hits": 3.0, "examples": 16, "best_top1": 0.5, "best_epoch": 1, "stopped": False
+    }  # fmt: skip
+    models = (TINY, "flash_mnist/attention_cluster_hidden:tiny")
+    with tempfile.TemporaryDirectory() as name:
+        path = Path(name) / "seed"
+        for model in models:
+            spec = load_spec(model)
+            parameters = initial_parameters(spec)
+            moments = {f"{m}.{path}": parameters[path] for path in spec.trained for m in "mv"}
+            save_checkpoint(path, spec, parameters, moments | {"step": np.array(7)}, state)
+            seeds.append(path.read_bytes())
+        save_checkpoint(path, spec, parameters)
+        seeds.append(path.read_bytes())
+    return seeds
+
+
+# Configurations
+
+
+def _config_place(data: bytes, folder: Path) -> None:
+    parts = mutate.split_parts(data)
+    (folder / "input").write_bytes(parts.get("yaml", data))
+    (folder / "set").write_bytes(parts.get("set", b""))
+
+
+def _config_read(folder: Path) -> None:
+    given = (folder / "set").read_bytes().decode("utf-8", "replace").splitlines()
+    overrides = parse_overrides(given)
+    found = load_config(folder / "input", overrides)
+    again = load_config(found.to_dict())
+    assert again.spec.hash == found.spec.hash, "what it writes is not what it read"
+    for variant in found.variants:
+        load_config(f"{folder / 'input'}:{variant}")
+
+
+def _config_seeds() -> list[bytes]:
+    given = [path.read_bytes() for path in sorted(config_folder().rglob("*.yaml"))]
+    sets = b"model.trunk.logits.units=64\ntrain.epochs=3\ntrain.optimizer={learning_rate: 1e-3}\ndata.folder=x"
+    anchors = (
+        b"model:\n"
+        b"  inputs: {x: &a {frames: 5, features: 4}, y: *a}\n"
+        b"  streams: {x: &s {input: x, layers: &l {p: {type: attention_cluster, units: 2}}}, y: {<<: *s, input: y}}\n"
+        b"  trunk: {d: &d {type: dense, units: 3}, e: {<<: *d, units: 4}}\n"
+    )
+    return [*given, anchors, *(mutate.join_parts({"yaml": one, "set": sets}) for one in given[:2])]
+
+
+# Pickles
+
+
+def _pickle_place(data: bytes, folder: Path) -> None:
+    (folder / "feature_test.pkl").write_bytes(data)
+
+
+def _pickle_read(folder: Path) -> None:
+    split = open_split(folder / "feature_test.pkl", "test")
+    numbers = np.arange(min(LEAST, len(split)))
+    split.take(numbers, ["features"])
+    split.ids(numbers)
+
+
+def _pickle_seeds() -> list[bytes]:
+    source = np.random.default_rng(0)
+    arrays = [source.standard_normal((5, 4)).astype(np.float32) for _ in range(3)]
+    ids = ["01_3______ 000007", "b", "c"]
+    value = (arrays, [1, 2, 3], ids)
+    plain = [mutate.pickle_of(value, protocol) for protocol in range(6)]
+    of_two = mutate.pickle_of((arrays, [np.int64(1), np.int32(2), 3], [b"a", 0, {"k": (1, None, 2.5)}]), 2)
+    return [*plain, of_two, of_two.replace(b"numpy.core", b"numpy._core")]
+
+
+# YouTube-8M's shards
+
+
+def _records_read(folder: Path) -> None:
+    """Every record judged, then those of a plain shard read as training reads them."""
+    path = folder / "input"
+    layout, criteria = scan(path), criteria_for([path])
+    about = look_at([path], criteria, 2)
+    if not layout.packed and len(layout.lengths):
+        whole, starts = np.arange(len(layout.lengths)), np.array([0, len(layout.lengths)])
+        index = Index([path], [False], starts, layout.offsets, layout.lengths, whole, Counter())
+        reading = Reading(verify="all")
+        source = RecordSource(index, criteria, reading)
+        names = ("rgb", "audio") if criteria.level == "frame" else ("mean_rgb", "mean_audio")
+        form = Form(names, WIDTHS, frames_of(reading, source.longest), reading)
+        arrays = form.new(LEAST)
+        for row, video in enumerate(source.videos(whole[:LEAST])):
+            fill(arrays, row, video, form)
+    if about["defects"]:
+        raise DataError(about["named"][0])
+
+
+def _records_seeds() -> list[bytes]:
+    source = np.random.default_rng(0)
+
+    def content(frames: int) -> bytes:
+        features = {name: source.integers(0, 256, (frames, width), np.uint8) for name, width in WIDTHS.items()}
+        return encode("abcd", [3, 700], features)
+
+    means = messages.full(b"")
+    means.context.feature["id"].bytes_list.value.append(b"abcd")
+    means.context.feature["labels"].int64_list.value.append(5)
+    for name, width in WIDTHS.items():
+        means.context.feature[f"mean_{name}"].float_list.value.extend(source.standard_normal(width).tolist())
+    two = framed(content(1)) + framed(content(2))
+    return [two, framed(means.SerializeToString()), gzip.compress(two, 1, mtime=0), b""]
+
+
+READERS = {
+    "idx": Reader(_one_file, lambda folder: read_idx(folder / "input"), _idx_seeds, mutate.idx),
+    "features": Reader(_features_place, _features_read, _features_seeds, mutate.features),
+    "checkpoint": Reader(_one_file, _checkpoint_read, _checkpoint_seeds, mutate.checkpoint),
+    "config": Reader(_config_place, _config_read, _config_seeds, mutate.config),
+    "records": Reader(_one_file, _records_read, _records_seeds, mutate.records),
+    "pickle": Reader(_pickle_place, _pickle_read, _pickle_seeds, mutate.pickled),
+}
+
+
+def mutated(reader: Reader, count: int, seed: int) -> list[bytes]:
+    """Inputs from the seeds, each mutated one to four times."""
+    source = Random(seed)
+    seeds = reader.seeds()
+    found = []
+    for _ in range(count):
+        data = source.choice(seeds)
+        for _ in range(source.randrange(1, 5)):
+            data = reader.mutate(data, source)
+        found.append(data)
+    return found
+
+
+def input_folder() -> Path:
+    """A folder for inputs, in memory where there is such a place."""
+    memory = Path("/dev/shm")
+    return Path(tempfile.mkdtemp(prefix="acz-fuzz-", dir=memory if memory.is_dir() else None))
+
+
+def remove_folder(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
