@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Set up with all four frameworks and run every check: lint, types, tests; then the same with PyTorch alone and NumPy 2.
-# Arguments go to pytest: scripts/test.sh -m "not slow" is the quick part, without a framework.
+# Arguments go to pytest: scripts/test.sh -n 2 -m "not slow" is the quick part, without a framework.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -11,13 +11,17 @@ echo "installing acz with all frameworks into .venv ..."
 .venv/bin/ruff check .
 .venv/bin/ruff format --check --quiet .
 .venv/bin/mypy
-ACZ_REQUIRE_BACKENDS=all .venv/bin/python -m pytest "$@"
-
-if [ $# -eq 0 ]; then
+export ACZ_REQUIRE_BACKENDS=all
+if [ $# -gt 0 ]; then
+  .venv/bin/python -m pytest "$@"
+else
+  .venv/bin/python -m pytest -n 2 -m "not slow"
+  .venv/bin/python -m pytest -m slow # one after the other: every framework is a process of its own already
+  unset ACZ_REQUIRE_BACKENDS
   [ -x .venv-torch/bin/python ] || "${PYTHON:-python3}" -m venv .venv-torch
   echo "installing acz with PyTorch alone and NumPy 2 into .venv-torch ..."
   grep -iv '^numpy==' constraints.txt > .venv-torch/constraints.txt
   .venv-torch/bin/pip install --quiet --disable-pip-version-check --constraint .venv-torch/constraints.txt --editable ".[torch,export,report,test]" "numpy>=2,<3"
-  .venv-torch/bin/python -m pytest -q -m "not slow" tests
+  .venv-torch/bin/python -m pytest -q -n 2 -m "not slow" tests
   .venv-torch/bin/python -m pytest -q -k "not kills" parity_tests # what needs another framework is skipped, and counted
 fi
