@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import mindspore as ms
 from mindspore import Tensor, nn
+from mindspore.train import serialization
 
+from acz.errors import SpecError
 from acz.export.signature import OUTPUT, ports
 from acz_mindspore.model import Model, in_mode
 
 EXPORT = "mindir"
 
+LARGEST = 2**31 - 2**20
+"""Bytes of parameters that a file takes: it is a protobuf message, and the graph is in it too."""
+
 
 class Deployed(nn.Cell):
-    """A model under its artefact's names, in its order."""
+    """A model whose inputs come in its artefact's order."""
 
     def __init__(self, model: Model) -> None:
         super().__init__(auto_prefix=False)
@@ -26,12 +32,18 @@ class Deployed(nn.Cell):
 
     def construct(self, *inputs: Tensor) -> Tensor:
         fed = {}
-        for key, value in zip(self.keys, inputs):
+        for key, value in zip(self.keys, inputs):  # noqa: B905  MindSpore's graph mode knows no strict
             fed[key] = value
         return self.model(fed)
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
+    size = sum(parameter.nbytes for parameter in model.get_parameters())
+    if size > LARGEST:
+        raise SpecError(
+            f"a MindIR file holds {LARGEST / 2**30:.1f} GiB of parameters, and this model has {size / 2**30:.1f}; "
+            "export it with --format saved-model, paddle or pt2"
+        )
     deployed = Deployed(model).set_train(False)
     inputs = [Tensor(shape=port.shape, dtype=getattr(ms, port.dtype)) for port in deployed.ports]
 
@@ -39,14 +51,14 @@ def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
         file.user_info.update(metadata)
         name_ends(file.graph, [port.name for port in deployed.ports])
 
-    with in_mode(ms.GRAPH_MODE):
+    with in_mode(ms.GRAPH_MODE), in_one_file():
         deployed.set_inputs(*inputs)
         ms.export(deployed, *inputs, file_name=str(path), file_format="MINDIR", custom_func=describe)
     path.chmod(stat.S_IRUSR | stat.S_IWUSR)  # MindSpore leaves it read-only
 
 
 def name_ends(graph: Any, inputs: list[str]) -> None:
-    """Give a GraphProto's inputs and its output their names, under the graph's own: constants have none before theirs."""
+    """Give a GraphProto's inputs and output their names, each after the graph's own: constants' names have no such prefix."""
     ends = [*graph.input, *graph.output]
     new = {end.name: f"{graph.name}:{name}" for end, name in zip(ends, [*inputs, OUTPUT], strict=True)}
     for end in ends:
@@ -54,3 +66,14 @@ def name_ends(graph: Any, inputs: list[str]) -> None:
     for node in graph.node:
         for names in (node.input, node.output):
             names[:] = [new.get(name, name) for name in names]
+
+
+@contextmanager
+def in_one_file() -> Iterator[None]:
+    """Above 1 GiB MindSpore would put the parameters into a folder named after the file, which no longer could be renamed."""
+    before = serialization.TOTAL_SAVE
+    serialization.TOTAL_SAVE = LARGEST // 1024
+    try:
+        yield
+    finally:
+        serialization.TOTAL_SAVE = before

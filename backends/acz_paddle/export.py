@@ -24,7 +24,7 @@ class Deployed(nn.Layer):
         self.model, self.ports = model, ports(model.spec)
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        return self.model({port.key: value for port, value in zip(self.ports, inputs)})
+        return self.model({port.key: inputs[number] for number, port in enumerate(self.ports)})
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 import tensorflow as tf
 from tensorflow import Tensor
 
+from acz.errors import SpecError
 from acz.export.signature import OUTPUT, ports
 from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Model
@@ -33,6 +35,9 @@ class Deployed(tf.Module):
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
     deployed = Deployed(model)
+    for port in deployed.ports:
+        if not re.fullmatch(r"[A-Za-z]\w*", port.name, re.ASCII):
+            raise SpecError(f"a SavedModel can't have an input '{port.name}': ASCII, a letter first; rename it")
     specs = {port.name: tf.TensorSpec(port.shape, port.dtype, port.name) for port in deployed.ports}
     signature = deployed.forward.get_concrete_function(**specs)
     tf.saved_model.save(deployed, str(path), signatures={"serving_default": signature})

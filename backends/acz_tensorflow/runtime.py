@@ -19,9 +19,8 @@ Run = Callable[[Mapping[str, npt.NDArray[Any]]], dict[str, npt.NDArray[Any]]]
 
 def load(path: str, threads: int) -> tuple[Run, dict[str, str]]:
     """A function from arrays by input name to arrays by output name, and the strings stored in the folder."""
-    if tf.config.threading.get_intra_op_parallelism_threads() != threads:  # they can be set before the first operation only
-        tf.config.threading.set_intra_op_parallelism_threads(threads)
-        tf.config.threading.set_inter_op_parallelism_threads(threads)
+    tf.config.threading.set_intra_op_parallelism_threads(threads)
+    tf.config.threading.set_inter_op_parallelism_threads(threads)
     model = tf.saved_model.load(path)
     signature = model.signatures["serving_default"]
 

@@ -41,7 +41,7 @@ def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
         shape = [side or 2 for side in port.shape]
         sample[port.name] = torch.ones(shape, dtype=getattr(torch, port.dtype), device=model.device)
         frames = Dim(f"{port.key.removesuffix('.mask')}_frames", min=1)
-        axes[port.name] = dict(zip((0, 1), (videos, frames)[: port.shape.count(None)]))
+        axes[port.name] = {0: videos, 1: frames} if port.shape.count(None) == 2 else {0: videos}
     with torch.no_grad():
         program = torch.export.export(deployed, (), sample, dynamic_shapes=axes)
     program.example_inputs = None

@@ -1,0 +1,227 @@
+"""The frameworks' own deployment formats: names, metadata, what must not be inside, and runtimes that stand alone.
+
+That they compute the same function is parity's level 5.
+"""
+
+from __future__ import annotations
+
+import ast
+import io
+import site
+import sys
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acz.checkpoint import save_checkpoint
+from acz.export.runtime import FORMATS, Runtime, script
+from acz.export.signature import OUTPUT, metadata, ports
+from acz.export.verify import batches, verify
+from acz.layers import Array
+from acz.parity.cases import cases
+from acz.reference import initial_parameters
+from acz.spec import Spec
+from acz.worker import JobFailed, Worker
+from parity_tests.conftest import require
+
+pytestmark = pytest.mark.slow
+
+NATIVE = [name for name, one in FORMATS.items() if one.backend]
+SPECS = {
+    "bytes of two modalities": cases("youtube8m/attention_cluster")[0].spec,
+    "image": cases("layers/image")[0].spec,
+    "an input that nothing reads": Spec.from_dict(
+        {
+            "inputs": {"y": {"frames": 3, "features": 2}, "x": {"frames": 5, "features": 4}, "dtype_1": {"shape": [3]}},
+            "streams": {"only": {"input": "x", "layers": {"a": {"type": "attention_cluster", "units": 2}}}},
+            "output": "softmax",
+        }
+    ),
+}
+
+
+@dataclass
+class Made:
+    """An artefact under its final name, and what it was made from."""
+
+    spec: Spec
+    parameters: dict[str, Array]
+    path: Path
+
+
+@pytest.fixture(scope="module")
+def made(worker: Callable[[str], Worker], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]:
+    """Artefacts by format and model, made once each, under another name than they have now."""
+    folder, found = tmp_path_factory.mktemp("artefacts"), {}
+
+    def of(name: str, model: str) -> Made:
+        chosen, spec = FORMATS[name], SPECS[model]
+        assert chosen.backend
+        if (name, model) not in found:
+            stem = folder / f"{name}-{len(found)}"
+            parameters = initial_parameters(spec, 3, np.dtype(np.float32))
+            save_checkpoint(stem.with_suffix(".safetensors"), spec, parameters)
+            temporary = stem.with_name(f"making{chosen.suffix}")
+            job = {"checkpoint": str(stem.with_suffix(".safetensors")), "out": str(temporary)}
+            worker(chosen.backend).run("acz.export.jobs:make", job)
+            found[name, model] = Made(spec, parameters, temporary.rename(stem.with_suffix(chosen.suffix)))
+        return found[name, model]
+
+    return of
+
+
+@pytest.fixture(scope="module")
+def runtimes() -> Iterator[Callable[[str], Runtime]]:
+    running: dict[str, Runtime] = {}
+
+    def of(name: str) -> Runtime:
+        require(FORMATS[name].backend or "numpy")
+        return running.setdefault(name, Runtime(FORMATS[name]))
+
+    yield of
+    for one in running.values():
+        one.close()
+
+
+@pytest.mark.parametrize("model", SPECS)
+@pytest.mark.parametrize("name", NATIVE)
+def test_an_artefact_runs_under_another_name(
+    name: str, model: str, made: Callable[[str, str], Made], runtimes: Callable[[str], Runtime]
+) -> None:
+    one = made(name, model)
+    checks, about = verify(one.spec, one.parameters, one.path, runtimes(name), timed=False)
+    assert not [check for check in checks if not check.passed]
+    assert not [module for module in about["modules"] if module.startswith("acz")]
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_inputs_are_told_by_name(
+    name: str, made: Callable[[str, str], Made], runtimes: Callable[[str], Runtime]
+) -> None:
+    one, runtime = made(name, "bytes of two modalities"), runtimes(name)
+    given = batches(one.spec)["padded"]
+    backwards = dict(reversed(given.items()))
+    outputs, about = runtime.run(one.path, {"forwards": given, "backwards": backwards})
+    assert list(outputs["forwards"]) == [OUTPUT]
+    np.testing.assert_array_equal(outputs["forwards"][OUTPUT], outputs["backwards"][OUTPUT])
+    assert about["metadata"] == metadata(one.spec)
+    with pytest.raises(JobFailed):
+        runtime.run(one.path, {"misnamed": {f"{port}_": value for port, value in given.items()}})
+
+
+def names(backend: Any, arguments: Mapping[str, str], arrays: Any) -> tuple[list[list[str]], dict[str, Array]]:
+    """A job: the inputs' and outputs' names as the framework's own tools show them."""
+    path = arguments["path"]
+    if backend.NAME == "torch":
+        import torch
+
+        call = torch.export.load(path).call_spec
+        return [call.in_spec.child(1).context, call.out_spec.context], {}
+    if backend.NAME == "tensorflow":
+        import tensorflow as tf
+
+        signature = tf.saved_model.load(path).signatures["serving_default"]
+        return [list(signature.structured_input_signature[1]), list(signature.structured_outputs)], {}
+    if backend.NAME == "paddle":
+        from paddle import inference
+
+        predictor = inference.create_predictor(inference.Config(f"{path}/model.json", f"{path}/model.pdiparams"))
+        return [predictor.get_input_names(), predictor.get_output_names()], {}
+    from mindspore.train.mind_ir_pb2 import ModelProto
+
+    graph = ModelProto.FromString(Path(path).read_bytes()).graph
+    return [[end.name.partition(":")[2] for end in ends] for ends in (graph.input, graph.output)], {}
+
+
+@pytest.mark.parametrize("model", SPECS)
+@pytest.mark.parametrize("name", NATIVE)
+def test_an_artefact_carries_the_names(
+    name: str, model: str, made: Callable[[str, str], Made], worker: Callable[[str], Worker]
+) -> None:
+    one = made(name, model)
+    job = {"path": str(one.path)}
+    (inputs, outputs), _ = worker(FORMATS[name].backend or "").run("parity_tests.test_native_exports:names", job)
+    wanted = [port.name for port in ports(one.spec)]
+    assert (sorted(inputs) if name == "saved-model" else inputs) == (
+        sorted(wanted) if name == "saved-model" else wanted
+    )
+    assert outputs == [OUTPUT]
+
+
+def contents(path: Path) -> Iterator[tuple[str, bytes]]:
+    """Every file of an artefact, and what is in those that are zip files, by name."""
+    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
+    queue = [(one.name, one.read_bytes()) for one in files]
+    while queue:
+        name, data = queue.pop()
+        yield name, data
+        if zipfile.is_zipfile(io.BytesIO(data)):
+            with zipfile.ZipFile(io.BytesIO(data)) as archive:
+                queue += [(f"{name}/{member}", archive.read(member)) for member in archive.namelist()]
+
+
+@pytest.mark.parametrize("model", SPECS)
+@pytest.mark.parametrize("name", NATIVE)
+def test_nothing_of_the_machine_is_inside(name: str, model: str, made: Callable[[str, str], Made]) -> None:
+    path = made(name, model).path
+    folders = [Path(__file__).parent.parent, Path.home(), Path(sys.prefix), path.parent, *site.getsitepackages()]
+    wanted = [*map(str, folders), "site-packages", "def forward", "self.", "making"]
+    everything = dict(contents(path))
+    assert any(b"acz.spec_hash" in data or "acz.spec_hash" in part for part, data in everything.items())
+    for part, data in everything.items():
+        assert not [word for word in wanted if word.encode() in data or word in part], part
+        assert "sample_inputs" not in part or len(data) < 2000, "no sample of the inputs"
+
+
+@pytest.mark.parametrize("name", NATIVE)
+def test_a_runtime_stands_alone(name: str) -> None:
+    allowed = {*sys.stdlib_module_names, "numpy", FORMATS[name].backend}
+    tree = ast.parse(script(FORMATS[name]).read_text())
+    for node in ast.walk(tree):
+        found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        found += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert {module.partition(".")[0] for module in found} <= allowed
+
+
+def mindir_of(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[list[str], dict[str, Array]]:
+    """A job: what a folder holds after an export with MindSpore's own limit at nothing, and ours where `largest` says."""
+    from acz_mindspore import export
+    from mindspore.train import serialization
+
+    spec, module = Spec.from_dict(arguments["spec"]), sys.modules[export.__module__]
+    kept = serialization.TOTAL_SAVE, module.LARGEST
+    serialization.TOTAL_SAVE, module.LARGEST = 0, arguments["largest"] or module.LARGEST
+    try:
+        export(backend.build(spec, "CPU", "float32"), Path(arguments["folder"]) / "large.mindir", {})
+    finally:
+        serialization.TOTAL_SAVE, module.LARGEST = kept
+    return sorted(one.name for one in Path(arguments["folder"]).iterdir()), {}
+
+
+def test_a_large_mindir_is_one_file_or_refused(worker: Callable[[str], Worker], tmp_path: Path) -> None:
+    job = {"spec": SPECS["image"].to_dict(), "folder": str(tmp_path), "largest": 0}
+    mindspore = worker("mindspore")
+    found, _ = mindspore.run("parity_tests.test_native_exports:mindir_of", job)
+    assert found == ["large.mindir"], "weights beside it would not follow it to another name"
+    with pytest.raises(JobFailed, match="--format saved-model, paddle or pt2"):
+        mindspore.run("parity_tests.test_native_exports:mindir_of", {**job, "largest": 100})
+
+
+@pytest.mark.parametrize("name", ["_x", "größe"])
+def test_a_saved_model_refuses_what_tensorflow_would_rename(
+    name: str, worker: Callable[[str], Worker], tmp_path: Path
+) -> None:
+    tree = {
+        "inputs": {name: {"shape": [2]}},
+        "streams": {"s": {"input": name, "layers": {"a": {"type": "dense", "units": 2}}}},
+    }
+    spec, path = Spec.from_dict(tree), tmp_path / "named.safetensors"
+    save_checkpoint(path, spec, initial_parameters(spec, 3, np.dtype(np.float32)))
+    with pytest.raises(JobFailed, match=f"'{name}'"):
+        worker("tensorflow").run("acz.export.jobs:make", {"checkpoint": str(path), "out": str(tmp_path / "out")})
+    assert not (tmp_path / "out").exists()
