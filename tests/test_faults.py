@@ -25,6 +25,7 @@ from acz.data.features import write_shard
 from acz.errors import CheckpointError
 from acz.runs import latest_run, read_log
 from acz.train import new_run, resumed_run, train
+from tests.checkpoint_cases import cases as checkpoints
 from tests.conftest import TINY, Answer
 from tests.whole import Disk, check_whole, contents, largest_file, leftovers, may_mount, metrics
 
@@ -138,6 +139,14 @@ def test_a_read_only_folder_is_named(acz: Acz, features: Path, disk: Disk) -> No
         one_line(acz("train", "--resume", "--out", run), "Read-only file system", str(run))
         made = acz("data", "flash-mnist", "--out", disk.folder / "data", "--backend", "torch")
         one_line(made, "Read-only file system", str(disk.folder / "data"))
+        out = disk.folder / "out"
+        predicted = acz("infer", run, "--backend", "numpy", "--out", out / "p.jsonl")
+        one_line(predicted, "Read-only file system", str(out))
+        one_line(acz("export", run, "--format", "onnx", "--out", out / "m.onnx"), "Read-only file system", str(out))
+        port = next(case for case in checkpoints() if case.system == "mindspore-port")
+        sets = [word for key, value in port.overrides.items() for word in ("--set", f"{key}={json.dumps(value)}")]
+        converted = acz("convert", port.file, "--model", port.model, *sets, "--out", out / "c.safetensors")
+        one_line(converted, "Read-only file system", str(out))
         found = acz("eval", run, "--backend", "numpy", "--json")
         assert found.code == 0, "reading needs no writing"
     finally:
