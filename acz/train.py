@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import math
 import platform
-import signal
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -18,16 +15,17 @@ import numpy as np
 import acz
 from acz.backend import build, find_backend
 from acz.checkpoint import Checkpoint, load_checkpoint, remove_leftovers, require_spec, save_checkpoint
-from acz.concurrency import ahead, locked
+from acz.concurrency import ahead, interruptible, locked
 from acz.config import Config, load_config
-from acz.data.features import Examples, Split, manifest_hash, write_json
+from acz.data.features import Data, Examples, write_json
+from acz.data.pickles import data_hash, open_split
 from acz.errors import AczError, CheckFailed, CheckpointError, DataError
 from acz.evaluate import evaluate
 from acz.layers import Array
 from acz.losses import default_loss
 from acz.progress import Progress, progress
 from acz.randomness import generator, keep_mask
-from acz.runs import Log, read_run
+from acz.runs import Log, mark_latest, read_run
 from acz.spec import Spec
 
 LOG_STEPS = 50
@@ -52,8 +50,14 @@ class State:
     examples: int = 0
     """Sums over the present epoch."""
     best_top1: float = -1.0
+    best_gap: float = -1.0
+    """Of the best epoch: by GAP where videos have several labels, else by top-1; -1 where there is none yet."""
     best_epoch: int = 0
     stopped: bool = False
+
+    @property
+    def best(self) -> dict[str, float]:
+        return {"top1": self.best_top1} | ({"gap": self.best_gap} if self.best_gap >= 0 else {})
 
 
 @dataclass
@@ -65,8 +69,8 @@ class Run:
     device: str
     folder: Path
     data: Path
-    train: Split
-    test: Split
+    train: Data
+    test: Data
     threads: int
     resumed: bool = False
     again: str = ""
@@ -92,7 +96,7 @@ class Run:
 
 
 def batches(
-    spec: Spec, split: Split, batch_size: int, seed: int, first: int, last: int
+    spec: Spec, split: Data, batch_size: int, seed: int, first: int, last: int
 ) -> Iterator[tuple[Examples, dict[str, Array]]]:
     """Examples and dropout masks of steps first .. last - 1.
 
@@ -100,12 +104,12 @@ def batches(
     step's numbers depend on the seed and the step alone.
     """
     per_epoch = len(split) // batch_size
-    order, of_epoch = np.empty(0, dtype=np.int64), -1
+    of_epoch: Iterator[Examples] = iter(())
     for step in range(first, last):
         epoch, place = divmod(step, per_epoch)
-        if epoch != of_epoch:
-            order, of_epoch = generator(seed, "shuffle", epoch).permutation(len(split)), epoch
-        examples = split.take(order[place * batch_size : (place + 1) * batch_size], list(spec.inputs))
+        if step == first or place == 0:
+            of_epoch = split.epoch(seed, epoch, batch_size, place, list(spec.inputs))
+        examples = next(of_epoch)
         frames = {n: examples.inputs[n].shape[1] for n, entry in spec.inputs.items() if entry.has_frames}
         masks = {
             path: keep_mask(generator(seed, "dropout", step, path), (batch_size, *shape), rate)
@@ -134,7 +138,7 @@ def resumed_run(
     kept = read_run(folder)
     config = replace(load_config(kept["config"]), name=kept["name"])
     where = data or Path(kept["data"])
-    if data is None and manifest_hash(where) != kept.get("data_manifest"):
+    if data is None and data_hash(where) != kept.get("data_manifest"):
         raise DataError(
             f"{where} is not the data set that {folder} was trained on; "
             "give that one with --data, or this one explicitly to go on with it"
@@ -148,7 +152,7 @@ def resumed_run(
 
 def _open(config: Config, backend: str, device: str, data: Path, folder: Path, threads: int) -> Run:
     loss = config.recipe.loss or default_loss(config.spec)
-    train, test = Split(data, "train"), Split(data, "test")
+    train, test = (open_split(data, split, config.reading) for split in ("train", "test"))
     train.require(config.spec, loss)
     test.require(config.spec, loss)
     return Run(config, backend, device, folder, data, train, test, threads)
@@ -176,37 +180,25 @@ def _write_run(run: Run) -> None:
             "device": run.device,
             "threads": run.threads,
             "data": str(run.data.resolve()),
-            "data_manifest": manifest_hash(run.data),
+            "data_manifest": data_hash(run.data),
             "versions": versions,
         },
     )
 
 
-@contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and a termination into a flag; a second Ctrl-C acts at once."""
-    asked: list[int] = []
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
-            signal.default_int_handler(number, frame)
-        asked.append(number)
-
-    kept = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)
-
-
-def _resumable(path: Path, spec: Spec) -> Checkpoint:
+def resumable(path: Path, spec: Spec) -> Checkpoint:
     """A checkpoint that training can go on from. Raises CheckpointError where it is of another model, or holds weights only."""
     checkpoint = load_checkpoint(path)
     require_spec(checkpoint, spec, path)
     needed = {"step", *(f"{moment}.{name}" for name in spec.trained for moment in "mv")}
-    if set(checkpoint.state) != set(vars(State())) or not needed <= set(checkpoint.optimizer):
+    start = vars(State())
+    state = checkpoint.state = {"best_gap": -1.0, **checkpoint.state}  # files of before GAP have none
+    if set(state) != set(start) or not needed <= set(checkpoint.optimizer):
         raise CheckpointError(f"{path} holds no training state, so the run can't go on from it")
+    for name, value in start.items():
+        of_kind = type(state[name]) in ((int, float) if type(value) is float else (type(value),))
+        if not of_kind or not -1 <= state[name] < 2**63:
+            raise CheckpointError(f"{path}: its state is damaged: {name} is {state[name]!r}")
     return checkpoint
 
 
@@ -215,10 +207,11 @@ def train(run: Run) -> dict[str, Any]:
 
     Raises Interrupted on Ctrl-C, after saving; CheckFailed where the loss is not finite.
     """
-    with locked(run.folder), progress() as shown, _interruptible() as asked:
+    with locked(run.folder), progress() as shown, interruptible() as asked:
         remove_leftovers(run.folder)
         if not run.resumed:
             _write_run(run)
+        mark_latest(run.folder)
         return _Loop(run, shown, asked).run_all()
 
 
@@ -233,7 +226,7 @@ class _Loop:
         metrics = run.folder / "metrics.jsonl"
         checkpoint: Checkpoint | None = None
         if self.last.is_file():
-            checkpoint = _resumable(self.last, self.spec)
+            checkpoint = resumable(self.last, self.spec)
             run.state = State(**checkpoint.state)
         elif metrics.exists():
             raise CheckpointError(f"{self.last} is gone, so the run can't go on; begin a new one")
@@ -256,6 +249,7 @@ class _Loop:
             kept = load_checkpoint(self.best).state
             if kept.get("epoch", 0) > self.state.best_epoch:
                 self.state.best_epoch, self.state.best_top1 = kept["epoch"], kept["top1"]
+                self.state.best_gap = kept.get("gap", -1.0)
 
     def run_all(self) -> dict[str, Any]:
         try:
@@ -273,7 +267,7 @@ class _Loop:
             self._steps()
         finally:
             self.log.close()
-        best = {"epoch": self.state.best_epoch, "top1": self.state.best_top1, "steps": self.state.step}
+        best = {"epoch": self.state.best_epoch, **self.state.best, "steps": self.state.step}
         return {"folder": str(self.run.folder), "best": best, "epochs": self.state.epoch}
 
     def _steps(self) -> None:
@@ -297,7 +291,7 @@ class _Loop:
             if not (at_end or at_log or at_checkpoint or interrupted):
                 continue
             self._collect(waiting)
-            speed = steps_since * run.batch_size / (time.monotonic() - since)
+            speed = steps_since * run.batch_size / max(time.monotonic() - since, 1e-9)  # a coarse clock may stand still
             line = {
                 "kind": "train",
                 "step": state.step,
@@ -353,8 +347,9 @@ class _Loop:
         figures = evaluate(self.backend, self.model, self.spec, run.test, self.loss, progress=advance)
         state.epoch += 1
         state.loss_sum, state.hits, state.examples = 0.0, 0.0, 0
-        if figures["top1"] > state.best_top1:
-            state.best_top1, state.best_epoch = figures["top1"], state.epoch
+        deciding = "gap" if "gap" in figures else "top1"
+        if figures[deciding] > getattr(state, f"best_{deciding}"):
+            state.best_epoch, state.best_top1, state.best_gap = state.epoch, figures["top1"], figures.get("gap", -1.0)
             self._save(self.best, resumable=False)
         patience = self.recipe.early_stopping
         state.stopped = patience is not None and state.epoch - state.best_epoch >= patience.patience
@@ -363,8 +358,9 @@ class _Loop:
         self.log.write({"kind": "evaluation", "step": state.step, "epoch": state.epoch, **figures, **trained, **speed})
         self.log.sync()
         self._save(self.last, resumable=True)
+        gap = f"  GAP {figures['gap']:.4f}" if "gap" in figures else ""
         self.shown.line(
-            f"epoch {state.epoch:>3}  loss {line['loss']:.4f}  top-1 {figures['top1']:.4f}  top-5 {figures['top5']:.4f}  "
+            f"epoch {state.epoch:>3}  loss {line['loss']:.4f}  top-1 {figures['top1']:.4f}  top-5 {figures['top5']:.4f}{gap}  "
             f"{line['videos_per_second']:,.0f} videos/s{'  (best)' if state.best_epoch == state.epoch else ''}"
             f"{'  stopped early' if state.stopped else ''}"
         )
@@ -375,7 +371,7 @@ class _Loop:
         if bad:
             raise self._not_finite(f"parameter {bad[0]} is not finite")
         optimizer = self.backend.dump_optimizer(self.trainer) if resumable else {}
-        state = vars(self.state) if resumable else {"epoch": self.state.epoch, "top1": self.state.best_top1}
+        state = vars(self.state) if resumable else {"epoch": self.state.epoch, **self.state.best}
         save_checkpoint(path, self.spec, parameters, optimizer, state)
 
     def _give_way(self) -> None:

@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 
 from acz.bench.jobs import random_features
-from acz.bench.metrics import metrics
 from acz.config import load_spec
 from acz.data.features import Split, write_manifest, write_shard
 from acz.progress import Progress
@@ -245,17 +244,6 @@ def starting(bench: Bench) -> Iterator[Row]:
     for what, spent in found.items():
         name = next((name for name in bench.backends if what.endswith(name)), "")
         yield Row("start", what, name, "fresh process", median(spent), "s")
-
-
-GROUPS = {
-    "loop": against_the_loop,
-    "step": steps,
-    "train": train_command,
-    "inference": inference,
-    "data": reading,
-    "metrics": metrics,
-    "start": starting,
-}
 
 
 def to_table(rows: list[Row], threads: int, environment: Mapping[str, str]) -> list[dict[str, Any]]:

@@ -9,9 +9,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from acz.cli.bench import bench_command
+from acz.cli.convert import convert_command
 from acz.cli.data import data
+from acz.cli.ensemble import ensemble_command
+from acz.cli.export import export_command
+from acz.cli.infer import infer_command
 from acz.cli.models import backends, models, show
 from acz.cli.parity import parity_check
+from acz.cli.report import report_command
 from acz.cli.train import evaluate_command, train_command
 from acz.errors import AczError
 
@@ -29,6 +35,10 @@ class Commands(TyperGroup):
             sys.exit(141)
         except KeyboardInterrupt:
             _fail("interrupted; what was finished is kept, the same command goes on", 130)
+        except MemoryError as error:
+            _fail(
+                f"there is not enough memory{f': {error}' if str(error) else ''}; what was finished before is kept", 2
+            )
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             _fail(f"{where}{error.strerror or error}; what was finished before is kept", 2)
@@ -70,7 +80,13 @@ app.command("backends")(backends)
 app.add_typer(data, name="data")
 app.command("train")(train_command)
 app.command("eval")(evaluate_command)
+app.command("infer")(infer_command)
+app.command("ensemble")(ensemble_command)
 app.command("parity-check")(parity_check)
+app.command("report")(report_command)
+app.command("convert")(convert_command)
+app.command("bench")(bench_command)
+app.command("export")(export_command)
 
 
 def main() -> None:

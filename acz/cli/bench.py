@@ -13,7 +13,9 @@ from acz.cli.common import Json, print_json, print_table
 def bench_command(
     only: Annotated[
         list[str] | None,
-        typer.Option(help="loop, step, train, inference, data, metrics, start; may be repeated.", show_default="all"),
+        typer.Option(
+            help="loop, step, train, inference, data, youtube8m, metrics, start; may be repeated.", show_default="all"
+        ),
     ] = None,
     backends: Annotated[
         str | None, typer.Option(help="Names with commas between them.", show_default="all that are installed")
@@ -31,7 +33,8 @@ def bench_command(
     Things that are compared take turns, so that a machine that is shared slows both; the ratio is the median of the turns' ratios.
     """
     from acz.backend import installed
-    from acz.bench.measure import GROUPS, Bench, to_table
+    from acz.bench.groups import GROUPS
+    from acz.bench.measure import Bench, to_table
     from acz.errors import MissingError, SpecError, nearest
     from acz.progress import progress
     from acz.results import environment, write_csv

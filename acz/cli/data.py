@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from acz.cli.common import Backend, Device, Json, Threads, default_backend, print_json
+from acz.cli.youtube8m import youtube8m
 from acz.process import cores, prepare
 
 data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
+data.add_typer(youtube8m, name="youtube8m")
 
 
 @data.command("flash-mnist")

@@ -56,7 +56,9 @@ def infer_command(
     Interrupted at any point, the same command goes on where it was.
     """
     prepare(threads)
+    from acz.config import load_config
     from acz.data.pickles import data_hash, open_split
+    from acz.data.youtube8m.settings import Reading
     from acz.errors import DataError, SpecError
     from acz.export.runtime import format_of
     from acz.infer import Settings, file_hash, infer, read_labels
@@ -77,7 +79,8 @@ def infer_command(
     if where is None or path is None:
         raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
     names = read_labels(labels) if labels else None
-    examples = open_split(where, split)
+    reading = load_config(run["config"]).reading if run else Reading()
+    examples = open_split(where, split, reading.model_copy(update={"unlabelled": True}))
     name = artefact.name if artefact else backend or (run["backend"] if run else default_backend(None))
     opened = _artefact(path, threads) if artefact else _model(checkpoint, name, device, threads)
     with opened as (spec, predict), progress() as shown:

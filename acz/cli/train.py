@@ -35,7 +35,7 @@ def train_command(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model; evaluates after each epoch and keeps the best checkpoint by top-1.
+    """Train a model; evaluates after each epoch and keeps the best checkpoint, by top-1, or by GAP where videos have several labels.
 
     With nothing given it trains the attention cluster on scikit-learn's digits, and makes that data set first.
     """
@@ -75,7 +75,8 @@ def train_command(
         print_json(result)
     else:
         best = result["best"]
-        print(f"best top-1 {best['top1']:.4f} at epoch {best['epoch']}; {result['folder']}/best.safetensors")
+        figure = f"GAP {best['gap']:.4f}" if "gap" in best else f"top-1 {best['top1']:.4f}"
+        print(f"best {figure} at epoch {best['epoch']}; {result['folder']}/best.safetensors")
 
 
 def evaluate_command(
@@ -92,16 +93,30 @@ def evaluate_command(
     data: Annotated[Path | None, typer.Option(help="Folder of the data set.", show_default="the run's")] = None,
     split: Annotated[str, typer.Option(help="Which split.")] = "test",
     batch_size: Annotated[int, typer.Option(min=1, help="Videos at once; the figures do not depend on it.")] = 512,
+    predictions: Annotated[
+        Path | None,
+        typer.Option(help="Score this file of predictions, npz or CSV, and no model.", show_default=False),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="With --predictions: the data set that has the labels.", show_default=False),
+    ] = None,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
-    """Evaluate a run's best checkpoint, or any checkpoint, on any backend: top-1, top-5, loss."""
+    """Evaluate a run's best checkpoint, or any checkpoint, on any backend, or a file of predictions.
+
+    Gives top-1, top-5 and loss; where videos have several labels also Hit@1, PERR, mAP and GAP, with --json each class's precision.
+    """
     prepare(threads)
+    if predictions is not None or labels is not None:
+        _evaluate_file(predictions, labels, split, as_json, not (target or backend or data) and device == "CPU")
+        return
     from acz.backend import build, find_backend
     from acz.config import load_config
-    from acz.data.features import Split
+    from acz.data.pickles import open_split
     from acz.errors import DataError
-    from acz.evaluate import evaluate
+    from acz.evaluate import evaluate_by_class
     from acz.losses import OF_OUTPUT
     from acz.progress import progress
     from acz.runs import open_checkpoint
@@ -111,10 +126,10 @@ def evaluate_command(
     where = data or (Path(run["data"]) if run else None)
     if where is None:
         raise DataError(f"{path} says nothing of data; give a folder with --data")
-    recipe = load_config(run["config"]).recipe if run else None
-    loss = (recipe and recipe.loss) or OF_OUTPUT.get(checkpoint.spec.output)
-    examples = Split(where, split)
-    examples.require(checkpoint.spec)
+    config = load_config(run["config"]) if run else None
+    loss = (config and config.recipe.loss) or OF_OUTPUT.get(checkpoint.spec.output)
+    examples = open_split(where, split, config.reading if config else None)
+    examples.require(checkpoint.spec, loss)
     found = find_backend(name)
     found.set_threads(threads)
     model = build(checkpoint.spec, name, checkpoint.parameters, device)
@@ -126,13 +141,50 @@ def evaluate_command(
             done += count
             shown(f"evaluating on {name}", done, len(examples))
 
-        figures: dict[str, Any] = evaluate(found, model, checkpoint.spec, examples, loss, batch_size, advance)
+        figures, by_class = evaluate_by_class(found, model, checkpoint.spec, examples, loss, batch_size, advance)
     about = {"checkpoint": str(path), "spec_hash": checkpoint.spec.hash, "backend": name, "split": split}
+    _print_figures(about, f"{path} on {name}, {split}", figures, by_class, as_json)
+
+
+def _evaluate_file(predictions: Path | None, labels: Path | None, split: str, as_json: bool, alone: bool) -> None:
+    """Score a file of predictions."""
+    from acz.data.pickles import open_split
+    from acz.errors import SpecError
+    from acz.evaluate import evaluate_predictions
+    from acz.progress import progress
+
+    if predictions is None or labels is None:
+        raise SpecError("--predictions FILE and --labels DATA belong together")
+    if not alone:
+        raise SpecError("--predictions scores a file; leave out the model, --data, --backend and --device")
+    examples = open_split(labels, split)
+    done = 0
+    with progress() as shown:
+
+        def advance(count: int) -> None:
+            nonlocal done
+            done += count
+            shown(f"scoring {predictions}", done, len(examples))
+
+        figures, by_class = evaluate_predictions(predictions, examples, advance)
+    about = {"predictions": str(predictions), "labels": str(labels), "split": split}
+    _print_figures(about, f"{predictions}, {split}", figures, by_class, as_json)
+
+
+SHOWN = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "hit_at_1": "Hit@1",
+    "perr": "PERR",
+    "map": "mAP",
+    "gap": "GAP",
+    "loss": "loss",
+}
+
+
+def _print_figures(about: dict[str, str], what: str, figures: dict[str, float], by_class: Any, as_json: bool) -> None:
     if as_json:
-        print_json({**about, **figures})
+        print_json({**about, **figures} | ({} if by_class is None else {"average_precision": by_class.tolist()}))
         return
-    loss_text = f"  loss {figures['loss']:.4f}" if "loss" in figures else ""
-    print(
-        f"{path} on {name}, {split}: top-1 {figures['top1']:.4f}  top-5 {figures['top5']:.4f}{loss_text}  "
-        f"({figures['examples']:,.0f} videos)"
-    )
+    texts = [f"{label} {figures[name]:.4f}" for name, label in SHOWN.items() if name in figures]
+    print(f"{what}: {'  '.join(texts)}  ({figures['examples']:,.0f} videos)")

@@ -11,21 +11,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, Protocol
 
 import numpy as np
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
-from acz.checkpoint import write_text_whole, write_whole
+from acz.checkpoint import write_text_whole
+from acz.data.npy import map_npy, write_npy
 from acz.errors import DataError, nearest
 from acz.layers import Array
-from acz.losses import Loss
+from acz.losses import SEVERAL_LABELS, Loss
+from acz.randomness import generator
 from acz.spec import Spec
 
 FORMAT = "acz-features-1"
+Count = Annotated[int, Field(ge=0, lt=2**63)]
 
 
 class FileRecord(BaseModel):
@@ -33,15 +36,15 @@ class FileRecord(BaseModel):
 
     file: str
     sha256: str
-    shape: list[int]
+    shape: list[Count]
     dtype: str
 
 
 class ShardRecord(BaseModel):
     """One shard: its arrays by name."""
 
-    number: int
-    count: int
+    number: Count
+    count: Count
     files: dict[str, FileRecord]
 
 
@@ -55,11 +58,40 @@ class Manifest(BaseModel):
 
 @dataclass
 class Examples:
-    """One batch: inputs by name (with `<name>.mask` where videos are padded), labels, and the examples' numbers."""
+    """One batch: inputs by name (with `<name>.mask` where videos are padded), labels, the examples' numbers, and their ids if at hand."""
 
     inputs: dict[str, Array]
     labels: Array
     numbers: Array
+    ids: list[str] | None = None
+
+
+class Data(Protocol):
+    """One split of any data set: what training, evaluation and inference read."""
+
+    folder: Path
+    name: str
+
+    @property
+    def known(self) -> Sequence[str]:
+        """The names of the inputs that it has."""
+
+    def __len__(self) -> int: ...
+
+    def require(self, spec: Spec, loss: Loss | None = None) -> None:
+        """Raise DataError unless these examples are what the model reads and the labels are what its loss takes."""
+
+    def take(self, numbers: Array, names: list[str]) -> Examples:
+        """The examples of these numbers, in their order, with the named inputs."""
+
+    def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
+        """Every example once, in batches of `size`, the last one smaller."""
+
+    def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: list[str]) -> Iterator[Examples]:
+        """The full batches of a training epoch, from batch number `first`, in an order that follows from seed and epoch alone."""
+
+    def ids(self, numbers: Array) -> list[str]:
+        """What the examples are called."""
 
 
 def write_shard(folder: Path, split: str, number: int, arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -67,12 +99,7 @@ def write_shard(folder: Path, split: str, number: int, arrays: Mapping[str, Arra
     record: dict[str, Any] = {"number": number, "count": len(arrays["labels"]), "files": {}}
     for name, value in arrays.items():
         path = folder / split / f"{number:05d}.{name}.npy"
-
-        def save(temporary: Path, value: Array = value) -> None:
-            with temporary.open("wb") as file:
-                np.save(file, np.ascontiguousarray(value), allow_pickle=False)
-
-        write_whole(path, save)
+        write_npy(path, value)
         record["files"][name] = {
             "file": path.relative_to(folder).as_posix(),
             "sha256": hashlib.sha256(np.ascontiguousarray(value).data).hexdigest(),
@@ -139,7 +166,11 @@ class Split:
         self.shards = [{name: self._open(file) for name, file in record.files.items()} for record in splits[split]]
         if not self.shards or not all("labels" in shard for shard in self.shards):
             raise DataError(f"{folder}/{split}: no shards with labels")
-        for number, shard in enumerate(self.shards):
+        for number, (record, shard) in enumerate(zip(splits[split], self.shards, strict=True)):
+            if record.count != len(shard["labels"]):
+                raise DataError(
+                    f"{folder}/{split}: shard {number} holds {len(shard['labels'])} labels, the manifest says {record.count}"
+                )
             if set(shard) != set(self.shards[0]):
                 raise DataError(
                     f"{folder}/{split}: shard {number} holds {sorted(shard)}, the first {sorted(self.shards[0])}"
@@ -149,33 +180,41 @@ class Split:
                 alike = (value.shape[1:], value.dtype) == (first.shape[1:], first.dtype)
                 if not alike or len(value) != len(shard["labels"]):
                     raise DataError(f"{folder}/{split}: shard {number} has '{name}' {value.shape}, unlike the others")
+        for name, value in self.shards[0].items():
+            of = self.shards[0].get(name.removesuffix(".lengths"))
+            if name.endswith(".lengths") and (
+                value.dtype.kind not in "iu" or value.ndim != 1 or of is None or of.ndim < 2
+            ):
+                raise DataError(f"{folder}/{split}: '{name}' must be integers (videos), beside an input with frames")
         self.starts = np.cumsum([0, *(len(shard["labels"]) for shard in self.shards)])
-        if len(self) == 0:
-            raise DataError(f"{folder}/{split} is empty")
 
     def _open(self, file: FileRecord) -> Array:
-        path = self.folder / file.file
-        try:
-            value: Array = np.load(path, mmap_mode="r", allow_pickle=False)
-        except FileNotFoundError:
-            raise DataError(f"there is no file {path}, which the manifest lists") from None
-        except (OSError, ValueError, EOFError) as error:
-            raise DataError(f"{path}: damaged: {error}") from None
-        if list(value.shape) != file.shape or str(value.dtype) != file.dtype or value.ndim == 0:
+        name = PurePosixPath(file.file)
+        if name.is_absolute() or ".." in name.parts or "\0" in file.file:
+            raise DataError(f"{self.folder}/manifest.json: damaged: it names a file outside of its folder, {file.file}")
+        path = self.folder / name
+        if not path.is_file():
+            raise DataError(f"there is no file {path}, which the manifest lists")
+        value = map_npy(path)
+        if list(value.shape) != file.shape or str(value.dtype) != file.dtype:
             raise DataError(f"{path}: holds {value.dtype} {value.shape}, the manifest says {file.dtype} {file.shape}")
         return value
 
     def __len__(self) -> int:
         return int(self.starts[-1])
 
+    @property
+    def known(self) -> list[str]:
+        """The names of the inputs that it has."""
+        return [name for name in self.shards[0] if name != "labels" and not name.endswith(".lengths")]
+
     def require(self, spec: Spec, loss: Loss | None = None) -> None:
         """Raise DataError unless these examples are what the model reads and the labels are what its loss takes."""
         first = self.shards[0]
-        known = {name for name in first if name != "labels" and not name.endswith(".lengths")}
         for name, entry in spec.inputs.items():
-            if name not in known:
+            if name not in self.known:
                 raise DataError(
-                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(sorted(known))}"
+                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(sorted(self.known))}"
                 )
             shape = first[name].shape[1:]
             want = entry.resolve(shape[0] if entry.has_frames and len(shape) == 2 else None)
@@ -184,7 +223,7 @@ class Split:
             if (first[name].dtype == np.uint8) != (entry.dtype == "uint8") or first[name].dtype.kind not in "uf":
                 raise DataError(f"{self.folder}: '{name}' is {first[name].dtype}, the model reads {entry.dtype}")
         labels = first["labels"]
-        several = loss == "sigmoid_cross_entropy" if loss else labels.ndim == 2
+        several = loss in SEVERAL_LABELS if loss else labels.ndim == 2
         if labels.dtype.kind not in "biu" or labels.ndim != (2 if several else 1):
             want_text = "integers (videos, classes) of zeros and ones" if several else "integers (videos), a class each"
             raise DataError(f"{self.folder}: labels must be {want_text}, got {labels.dtype} {labels.shape}")
@@ -205,7 +244,7 @@ class Split:
         gathered = {}
         for key in [*stored, "labels"]:
             first = self.shards[0][key]
-            gathered[key] = np.empty((len(numbers), *first.shape[1:]), first.dtype)
+            gathered[key] = np.empty((len(numbers), *first.shape[1:]), first.dtype.newbyteorder("="))
         for index in np.unique(of_shard):
             place = np.flatnonzero(of_shard == index)
             rows = numbers[place] - self.starts[index]
@@ -215,7 +254,13 @@ class Split:
             value = gathered[key]
             if key.endswith(".lengths"):
                 name = key.removesuffix(".lengths")
-                inputs[f"{name}.mask"] = np.arange(gathered[name].shape[1]) < value[:, None]
+                frames = gathered[name].shape[1]
+                if (value < 0).any() or (value > frames).any():
+                    bad = int(np.argmax((value < 0) | (value > frames)))
+                    raise DataError(
+                        f"{self.folder}/{self.name}: example {numbers[bad]} has {value[bad]} valid frames of {frames} in '{name}'"
+                    )
+                inputs[f"{name}.mask"] = np.arange(frames) < value[:, None]
                 continue
             inputs[key] = value
             if value.dtype.kind == "f" and not np.isfinite(value).all():
@@ -227,10 +272,20 @@ class Split:
         labels = gathered["labels"]
         return Examples(inputs, labels.astype(np.int64 if labels.ndim == 1 else np.uint8), numbers)
 
+    def ids(self, numbers: Array) -> list[str]:
+        """What the examples are called: here their numbers."""
+        return [str(number) for number in numbers]
+
     def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
         """Every example once, in batches of `size`, the last one smaller."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))), names)
+
+    def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: list[str]) -> Iterator[Examples]:
+        """The full batches of a training epoch, from batch number `first`, in an order that follows from seed and epoch alone."""
+        order = generator(seed, "shuffle", epoch).permutation(len(self))
+        for place in range(first, len(self) // batch_size):
+            yield self.take(order[place * batch_size : (place + 1) * batch_size], names)
 
 
 def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -> int:

@@ -12,7 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from acz.data.features import Examples, Split, manifest_hash
+from acz.data.features import Data, Examples, Split, manifest_hash
+from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.where import Where, is_youtube8m
 from acz.errors import DataError
 from acz.layers import Array
 from acz.losses import Loss
@@ -114,11 +116,18 @@ def _pickles(folder: Path) -> dict[str, Path]:
     return found
 
 
-def open_split(path: Path, name: str) -> Split:
+def open_split(path: Where, name: str, reading: Reading | None = None) -> Data:
     """A split of a data set: a folder with a manifest, a folder with feature_train*.pkl and feature_test*.pkl, or one such file.
 
-    A file alone is the split `train` where its name says so, and `test` otherwise. Raises DataError.
+    Such a file alone is the split `train` where its name says so, and `test` otherwise. YouTube-8M: a folder with train*.tfrecord and validate*.tfrecord (or
+    .tfrecord.gz), a glob, or a list of paths, and how they are read. Raises DataError.
     """
+    if is_youtube8m(path):
+        from acz.data.youtube8m.open import open_youtube8m
+
+        return open_youtube8m(path, name, reading)
+    assert isinstance(path, (str, Path))
+    path = Path(path)
     if path.is_file():
         split = "train" if "train" in path.name else "test"
         if name != split:
@@ -138,8 +147,14 @@ def open_split(path: Path, name: str) -> Split:
     return Split(path, name)
 
 
-def data_hash(path: Path) -> str:
+def data_hash(path: Where) -> str:
     """What tells one data set from another, of anything that `open_split` opens. Raises DataError."""
+    if is_youtube8m(path):
+        from acz.data.youtube8m.open import youtube8m_hash
+
+        return youtube8m_hash(path)
+    assert isinstance(path, (str, Path))
+    path = Path(path)
     files = [path] if path.is_file() else list(_pickles(path).values())
     if (path / "manifest.json").is_file() or not files:
         return manifest_hash(path)

@@ -13,7 +13,7 @@ import numpy as np
 from acz.backend import Backend, check_device, find_backend
 from acz.checkpoint import load_checkpoint
 from acz.concurrency import ahead
-from acz.data.features import Split
+from acz.data.features import Data
 from acz.data.pickles import open_split
 from acz.evaluate import BATCH, padded
 from acz.layers import Array
@@ -81,7 +81,7 @@ def _arguments(checkpoint: Path, data: Path, split: str, device: str) -> dict[st
 
 
 @lru_cache(maxsize=1)
-def _loaded(backend_name: str, checkpoint: str, data: str, split: str, device: str) -> tuple[Any, Spec, Split]:
+def _loaded(backend_name: str, checkpoint: str, data: str, split: str, device: str) -> tuple[Any, Spec, Data]:
     backend = find_backend(backend_name)
     check_device(backend, device)
     kept = load_checkpoint(checkpoint)
@@ -92,7 +92,7 @@ def _loaded(backend_name: str, checkpoint: str, data: str, split: str, device: s
     return model, kept.spec, examples
 
 
-def _load(backend: Backend, arguments: Mapping[str, Any]) -> tuple[Any, Spec, Split]:
+def _load(backend: Backend, arguments: Mapping[str, Any]) -> tuple[Any, Spec, Data]:
     return _loaded(backend.NAME, *(arguments[key] for key in ("checkpoint", "data", "split", "device")))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from acz.backend import Backend
 from acz.data.digits import DigitImages, PixelNoise, load_digits, load_mnist
-from acz.data.features import Split, read_manifest
+from acz.data.features import Data, read_manifest
 from acz.data.flash_mnist import CHUNK, LABELS, Videos
 from acz.errors import DataError
 from acz.layers import Array
@@ -109,11 +109,11 @@ class Frames:
         return found
 
 
-def take_video(split: Split, number: int, made: Mapping[str, Any], names: Sequence[str] = ()) -> tuple[Video, Any]:
+def take_video(split: Data, number: int, made: Mapping[str, Any], names: Sequence[str] = ()) -> tuple[Video, Any]:
     """A video with all its inputs, or those of `names`, and its label. Raises DataError for a number that is none."""
     if not 0 <= number < len(split):
         raise DataError(f"{split.folder}/{split.name} has videos 0 .. {len(split) - 1}, there is no {number}")
-    stored = [name for name in split.shards[0] if name != "labels" and not name.endswith(".lengths")]
+    stored = list(split.known)
     examples = split.take(np.array([number]), list(names or stored))
     inputs = {}
     for name in names or stored:
@@ -124,7 +124,7 @@ def take_video(split: Split, number: int, made: Mapping[str, Any], names: Sequen
 
 
 def look(
-    backend: Backend, model: Any, spec: Spec, split: Split, numbers: Sequence[int]
+    backend: Backend, model: Any, spec: Spec, split: Data, numbers: Sequence[int]
 ) -> tuple[Array, dict[str, Array]]:
     """Outputs (videos, classes) for some videos, and the weights of every layer that attends, (videos, frames, units), by path."""
     examples = split.take(np.array(numbers), list(spec.inputs))
@@ -143,7 +143,7 @@ def attending(spec: Spec) -> dict[str, str]:
 
 def add_look(video: Video, spec: Spec, made: Mapping[str, Any], output: Array, weights: Mapping[str, Array]) -> None:
     """Put what a model made of a video into it: `output` (classes) and `weights` (frames, units) by path."""
-    several = spec.output == "sigmoid"
+    several = spec.output in ("sigmoid", "probabilities")
     predicted = output >= 0.5 if several else int(output.argmax())
     video.predicted = in_words(predicted, made if spec.width == LABELS else {})
     for path, source in attending(spec).items():

@@ -1,0 +1,18 @@
+"""The groups of benchmarks by name."""
+
+from __future__ import annotations
+
+from acz.bench.measure import against_the_loop, inference, reading, starting, steps, train_command
+from acz.bench.metrics import metrics
+from acz.bench.youtube8m import youtube8m
+
+GROUPS = {
+    "loop": against_the_loop,
+    "step": steps,
+    "train": train_command,
+    "inference": inference,
+    "data": reading,
+    "youtube8m": youtube8m,
+    "metrics": metrics,
+    "start": starting,
+}

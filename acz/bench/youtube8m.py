@@ -1,0 +1,93 @@
+"""Reading YouTube-8M shards beside tf.data, which does the same work: uint8 batches filled up to 300 frames, checksums compared, in turn."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from acz.bench.measure import Bench, Row, ratio
+from acz.data.youtube8m.open import open_youtube8m
+from acz.data.youtube8m.reader import YouTube8M
+from acz.data.youtube8m.settings import CLASSES, Reading
+from acz.data.youtube8m.synthesize import Synthesis, synthesize
+from acz.process import cores, prepare
+from acz.worker import Worker
+
+VIDEOS, SHARDS, BATCH = 1536, 6, 128
+FRAMES = (120, 300)
+WORKERS = (0, 1, 2)
+TENSORFLOW = "tf.data"
+
+
+def youtube8m(bench: Bench) -> Iterator[Row]:
+    """Videos a second of an epoch: by this process, by one and by two processes, and by tf.data with all cores and with one thread."""
+    setting = f"{FRAMES[0]} .. {FRAMES[1]} frames, batch {BATCH}, all checksums"
+    prepare(bench.threads)
+    with tempfile.TemporaryDirectory(prefix="acz-bench-") as place, ExitStack() as stack:
+        folder = Path(place)
+        asked = Synthesis(VIDEOS, 1, SHARDS, 1, frames=FRAMES)
+        synthesize(asked, folder / "data", lambda done, total: bench.shown("writing videos", done, total))
+        paths = [str(path) for path in sorted((folder / "data").glob("train*"))]
+        reads: dict[str, Callable[[], float]] = {}
+        if "tensorflow" in bench.backends:
+            for label, threads in ((TENSORFLOW, cores()), (f"{TENSORFLOW}, one thread", 1)):
+                worker = stack.enter_context(Worker("tensorflow", threads))
+                job = {"name": "read", "paths": paths, "videos": BATCH, "classes": CLASSES}
+                worker.run("acz_tensorflow.benchmark:hold_reading", job)
+                reads[label] = partial(_clock, worker, bench.seconds)
+        for workers in WORKERS:
+            data = open_youtube8m(folder / "data", "train", Reading(verify="all", workers=workers))
+            stack.callback(data.close)
+            reads[f"acz, {_processes(workers)}"] = partial(_epochs, data, bench.seconds)
+        speeds: dict[str, list[float]] = {label: [] for label in reads}
+        for done in range(bench.rounds):
+            for label, read in reads.items():
+                bench.shown(f"reading, {label}", done, bench.rounds)
+                speeds[label].append(VIDEOS // BATCH * BATCH / read())
+        one = speeds[f"acz, {_processes(0)}"]
+        for label, found in speeds.items():
+            if label.startswith(TENSORFLOW):
+                yield Row("youtube8m", "reading", label, setting, median(found), "videos/s")
+                of_theirs = ratio(one, found)
+                yield Row(
+                    "youtube8m", "reading", f"acz, {_processes(0)}", setting, median(one), "videos/s", label, of_theirs
+                )
+        for workers in WORKERS[1:]:
+            found = speeds[f"acz, {_processes(workers)}"]
+            against = f"acz, {_processes(WORKERS[1])}" if workers > 1 else f"acz, {_processes(0)}"
+            of_one = ratio(found, speeds[against])
+            yield Row(
+                "youtube8m",
+                "reading",
+                f"acz, {_processes(workers)}",
+                setting,
+                median(found),
+                "videos/s",
+                against,
+                of_one,
+            )
+
+
+def _processes(workers: int) -> str:
+    return f"{workers} worker{'s' if workers > 1 else ''}" if workers else "this process"
+
+
+def _clock(worker: Worker, seconds: float) -> float:
+    """Seconds of a pass by tf.data."""
+    return median(worker.run("acz.bench.jobs:clock", {"name": "read", "repeats": 50, "seconds": seconds})[0])
+
+
+def _epochs(data: YouTube8M, seconds: float) -> float:
+    """Seconds of an epoch, after one that is not counted."""
+    spent: list[float] = []
+    while len(spent) < 2 or sum(spent[1:]) < seconds:
+        start = time.perf_counter()
+        for batch in data.epoch(0, len(spent), BATCH, 0, ["rgb", "audio"]):
+            del batch
+        spent.append(time.perf_counter() - start)
+    return median(spent[1:])

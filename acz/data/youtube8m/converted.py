@@ -1,0 +1,109 @@
+"""Shards converted to memory-mapped arrays (`acz.data.features`), and read from them.
+
+A shard's arrays: `rgb` and `audio` uint8 (videos, frames, features), filled up with zeros to the frames of a batch, `rgb.lengths` and `audio.lengths`, `labels`
+uint8 (videos, classes), and `id`, uint8 (videos, 64) filled up with zeros. Any reader of the format reads them; here frames are sampled besides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz.checkpoint import remove_leftovers
+from acz.concurrency import locked
+from acz.data.features import Split, write_manifest, write_shard, written_shard
+from acz.data.youtube8m.batch import frames_of
+from acz.data.youtube8m.folders import claim
+from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.sources import RecordSource
+from acz.data.youtube8m.video import Video
+from acz.data.youtube8m.where import CONVERTED
+from acz.errors import DataError
+from acz.layers import Array
+
+ID_BYTES = 64
+VIDEOS = 512
+"""Videos of a converted shard, some 170 MB where they have 300 frames."""
+
+
+def convert(
+    sources: dict[str, RecordSource],
+    out: Path,
+    about: dict[str, Any],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> int:
+    """Write every split's videos to `out`, or go on with what an interrupted call left; gives the number of videos.
+
+    `about` is what was asked for: a folder is one conversion. Raises DataError where `out` holds another, or other files.
+    """
+    total = sum(int(source.starts[-1]) for source in sources.values())
+    done = 0
+    with locked(out):
+        claim(out, about)
+        remove_leftovers(out)
+        splits = {}
+        for split, source in sources.items():
+            count = int(source.starts[-1])
+            records = []
+            for number, first in enumerate(range(0, count, VIDEOS)):
+                last = min(first + VIDEOS, count)
+                record = written_shard(out, split, number)
+                if record is None or record["count"] != last - first:
+                    record = write_shard(out, split, number, _arrays(source, np.arange(first, last)))
+                records.append(record)
+                done += last - first
+                progress(done, total)
+            splits[split] = records
+        write_manifest(out, splits, {"what": CONVERTED, **about})
+    return total
+
+
+def _arrays(source: RecordSource, numbers: Array) -> dict[str, Array]:
+    """The arrays of one shard. Raises BadRecord."""
+    count = len(numbers)
+    frames = frames_of(Reading(), source.longest)
+    arrays: dict[str, Array] = {
+        key: np.zeros((count, frames, width), np.uint8) for key, width in source.criteria.widths.items()
+    }
+    lengths = np.zeros(count, np.int32)
+    arrays["labels"] = np.zeros((count, source.criteria.classes), np.uint8)
+    ids = []
+    for row, video in enumerate(source.videos(numbers)):
+        lengths[row] = min(video.frames, frames)
+        for key, value in video.features.items():
+            arrays[key][row, : lengths[row]] = value[:frames]
+        arrays["labels"][row, video.labels] = 1
+        ids.append(video.id.encode("latin1"))
+        if len(ids[-1]) > ID_BYTES:
+            raise DataError(f"the id {video.id} has {len(ids[-1])} bytes; at most {ID_BYTES} are kept")
+    arrays["id"] = np.array(ids, f"S{ID_BYTES}").view(np.uint8).reshape(count, ID_BYTES)
+    return arrays | {f"{key}.lengths": lengths for key in source.criteria.widths}
+
+
+class MappedSource:
+    """A split of a converted folder. Raises DataError where it is damaged."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.split = Split(folder, name)
+        self.starts = self.split.starts
+        needed = {"rgb", "audio", "rgb.lengths", "audio.lengths", "id"}
+        missing = needed - set(self.split.shards[0])
+        if missing:
+            raise DataError(f"{folder}/{name}: no '{min(missing)}' in its shards; convert them anew")
+        self.longest = self.split.shards[0]["rgb"].shape[1]
+        self.classes = self.split.shards[0]["labels"].shape[-1]
+
+    def videos(self, numbers: Array) -> Iterator[Video]:
+        shards = np.searchsorted(self.starts, numbers, side="right") - 1
+        for number, index in zip(numbers.tolist(), shards.tolist(), strict=True):
+            shard, row = self.split.shards[index], number - int(self.starts[index])
+            lengths = {int(shard[f"{key}.lengths"][row]) for key in ("rgb", "audio")}
+            length = lengths.pop()
+            if lengths or not 0 < length <= self.longest:
+                raise DataError(f"{self.split.folder}/{self.split.name}: video {number} has a damaged number of frames")
+            features = {key: np.asarray(shard[key][row, :length]) for key in ("rgb", "audio")}
+            name = bytes(shard["id"][row]).rstrip(b"\0").decode("latin1")
+            yield Video(name, np.flatnonzero(shard["labels"][row]).tolist(), features)

@@ -1,0 +1,70 @@
+"""The pickles that PaddlePaddle's converter makes of YouTube-8M shards (PaddleCV/video, tf2pkl), read by the restricted unpickler.
+
+Each is a list of dictionaries: `video` the id, `feature` uint8 (frames, 1024), `audio` uint8 (frames, 128), `label` a list of classes, `nframes`. Those of
+Python 2 have byte strings as keys. `nframes` is at most 300 while the arrays hold every frame, so the arrays are what counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz.data.youtube8m.records import BadRecord
+from acz.data.youtube8m.video import Criteria, Video, checked
+from acz.errors import DataError
+from acz.layers import Array
+from acz.pickle_globals import text
+from acz.progress import progress
+from acz.unpickle import load
+
+NAMES = {"rgb": "feature", "audio": "audio"}
+"""What the arrays are called there."""
+
+
+def read_pickle(path: Path, criteria: Criteria) -> list[Video | BadRecord]:
+    """The videos of a file, or what is wrong with them. Raises DataError where it is no such file."""
+    with progress() as shown:
+        content = load(path, lambda done, total: shown(f"reading {path.name}", done, total))
+    if not isinstance(content, list) or not content or not all(isinstance(one, dict) for one in content):
+        raise DataError(f"{path}: must hold a list of dictionaries, as PaddlePaddle's tf2pkl.py writes it")
+    return [_video(one, path, number, criteria) for number, one in enumerate(content)]
+
+
+def pickled_videos(paths: Sequence[Path], criteria: Criteria, skip: bool) -> list[list[Video]]:
+    """The videos of each file, all in memory. Raises BadRecord, or leaves out what is damaged with `skip`; DataError where nothing is left."""
+    shards = []
+    for path in paths:
+        found = read_pickle(path, criteria)
+        bad = [one for one in found if isinstance(one, BadRecord)]
+        if bad and not skip:
+            raise BadRecord(bad[0].kind, f"{bad[0]}; on_bad_record: skip leaves such videos out")
+        shards.append([one for one in found if isinstance(one, Video)])
+    if not any(shards):
+        raise DataError(f"{paths[0].parent}: {len(paths)} files and no good video in them")
+    return shards
+
+
+def _video(given: dict[Any, Any], path: Path, number: int, criteria: Criteria) -> Video | BadRecord:
+    try:
+        found = {text(key): value for key, value in given.items()}
+        if not isinstance(found.get("video"), (str, bytes)) or not isinstance(found.get("label"), list):
+            raise BadRecord("missing feature", "it has no 'video' that is a text, or no 'label' that is a list")
+        if not all(isinstance(label, (int, np.integer)) for label in found["label"]):
+            raise BadRecord("labels out of range", "its labels are not numbers")
+        features = {key: _frames(found.get(NAMES[key]), NAMES[key], width) for key, width in criteria.widths.items()}
+        return checked(Video(text(found["video"]), [int(label) for label in found["label"]], features), criteria)
+    except BadRecord as error:
+        return error.at(path, number)
+    except DataError as error:
+        return BadRecord("no message", str(error)).at(path, number)
+
+
+def _frames(value: Any, key: str, width: int) -> Array:
+    if not isinstance(value, np.ndarray):
+        raise BadRecord("missing feature", f"it has no array '{key}'")
+    if value.dtype != np.uint8 or value.ndim != 2 or value.shape[1] != width:
+        raise BadRecord("wrong frame size", f"'{key}' must be uint8 (frames, {width}), got {value.dtype} {value.shape}")
+    return value

@@ -1,0 +1,51 @@
+"""The order of an epoch, from the seed and the number of records in each shard alone: who reads, and how many, does not enter.
+
+Shards come in an order of the epoch's own; the records go, shard after shard, through a buffer from which each next one is drawn. Only numbers are moved, so a
+plan for millions of videos is a second's work, and going on in the middle of an epoch reads nothing that came before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from acz.layers import Array
+from acz.randomness import generator
+
+STRETCH = 2**16
+"""Records whose draws are made at once. Orders depend on it: never change it."""
+
+
+def order(starts: Array, buffer: int, seed: int, epoch: int) -> Iterator[Array]:
+    """Every record's number once, in parts, int64 (records); `starts` (shards + 1) as the index has it."""
+    source = generator(seed, "shuffle", epoch)
+    shards = source.permutation(len(starts) - 1)
+    held: list[int] = []
+    for shard in shards:
+        for first in range(int(starts[shard]), int(starts[shard + 1]), STRETCH):
+            coming = range(first, min(first + STRETCH, int(starts[shard + 1])))
+            room = min(buffer - len(held), len(coming))
+            held.extend(coming[:room])
+            draws = source.integers(0, buffer, len(coming) - room).tolist()
+            drawn = []
+            for place, number in zip(draws, coming[room:], strict=True):
+                drawn.append(held[place])
+                held[place] = number
+            yield np.array(drawn, np.int64)
+    yield np.array(held, np.int64)[source.permutation(len(held))]
+
+
+def batches(parts: Iterator[Array], size: int, first: int = 0) -> Iterator[Array]:
+    """The full batches of an order from batch number `first`, int64 (size) each; what does not fill one is left out."""
+    left = np.empty(0, np.int64)
+    skip = first * size
+    for part in parts:
+        if skip >= len(part):
+            skip -= len(part)
+            continue
+        left = np.concatenate([left, part[skip:]])
+        skip = 0
+        whole = len(left) // size * size
+        yield from left[:whole].reshape(-1, size)
+        left = left[whole:]

@@ -1,0 +1,227 @@
+"""Processes that read batches into shared memory. What they are asked for, and what comes out, does not depend on how many there are."""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
+from typing import IO, Any
+
+import numpy as np
+
+from acz.data.youtube8m.batch import Form
+from acz.data.youtube8m.records import BadRecord
+from acz.data.youtube8m.sources import RecordSource, Unpacked
+from acz.data.youtube8m.worker import arrays_at, slot_size
+from acz.errors import DataError
+from acz.layers import Array
+
+ROWS = 32
+"""Videos of one task."""
+AHEAD = 2
+"""Batches that are read at a time, besides the one that is handed over."""
+
+
+class _Lease:
+    """Shared memory that a batch lies in. When the last array over it is gone, so is this, and the slot is free again."""
+
+    def __init__(self, memory: mmap.mmap, slot: int, free: deque[int]) -> None:
+        self.memory, self.slot, self.free = memory, slot, free
+        self.__array_interface__ = {
+            "data": (np.frombuffer(memory, np.uint8).__array_interface__["data"][0], False),
+            "shape": (len(memory),),
+            "typestr": "|u1",
+            "version": 3,
+        }
+
+    def __del__(self) -> None:
+        self.free.append(self.slot)
+
+
+@dataclass
+class Batch:
+    """A batch: the videos' numbers, and as it is read, their arrays and ids."""
+
+    numbers: Array
+    seed: int = 0
+    epoch: int | None = None
+    arrays: dict[str, Array] = field(default_factory=dict)
+    ids: list[str] = field(default_factory=list)
+    slot: int = -1
+    missing: int = 0
+    """Tasks that are not answered."""
+
+
+@dataclass(frozen=True)
+class _Task:
+    batch: Batch
+    row: int
+    count: int
+    held: list[Unpacked]
+
+
+class _Worker:
+    """One process and the tasks that it has."""
+
+    def __init__(self, descriptor: int, about: dict[str, Any]) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "acz.data.youtube8m.worker", str(descriptor)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[descriptor],
+            env=environment,
+            start_new_session=True,  # Ctrl-C is for the process that reads from it
+        )
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.stdin: IO[bytes] = self.process.stdin
+        self.stdout: IO[bytes] = self.process.stdout
+        self.tasks: deque[_Task] = deque()
+        self.buffer = b""
+        self.send(about)
+
+    def send(self, message: dict[str, Any]) -> None:
+        try:
+            self.stdin.write(json.dumps(message).encode() + b"\n")
+            self.stdin.flush()
+        except OSError:
+            raise self.died() from None
+
+    def lines(self) -> list[bytes]:
+        """Whole answers that have come. Raises DataError where the process is gone."""
+        part = os.read(self.stdout.fileno(), 2**16)
+        if not part:
+            raise self.died()
+        *whole, self.buffer = (self.buffer + part).split(b"\n")
+        return whole
+
+    def died(self) -> DataError:
+        code = self.process.wait()
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+        return DataError(f"a process that reads videos {how}; with workers: 0 this one reads them")
+
+    def close(self) -> None:
+        """Wait for the end that its input's end brings."""
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.stdout.close()
+
+
+class Pool:
+    """Processes that fill batches of at most `videos` videos; one `run` at a time, and `close` at the end."""
+
+    def __init__(self, source: RecordSource, form: Form, videos: int, workers: int) -> None:
+        self.source, self.form, self.videos = source, form, videos
+        self.size = slot_size(form, videos)
+        self.file = _shared_memory()
+        self.memories: list[mmap.mmap] = []
+        self.free: deque[int] = deque()
+        criteria = {**asdict(source.criteria), "widths": dict(source.criteria.widths)}
+        about = {
+            "reading": form.reading.model_dump(), "names": form.names, "widths": dict(form.widths), "frames": form.frames,
+            "criteria": criteria, "videos": videos,
+        }  # fmt: skip
+        self.workers: list[_Worker] = []
+        self.selector = selectors.DefaultSelector()
+        try:
+            for _ in range(workers):
+                worker = _Worker(self.file, about)
+                self.workers.append(worker)
+                self.selector.register(worker.stdout, selectors.EVENT_READ, worker)
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is being read, so that the pool can be used again."""
+        return not any(worker.tasks for worker in self.workers)
+
+    def run(self, wanted: Iterator[Batch]) -> Iterator[Batch]:
+        """The same batches with their arrays, in the same order. Raises DataError, at the first batch that can't be read."""
+        reading: deque[Batch] = deque()
+        waiting: deque[tuple[Batch, int]] = deque()
+        while True:
+            while len(reading) < AHEAD + 1 and (batch := next(wanted, None)) is not None:
+                batch.slot, batch.arrays = self._slot(len(batch.numbers))
+                batch.ids = [""] * len(batch.numbers)
+                rows = range(0, len(batch.numbers), ROWS)
+                batch.missing = len(rows)
+                reading.append(batch)
+                waiting.extend((batch, row) for row in rows)
+            if not reading:
+                return
+            self._send(waiting)
+            while reading[0].missing:
+                self._receive()
+                self._send(waiting)
+            yield reading.popleft()
+
+    def _slot(self, videos: int) -> tuple[int, dict[str, Array]]:
+        """Shared memory that nobody uses, and arrays there; there are as many slots as the consumer keeps batches, and a few."""
+        try:
+            slot = self.free.popleft()
+        except IndexError:
+            slot = len(self.memories)
+            os.ftruncate(self.file, (slot + 1) * self.size)
+            self.memories.append(mmap.mmap(self.file, self.size, offset=slot * self.size))
+        lease = np.asarray(_Lease(self.memories[slot], slot, self.free))
+        return slot, {name: value[:videos] for name, value in arrays_at(lease, self.form, self.videos).items()}
+
+    def _send(self, waiting: deque[tuple[Batch, int]]) -> None:
+        """Give each process up to two tasks: one to do, one to go on with."""
+        while waiting:
+            worker = min(self.workers, key=lambda one: len(one.tasks))
+            if len(worker.tasks) > 1:
+                return
+            batch, row = waiting.popleft()
+            places, held = self.source.places(batch.numbers[row : row + ROWS])
+            worker.tasks.append(_Task(batch, row, len(places), held))
+            worker.send({"slot": batch.slot, "row": row, "places": places, "seed": batch.seed, "epoch": batch.epoch})
+
+    def _receive(self) -> None:
+        """Wait for answers."""
+        for key, _ in self.selector.select():
+            worker: _Worker = key.data
+            for line in worker.lines():
+                task, answer = worker.tasks.popleft(), json.loads(line)
+                if "error" in answer:
+                    raise DataError(answer["error"])
+                if "bad" in answer:
+                    number = int(task.batch.numbers[task.row + answer["bad"]])
+                    raise self.source.bad(BadRecord(answer["kind"], answer["what"]), number)
+                task.batch.ids[task.row : task.row + task.count] = answer["ids"]
+                task.batch.missing -= 1
+
+    def close(self) -> None:
+        """End the processes. Arrays that were handed over stay as they are."""
+        self.selector.close()
+        for worker in self.workers:
+            with suppress(OSError):
+                worker.stdin.close()
+        for worker in self.workers:
+            worker.close()
+        if self.file >= 0:
+            os.close(self.file)
+            self.file = -1
+
+
+def _shared_memory() -> int:
+    """The descriptor of a file in memory that has no name and goes with the processes that use it."""
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("acz-youtube8m")
+    with tempfile.TemporaryFile(prefix="acz-") as file:
+        return os.dup(file.fileno())

@@ -1,0 +1,172 @@
+"""YouTube-8M as a data set: what the training loop, evaluation and inference read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+
+from acz.data.features import Examples
+from acz.data.youtube8m.batch import Form, fill, frames_of
+from acz.data.youtube8m.plan import batches, order
+from acz.data.youtube8m.pool import Batch, Pool
+from acz.data.youtube8m.settings import WIDTHS, Reading
+from acz.data.youtube8m.sources import RecordSource, Source
+from acz.data.youtube8m.video import MEAN, Level
+from acz.errors import DataError
+from acz.layers import Array
+from acz.losses import SEVERAL_LABELS, Loss
+from acz.spec import Spec
+
+MOST_IDS = 2**16
+"""Ids of videos that were read and are remembered."""
+
+
+class YouTube8M:
+    """Videos of one split, from any source.
+
+    `epoch` samples frames as in training, everything else as in evaluation. Of several processes that share the work each gives its `rank` of `world`: a
+    training batch is cut into as many parts, one for each; so the processes together see what one would.
+    """
+
+    def __init__(
+        self, source: Source, level: Level, folder: Path, name: str, reading: Reading, rank: int = 0, world: int = 1
+    ) -> None:
+        if not 0 <= rank < world:
+            raise DataError(f"rank {rank} of {world} processes; ranks are 0 .. {world - 1}")
+        self.source, self.level, self.folder, self.name, self.reading = source, level, folder, name, reading
+        self.rank, self.world = rank, world
+        self.widths = WIDTHS
+        self._ids: dict[int, str] = {}
+        self._pool: Pool | None = None
+        self._lock = Lock()
+
+    def __len__(self) -> int:
+        return int(self.source.starts[-1])
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """The names of the inputs."""
+        return tuple(self.widths) if self.level == "frame" else tuple(MEAN + key for key in self.widths)
+
+    def form(self, names: Sequence[str]) -> Form:
+        """What batches with these inputs look like."""
+        return Form(tuple(names), self.widths, frames_of(self.reading, self.source.longest), self.reading)
+
+    def require(self, spec: Spec, loss: Loss | None = None) -> None:
+        """Raise DataError unless these videos are what the model reads and the labels are what its loss takes."""
+        for name, entry in spec.inputs.items():
+            if name not in self.known:
+                raise DataError(
+                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(self.known)}"
+                )
+            width = self.widths[name.removeprefix(MEAN)]
+            if self.level == "frame" and (not entry.has_frames or entry.features != width or entry.dtype != "uint8"):
+                raise DataError(
+                    f"{self.folder}: '{name}' has {width} features a frame, uint8; the model reads {entry.dtype} {entry.resolve()}. "
+                    f"Write {name}: {{frames: 300, features: {width}, dtype: uint8}}, and a layer of type rescale first"
+                )
+            if self.level == "video" and (entry.resolve() != (width,) or entry.dtype != "float32"):
+                raise DataError(
+                    f"{self.folder}: '{name}' is float32 ({width},); the model reads {entry.dtype} {entry.resolve()}. "
+                    f"Write {name}: {{shape: [{width}]}}"
+                )
+        if spec.width != self.reading.classes:
+            raise DataError(f"{self.folder}: labels have {self.reading.classes} classes, the model has {spec.width}")
+        if loss is not None and (loss not in SEVERAL_LABELS or self.reading.labels != "multi_hot"):
+            raise DataError(
+                f"{self.folder}: videos have several labels each, as {self.reading.labels}; {loss} does not take that. "
+                f"labels: multi_hot is taken by {', '.join(sorted(SEVERAL_LABELS))}"
+            )
+
+    def take(self, numbers: Array, names: Sequence[str]) -> Examples:
+        """The videos of these numbers, in their order, frames as in evaluation. Raises DataError that names file and record."""
+        return self._read_here(Batch(np.asarray(numbers)), self.form(names))
+
+    def ids(self, numbers: Array) -> list[str]:
+        """The ids of these videos."""
+        unknown = np.array([number for number in numbers.tolist() if number not in self._ids], np.int64)
+        read = {number: video.id for number, video in zip(unknown.tolist(), self.source.videos(unknown), strict=True)}
+        return [read.get(number) or self._ids[number] for number in numbers.tolist()]
+
+    def in_order(self, size: int, names: Sequence[str]) -> Iterator[Examples]:
+        """Every video of this rank's part once, in batches of `size`, the last one smaller."""
+        first, last = (len(self) * one // self.world for one in (self.rank, self.rank + 1))
+        wanted = (Batch(np.arange(start, min(start + size, last))) for start in range(first, last, size))
+        return self._read(wanted, size, names)
+
+    def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: Sequence[str]) -> Iterator[Examples]:
+        """This rank's part of each full batch of a training epoch, from batch number `first`.
+
+        `batch_size` is that of all ranks together. Raises DataError where it can't be shared evenly, or there is no full batch.
+        """
+        if batch_size % self.world or batch_size > len(self):
+            raise DataError(
+                f"{self.folder}: a batch of {batch_size} can't be made of {len(self)} videos for {self.world} processes"
+            )
+        size = batch_size // self.world
+        own = slice(self.rank * size, (self.rank + 1) * size)
+        parts = order(self.source.starts, self.reading.shuffle_buffer, seed, epoch)
+        wanted = (Batch(numbers[own], seed, epoch) for numbers in batches(parts, batch_size, first))
+        return self._read(wanted, size, names)
+
+    def _read(self, wanted: Iterator[Batch], size: int, names: Sequence[str]) -> Iterator[Examples]:
+        """Batches with their arrays: by the worker processes, where there are any."""
+        form = self.form(names)
+        if not self.reading.workers or not isinstance(self.source, RecordSource):
+            for batch in wanted:
+                yield self._read_here(batch, form)
+            return
+        pool = self._take_pool(form, size)
+        try:
+            for batch in pool.run(wanted):
+                found = [self._examples(batch, form)]
+                del batch  # how long the arrays are kept is the consumer's choice
+                yield found.pop()
+        finally:
+            self._give_back(pool)
+
+    def _read_here(self, batch: Batch, form: Form) -> Examples:
+        batch.arrays = form.new(len(batch.numbers))
+        batch.ids = []
+        for row, video in enumerate(self.source.videos(batch.numbers)):
+            fill(batch.arrays, row, video, form, batch.seed, batch.epoch)
+            batch.ids.append(video.id)
+        return self._examples(batch, form)
+
+    def _examples(self, batch: Batch, form: Form) -> Examples:
+        self._ids.update(zip(batch.numbers.tolist(), batch.ids, strict=True))
+        while len(self._ids) > MOST_IDS + len(batch.ids):
+            del self._ids[next(iter(self._ids))]
+        return Examples(form.inputs(batch.arrays), batch.arrays["labels"], batch.numbers, batch.ids)
+
+    def _take_pool(self, form: Form, size: int) -> Pool:
+        """The processes of the last time where they do, new ones elsewhere."""
+        assert isinstance(self.source, RecordSource)
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None and (pool.form, pool.videos) == (form, size):
+            return pool
+        if pool is not None:
+            pool.close()
+        return Pool(self.source, form, size, self.reading.workers)
+
+    def _give_back(self, pool: Pool) -> None:
+        with self._lock:
+            if pool.idle and self._pool is None:
+                self._pool = pool
+                return
+        pool.close()
+
+    def close(self) -> None:
+        """End the worker processes; reading again starts new ones."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.close()
+
+    def __del__(self) -> None:
+        if getattr(self, "_pool", None) is not None:
+            self.close()

@@ -1,0 +1,252 @@
+"""TFRecord files, plain or gzip: where the records lie, and whether their checksums hold.
+
+A record is its length (uint64, little-endian), the masked CRC32C of these eight bytes, its content, and the masked CRC32C of that
+(tensorflow/core/lib/io/record_writer). A masked checksum is the checksum rotated right by 15 bits plus a constant.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import IO, Literal
+
+import google_crc32c
+import numpy as np
+
+from acz.errors import DataError
+from acz.layers import Array
+
+HEAD, TAIL = 12, 4
+"""Bytes before and after the content of a record."""
+LONGEST = 2**26
+"""Bytes of a record's content; a video of 300 frames has some 350,000."""
+MOST_RECORDS = 2**16
+"""Records of a shard; the official ones have a thousand."""
+MASK = 0xA282EAD8
+PART = 2**20
+
+Kind = Literal[
+    "truncated shard", "bad checksum", "no message", "missing feature", "wrong frame size", "unequal rgb and audio lengths",
+    "no frames", "no labels", "labels out of range",
+]  # fmt: skip
+
+
+class BadRecord(DataError):
+    """What is wrong with a record: a kind that is counted, and the particulars; `at` adds the file and the record's number."""
+
+    def __init__(self, kind: Kind, what: str) -> None:
+        super().__init__(what)
+        self.kind: Kind = kind
+
+    def at(self, path: str | Path, number: int) -> BadRecord:
+        """The same with its place; records count from 0."""
+        return BadRecord(self.kind, f"{path}: record {number}: {self}")
+
+
+def masked(content: bytes) -> int:
+    """The masked CRC32C of some bytes."""
+    plain = google_crc32c.value(content)
+    return ((plain >> 15 | plain << 17) + MASK) & 0xFFFFFFFF
+
+
+def framed(content: bytes) -> bytes:
+    """A record of this content."""
+    length = struct.pack("<Q", len(content))
+    return b"".join((length, struct.pack("<I", masked(length)), content, struct.pack("<I", masked(content))))
+
+
+def length_of(head: bytes) -> int:
+    """The length that a record's first twelve bytes announce. Raises BadRecord."""
+    if len(head) < HEAD:
+        raise BadRecord("truncated shard", f"the file ends {len(head)} bytes into the record's head")
+    if masked(head[:8]) != int.from_bytes(head[8:], "little"):
+        raise BadRecord(
+            "bad checksum", "the checksum of its length is wrong, so neither it nor what follows can be found"
+        )
+    length = int.from_bytes(head[:8], "little")
+    if length > LONGEST:
+        raise BadRecord("no message", f"it announces {length:,} bytes; at most {LONGEST:,} are read")
+    return length
+
+
+def check_content(content: bytes, tail: bytes) -> None:
+    """Raises BadRecord where the content is not what was written."""
+    if masked(content) != int.from_bytes(tail, "little"):
+        raise BadRecord("bad checksum", "its content is not what was written: the checksum is wrong")
+
+
+def is_packed(path: Path) -> bool:
+    """Whether a file is gzip. Told by content: a plain file begins with a length whose checksum holds. Raises OSError."""
+    with path.open("rb") as file:
+        head = file.read(HEAD)
+    if len(head) == HEAD and masked(head[:8]) == int.from_bytes(head[8:], "little"):
+        return False
+    return head[:2] == b"\x1f\x8b"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The lengths of the contents of a shard's records, int64 (records), in order; and what ended the shard early, if something did."""
+
+    lengths: Array
+    packed: bool
+    cut: BadRecord | None = None
+
+    @property
+    def offsets(self) -> Array:
+        """Where each content begins, int64 (records); in a gzip shard, when it is unpacked."""
+        whole = self.lengths + (HEAD + TAIL)
+        return np.cumsum(whole) - whole + HEAD
+
+
+def scan(path: Path) -> Layout:
+    """Find every record by the heads alone. Raises DataError where the file can't be read."""
+    lengths: list[int] = []
+    cut = None
+    with _reading(path):
+        packed = is_packed(path)
+        try:
+            for length in _scan_packed(path) if packed else _scan_plain(path):
+                _check_count(len(lengths))
+                lengths.append(length)
+        except BadRecord as error:
+            cut = error
+    return Layout(np.array(lengths, np.int64), packed, cut)
+
+
+def _scan_plain(path: Path) -> Iterator[int]:
+    with path.open("rb") as file:
+        size, at = os.fstat(file.fileno()).st_size, 0
+        while at < size:
+            length = length_of(os.pread(file.fileno(), HEAD, at))
+            if at + HEAD + length + TAIL > size:
+                raise BadRecord(
+                    "truncated shard", f"it announces {length:,} bytes and {max(size - at - HEAD, 0):,} are left"
+                )
+            yield length
+            at += HEAD + length + TAIL
+
+
+def _scan_packed(path: Path) -> Iterator[int]:
+    for length, left in _walk(path):
+        while left.remaining:
+            left.take(PART)
+        yield length
+
+
+def contents(path: Path) -> Iterator[bytes | BadRecord]:
+    """The contents of a shard's records, one after the other, of a plain or gzip file; a BadRecord in the place of one whose checksum is wrong.
+
+    Raises BadRecord, without its place, where the shard ends early; DataError where it can't be read.
+    """
+    for length, left in _walk(path):
+        body = left.take(length)
+        tail = left.take(TAIL)
+        try:
+            check_content(body, tail)
+        except BadRecord as error:
+            yield error
+        else:
+            yield body
+
+
+class _Inflated:
+    """A gzip file that is read: every byte up to where it is cut off or damaged, then an error. The same bytes however they are asked for."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.parts = inflate(file)
+        self.buffer, self.at = b"", 0
+
+    def read(self, size: int) -> bytes:
+        while len(self.buffer) - self.at < size and (part := next(self.parts, b"")):
+            self.buffer, self.at = self.buffer[self.at :] + part, 0
+        found = self.buffer[self.at : self.at + size]
+        self.at += len(found)
+        return found
+
+
+def inflate(file: IO[bytes]) -> Iterator[bytes]:
+    """The content of a gzip file of any number of members, in parts. Raises BadRecord after the last byte that can be had."""
+    packed = b""
+    try:
+        while packed := packed or file.read(PART):
+            member = zlib.decompressobj(wbits=31)
+            while not member.eof:
+                if not packed and not (packed := file.read(PART)):
+                    raise BadRecord("truncated shard", "the gzip file is cut off here")
+                part = member.decompress(packed, PART)
+                packed = member.unconsumed_tail if not member.eof else member.unused_data
+                if part:
+                    yield part
+    except zlib.error as error:
+        raise BadRecord("truncated shard", f"the gzip file is damaged here ({error})") from None
+
+
+class _Left:
+    """What is left of a record in an open file."""
+
+    def __init__(self, path: Path, file: IO[bytes] | _Inflated, remaining: int) -> None:
+        self.path, self.file, self.remaining = path, file, remaining
+
+    def take(self, most: int) -> bytes:
+        wanted = min(most, self.remaining)
+        parts = []
+        while wanted:
+            with _reading(self.path):
+                part = self.file.read(min(wanted, PART))
+            if not part:
+                raise BadRecord("truncated shard", f"the file ends {self.remaining:,} bytes before the record does")
+            parts.append(part)
+            wanted -= len(part)
+            self.remaining -= len(part)
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def _walk(path: Path) -> Iterator[tuple[int, _Left]]:
+    """Each record's length, and its content and checksum to be taken before the next is asked for."""
+    with _reading(path), path.open("rb") as opened:
+        file = _Inflated(opened) if is_packed(path) else opened
+        for number in count():
+            head = file.read(HEAD)
+            if not head:
+                return
+            _check_count(number)
+            length = length_of(head)
+            yield length, _Left(path, file, length + TAIL)
+
+
+def _check_count(number: int) -> None:
+    if number >= MOST_RECORDS:
+        raise BadRecord("no message", f"at most {MOST_RECORDS:,} records of a shard are read")
+
+
+def unpack(path: Path, target: IO[bytes]) -> None:
+    """Write what a gzip file holds, up to where it is cut off or damaged; `scan` says where that is. Raises DataError, and OSError on writing."""
+    with _reading(path):
+        file = path.open("rb")
+    with file:
+        parts = inflate(file)
+        while True:
+            try:
+                with _reading(path):
+                    part = next(parts, b"")
+            except BadRecord:
+                return
+            if not part:
+                return
+            target.write(part)
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what a file raises into an error of ours."""
+    try:
+        yield
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from None

@@ -1,0 +1,64 @@
+"""What some shards hold, in figures and a few videos."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from acz.data.youtube8m.check import CUT, Report, first_level, judged
+from acz.data.youtube8m.records import BadRecord
+from acz.data.youtube8m.settings import CLASSES, WIDTHS
+from acz.data.youtube8m.video import Criteria
+
+MOST_LABELS = 20
+"""Labels that are counted by name."""
+
+
+def look_at(
+    paths: Sequence[Path],
+    criteria: Criteria,
+    videos: int = 0,
+    names: list[str] | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, Any]:
+    """Read every record of some shards; gives counts, defects by kind and in words, the most frequent labels, and the first few videos."""
+    total = sum(path.stat().st_size for path in paths)
+    done = 0
+    whole, frames = Report(), Counter[int]()
+    shown: list[dict[str, Any]] = []
+    for path in paths:
+        for found in judged(path, criteria):
+            whole.add(found)
+            if isinstance(found, BadRecord):
+                continue
+            frames[found.frames] += 1
+            if len(shown) < videos:
+                labels = [_named(label, names) for label in found.labels]
+                shown.append({"id": found.id, "frames": found.frames, "labels": labels})
+        done += path.stat().st_size
+        progress(done, total)
+    counted = sum(whole.labels.values())
+    return {
+        "shards": len(paths),
+        "level": criteria.level,
+        "videos": whole.videos,
+        "frames": {"fewest": min(frames, default=0), "mean": round(whole.frames / max(whole.videos, 1), 1), "most": max(frames, default=0)},
+        "labels": {"all": counted, "a_video": round(counted / max(whole.videos, 1), 2), "classes": len(whole.labels)},
+        "frequent": [[_named(label, names), count] for label, count in whole.labels.most_common(MOST_LABELS)],
+        CUT: whole.cut,
+        "defects": dict(whole.defects),
+        "named": whole.named,
+        "first": shown,
+    }  # fmt: skip
+
+
+def criteria_for(paths: Sequence[Path], classes: int = CLASSES, unlabelled: bool = False) -> Criteria:
+    """What the records of these shards must be, with the level of the first."""
+    level: Any = first_level(paths[0])
+    return Criteria(WIDTHS, classes, unlabelled, level)
+
+
+def _named(label: int, names: list[str] | None) -> str:
+    return f"{label} {names[label]}" if names and 0 <= label < len(names) and names[label] else str(label)

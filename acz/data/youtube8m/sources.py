@@ -1,0 +1,170 @@
+"""What videos are read from. A source gives videos by number and says how many each of its shards holds."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, NamedTuple, Protocol
+
+import numpy as np
+
+from acz.checkpoint import naming
+from acz.data.youtube8m.index import Index
+from acz.data.youtube8m.records import TAIL, BadRecord, check_content, unpack
+from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.video import Criteria, Video, frame_head, parse
+from acz.errors import DataError
+from acz.layers import Array
+
+MOST_OPEN = 64
+"""Files that are kept open."""
+
+
+class Source(Protocol):
+    """Where videos come from."""
+
+    starts: Array
+    """int64 (shards + 1): the number of each shard's first video."""
+    longest: int
+    """No video has more frames."""
+
+    def videos(self, numbers: Array) -> Iterator[Video]:
+        """These videos, in this order. Raises DataError that names file and record."""
+
+
+class HeldSource:
+    """Videos in memory, by shard."""
+
+    def __init__(self, shards: Sequence[Sequence[Video]]) -> None:
+        self.held = [video for shard in shards for video in shard]
+        self.starts = np.cumsum([0, *map(len, shards)])
+        self.longest = max(video.frames for video in self.held)
+
+    def videos(self, numbers: Array) -> Iterator[Video]:
+        return (self.held[number] for number in numbers.tolist())
+
+
+class Place(NamedTuple):
+    """Where a record's content lies. `version` tells files apart that had the same path one after the other."""
+
+    path: str
+    version: int
+    offset: int
+    length: int
+    verified: bool
+
+
+class Opened:
+    """Files that were opened to be read, the latest of them."""
+
+    def __init__(self) -> None:
+        self.files: OrderedDict[tuple[str, int], IO[bytes]] = OrderedDict()
+
+    def number(self, path: str, version: int) -> int:
+        """The descriptor of a file. Raises DataError."""
+        try:
+            file = self.files.pop((path, version), None) or open(path, "rb", buffering=0)  # noqa: SIM115 (it stays open)
+        except OSError as error:
+            raise DataError(f"{path}: can't be read: {error.strerror}") from None
+        self.files[path, version] = file
+        if len(self.files) > MOST_OPEN:
+            self.files.popitem(last=False)[1].close()
+        return file.fileno()
+
+
+class Unpacked:
+    """The content of a gzip shard in a file that has no name: it goes with this process, however that ends."""
+
+    made = 0
+
+    def __init__(self, shard: Path) -> None:
+        self.file = tempfile.TemporaryFile(prefix="acz-", buffering=0)  # noqa: SIM115 (it stays open)
+        Unpacked.made += 1
+        self.version = Unpacked.made
+        try:
+            with naming(Path(tempfile.gettempdir())):  # it is full
+                unpack(shard, self.file)
+        except BaseException:
+            self.file.close()
+            raise
+
+    def __del__(self) -> None:
+        self.file.close()
+
+    @property
+    def path(self) -> str:
+        """What other processes open. Raises DataError on systems without /proc."""
+        path = f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
+        if not os.path.exists(path):
+            raise DataError("gzip shards are read by one process on this system: set workers to 0, or unpack them")
+        return path
+
+
+def read_video(descriptor: int, offset: int, length: int, verified: bool, criteria: Criteria) -> Video:
+    """One record of an open file. Raises BadRecord, without its place."""
+    content = os.pread(descriptor, length, offset)
+    tail = os.pread(descriptor, TAIL, offset + length) if verified else b"\0" * TAIL
+    if len(content) + len(tail) != length + TAIL:
+        raise BadRecord("truncated shard", "the file has become shorter since it was indexed")
+    if verified:
+        check_content(content, tail)
+    return parse(content, criteria)
+
+
+class RecordSource:
+    """TFRecord shards."""
+
+    def __init__(self, index: Index, criteria: Criteria, reading: Reading) -> None:
+        self.index, self.criteria, self.verify = index, criteria, reading.verify
+        self.starts = index.starts
+        frame = sum(width + len(frame_head(width)) for width in criteria.widths.values())
+        self.longest = int(index.lengths.max()) // frame
+        self.opened = Opened()
+        self.unpacked: OrderedDict[Path, Unpacked] = OrderedDict()
+        # a video leaves the shuffle buffer after as many others as it holds, on average, and hardly ever after twelve times as many
+        self.most_unpacked = 4 + 12 * reading.shuffle_buffer * len(index.paths) // len(index)
+
+    def places(self, numbers: Array) -> tuple[list[Place], list[Unpacked]]:
+        """Where each record lies, and what must be held on to until they are read."""
+        found: list[Place] = []
+        holding: dict[int, Unpacked] = {}
+        for number, shard in zip(numbers.tolist(), self.index.shard_of(numbers).tolist(), strict=True):
+            path, version = str(self.index.paths[shard]), 0
+            if self.index.packed[shard]:
+                unpacked = holding.setdefault(shard, self._unpacked(self.index.paths[shard]))
+                path, version = unpacked.path, unpacked.version
+            found.append(Place(path, version, *self._extent(number)))
+        return found, list(holding.values())
+
+    def videos(self, numbers: Array) -> Iterator[Video]:
+        for number, shard in zip(numbers.tolist(), self.index.shard_of(numbers).tolist(), strict=True):
+            path = self.index.paths[shard]
+            packed = self.index.packed[shard]
+            descriptor = self._unpacked(path).file.fileno() if packed else self.opened.number(str(path), 0)
+            try:
+                yield read_video(descriptor, *self._extent(number), self.criteria)
+            except BadRecord as error:
+                raise self.bad(error, number) from None
+            except OSError as error:
+                raise DataError(f"{path}: can't be read: {error.strerror}") from None
+
+    def bad(self, error: BadRecord, number: int) -> BadRecord:
+        """The error with its place, and what to type."""
+        shard = int(self.index.shard_of(np.array([number]))[0])
+        placed = error.at(self.index.paths[shard], int(self.index.records[number]))
+        return BadRecord(error.kind, f"{placed}; on_bad_record: skip leaves such records out")
+
+    def _extent(self, number: int) -> tuple[int, int, bool]:
+        """Offset and length of a record, and whether its checksum is compared."""
+        first = self.verify == "first" and self.index.records[number] == 0
+        return int(self.index.offsets[number]), int(self.index.lengths[number]), bool(first) or self.verify == "all"
+
+    def _unpacked(self, path: Path) -> Unpacked:
+        found = self.unpacked.pop(path, None) or Unpacked(path)
+        self.unpacked[path] = found
+        if len(self.unpacked) > self.most_unpacked:
+            self.unpacked.popitem(last=False)
+        return found

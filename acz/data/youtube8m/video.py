@@ -1,0 +1,153 @@
+"""One record as a video, or what is wrong with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, Literal
+
+import numpy as np
+
+from acz.data.youtube8m.messages import DecodeError, feature_list, float_list, lean, varint
+from acz.data.youtube8m.records import BadRecord
+from acz.data.youtube8m.settings import CLASSES, MOST_FRAMES, WIDTHS
+from acz.layers import Array
+
+Level = Literal["frame", "video"]
+MEAN = "mean_"
+"""Before the name of a modality: its feature in a video-level file."""
+
+
+@dataclass(frozen=True)
+class Criteria:
+    """What a record must be."""
+
+    widths: Mapping[str, int] = field(default_factory=lambda: dict(WIDTHS))
+    """Features of a frame by modality; a record needs all of them."""
+    classes: int = CLASSES
+    unlabelled: bool = False
+    """Whether a video may have no labels."""
+    level: Level = "frame"
+
+
+@dataclass(frozen=True)
+class Video:
+    """A video: its id, its labels in the file's order, and by modality uint8 (frames, features), or float32 (features) at video level.
+
+    Arrays may be views of the record. Those of frames are not cut yet.
+    """
+
+    id: str
+    labels: list[int]
+    features: dict[str, Array]
+
+    @property
+    def frames(self) -> int:
+        """How many there are; 0 at video level."""
+        first = next(iter(self.features.values()))
+        return len(first) if first.ndim == 2 else 0
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it has more frames than count."""
+        return self.frames > MOST_FRAMES
+
+
+def parse(content: bytes, criteria: Criteria) -> Video:
+    """A record's video. Raises BadRecord."""
+    try:
+        message = lean(content)
+        context = message.context.feature
+        if "id" not in context or len(context["id"].bytes_list.value) != 1:
+            raise BadRecord("missing feature", "it has no 'id', which must be one text")
+        name = context["id"].bytes_list.value[0].decode("latin1")
+        if criteria.level == "frame":
+            features = {key: _frames(message, key, width, name) for key, width in criteria.widths.items()}
+        else:
+            features = {MEAN + key: _floats(context, MEAN + key, width, name) for key, width in criteria.widths.items()}
+        labels = list(context["labels"].int64_list.value) if "labels" in context else []
+    except DecodeError as error:
+        raise BadRecord("no message", f"its content is no tf.SequenceExample or tf.Example: {error}") from None
+    return checked(Video(name, labels, features), criteria)
+
+
+def checked(video: Video, criteria: Criteria) -> Video:
+    """The same video. Raises BadRecord where it is not what is needed."""
+    sizes = {key: len(value) for key, value in video.features.items() if value.ndim == 2}
+    if len(set(sizes.values())) > 1:
+        found = ", ".join(f"{count} frames of {key}" for key, count in sizes.items())
+        raise BadRecord("unequal rgb and audio lengths", f"video {video.id} has {found}")
+    if 0 in sizes.values():
+        raise BadRecord("no frames", f"video {video.id} has no frames")
+    if not video.labels and not criteria.unlabelled:
+        raise BadRecord("no labels", f"video {video.id} has no labels")
+    wrong = [label for label in video.labels if not 0 <= label < criteria.classes]
+    if wrong:
+        raise BadRecord(
+            "labels out of range", f"video {video.id} has the label {wrong[0]}; classes are 0 .. {criteria.classes - 1}"
+        )
+    return video
+
+
+def level_of(content: bytes) -> Level:
+    """Whether a record holds frames or means of frames. Raises BadRecord."""
+    try:
+        message = lean(content)
+    except DecodeError as error:
+        raise BadRecord("no message", f"its content is no tf.SequenceExample or tf.Example: {error}") from None
+    means = any(name.startswith(MEAN) for name in message.context.feature)
+    return "video" if means and not len(message.feature_lists.feature_list) else "frame"
+
+
+@cache
+def frame_head(width: int) -> Array:
+    """uint8: what stands before the `width` bytes of a frame: Feature in FeatureList, BytesList in Feature, value in BytesList."""
+    head = b""
+    for _ in range(3):
+        head = b"\x0a" + varint(len(head) + width) + head
+    return np.frombuffer(head, np.uint8)
+
+
+def _frames(message: Any, key: str, width: int, name: str) -> Array:
+    """uint8 (frames, width) of one modality.
+
+    Every frame is written alike, so a FeatureList is a table whose rows are a head and a frame. Where it is not, protobuf takes it apart.
+    """
+    lists = message.feature_lists.feature_list
+    if key not in lists:
+        raise BadRecord("missing feature", f"video {name} has no frames of '{key}'")
+    content = lists[key]
+    head = frame_head(width)
+    stride = len(head) + width
+    if len(content) % stride == 0:
+        table = np.frombuffer(content, np.uint8).reshape(-1, stride)
+        if (table[:, : len(head)] == head).all():
+            return table[:, len(head) :]
+    frames = []
+    for number, frame in enumerate(feature_list(content).feature):
+        values = frame.bytes_list.value
+        if len(values) != 1 or len(values[0]) != width:
+            size = len(values[0]) if len(values) == 1 else 0
+            raise BadRecord(
+                "wrong frame size", f"video {name}: frame {number} of '{key}' has {size} bytes, not {width}"
+            )
+        frames.append(values[0])
+    return np.frombuffer(b"".join(frames), np.uint8).reshape(-1, width)
+
+
+def _floats(context: Any, key: str, width: int, name: str) -> Array:
+    """float32 (width) of one feature."""
+    if key not in context or not context[key].HasField("float_list"):
+        raise BadRecord("missing feature", f"video {name} has no '{key}'")
+    content = context[key].float_list
+    head = b"\x0a" + varint(4 * width)
+    if len(content) == len(head) + 4 * width and content.startswith(head):
+        value = np.frombuffer(content, "<f4", width, len(head)).astype(np.float32, copy=False)
+    else:
+        value = np.array(float_list(content).value, np.float32)
+    if value.shape != (width,):
+        raise BadRecord("wrong frame size", f"video {name}: '{key}' has {len(value)} numbers, not {width}")
+    if not np.isfinite(value).all():
+        raise BadRecord("no message", f"video {name}: '{key}' holds NaN or infinity")
+    return value

@@ -1,0 +1,115 @@
+"""One process that reads: `python -m acz.data.youtube8m.worker DESCRIPTOR`.
+
+It takes one JSON line a task from standard input, puts the videos of some rows into shared memory (the file of that descriptor), and answers one JSON
+line. It ends when its input does, which is when the process that started it is gone.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+import os
+import sys
+import traceback
+from typing import Any
+
+import numpy as np
+
+from acz.data.youtube8m.batch import Form, fill
+from acz.data.youtube8m.records import BadRecord
+from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.sources import Opened, Place, read_video
+from acz.data.youtube8m.video import Criteria
+from acz.errors import AczError
+from acz.layers import Array
+from acz.process import prepare
+
+ALIGNMENT = 4096
+
+
+def slot_size(form: Form, videos: int) -> int:
+    """Bytes that a batch takes in shared memory."""
+    return sum(_aligned(videos * _row(shape, dtype)) for shape, dtype in form.shapes().values())
+
+
+def arrays_at(memory: Any, form: Form, videos: int) -> dict[str, Array]:
+    """The arrays of a batch that lies in memory, one after the other, each from a new page on."""
+    found, at = {}, 0
+    for name, (shape, dtype) in form.shapes().items():
+        size = videos * _row(shape, dtype)
+        found[name] = np.frombuffer(memory, dtype, size // np.dtype(dtype).itemsize, at).reshape(videos, *shape)
+        at += _aligned(size)
+    return found
+
+
+def _row(shape: tuple[int, ...], dtype: str) -> int:
+    return int(np.prod(shape)) * np.dtype(dtype).itemsize
+
+
+def _aligned(size: int) -> int:
+    return max(-(-size // ALIGNMENT), 1) * ALIGNMENT
+
+
+class _Reader:
+    """What a worker keeps between tasks."""
+
+    def __init__(self, descriptor: int, about: dict[str, Any]) -> None:
+        self.descriptor = descriptor
+        reading = Reading.model_validate(about["reading"])
+        self.form = Form(tuple(about["names"]), about["widths"], about["frames"], reading)
+        self.criteria = Criteria(**about["criteria"])
+        self.videos: int = about["videos"]
+        self.opened = Opened()
+        self.slots: dict[int, dict[str, Array]] = {}
+
+    def run(self, task: dict[str, Any]) -> dict[str, Any]:
+        """Fill rows `row`, `row` + 1, ... of a slot; gives the videos' ids, or which one is bad and how."""
+        arrays = self._arrays(task["slot"])
+        ids: list[str] = []
+        for place in map(Place._make, task["places"]):
+            try:
+                descriptor = self.opened.number(place.path, place.version)
+                video = read_video(descriptor, *place[2:], self.criteria)
+                fill(arrays, task["row"] + len(ids), video, self.form, task["seed"], task["epoch"])
+            except BadRecord as error:
+                return {"bad": len(ids), "kind": error.kind, "what": str(error)}
+            except AczError as error:
+                return {"error": str(error)}
+            except OSError as error:
+                return {"error": f"{place.path}: can't be read: {error.strerror}"}
+            ids.append(video.id)
+        return {"ids": ids}
+
+    def _arrays(self, slot: int) -> dict[str, Array]:
+        if slot not in self.slots:
+            size = slot_size(self.form, self.videos)
+            memory = mmap.mmap(self.descriptor, size, offset=slot * size)
+            self.slots[slot] = arrays_at(memory, self.form, self.videos)
+        return self.slots[slot]
+
+
+def main(descriptor: str) -> None:
+    """The loop of a worker."""
+    prepare(1)
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)
+    reader: _Reader | None = None
+    for line in sys.stdin:
+        task = json.loads(line)
+        if reader is None:
+            reader = _Reader(int(descriptor), task)
+            continue
+        try:
+            answer = reader.run(task)
+        except Exception as error:
+            traceback.print_exc()
+            answer = {"error": f"{type(error).__name__}: {error}"[:2000]}
+        try:
+            answers.write(json.dumps(answer) + "\n")
+            answers.flush()
+        except BrokenPipeError:
+            os._exit(0)  # nobody is there to be told
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
