@@ -44,6 +44,8 @@ class Backend(Protocol):
     """The seam. Paths, shapes and layouts of every dictionary are the spec's."""
 
     NAME: str
+    EXPORT: str
+    """The deployment format that `export` writes: a name of acz.export.runtime.FORMATS."""
 
     def versions(self) -> dict[str, str]:
         """Versions of the framework and of what it is built with, by name."""
@@ -108,6 +110,13 @@ class Backend(Protocol):
 
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:
         """Go on from what `dump_optimizer` of any backend gave."""
+
+    def export(self, model: Any, path: Path, metadata: Mapping[str, str]) -> None:
+        """Write a float32 model on the CPU in the framework's deployment format, with the inputs and output of acz.export.signature.
+
+        `path`, a file or a folder, does not exist yet, and can be renamed afterwards. `metadata` is carried in it. Nothing of this
+        machine is: no path, no line of source, no sample of inputs.
+        """
 
     def save_native(self, model: Any, path: Path) -> None:
         """Write the model as the framework's own kind of file, which its users read without this program's help."""

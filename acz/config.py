@@ -6,12 +6,14 @@ import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
+from acz.data.youtube8m.settings import Reading
 from acz.errors import SpecError, nearest
+from acz.losses import TrainingLoss, check_loss
 from acz.optimizer import Adam
 from acz.schedule import Schedule
 from acz.spec import Spec, validate
@@ -30,24 +32,32 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    epochs: int = Field(default=10, gt=0)
-    batch_size: int = Field(default=64, gt=0)
-    seed: int = Field(default=0, ge=0)
-    loss: Literal["softmax_cross_entropy", "sigmoid_cross_entropy"] | None = None
+    epochs: int = Field(default=10, gt=0, le=2**31)
+    batch_size: int = Field(default=64, gt=0, le=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**64)
+    loss: TrainingLoss | None = None
     optimizer: Adam = Adam()
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping | None = None
-    checkpoint_steps: int = Field(default=500, gt=0)
+    checkpoint_steps: int = Field(default=500, gt=0, lt=2**63)
     """Steps between checkpoints inside an epoch; each epoch ends with one too."""
+
+    def require(self, spec: Spec) -> None:
+        """Raise SpecError where the loss does not fit the model's output, or a penalty names none of its parameters."""
+        if self.loss:
+            check_loss(self.loss, spec)
+        self.optimizer.penalties(spec.trained)
 
 
 class DataSettings(BaseModel):
-    """Which folder of features feeds the model. `digits: true` builds a small one where the folder is missing."""
+    """Which folder of features feeds the model. `digits: true` builds a small one where the folder is missing; `reading` says how
+    YouTube-8M is read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     folder: str
     digits: bool = False
+    reading: Reading | None = None
 
 
 @dataclass(frozen=True)
@@ -62,13 +72,20 @@ class Config:
     data: DataSettings | None
     variants: tuple[str, ...] = ()
 
+    @property
+    def reading(self) -> Reading:
+        """How YouTube-8M is read; its defaults where nothing is said."""
+        return (self.data and self.data.reading) or Reading()
+
     def to_dict(self) -> dict[str, Any]:
         """The plain tree, overrides and variant applied; `load_config` of it is an equal configuration."""
         tree: dict[str, Any] = {"description": self.description, "source": self.source, "model": self.spec.to_dict()}
         tree["train"] = self.recipe.model_dump(mode="json")
-        return tree | ({"data": self.data.model_dump()} if self.data else {})
+        return tree | ({"data": self.data.model_dump(mode="json", exclude_defaults=True)} if self.data else {})
 
 
+LONGEST, MOST_VALUES = 2**17, 2**15
+"""Characters of a file, and values in it."""
 SET = {"model", "data", "train"}
 TOP = {"model", "data", "train", "description", "source", "variants"}
 
@@ -115,12 +132,14 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
         _set(tree, key, value)
     if not isinstance(tree.get("model"), Mapping):
         raise SpecError(f"{label}: 'model' must be a mapping of inputs, streams, trunk and output")
+    spec, recipe = Spec.from_dict(tree["model"]), validate(Recipe, tree.get("train") or {}, "train")
+    recipe.require(spec)
     return Config(
         label,
         str(tree.get("description") or ""),
         str(tree.get("source") or ""),
-        Spec.from_dict(tree["model"]),
-        validate(Recipe, tree.get("train") or {}, "train"),
+        spec,
+        recipe,
         validate(DataSettings, tree["data"], "data") if tree.get("data") else None,
         tuple(tree.get("variants") or {}),
     )
@@ -145,8 +164,8 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
             raise SpecError(f"--set needs path=value, got '{text}'; for example --set train.epochs=3")
         try:
             overrides[key] = yaml.load(value, _Loader)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            raise SpecError(f"--set {key}: '{value}' is no YAML value") from None
+        except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+            raise SpecError(f"--set {key}: '{value}' is no YAML value: {' '.join(str(error).split())}") from None
     return overrides
 
 
@@ -159,8 +178,48 @@ def _find(name: str) -> tuple[Path, str]:
     raise SpecError(f"there is no model or file '{base}'; {nearest(base, config_names())}")
 
 
+TEXTS, NUMBERS = (":timestamp", ":value"), (":int", ":float")
+"""Ends of YAML's own names for what a plain word may be."""
+
+
 class _Loader(yaml.SafeLoader):
-    """YAML that refuses a key given twice: nothing is dropped silently."""
+    """The YAML of a configuration: mappings, lists, texts, numbers, truth and null, a bounded number of them.
+
+    It refuses a key given twice (nothing is dropped silently), tags, which would ask for other kinds of values, and aliases that stand
+    for themselves or for more than MOST_VALUES values. Dates, and numbers to the base of 60 (`1:30`), are texts.
+    """
+
+    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
+        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
+        return self.DEFAULT_SCALAR_TAG if tag.endswith(TEXTS) or (tag.endswith(NUMBERS) and ":" in str(value)) else tag
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        if node is not None:
+            self._count(node, {})
+        return node
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "tag", None) is not None:
+            raise yaml.YAMLError(f"the tag {event.tag} is not taken, line {event.start_mark.line + 1}")
+        return super().compose_node(parent, index)
+
+    def _count(self, node: yaml.Node, counted: dict[yaml.Node, int]) -> int:
+        """How many values a node stands for, those behind aliases each time. Raises YAMLError."""
+        if node in counted:
+            if not counted[node]:
+                raise yaml.YAMLError(f"a value holds itself, line {node.start_mark.line + 1}")
+            return counted[node]
+        counted[node] = 0  # as long as it is being counted
+        total = 1
+        if isinstance(node, yaml.CollectionNode):
+            for inner in node.value:
+                total += sum(self._count(part, counted) for part in (inner if isinstance(inner, tuple) else (inner,)))
+        if total > MOST_VALUES:
+            raise yaml.YAMLError(f"it stands for more than {MOST_VALUES:,} values")
+        counted[node] = total
+        return total
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -175,8 +234,12 @@ class _Loader(yaml.SafeLoader):
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        tree = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError, TypeError) as error:
+        with path.open(encoding="utf-8") as file:
+            text = file.read(LONGEST + 1)
+        if len(text) > LONGEST:
+            raise SpecError(f"{path}: longer than {LONGEST:,} characters, which no configuration is")
+        tree = yaml.load(text, _Loader)
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}") from None

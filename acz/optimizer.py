@@ -1,21 +1,29 @@
-"""Adam, as every backend is to run it."""
+"""Adam, as every backend is to run it, and what is done to gradients before."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Literal
+import fnmatch
+from collections.abc import Iterable, Mapping
+from typing import Annotated, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
+from acz.errors import SpecError, nearest
 from acz.layers import Array
 
 
 class Adam(BaseModel):
     """Kingma and Ba 2015, algorithm 1, with the epsilon beside the corrected second moment.
 
-    `decoupled: false` adds weight_decay * w to the gradient (L2); `true` shrinks the weights by
-    learning_rate * weight_decay first (Loshchilov and Hutter 2019). Fixed parameters and statistics are left alone.
+    In the order in which they act on a gradient g of a parameter w:
+    `l2_penalty`, by patterns of paths, adds factor * sum(w^2) / 2 to the loss, so factor * w to g;
+    `clip_norm` scales each tensor's g on its own to that norm at most: g * limit / max(||g||, limit);
+    `clip_global_norm` scales all tensors by one factor, so that the norm of all of them together is that at most;
+    `weight_decay` of every parameter: `decoupled: false` adds weight_decay * w to g (L2), unclipped; `true` shrinks the weights by
+    learning_rate * weight_decay first (Loshchilov and Hutter 2019).
+    Fixed parameters and statistics are left alone. The loss that training reports is without the penalty, so that it is
+    what evaluation reports.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -27,10 +35,45 @@ class Adam(BaseModel):
     epsilon: float = Field(default=1e-8, gt=0)
     weight_decay: float = Field(default=0.0, ge=0)
     decoupled: bool = False
+    l2_penalty: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    clip_norm: float | None = Field(default=None, gt=0)
+    clip_global_norm: float | None = Field(default=None, gt=0)
 
     def outside_epsilon(self, step: int) -> float:
         """The epsilon that means the same at `step` (from 1) in lr_t m / (sqrt(v) + epsilon), TensorFlow's and MindSpore's form."""
         return float(self.epsilon * np.sqrt(1 - self.beta2**step))
+
+    def penalties(self, trained: Iterable[str]) -> dict[str, float]:
+        """The factor of each trained parameter that a pattern names; of several patterns the sum.
+
+        Raises SpecError for a pattern that names none.
+        """
+        found: dict[str, float] = {}
+        paths = list(trained)
+        for pattern, factor in self.l2_penalty.items():
+            named = [path for path in paths if fnmatch.fnmatchcase(path, pattern)]
+            if not named:
+                raise SpecError(
+                    f"train.optimizer.l2_penalty: '{pattern}' names no trained parameter; {nearest(pattern, paths)}"
+                )
+            for path in named:
+                found[path] = found.get(path, 0.0) + factor
+        return found
+
+    def prepared(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> dict[str, Array]:
+        """Gradients with penalty and clipping."""
+        penalties = self.penalties(gradients)
+        found = {path: g + g.dtype.type(penalties.get(path, 0.0)) * parameters[path] for path, g in gradients.items()}
+        if self.clip_norm is not None:
+            limit = self.clip_norm
+            found = {
+                path: g * g.dtype.type(limit / max(float(np.sqrt((g * g).sum())), limit)) for path, g in found.items()
+            }
+        if self.clip_global_norm is not None:
+            limit = self.clip_global_norm
+            norm = float(np.sqrt(sum((g * g).sum() for g in found.values())))
+            found = {path: g * g.dtype.type(limit / max(norm, limit)) for path, g in found.items()}
+        return found
 
     def reference_step(
         self,
@@ -41,7 +84,7 @@ class Adam(BaseModel):
         learning_rate: float,
     ) -> None:
         """One step in place, `step` counted from 1; `state` holds `m.<path>` and `v.<path>`."""
-        for path, gradient in gradients.items():
+        for path, gradient in self.prepared(parameters, gradients).items():
             w = parameters[path]
             kind = w.dtype.type
             if self.weight_decay and self.decoupled:

@@ -132,7 +132,7 @@ def run(
     call.mask = None
     logits = through("trunk", spec.trunk, np.concatenate(vectors, axis=1))  # (videos, sum of widths)
     functions = {"softmax": softmax, "log_softmax": log_softmax, "sigmoid": sigmoid}
-    output = functions[spec.output](logits) if spec.output != "none" else logits
+    output = functions[spec.output](logits) if spec.output in functions else logits
     return Result(logits, output, call.recorded or {}, call.updated)
 
 

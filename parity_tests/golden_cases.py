@@ -7,60 +7,32 @@ tolerance). A folder of others like them can be tried with ACZ_GOLDEN=FOLDER.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-FOLDER = Path(os.environ.get("ACZ_GOLDEN", Path(__file__).parent / "golden"))
-
-Array = np.ndarray
-
-
-@dataclass
-class Gradient:
-    """A recorded gradient: of sum(output * cotangent(ours)), or of the loss with labels."""
-
-    loss: str
-    labels: Callable[[dict[str, Array]], Array]
-    paths: dict[str, tuple[Array, Callable[[Array], Array]]]
-    """Our path: what was recorded, and how ours becomes theirs."""
-    spec: dict[str, Any] | None = None
-    fixed: dict[str, Array] = field(default_factory=dict)
-    """Gradients recorded for what we hold fixed: rounding noise."""
-
-
-@dataclass
-class Golden:
-    """One fixture in our terms. `expected` maps a name to what was recorded and how it follows from our recorded values."""
-
-    name: str
-    kind: str
-    spec: dict[str, Any]
-    parameters: dict[str, Array]
-    inputs: dict[str, Array]
-    expected: dict[str, tuple[Array, Callable[[dict[str, Array]], Array]]]
-    tolerance: dict[str, float]
-    training: bool = False
-    gradients: list[Gradient] = field(default_factory=list)
-    loss: tuple[str, Array, float] | None = None
-    exact: dict[str, Array] = field(default_factory=dict)
-    """What the original gave when it was run in float64."""
-
-
-def same(path: str) -> Callable[[dict[str, Array]], Array]:
-    return lambda ours: ours[path]
-
-
-def as_is(value: Array) -> Array:
-    return value
-
-
-def turned(value: Array) -> Array:
-    return value.T
+from parity_tests.golden_experts import (
+    attention_with_experts,
+    context_gating,
+    dequantizing,
+    experts_and_gating,
+    logistic,
+    loss_of_logits,
+    loss_of_predictions,
+    mixture_of_experts,
+)
+from parity_tests.golden_fixture import (
+    FOLDER,
+    Array,
+    Golden,
+    Gradient,
+    after_update,
+    as_is,
+    norm_of,
+    same,
+    turned,
+)
 
 
 def attention_weights(path: str) -> Callable[[dict[str, Array]], Array]:
@@ -290,10 +262,8 @@ def attention_over_units(name: str, about: dict[str, Any], z: dict[str, Array]) 
     parameters = {"x.attention.score.weight": z["param/dense/kernel"]}
     if config["shift_operation"]:
         parameters |= {"x.attention.alpha": z["param/alpha"], "x.attention.beta": z["param/beta"]}
-    norm = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_variance": "moving_variance"}
     if config["add_batch_norm"]:
-        for ours, theirs in norm.items():
-            parameters[f"x.attention.score_norm.{ours}"] = z[f"param/batch_normalization/{theirs}"]
+        parameters |= norm_of(z, "x.attention.score_norm", "batch_normalization")
 
     def feature_major(value: Array) -> Array:
         return value.reshape(-1, units, features).swapaxes(1, 2).reshape(len(value), -1)
@@ -309,10 +279,7 @@ def attention_over_units(name: str, about: dict[str, Any], z: dict[str, Array]) 
         "output, normalised over the batch": (z["expected/output"], of_whole_batch),
         "output, normalised per video": (z["expected/output"], lambda o: feature_major(o["output"]) / videos**0.5),
     }
-    for ours, theirs in norm.items():
-        if f"after_update/batch_normalization/{theirs}" in z:
-            key = f"updated.x.attention.score_norm.{ours}"
-            expected[f"after update, {theirs}"] = (z[f"after_update/batch_normalization/{theirs}"], same(key))
+    expected |= after_update(z, "x.attention.score_norm", "batch_normalization")
     golden = Golden(
         name,
         about["kind"],
@@ -352,6 +319,14 @@ KINDS = {
     "ms_ac": mindspore_attention,
     "pd_ac": paddle_attention,
     "pom_acm": attention_over_units,
+    "pom_moe": experts_and_gating,
+    "pom_model": attention_with_experts,
+    "context_gating": context_gating,
+    "head_MoeModel": mixture_of_experts,
+    "head_LogisticModel": logistic,
+    "tf_loss": loss_of_predictions,
+    "pd_ce": loss_of_logits,
+    "dequant": dequantizing,
 }
 
 

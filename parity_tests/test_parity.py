@@ -57,6 +57,7 @@ def test_no_waiver_is_left_over(rows: list[Row]) -> None:
         ("flipped_momentum", 1),
         ("wrong_gradient", 2),
         ("other_weight_decay", 3),
+        ("exchanged_clipping", 3),
         ("transposed_weight", 5),
     ],
 )

@@ -42,6 +42,8 @@ def test_the_reference_agrees_with_itself() -> None:
         ("coarse_float32", "flash_mnist/attention_cluster", 1, "output"),
         ("wrong_gradient", "flash_mnist/attention_cluster", 2, "features.attention.score.weight"),
         ("other_weight_decay", "flash_mnist/attention_cluster", 3, ""),
+        ("exchanged_clipping", "flash_mnist/attention_cluster", 3, ""),
+        ("doubled_penalty", "flash_mnist/attention_cluster", 3, ""),
         ("lost_moments", "flash_mnist/attention_cluster", 4, "optimizer/v.features.attention.score.weight"),
     ],
 )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import signal, special
 
-from acz import reference
+from acz import load_spec, reference
 from acz.layers import LAYERS, Call
 from acz.losses import reference_loss
 from acz.parity.cases import cases
@@ -69,6 +69,90 @@ def test_functions_against_scipy() -> None:
     np.testing.assert_allclose(run("activation", x, function="sigmoid"), special.expit(x), rtol=1e-13)
     np.testing.assert_array_equal(run("activation", x, function="relu6"), np.clip(x, 0, 6))
     assert np.isfinite(run("activation", np.array([[-1e4, 1e4]]), function="sigmoid")).all()
+
+
+def test_mixture_of_experts_written_out() -> None:
+    x, classes, mixtures = source.standard_normal((2, 5)), 3, 2
+    p = {
+        "gates.weight": source.standard_normal((5, 9)),
+        "experts.weight": source.standard_normal((5, 6)),
+        "experts.bias": source.standard_normal(6),
+    }
+    found = run("mixture_of_experts", x, p, classes=classes, mixtures=mixtures)
+    for video in range(2):
+        for c in range(classes):
+            gates = special.softmax([x[video] @ p["gates.weight"][:, 3 * c + m] for m in range(3)])
+            at = [2 * c + m for m in range(mixtures)]
+            experts = [special.expit(x[video] @ p["experts.weight"][:, n] + p["experts.bias"][n]) for n in at]
+            assert found[video, c] == pytest.approx(gates[0] * experts[0] + gates[1] * experts[1], rel=1e-12)
+
+
+def test_context_gating_written_out() -> None:
+    x, w, b = source.standard_normal((3, 4)), source.standard_normal((4, 4)), source.standard_normal(4)
+    np.testing.assert_allclose(
+        run("context_gating", x, {"weight": w, "bias": b}), x * special.expit(x @ w + b), rtol=1e-12
+    )
+    norm = {"weight": 1.5, "bias": 0.3, "running_mean": -0.2, "running_variance": 0.7}
+    wide, narrow = source.standard_normal((4, 8)), source.standard_normal((8, 4))
+    p = {"hidden.weight": wide, "gate.weight": narrow}
+    p |= {f"hidden_norm.{name}": np.full(8, value) for name, value in norm.items()}
+    p |= {f"gate_norm.{name}": np.full(4, value) for name, value in norm.items()}
+
+    def normalized(value: np.ndarray) -> np.ndarray:
+        return (value + 0.2) / np.sqrt(0.7 + 1e-5) * 1.5 + 0.3
+
+    want = x * special.expit(normalized(normalized(np.maximum(x @ wide, 0)) @ narrow))
+    np.testing.assert_allclose(run("deep_context_gating", x, p), want, rtol=1e-12)
+
+
+def test_what_the_second_batch_norm_takes_away_is_held_fixed() -> None:
+    for dropout, role in ((0.0, "fixed"), (0.2, "trained")):
+        layer = LAYERS["deep_context_gating"](type="deep_context_gating", dropout=dropout)
+        assert layer.parameters((4,))["hidden_norm.bias"].role == role
+    for settings, role in (
+        ({}, "fixed"),
+        ({"score_dropout": 0.3}, "trained"),
+        ({"normalize_over": "units"}, "trained"),
+    ):
+        layer = LAYERS["attention_cluster"](type="attention_cluster", units=2, score_norm={}, **settings)
+        assert layer.parameters((5, 4))["score_norm.bias"].role == role
+
+
+def test_the_average_is_of_valid_frames() -> None:
+    x = source.standard_normal((3, 4, 2))
+    mask = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]], dtype=bool)
+    layer = LAYERS["frame_average"](type="frame_average")
+    found = layer.reference(np.where(mask[:, :, None], x, 1e6), {}, Call(mask=mask, path="x"))
+    np.testing.assert_allclose(found, [x[0].mean(0), (x[1, 0] + x[1, 2]) / 2, [0, 0]], rtol=1e-12)
+    np.testing.assert_allclose(run("frame_average", x), x.mean(1), rtol=1e-12)
+
+
+def test_padding_that_is_rescaled_and_normalised_still_counts_for_nothing() -> None:
+    """A padded byte 0 becomes -1.99 and a vector of length 1: the mask must hold behind both."""
+    spec = load_spec("youtube8m/attention_cluster_experts:tiny")
+    case = cases("youtube8m/attention_cluster_experts")[0]
+    inputs = {
+        name: source.integers(0, 256, (3, 5, width), dtype=np.uint8) for name, width in (("rgb", 4), ("audio", 3))
+    }
+    plain = reference.forward(spec, case.parameters, inputs, training=True)
+    longer: dict[str, np.ndarray] = {}
+    for name, value in inputs.items():
+        longer[name] = np.concatenate([value, np.full((3, 2, value.shape[2]), 77, np.uint8)], axis=1)
+        longer[f"{name}.mask"] = np.arange(7) < np.full((3, 1), 5)
+    padded = reference.forward(spec, case.parameters, longer, training=True)
+    for name, value in plain.items():
+        np.testing.assert_allclose(padded[name], value, rtol=1e-9, err_msg=name)
+
+
+def test_probabilities_are_said_only_of_what_gives_them() -> None:
+    tree = {"inputs": {"x": {"shape": [3]}}, "streams": {"x": {"input": "x"}}, "output": "probabilities"}
+    dense, experts = {"type": "dense", "units": 3}, {"type": "mixture_of_experts", "classes": 3}
+    gating, sigmoid = {"type": "context_gating"}, {"type": "activation", "function": "sigmoid"}
+    for layers in ([experts], [experts, gating], [dense, sigmoid], [dense | {"activation": "sigmoid"}, gating]):
+        Spec.from_dict(tree | {"trunk": {f"layer{n}": layer for n, layer in enumerate(layers)}})
+    for layers in ([], [dense], [gating], [experts, dense], [experts, {"type": "dropout", "rate": 0.5}]):
+        with pytest.raises(Exception, match="for one that ends in logits say sigmoid or softmax"):
+            Spec.from_dict(tree | {"trunk": {f"layer{n}": layer for n, layer in enumerate(layers)}})
 
 
 def test_batch_norm_statistics() -> None:
@@ -163,6 +247,19 @@ def test_losses() -> None:
     p = special.expit(logits)
     want = -(many * np.log(p) + (1 - many) * np.log(1 - p)).sum(1).mean()
     assert reference_loss("sigmoid_cross_entropy", logits, p, many) == pytest.approx(want)
+    shares = many / np.maximum(many.sum(1, keepdims=True), 1)
+    want = -(shares * special.log_softmax(logits, 1)).sum(1).mean()
+    assert reference_loss("multilabel_softmax_cross_entropy", logits, logits, many) == pytest.approx(want)
+    want = -(many * np.log(p + 1e-5) + (1 - many) * np.log(1 - p + 1e-5)).sum(1).mean()
+    assert reference_loss("probability_cross_entropy", logits, p, many) == pytest.approx(want)
+    assert reference_loss("hinge", logits, p, many) == pytest.approx(np.where(many, 1 - p, 1 + p).sum(1).mean())
+    none = np.zeros((4, 5))
+    assert reference_loss("multilabel_softmax_cross_entropy", logits, p, none) == 0
+    certain = np.array([[1.0, 0.0]])
+    assert reference_loss("probability_cross_entropy", certain, certain, 1 - certain) == pytest.approx(
+        -2 * np.log(1e-5), rel=1e-5
+    )
+    assert -3e-5 < reference_loss("probability_cross_entropy", certain, certain, certain) < 0
     huge = np.array([[1e4, -1e4]])
     assert reference_loss("sigmoid_cross_entropy", huge, huge, np.array([[1.0, 0.0]])) == 0
     assert reference_loss("softmax_cross_entropy", huge, huge, np.array([1])) == pytest.approx(2e4)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from acz.config import load_config
+from acz.errors import SpecError
 from acz.metrics import NEVER, Accuracy, rank_of_label
 from acz.optimizer import Adam
 from acz.randomness import generator, keep_mask
@@ -56,6 +58,53 @@ def test_adam_written_out(decoupled: bool) -> None:
         outside = 0.1 * np.sqrt(1 - 0.999**step) / (1 - 0.9**step) * m / (np.sqrt(v) + adam.outside_epsilon(step))
         assert outside == pytest.approx(0.1 * (m / (1 - 0.9**step)) / (np.sqrt(v / (1 - 0.999**step)) + 1e-3))
     assert parameters["w"][0] == pytest.approx(w)
+
+
+def test_penalty_and_clipping_written_out() -> None:
+    parameters = {"a.weight": np.array([3.0, -4.0]), "a.bias": np.array([1.0]), "b.weight": np.array([2.0])}
+    gradients = {"a.weight": np.array([0.3, 0.4]), "a.bias": np.array([0.0]), "b.weight": np.array([-1.2])}
+    adam = Adam(l2_penalty={"a.*": 0.1, "*.weight": 0.5})
+    penalized = adam.prepared(parameters, gradients)
+    np.testing.assert_allclose(penalized["a.weight"], [0.3 + 0.6 * 3, 0.4 - 0.6 * 4])
+    np.testing.assert_allclose(penalized["a.bias"], [0.1])
+    np.testing.assert_allclose(penalized["b.weight"], [-1.2 + 0.5 * 2])
+    each = Adam(clip_norm=0.25).prepared(parameters, gradients)
+    np.testing.assert_allclose(each["a.weight"], [0.15, 0.2])
+    np.testing.assert_allclose(each["b.weight"], [-0.25])
+    assert each["a.bias"] == 0
+    together = Adam(clip_global_norm=0.65).prepared(parameters, gradients)
+    np.testing.assert_allclose(together["a.weight"], [0.15, 0.2])  # the norm of all is 1.3
+    np.testing.assert_allclose(together["b.weight"], [-0.6])
+    for loose in (Adam(clip_norm=1.2), Adam(clip_global_norm=1.4)):
+        assert all((value == gradients[path]).all() for path, value in loose.prepared(parameters, gradients).items())
+
+
+def test_a_penalty_is_the_gradient_of_half_the_squares() -> None:
+    w, h = np.array([0.7, -1.1]), 1e-6
+    found = Adam(l2_penalty={"w": 0.3}).prepared({"w": w}, {"w": np.zeros(2)})["w"]
+    for index in range(2):
+        ends = [0.3 * ((w + sign * h * (np.arange(2) == index)) ** 2).sum() / 2 for sign in (1, -1)]
+        assert found[index] == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-6)
+
+
+def test_a_recipe_that_does_not_fit_its_model_is_refused() -> None:
+    name = "youtube8m/attention_cluster_experts:tiny"
+    with pytest.raises(SpecError, match=r"'trunk.expert.\*' names no trained parameter"):
+        load_config(name, {"train.optimizer.l2_penalty": {"trunk.expert.*": 1e-6}})
+    with pytest.raises(
+        SpecError, match=r"sigmoid_cross_entropy needs model\.output to be none or sigmoid, got probabilities"
+    ):
+        load_config(name, {"train.loss": "sigmoid_cross_entropy"})
+    for wrong in ({"clip_norm": 0}, {"clip_global_norm": -1}, {"l2_penalty": {"*": -1e-3}}):
+        with pytest.raises(SpecError, match=r"train\.optimizer"):
+            load_config(name, {"train.optimizer": wrong})
+    assert load_config(name, {"train.loss": "hinge"}).recipe.loss == "hinge"
+
+
+def test_the_published_rates() -> None:
+    schedule = load_config("youtube8m/attention_cluster_experts").recipe.schedule
+    last, after = 2_000_000 // 128 - 1, 2_000_000 // 128
+    assert [schedule.rate(step, 400_000, 128) for step in (0, last, after, 2 * after)] == [1, 1, 0.85, 0.85**2]
 
 
 def test_ranks_break_ties_by_the_smaller_class() -> None:

@@ -13,6 +13,8 @@ from acz.export.onnx_graph import Graph
 from acz.layers.activation import Activation
 from acz.layers.attention import LOWEST, AttentionCluster
 from acz.layers.dense import Dense, Rescale
+from acz.layers.experts import MixtureOfExperts
+from acz.layers.gating import ContextGating, DeepContextGating
 from acz.layers.image import Conv2d, MaxPool2d
 from acz.layers.normalize import BatchNorm, L2Normalize
 from acz.spec import Step
@@ -167,6 +169,38 @@ def _attention(graph: Graph, s: str, over: str) -> str:
     return s if valid is None else graph.op("Where", valid, s, graph.constant(0.0))
 
 
+def write_frame_average(graph: Graph, step: Step, x: str) -> str:
+    if graph.mask is None:
+        return graph.op("ReduceMean", x, axes=[1], keepdims=0)
+    valid = graph.cast(graph.op("Unsqueeze", graph.mask, graph.integers(1)))  # (videos, 1, frames)
+    total = graph.op("Reshape", graph.op("MatMul", valid, x), graph.integers(0, step.output_shape[0]))
+    count = graph.op("ReduceSum", valid, graph.integers(2), keepdims=0)  # (videos, 1)
+    return graph.op("Div", total, graph.op("Max", count, graph.constant(1.0)))
+
+
+def write_context_gating(graph: Graph, step: Step, x: str) -> str:
+    norm = cast(ContextGating, step.layer).norm
+    g = linear(graph, x, "weight", None if norm else "bias", len(step.input_shape))
+    return graph.op("Mul", x, sigmoid(graph, batch_norm(graph, g, norm.epsilon, "norm.") if norm else g))
+
+
+def write_deep_context_gating(graph: Graph, step: Step, x: str) -> str:
+    epsilon, axes = cast(DeepContextGating, step.layer).norm.epsilon, len(step.input_shape)
+    h = graph.op("Relu", linear(graph, x, "hidden.weight", None, axes))
+    h = batch_norm(graph, h, epsilon, "hidden_norm.")
+    g = batch_norm(graph, linear(graph, h, "gate.weight", None, axes), epsilon, "gate_norm.")
+    return graph.op("Mul", x, sigmoid(graph, g))
+
+
+def write_mixture_of_experts(graph: Graph, step: Step, x: str) -> str:
+    layer = cast(MixtureOfExperts, step.layer)
+    gates = graph.op("Reshape", linear(graph, x, "gates.weight", None, 1), graph.integers(0, layer.classes, -1))
+    gates = graph.op("Slice", softmax(graph, gates), *(graph.integers(n) for n in (0, layer.mixtures, 2)))
+    experts = sigmoid(graph, linear(graph, x, "experts.weight", "experts.bias", 1))
+    experts = graph.op("Reshape", experts, graph.integers(0, layer.classes, -1))  # (videos, classes, mixtures)
+    return graph.op("ReduceSum", graph.op("Mul", gates, experts), graph.integers(2), keepdims=0)
+
+
 LAYERS: dict[str, Callable[[Graph, Step, str], str]] = {
     "dense": write_dense,
     "rescale": write_rescale,
@@ -180,10 +214,15 @@ LAYERS: dict[str, Callable[[Graph, Step, str], str]] = {
     "max_pool2d": write_max_pool2d,
     "flatten": write_flatten,
     "attention_cluster": write_attention_cluster,
+    "frame_average": write_frame_average,
+    "context_gating": write_context_gating,
+    "deep_context_gating": write_deep_context_gating,
+    "mixture_of_experts": write_mixture_of_experts,
 }
 
 OUTPUTS: dict[str, Callable[[Graph, str], str]] = {
     "none": lambda graph, x: graph.op("Identity", x),
+    "probabilities": lambda graph, x: graph.op("Identity", x),
     "softmax": softmax,
     "log_softmax": log_softmax,
     "sigmoid": sigmoid,

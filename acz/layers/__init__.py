@@ -7,8 +7,11 @@ from acz.layers.attention import AttentionCluster
 from acz.layers.base import Array, Call, Layer, Parameter, Shape
 from acz.layers.dense import Dense, Rescale
 from acz.layers.dropout import Dropout
+from acz.layers.experts import MixtureOfExperts
+from acz.layers.gating import ContextGating, DeepContextGating
 from acz.layers.image import Conv2d, Flatten, MaxPool2d
 from acz.layers.normalize import BatchNorm, L2Normalize
+from acz.layers.pooling import FrameAverage
 
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
@@ -23,6 +26,10 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
+    "frame_average": FrameAverage,
+    "context_gating": ContextGating,
+    "deep_context_gating": DeepContextGating,
+    "mixture_of_experts": MixtureOfExperts,
 }
 
 __all__ = ["LAYERS", "Array", "Call", "Layer", "Parameter", "Shape"]

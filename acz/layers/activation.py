@@ -47,6 +47,9 @@ class Activation(Layer):
     type: Literal["activation"] = "activation"
     function: Function
 
+    def gives_probabilities(self, of_probabilities: bool) -> bool:
+        return self.function == "sigmoid"
+
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         return apply(self.function, x)
 
@@ -55,6 +58,9 @@ class Softmax(Layer):
     """Softmax over the last axis."""
 
     type: Literal["softmax"] = "softmax"
+
+    def gives_probabilities(self, of_probabilities: bool) -> bool:
+        return True
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         return softmax(x)

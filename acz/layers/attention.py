@@ -14,6 +14,7 @@ from acz.layers.base import (
     Call,
     Layer,
     Parameter,
+    Role,
     Shape,
     WeightInitial,
     bias_initial,
@@ -36,7 +37,7 @@ class AttentionCluster(Layer):
 
     Padded frames get no weight; a video without a valid frame gets v_k = 0. Parameters: hidden.weight (features, hidden), hidden.bias
     (hidden), score.weight (features or hidden, units), score.bias, alpha, beta and score_norm.* (units). The score bias is held fixed where it cannot change the function: softmax over frames takes
-    the same constant from every frame, and batch normalisation subtracts it.
+    the same constant from every frame, and batch normalisation subtracts it. So is score_norm.bias, before softmax over frames.
     """
 
     type: Literal["attention_cluster"] = "attention_cluster"
@@ -63,17 +64,12 @@ class AttentionCluster(Layer):
             found["hidden.bias"] = Parameter((self.hidden,), bias_initial(self.initializer, features))
         fan_in = self.hidden or features
         found["score.weight"] = Parameter((fan_in, units), weight_initial(self.initializer, fan_in, units))
+        last: Role = "fixed" if self.normalize_over == "frames" and self.score_dropout == 0 else "trained"
         if self.score_bias:
-            without_effect = self.score_norm is not None or (
-                self.normalize_over == "frames" and self.score_dropout == 0
-            )
-            found["score.bias"] = Parameter(
-                (units,),
-                bias_initial(self.initializer, fan_in),
-                "fixed" if without_effect else "trained",
-            )
+            role = "fixed" if self.score_norm else last
+            found["score.bias"] = Parameter((units,), bias_initial(self.initializer, fan_in), role)
         if self.score_norm:
-            found |= {f"score_norm.{name}": p for name, p in batch_norm_parameters(units).items()}
+            found |= {f"score_norm.{name}": p for name, p in batch_norm_parameters(units, last).items()}
         if self.shift:
             # Normal(0, sqrt(1/sqrt(N))), the authors' code; or the identity, alpha 1 and beta 0
             spread = normal(units**-0.25)

@@ -42,6 +42,9 @@ class Dense(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.units)
 
+    def gives_probabilities(self, of_probabilities: bool) -> bool:
+        return self.activation == "sigmoid"
+
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         y = x @ p["weight"]  # (videos, ..., units)
         if self.bias:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from acz.layers.base import Array, Call, Layer, Parameter, Shape, constant
+from acz.layers.base import Array, Call, Layer, Parameter, Role, Shape, constant
 
 
 def l2_normalize(x: Array, epsilon: float = 1e-12) -> Array:
@@ -16,11 +16,11 @@ def l2_normalize(x: Array, epsilon: float = 1e-12) -> Array:
     return x / np.sqrt(np.maximum((x * x).sum(axis=-1, keepdims=True), epsilon))
 
 
-def batch_norm_parameters(features: int) -> dict[str, Parameter]:
-    """weight, bias, running_mean and running_variance, each (features)."""
+def batch_norm_parameters(features: int, bias: Role = "trained") -> dict[str, Parameter]:
+    """weight, bias, running_mean and running_variance, each (features). `bias` is fixed where it can't change the function."""
     return {
         "weight": Parameter((features,), constant(1.0)),
-        "bias": Parameter((features,), constant(0.0)),
+        "bias": Parameter((features,), constant(0.0), bias),
         "running_mean": Parameter((features,), constant(0.0), "statistic"),
         "running_variance": Parameter((features,), constant(1.0), "statistic"),
     }

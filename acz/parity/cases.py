@@ -14,12 +14,19 @@ import yaml
 from acz.config import config_names, load_config
 from acz.errors import SpecError, nearest
 from acz.layers import Array
-from acz.losses import OF_OUTPUT, Loss
+from acz.losses import OF_OUTPUT, SEVERAL_LABELS, Loss
 from acz.randomness import generator, keep_mask
 from acz.reference import initial_parameters
 from acz.spec import Spec
 
 VIDEOS = 4
+LOSSES: dict[str, Loss] = {
+    "layers/softmax_normalize": "hinge",
+    "layers/context_gating": "sigmoid_cross_entropy",
+    "layers/context_gating_of_frames": "multilabel_softmax_cross_entropy",
+    "layers/dense_functions": "probability_cross_entropy",
+}
+"""Of the models of layers.yaml that take another than their output's own, so that each loss is taken of some model."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +90,9 @@ class Case:
         labels: Array
         if self.loss == "softmax_cross_entropy":
             labels = source.integers(0, spec.width, videos)
-        elif self.loss == "sigmoid_cross_entropy":
+        elif self.loss in SEVERAL_LABELS:
             labels = (source.random((videos, spec.width)) < 0.4).astype(np.float32)
+            labels[-1] = 0  # a video without a label
         else:
             labels = source.standard_normal((videos, spec.width)).astype(np.float32)
         return Batch(name, inputs, labels, dropout)
@@ -135,4 +143,4 @@ def _all(pattern: str) -> Iterator[Case]:
     for name, tree in layer_models().items():
         if wanted(name):
             spec = Spec.from_dict(tree)
-            yield Case(name, spec, OF_OUTPUT.get(spec.output, "projection"))
+            yield Case(name, spec, LOSSES.get(name) or OF_OUTPUT.get(spec.output, "projection"))

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +33,13 @@ from acz.worker import Worker, WorkerDied
 
 LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints", 5: "exports"}
 STEPS = 50
-COUPLED = Adam(learning_rate=3e-3, weight_decay=1e-3)
-DECOUPLED = Adam(learning_rate=3e-3, weight_decay=1e-2, decoupled=True)
+PLAIN = Adam(learning_rate=3e-3, weight_decay=1e-3)
+COUPLED = PLAIN.model_copy(update={"clip_norm": 0.25})
+DECOUPLED = Adam(learning_rate=3e-3, weight_decay=1e-2, decoupled=True, clip_global_norm=1.0)
+PENALTIES = (3e-2, 0.0, 1e-2)
+"""Of the trained parameters in turn."""
+TRAINING_VIDEOS = 8
+"""In a batch: of four it happens that dropout spares all of one unit, and between batch norms the gradient of that is rounding alone."""
 RESUMED_STEPS = 10
 
 Arrays = dict[str, Array]
@@ -149,19 +155,23 @@ def training_arguments(case: Case, adam: Adam, steps: int, padded: bool = True) 
     arrays = {f"parameters/{path}": value for path, value in case.parameters.items()}
     for step in range(steps):
         kind = "padded" if padded and "padded" in case.names and step % 3 == 2 else "plain"
-        arrays |= jobs.pack(f"step{step}", case.batch(kind, step))
+        arrays |= jobs.pack(f"step{step}", case.batch(kind, step, TRAINING_VIDEOS))
+    penalties = {path: factor for path, factor in zip(case.spec.trained, cycle(PENALTIES), strict=False) if factor}
     rates = [adam.learning_rate * (0.5 + 0.5 * np.cos(step / steps)) for step in range(steps)]
     return {
         "spec": case.spec.to_dict(),
         "loss": case.loss,
-        "adam": adam.model_dump(),
+        "adam": adam.model_dump() | {"l2_penalty": penalties},
         "steps": steps,
         "rates": rates,
     }, arrays
 
 
 def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
-    """Level 3: the loss of each of 50 steps and the parameters after them, same batches, same masks."""
+    """Level 3: the loss of each of 50 steps and the parameters after them, same batches, same masks.
+
+    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters.
+    """
     for adam in (COUPLED, DECOUPLED):
         form = "decoupled" if adam.decoupled else "L2"
         arguments, arrays = training_arguments(case, adam, STEPS)
@@ -183,7 +193,7 @@ def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterat
 
 def checkpoint_saved(case: Case, ask: Ask, folder: Path, backend: str, dtype: str) -> Arrays:
     """The first half of level 4 in one backend: trains, saves, goes on."""
-    arguments, arrays = training_arguments(case, COUPLED, RESUMED_STEPS, padded=False)
+    arguments, arrays = training_arguments(case, PLAIN, RESUMED_STEPS, padded=False)
     path = folder / f"{case.model.replace('/', '-')}-{backend}-{dtype}.safetensors"
     return ask("save", {**arguments, "dtype": dtype, "path": str(path), "after": dtype == "float64"}, arrays)
 
@@ -196,7 +206,7 @@ def checkpoint_resumed(
     What is loaded, weights and optimiser, is the same to the last bit, in both precisions; the steps after it are compared in
     float64, which tells more, since every graph that is compiled for them costs seconds.
     """
-    arguments, arrays = training_arguments(case, COUPLED, RESUMED_STEPS, padded=False)
+    arguments, arrays = training_arguments(case, PLAIN, RESUMED_STEPS, padded=False)
     path = folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors"
     found = ask("resume", {**arguments, "dtype": dtype, "path": str(path), "after": dtype == "float64"}, arrays)
     exact = {name: value for name, value in wanted.items() if name.startswith(("loaded/", "optimizer/"))}

@@ -154,6 +154,26 @@ def other_weight_decay(backend: Any) -> Mutant:
     return Mutant(backend, start_training=start_training)
 
 
+def exchanged_clipping(backend: Any) -> Mutant:
+    """Each tensor is clipped where all should be together, and the other way round."""
+
+    def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
+        other = {"clip_norm": optimizer.clip_global_norm, "clip_global_norm": optimizer.clip_norm}
+        return backend.start_training(model, optimizer.model_copy(update=other), loss)
+
+    return Mutant(backend, start_training=start_training)
+
+
+def doubled_penalty(backend: Any) -> Mutant:
+    """The L2 penalty is factor * sum(w^2), without the half."""
+
+    def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
+        doubled = {path: 2 * factor for path, factor in optimizer.l2_penalty.items()}
+        return backend.start_training(model, optimizer.model_copy(update={"l2_penalty": doubled}), loss)
+
+    return Mutant(backend, start_training=start_training)
+
+
 def lost_moments(backend: Any) -> Mutant:
     """A checkpoint keeps the weights and forgets the optimiser's second moments."""
 
@@ -179,6 +199,8 @@ MUTANTS: dict[str, Callable[[Any], Mutant]] = {
         coarse_float32,
         wrong_gradient,
         other_weight_decay,
+        exchanged_clipping,
+        doubled_penalty,
         lost_moments,
     )
 }

@@ -85,8 +85,10 @@ def softmax(x: Tensor) -> Tensor:
 
 
 def sigmoid(x: Tensor) -> Tensor:
-    """For outputs; MindSpore's own is 8e-7 off on a CPU."""
-    return ops.reciprocal(ops.expm1(-x) + 2.0)
+    """For outputs; MindSpore's own is 8e-7 off in float32 on a CPU."""
+    if x.dtype != ms.float32:
+        return ops.sigmoid(x)
+    return ops.reciprocal(ops.expm1(-ops.clamp(x, -88.0, 88.0)) + 2.0)  # beyond, exp overflows in the gradient
 
 
 def log_softmax(x: Tensor) -> Tensor:
@@ -241,6 +243,43 @@ class AttentionCluster(Layer):
         return a.transpose((0, 2, 1)), v.flatten(start_dim=1)  # (videos, units * features)
 
 
+class FrameAverage(Layer):
+    def construct(self, x: Tensor, call: Call) -> Tensor:
+        if call[0] is None:
+            return x.mean(1)
+        videos, frames, features = x.shape
+        valid = call[0].reshape((videos, 1, frames)).astype(x.dtype)
+        count = ops.maximum(valid.sum(-1), 1.0)  # (videos, 1)
+        return ops.BatchMatMul()(valid, x).reshape((videos, features)) / ops.tile(count, (1, features))
+
+
+class ContextGating(Layer):
+    def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        norm = self.settings.norm
+        g = linear(x, self.weight, None if norm else self.bias)
+        g = sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
+        return g, x * g
+
+
+class DeepContextGating(Layer):
+    def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        settings = self.settings
+        h = ops.relu(linear(x, self.hidden.weight, None))
+        h = batch_norm(self, self.hidden_norm, settings.norm, h, call)
+        h = drop(self, h, settings.dropout, call, "dropout")
+        g = linear(h, self.gate.weight, None)
+        g = sigmoid(batch_norm(self, self.gate_norm, settings.norm, g, call))
+        return g, x * g
+
+
+class MixtureOfExperts(Layer):
+    def construct(self, x: Tensor, call: Call) -> Tensor:
+        classes, mixtures = self.settings.classes, self.settings.mixtures
+        gates = softmax(linear(x, self.gates.weight, None).reshape((-1, mixtures + 1)))
+        experts = sigmoid(linear(x, self.experts.weight, self.experts.bias)).reshape((-1, mixtures))
+        return (gates[:, :mixtures] * experts).sum(-1).reshape((-1, classes))  # (videos, classes)
+
+
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
     "rescale": Rescale,
@@ -254,4 +293,8 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
+    "frame_average": FrameAverage,
+    "context_gating": ContextGating,
+    "deep_context_gating": DeepContextGating,
+    "mixture_of_experts": MixtureOfExperts,
 }

@@ -12,19 +12,31 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from acz.backend import quiet
 from acz.layers import Array
+from acz.losses import EPSILON
 from acz.optimizer import Adam
-from acz_mindspore.layers import log_softmax
+from acz_mindspore.layers import log_softmax, number
 from acz_mindspore.model import Model, in_mode, to_device
 
 
 def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
     if loss == "softmax_cross_entropy":
         return -ops.gather_elements(log_softmax(logits), 1, labels.expand_dims(1)).mean()
+    labels = labels.astype(logits.dtype)
+    if loss == "multilabel_softmax_cross_entropy":
+        shares = labels / ops.maximum(labels.sum(1, keepdims=True), 1.0)
+        return -(shares * log_softmax(logits)).sum() / len(logits)
     if loss == "sigmoid_cross_entropy":
         size = ops.abs(logits)
-        each = (logits + size) * 0.5 - logits * labels.astype(logits.dtype) + ops.log1p(ops.exp(-size))
+        each = (logits + size) * 0.5 - logits * labels + ops.log1p(ops.exp(-size))
         return each.sum() / len(logits)
-    return (model.finish(logits) * labels).sum()
+    output = model.finish(logits)
+    if loss == "probability_cross_entropy":
+        epsilon = number(EPSILON, logits)
+        each = -labels * ops.log(output + epsilon) - (1.0 - labels) * ops.log(1.0 - output + epsilon)
+        return each.sum() / len(logits)
+    if loss == "hinge":
+        return ops.relu(1.0 - (2.0 * labels - 1.0) * output).sum() / len(logits)
+    return (output * labels).sum()
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -67,20 +79,34 @@ def loss_and_gradients(
     return float(value), {path: g.asnumpy() for path, g in zip(wanted, (*by_parameter, *by_input), strict=True)}
 
 
+def shrinking(gradients: tuple[Tensor, ...], limit: float) -> Tensor:
+    """The factor under which the norm of tensors together is `limit` at most."""
+    total = number(0.0, gradients[0])
+    for gradient in gradients:
+        total = total + ops.square(gradient.reshape((-1,))).sum()
+    most = number(limit, gradients[0])
+    return most / ops.maximum(ops.sqrt(total), most)
+
+
 class Step(nn.Cell):
     """A step of training as one graph. Inputs and dropout masks come by position, in the order of their names."""
 
     def __init__(self, trainer: Trainer, inputs: tuple[str, ...], masks: tuple[str, ...]) -> None:
         super().__init__(auto_prefix=False)
-        self.model, self.optimizer, self.loss = trainer.model, trainer.optimizer, trainer.loss
+        self.model, self.loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
         self.inputs, self.masks = inputs, masks
         self.trained, self.m, self.v = (ParameterTuple(p) for p in (trainer.trained, trainer.m, trainer.v))
         self.gradients = ms.value_and_grad(self.run, None, self.trained, has_aux=True)
         self.adam = ops.Adam()
         self.beta1, self.beta2, self.weight_decay = (
-            Tensor(n, self.model.dtype)
-            for n in (self.optimizer.beta1, self.optimizer.beta2, self.optimizer.weight_decay)
+            Tensor(n, self.model.dtype) for n in (optimizer.beta1, optimizer.beta2, optimizer.weight_decay)
         )
+        self.shrinks = bool(optimizer.weight_decay) and optimizer.decoupled
+        self.decays = bool(optimizer.weight_decay) and not optimizer.decoupled
+        self.clip_norm, self.clip_global_norm = optimizer.clip_norm, optimizer.clip_global_norm
+        penalties = optimizer.penalties(self.model.spec.trained)
+        self.penalties = tuple(Tensor(penalties.get(p.name, 0.0), self.model.dtype) for p in self.trained)
+        self.penalized = tuple(p.name in penalties for p in self.trained)
 
     def run(self, labels: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         inputs, masks = {}, {}
@@ -95,20 +121,37 @@ class Step(nn.Cell):
         self, rate: Tensor, epsilon: Tensor, shrink: Tensor, labels: Tensor, *values: Tensor
     ) -> tuple[Tensor, Tensor]:
         (loss, logits), gradients = self.gradients(labels, values)
+        gradients = self.prepare(gradients)
         for i in range(len(self.trained)):
             self.update(self.trained[i], self.m[i], self.v[i], gradients[i], rate, epsilon, shrink)
         return loss, hits(logits, labels)
+
+    def prepare(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        """Penalty and clipping of the gradients."""
+        found, clipped = (), ()
+        for i in range(len(gradients)):
+            gradient = gradients[i]
+            if self.penalized[i]:
+                gradient = gradient + self.trained[i] * self.penalties[i]
+            if self.clip_norm is not None:
+                gradient = gradient * shrinking((gradient,), self.clip_norm)
+            found += (gradient,)
+        if self.clip_global_norm is None:
+            return found
+        factor = shrinking(found, self.clip_global_norm)
+        for gradient in found:
+            clipped += (gradient * factor,)
+        return clipped
 
     def update(
         self, w: Parameter, m: Parameter, v: Parameter, gradient: Tensor, rate: Tensor, epsilon: Tensor, shrink: Tensor
     ) -> None:
         """Adam as acz.optimizer has it; `rate` is corrected for both moments, so that their powers are left out."""
-        optimizer = self.optimizer
-        decayed = w * shrink if optimizer.weight_decay and optimizer.decoupled else w
-        if optimizer.weight_decay and not optimizer.decoupled:
+        decayed = w * shrink if self.shrinks else w
+        if self.decays:
             gradient = gradient + w * self.weight_decay
         if self.model.dtype == ms.float32:
-            if optimizer.weight_decay and optimizer.decoupled:
+            if self.shrinks:
                 ops.assign(w, decayed)
             self.adam(w, m, v, 0.0, 0.0, rate, self.beta1, self.beta2, epsilon, gradient)
             return

@@ -194,6 +194,44 @@ class AttentionCluster(Layer):
         return v.flatten(1)  # (videos, units * features)
 
 
+class FrameAverage(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        if call.mask is None:
+            return x.mean(1)
+        valid = call.mask.astype(x.dtype)  # (videos, frames)
+        return (valid.unsqueeze(1) @ x).squeeze(1) / valid.sum(1, keepdim=True).clip(min=1.0)
+
+
+class ContextGating(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        norm = self.settings.norm
+        g = F.linear(x, self.weight, None if norm else self.bias)
+        g = F.sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
+        call.recorded[f"{self.path}.gates"] = g
+        return x * g
+
+
+class DeepContextGating(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        settings = self.settings
+        h = F.relu(F.linear(x, self.hidden.weight))
+        h = batch_norm(self, self.hidden_norm, settings.norm, h, call)
+        h = drop(self, h, settings.dropout, call, "dropout")
+        g = F.linear(h, self.gate.weight)
+        g = F.sigmoid(batch_norm(self, self.gate_norm, settings.norm, g, call))
+        call.recorded[f"{self.path}.gates"] = g
+        return x * g
+
+
+class MixtureOfExperts(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        classes, mixtures = self.settings.classes, self.settings.mixtures
+        gates = F.softmax(F.linear(x, self.gates.weight).reshape([-1, classes, mixtures + 1]), 2)
+        experts = F.sigmoid(F.linear(x, self.experts.weight, self.experts.bias))
+        experts = experts.reshape([-1, classes, mixtures])  # (videos, classes, mixtures)
+        return (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
+
+
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
     "rescale": Rescale,
@@ -207,4 +245,8 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
+    "frame_average": FrameAverage,
+    "context_gating": ContextGating,
+    "deep_context_gating": DeepContextGating,
+    "mixture_of_experts": MixtureOfExperts,
 }

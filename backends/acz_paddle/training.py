@@ -11,6 +11,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, _C_ops
 
 from acz.layers import Array
+from acz.losses import EPSILON
 from acz.optimizer import Adam
 from acz_paddle.layers import Call, log_softmax
 from acz_paddle.model import Model, to_device
@@ -19,10 +20,19 @@ from acz_paddle.model import Model, to_device
 def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
     if loss == "softmax_cross_entropy":
         return -log_softmax(logits).take_along_axis(labels.unsqueeze(1), 1).mean()
+    labels = labels.astype(logits.dtype)
+    if loss == "multilabel_softmax_cross_entropy":
+        shares = labels / labels.sum(1, keepdim=True).clip(min=1.0)
+        return -(shares * log_softmax(logits)).sum() / logits.shape[0]
     if loss == "sigmoid_cross_entropy":
-        labels = labels.astype(logits.dtype)
         return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / logits.shape[0]
-    return (model.finish(logits) * labels).sum()
+    output = model.finish(logits)
+    if loss == "probability_cross_entropy":
+        each = -labels * paddle.log(output + EPSILON) - (1 - labels) * paddle.log(1 - output + EPSILON)
+        return each.sum() / logits.shape[0]
+    if loss == "hinge":
+        return F.relu(1 - (2 * labels - 1) * output).sum() / logits.shape[0]
+    return (output * labels).sum()
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -96,8 +106,31 @@ def training_step(
     logits = model.logits(fed, call)
     value = loss_of(model, trainer.loss, logits, fed["labels"])
     gradients = paddle.grad(value, list(trainer.trained.values()))
+    prepare(trainer, gradients)
     update(trainer, gradients, learning_rate)
     return value.detach(), hits(logits.detach(), fed["labels"])
+
+
+def prepare(trainer: Trainer, gradients: list[Tensor]) -> None:
+    """Penalty and clipping of the gradients, in place."""
+    settings, penalties = trainer.optimizer, trainer.optimizer.penalties(trainer.trained)
+    with paddle.no_grad():
+        for (path, w), gradient in zip(trainer.trained.items(), gradients, strict=True):
+            if path in penalties:
+                gradient.add_(w * penalties[path])
+        if settings.clip_norm is not None:
+            for gradient in gradients:
+                shrink([gradient], settings.clip_norm)
+        if settings.clip_global_norm is not None:
+            shrink(gradients, settings.clip_global_norm)
+
+
+def shrink(gradients: list[Tensor], limit: float) -> None:
+    """Scale tensors by one factor, so that their norm together is `limit` at most."""
+    norm = paddle.sqrt(paddle.add_n([(g * g).sum() for g in gradients]))
+    factor = limit / norm.clip(min=limit)
+    for gradient in gradients:
+        gradient.multiply_(factor)
 
 
 def update(trainer: Trainer, gradients: list[Tensor], learning_rate: float) -> None:

@@ -206,6 +206,44 @@ class AttentionCluster(Layer):
         return tf.reshape(v, (-1, *self.step.output_shape))  # (videos, units * features)
 
 
+class FrameAverage(Layer):
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        if call.mask is None:
+            return tf.reduce_mean(x, 1)
+        valid = tf.cast(call.mask, x.dtype)  # (videos, frames)
+        return tf.matmul(valid[:, None], x)[:, 0] / tf.maximum(tf.reduce_sum(valid, 1, keepdims=True), 1.0)
+
+
+class ContextGating(Layer):
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        norm, own = self.settings.norm, self.own
+        g = linear(x, own["weight"], own.get("bias"))
+        g = tf.sigmoid(batch_norm(own, norm, g, call, "norm.") if norm else g)
+        call.recorded[f"{self.step.path}.gates"] = g
+        return x * g
+
+
+class DeepContextGating(Layer):
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        settings, own = self.settings, self.own
+        h = tf.nn.relu(linear(x, own["hidden.weight"]))
+        h = batch_norm(own, settings.norm, h, call, "hidden_norm.")
+        h = drop(self, h, settings.dropout, call, "dropout")
+        g = linear(h, own["gate.weight"])
+        g = tf.sigmoid(batch_norm(own, settings.norm, g, call, "gate_norm."))
+        call.recorded[f"{self.step.path}.gates"] = g
+        return x * g
+
+
+class MixtureOfExperts(Layer):
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        own, classes, mixtures = self.own, self.settings.classes, self.settings.mixtures
+        gates = softmax(tf.reshape(linear(x, own["gates.weight"]), (-1, classes, mixtures + 1)))
+        experts = tf.sigmoid(linear(x, own["experts.weight"], own["experts.bias"]))
+        experts = tf.reshape(experts, (-1, classes, mixtures))  # (videos, classes, mixtures)
+        return tf.reduce_sum(gates[:, :, :-1] * experts, 2)  # (videos, classes)
+
+
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
     "rescale": Rescale,
@@ -219,4 +257,8 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
+    "frame_average": FrameAverage,
+    "context_gating": ContextGating,
+    "deep_context_gating": DeepContextGating,
+    "mixture_of_experts": MixtureOfExperts,
 }

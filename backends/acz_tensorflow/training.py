@@ -10,6 +10,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.layers import Array
+from acz.losses import EPSILON
 from acz.optimizer import Adam
 from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Graphs, Model, Tensors, to_device
@@ -19,10 +20,21 @@ def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
     if loss == "softmax_cross_entropy":
         return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
     labels = tf.cast(labels, logits.dtype)
+    videos = tf.cast(tf.shape(logits)[0], logits.dtype)
+    if loss == "multilabel_softmax_cross_entropy":
+        shares = labels / tf.maximum(tf.reduce_sum(labels, 1, keepdims=True), 1.0)
+        # not softmax_cross_entropy_with_logits, whose gradient takes it that shares sum to 1: of no label they don't
+        return -tf.reduce_sum(shares * tf.nn.log_softmax(logits)) / videos
     if loss == "sigmoid_cross_entropy":
-        each = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
-        return tf.reduce_sum(each) / tf.cast(tf.shape(logits)[0], logits.dtype)
-    return tf.reduce_sum(model.finish(logits) * labels)
+        return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)) / videos
+    output = model.finish(logits)
+    if loss == "probability_cross_entropy":
+        rest = tf.maximum(1 - output, -1.0)  # which it never is; else TensorFlow computes (1 + EPSILON) - output
+        each = -labels * tf.math.log(output + EPSILON) - (1 - labels) * tf.math.log(rest + EPSILON)
+        return tf.reduce_sum(each) / videos
+    if loss == "hinge":
+        return tf.reduce_sum(tf.nn.relu(1 - (2 * labels - 1) * output)) / videos
+    return tf.reduce_sum(output * labels)
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -93,12 +105,26 @@ def training_step(
         with tf.GradientTape() as tape:
             logits = trainer.model.logits(fed, Call(True, dropout=dropout))
             value = loss_of(trainer.model, trainer.loss, logits, labels["labels"])
-        update(trainer, tape.gradient(value, list(trainer.trained.values())), numbers)
+        update(trainer, prepare(trainer, tape.gradient(value, list(trainer.trained.values()))), numbers)
         return value, hits(logits, labels["labels"])
 
     trainer.step += 1
     groups = (inputs, {"labels": labels}, dropout, numbers_of(trainer, learning_rate))
     return trainer.graphs(run, (), *(to_device(trainer.model, group) for group in groups))
+
+
+def prepare(trainer: Trainer, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
+    """Penalty and clipping of the gradients."""
+    settings, penalties = trainer.optimizer, trainer.optimizer.penalties(trainer.trained)
+    gradients = [
+        g + w * penalties[path] if path in penalties else g
+        for (path, w), g in zip(trainer.trained.items(), gradients, strict=True)
+    ]
+    if settings.clip_norm is not None:
+        gradients = [tf.clip_by_norm(gradient, settings.clip_norm) for gradient in gradients]
+    if settings.clip_global_norm is not None:
+        gradients, _ = tf.clip_by_global_norm(gradients, settings.clip_global_norm)
+    return gradients
 
 
 def numbers_of(trainer: Trainer, learning_rate: float) -> dict[str, Array]:

@@ -50,7 +50,16 @@ class Layer(nn.Module):
 def apply(function: str | None, x: Tensor) -> Tensor:
     if function is None:
         return x
-    return {"relu": F.relu, "relu6": F.relu6, "tanh": torch.tanh, "sigmoid": torch.sigmoid}[function](x)
+    return {"relu": F.relu, "relu6": F.relu6, "tanh": torch.tanh, "sigmoid": sigmoid}[function](x)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """PyTorch's own, on a CPU, rounds by an element's place in memory: of equal videos it makes videos that differ in the
+    last bit, and a batch norm behind it makes that large."""
+    if x.device.type != "cpu":
+        return torch.sigmoid(x)
+    e = torch.exp(torch.where(x > 0, -x, x))
+    return torch.where(x > 0, 1.0, e) / (1.0 + e)
 
 
 def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Tensor:
@@ -178,6 +187,44 @@ class AttentionCluster(Layer):
         return v.flatten(1)  # (videos, units * features)
 
 
+class FrameAverage(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        if call.mask is None:
+            return x.mean(1)
+        valid = call.mask.to(x.dtype)  # (videos, frames)
+        return (valid[:, None] @ x).squeeze(1) / valid.sum(1, keepdim=True).clamp_min(1.0)
+
+
+class ContextGating(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        norm = self.settings.norm
+        g = F.linear(x, self.weight.t(), None if norm else self.bias)
+        g = sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
+        call.recorded[f"{self.path}.gates"] = g
+        return x * g
+
+
+class DeepContextGating(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        settings = self.settings
+        h = F.relu(F.linear(x, self.hidden.weight.t()))
+        h = batch_norm(self, self.hidden_norm, settings.norm, h, call)
+        h = drop(self, h, settings.dropout, call, "dropout")
+        g = F.linear(h, self.gate.weight.t())
+        g = sigmoid(batch_norm(self, self.gate_norm, settings.norm, g, call))
+        call.recorded[f"{self.path}.gates"] = g
+        return x * g
+
+
+class MixtureOfExperts(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        classes, mixtures = self.settings.classes, self.settings.mixtures
+        gates = F.linear(x, self.gates.weight.t()).unflatten(1, (classes, mixtures + 1)).softmax(2)
+        experts = sigmoid(F.linear(x, self.experts.weight.t(), self.experts.bias))
+        experts = experts.unflatten(1, (classes, mixtures))  # (videos, classes, mixtures)
+        return (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
+
+
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
     "rescale": Rescale,
@@ -191,4 +238,8 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
+    "frame_average": FrameAverage,
+    "context_gating": ContextGating,
+    "deep_context_gating": DeepContextGating,
+    "mixture_of_experts": MixtureOfExperts,
 }

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from acz.layers import Array
+from acz.losses import EPSILON
 from acz.optimizer import Adam
 from acz_torch.layers import Call
 from acz_torch.model import Model, to_device
@@ -19,9 +20,18 @@ from acz_torch.model import Model, to_device
 def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
     if loss == "softmax_cross_entropy":
         return F.cross_entropy(logits, labels)
+    labels = labels.to(logits.dtype)
+    if loss == "multilabel_softmax_cross_entropy":
+        return F.cross_entropy(logits, labels / labels.sum(1, keepdim=True).clamp_min(1.0))
     if loss == "sigmoid_cross_entropy":
-        return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype), reduction="sum") / len(logits)
-    return (model.finish(logits) * labels).sum()
+        return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
+    output = model.finish(logits)
+    if loss == "probability_cross_entropy":
+        each = -labels * torch.log(output + EPSILON) - (1 - labels) * torch.log(1 - output + EPSILON)
+        return each.sum() / len(logits)
+    if loss == "hinge":
+        return F.relu(1 - (2 * labels - 1) * output).sum() / len(logits)
+    return (output * labels).sum()
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -56,8 +66,12 @@ def loss_and_gradients(
 
 @dataclass
 class Trainer:
+    """The model, PyTorch's Adam, and what is done to gradients before it: `penalties` by path, and the settings' clipping."""
+
     model: Model
     optimizer: torch.optim.Optimizer
+    settings: Adam
+    penalties: dict[str, float]
     loss: str
 
 
@@ -72,7 +86,7 @@ def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
         weight_decay=optimizer.weight_decay,
         fused=True,
     )
-    return Trainer(model, native, loss)
+    return Trainer(model, native, optimizer, optimizer.penalties(model.spec.trained), loss)
 
 
 def training_step(
@@ -89,10 +103,32 @@ def training_step(
     logits = model.logits(fed, call)
     value = loss_of(model, trainer.loss, logits, answers)
     value.backward()
+    prepare(trainer)
     optimizer.param_groups[0]["lr"] = learning_rate
     optimizer.step()
     optimizer.zero_grad()
     return value.detach(), hits(logits.detach(), answers)
+
+
+def prepare(trainer: Trainer) -> None:
+    """Penalty and clipping of the gradients, in place."""
+    settings = trainer.settings
+    for path, factor in trainer.penalties.items():
+        w = trainer.model.get_parameter(path)
+        w.grad.add_(w.detach(), alpha=factor)
+    gradients = [p.grad for p in trainer.optimizer.param_groups[0]["params"]]
+    if settings.clip_norm is not None:
+        for gradient in gradients:
+            shrink([gradient], settings.clip_norm)
+    if settings.clip_global_norm is not None:
+        shrink(gradients, settings.clip_global_norm)
+
+
+def shrink(gradients: list[Tensor], limit: float) -> None:
+    """Scale tensors by one factor, so that their norm together is `limit` at most."""
+    factor = limit / nn.utils.get_total_norm(gradients).clamp_min(limit)
+    for gradient in gradients:
+        gradient.mul_(factor)
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:

@@ -1,0 +1,60 @@
+"""Mixture of experts (Jordan and Jacobs 1994; Abu-El-Haija et al. 2016, YouTube-8M, section 5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from pydantic import Field
+
+from acz.layers.activation import sigmoid, softmax
+from acz.layers.base import (
+    Array,
+    Call,
+    Layer,
+    Parameter,
+    Shape,
+    WeightInitial,
+    bias_initial,
+    weight_initial,
+)
+
+
+class MixtureOfExperts(Layer):
+    """For each class a probability that M logistic experts settle, each as far as a softmax gate lets it.
+
+    gate[c] = softmax(x Wg)[c] over M + 1 mixtures, expert[c] = sigmoid(x We + be)[c], M of them;
+    p[c] = sum_m gate[c, m] expert[c, m]. The last gate of a class belongs to an expert that always says 0.
+
+    Parameters: gates.weight (features, classes * (mixtures + 1)), experts.weight (features, classes * mixtures), experts.bias
+    (classes * mixtures). The mixtures of one class lie side by side: that is the order of the published weights, and the
+    order in which a circulant product of the same width gives its columns.
+    """
+
+    type: Literal["mixture_of_experts"] = "mixture_of_experts"
+    classes: int = Field(gt=0, le=2**24)
+    mixtures: int = Field(default=2, gt=0, le=2**10)
+    initializer: WeightInitial = "uniform_fan_in"
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        features = shape[-1]
+        gates, experts = self.classes * (self.mixtures + 1), self.classes * self.mixtures
+        return {
+            "gates.weight": Parameter((features, gates), weight_initial(self.initializer, features, gates)),
+            "experts.weight": Parameter((features, experts), weight_initial(self.initializer, features, experts)),
+            "experts.bias": Parameter((experts,), bias_initial(self.initializer, features)),
+        }
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 1:
+            raise ValueError(f"mixture_of_experts needs a vector (features), got {shape}")
+        return (self.classes,)
+
+    def gives_probabilities(self, of_probabilities: bool) -> bool:
+        return True
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        gates = softmax((x @ p["gates.weight"]).reshape(len(x), self.classes, self.mixtures + 1))
+        experts = sigmoid(x @ p["experts.weight"] + p["experts.bias"])
+        experts = experts.reshape(len(x), self.classes, self.mixtures)  # (videos, classes, mixtures)
+        return (gates[:, :, :-1] * experts).sum(axis=2)  # (videos, classes)

@@ -1,0 +1,111 @@
+"""Context gating (Miech, Laptev and Sivic 2017, "Learnable pooling with Context Gating for video classification")."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from acz.layers.activation import sigmoid
+from acz.layers.base import (
+    Array,
+    Call,
+    Layer,
+    Parameter,
+    Role,
+    Shape,
+    WeightInitial,
+    bias_initial,
+    weight_initial,
+)
+from acz.layers.normalize import BatchNormSettings, batch_norm_parameters
+
+
+class ContextGating(Layer):
+    """y = x * sigmoid(batch_norm(x W)), or x * sigmoid(x W + b) without `norm` (equation 1), over the last axis.
+
+    Parameters: weight (features, features); norm.* or bias (features).
+    """
+
+    type: Literal["context_gating"] = "context_gating"
+    norm: BatchNormSettings | None = None
+    initializer: WeightInitial = "uniform_fan_in"
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        features = shape[-1]
+        found = {"weight": Parameter((features, features), weight_initial(self.initializer, features, features))}
+        if self.norm:
+            return found | {f"norm.{name}": p for name, p in batch_norm_parameters(features).items()}
+        return found | {"bias": Parameter((features,), bias_initial(self.initializer, features))}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return vectors(shape, self.type)
+
+    def recorded(self) -> tuple[str, ...]:
+        return ("gates",)
+
+    def gives_probabilities(self, of_probabilities: bool) -> bool:
+        return of_probabilities
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        g = x @ p["weight"]  # (videos, ..., features)
+        g = sigmoid(self.norm.normalize(g, p, call, prefix="norm.") if self.norm else g + p["bias"])
+        call.record("gates", g)
+        return x * g
+
+
+class DeepContextGating(Layer):
+    """Context gating through a wider layer, `expansion` times the features, over the last axis.
+
+    h = dropout(batch_norm(max(x W1, 0))), y = x * sigmoid(batch_norm(h W2)). Source: pomonam/AttentionCluster, where
+    `expansion` is called filter.
+
+    Parameters: hidden.weight (features, expansion * features), hidden_norm.* (expansion * features), gate.weight
+    (expansion * features, features), gate_norm.* (features). Without dropout hidden_norm.bias is held fixed: it adds the same to every
+    video before the second batch norm, which takes it away.
+    """
+
+    type: Literal["deep_context_gating"] = "deep_context_gating"
+    expansion: int = Field(default=2, gt=0, le=2**10)
+    norm: BatchNormSettings = BatchNormSettings()
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    initializer: WeightInitial = "uniform_fan_in"
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        features, wide = shape[-1], self.expansion * shape[-1]
+        hidden_bias: Role = "trained" if self.dropout else "fixed"
+        return {
+            "hidden.weight": Parameter((features, wide), weight_initial(self.initializer, features, wide)),
+            **{f"hidden_norm.{name}": p for name, p in batch_norm_parameters(wide, hidden_bias).items()},
+            "gate.weight": Parameter((wide, features), weight_initial(self.initializer, wide, features)),
+            **{f"gate_norm.{name}": p for name, p in batch_norm_parameters(features).items()},
+        }
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return vectors(shape, self.type)
+
+    def dropout_masks(self, shape: Shape) -> dict[str, tuple[Shape, float]]:
+        return {"dropout": ((*shape[:-1], self.expansion * shape[-1]), self.dropout)} if self.dropout else {}
+
+    def recorded(self) -> tuple[str, ...]:
+        return ("gates",)
+
+    def gives_probabilities(self, of_probabilities: bool) -> bool:
+        return of_probabilities
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        h = np.maximum(x @ p["hidden.weight"], 0)  # (videos, ..., expansion * features)
+        h = self.norm.normalize(h, p, call, prefix="hidden_norm.")
+        h = call.dropped(h, self.dropout, "dropout")
+        g = sigmoid(self.norm.normalize(h @ p["gate.weight"], p, call, prefix="gate_norm."))  # (videos, ..., features)
+        call.record("gates", g)
+        return x * g
+
+
+def vectors(shape: Shape, kind: str) -> Shape:
+    """The shape itself, (features) or (frames, features). Raises ValueError for an image."""
+    if len(shape) > 2:
+        raise ValueError(f"{kind} needs (features) or (frames, features), got {shape}")
+    return shape
