@@ -16,12 +16,12 @@ if [ $# -gt 0 ]; then
   .venv/bin/python -m pytest "$@"
 else
   .venv/bin/python -m pytest -n 2 -m "not slow"
-  .venv/bin/python -m pytest -m slow # one after the other: every framework is a process of its own already
+  .venv/bin/python -m pytest -n 2 --dist loadfile -m slow
   unset ACZ_REQUIRE_BACKENDS
   [ -x .venv-torch/bin/python ] || "${PYTHON:-python3}" -m venv .venv-torch
   echo "installing acz with PyTorch alone and NumPy 2 into .venv-torch ..."
   grep -iv '^numpy==' constraints.txt > .venv-torch/constraints.txt
   .venv-torch/bin/pip install --quiet --disable-pip-version-check --constraint .venv-torch/constraints.txt --editable ".[torch,export,report,test]" "numpy>=2,<3"
   .venv-torch/bin/python -m pytest -q -n 2 -m "not slow" tests
-  .venv-torch/bin/python -m pytest -q -k "not kills" parity_tests # what needs another framework is skipped, and counted
+  .venv-torch/bin/python -m pytest -q -n 2 --dist loadfile -k "not kills" parity_tests # what needs another framework is skipped, and counted
 fi
