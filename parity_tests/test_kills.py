@@ -258,7 +258,7 @@ def test_kills_while_it_infers(kind: signal.Signals, run: Path, tmp_path: Path) 
 @pytest.mark.parametrize("kind", [signal.SIGKILL, *([signal.SIGINT] if LONG else [])], ids=lambda kind: kind.name)
 def test_kills_while_it_exports(kind: signal.Signals, run: Path, tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="pip install 'acz[export]'")
-    onnx = pytest.importorskip("onnx")
+    onnx = pytest.importorskip("onnx", reason="pip install 'acz[export]'")
     first = ["export", run, "--format", "onnx", "--out", "out/model.onnx"]
 
     def phase(folder: Path) -> str:

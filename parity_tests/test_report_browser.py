@@ -62,7 +62,7 @@ def run_chromium(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of two tiny runs."""
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="pip install 'acz[report]'")
     folder = tmp_path_factory.mktemp("runs")
     data = write_features(folder / "data")
     for name, rate in (("first", 0.05), ("a_second_run_with_quite_a_long_name_that_no_window_of_a_phone_holds", 0.04)):
