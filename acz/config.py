@@ -62,7 +62,10 @@ class DataSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Config:
-    """A parsed file. `name` is `folder/file` in the zoo (with `:variant`), or the path that was given."""
+    """A parsed file. `name` is `folder/file` in the zoo (with `:form` and `:variant`), or the path that was given.
+
+    `forms` are other functions for the same task, as a circulant twin of a dense model; `variants` other sizes and recipes of each.
+    """
 
     name: str
     description: str
@@ -71,6 +74,7 @@ class Config:
     recipe: Recipe
     data: DataSettings | None
     variants: tuple[str, ...] = ()
+    forms: tuple[str, ...] = ()
 
     @property
     def reading(self) -> Reading:
@@ -87,7 +91,9 @@ class Config:
 LONGEST, MOST_VALUES = 2**17, 2**15
 """Characters of a file, and values in it."""
 SET = {"model", "data", "train"}
-TOP = {"model", "data", "train", "description", "source", "variants"}
+CHANGES = ("forms", "variants")
+"""Sections of named changes; a name may be followed by some of them, `:circulant_fc:tiny`, applied in that order."""
+TOP = {"model", "data", "train", "description", "source", *CHANGES}
 
 
 def config_folder() -> Path:
@@ -97,17 +103,17 @@ def config_folder() -> Path:
 
 
 def config_names(pattern: str = "*") -> list[str]:
-    """Names in the zoo, each followed by its variants; `pattern` may hold wildcards or be a part of a name."""
+    """Names in the zoo, each followed by its forms and variants; `pattern` may hold wildcards or be a part of a name."""
     names = []
     for path in sorted(config_folder().rglob("*.yaml")):
         name = path.relative_to(config_folder()).with_suffix("").as_posix()
-        names += [name, *(f"{name}:{variant}" for variant in (_read(path).get("variants") or {}))]
+        names += [name, *(f"{name}:{change}" for change in _changes(_read(path)))]
     wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
     return [name for name in names if fnmatch.fnmatchcase(name, wanted)]
 
 
 def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read a configuration: a name in the zoo, a path, or a plain tree; each may be followed by `:variant`.
+    """Read a configuration: a name in the zoo or a path, followed by any of its forms and variants (`:tiny`); or a plain tree.
 
     `overrides` maps dotted paths (`model.trunk.logits.units`) to values, and is applied last.
     Raises SpecError that names the place.
@@ -115,15 +121,14 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
     if isinstance(name, Mapping):
         label, tree = "(given)", dict(name) if "model" in name else {"model": dict(name)}
     else:
-        path, variant = _find(str(name))
-        label, tree = str(name), _read(path)
-        if variant:
-            variants = tree.get("variants") or {}
-            if variant not in variants:
-                raise SpecError(f"{label}: there is no variant '{variant}'; {nearest(variant, variants)}")
-            tree = _copy(tree)
-            for key, value in variants[variant].items():
-                _set(tree, str(key), value)
+        path, chosen = _find(str(name))
+        label, tree = str(name), _copy(_read(path))
+        changes = _changes(tree)
+        for change in chosen:
+            if change not in changes:
+                raise SpecError(f"{label}: there is no form or variant '{change}'; {nearest(change, changes)}")
+            for key, value in changes[change].items():
+                _set(tree, str(key), _copy(value))
     tree = _copy(tree)
     for key in tree:
         if key not in TOP:
@@ -142,6 +147,7 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
         recipe,
         validate(DataSettings, tree["data"], "data") if tree.get("data") else None,
         tuple(tree.get("variants") or {}),
+        tuple(tree.get("forms") or {}),
     )
 
 
@@ -169,12 +175,17 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
     return overrides
 
 
-def _find(name: str) -> tuple[Path, str]:
-    """The file of a name and its variant, or SpecError with the nearest name."""
-    base, _, variant = name.partition(":") if not Path(name).is_file() else (name, "", "")
+def _changes(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """The forms and the variants of a file, each a mapping of dotted paths to values, by name."""
+    return {name: change for section in CHANGES for name, change in (tree.get(section) or {}).items()}
+
+
+def _find(name: str) -> tuple[Path, list[str]]:
+    """The file of a name and the changes asked for after it, or SpecError with the nearest name."""
+    base, *chosen = name.split(":") if not Path(name).is_file() else [name]
     for candidate in (Path(base), config_folder() / f"{base}.yaml"):
         if candidate.is_file():
-            return candidate, variant
+            return candidate, chosen
     raise SpecError(f"there is no model or file '{base}'; {nearest(base, config_names())}")
 
 
@@ -245,9 +256,13 @@ def _read(path: Path) -> dict[str, Any]:
         raise SpecError(f"{path}: {error.strerror}") from None
     if not isinstance(tree, dict):
         raise SpecError(f"{path}: must be a mapping with 'model', got {type(tree).__name__}")
-    variants = tree.get("variants") or {}
-    if not isinstance(variants, dict) or not all(isinstance(v, dict) for v in variants.values()):
-        raise SpecError(f"{path}: 'variants' must map names to mappings of paths and values")
+    for section in CHANGES:
+        changes = tree.get(section) or {}
+        if not isinstance(changes, dict) or not all(isinstance(change, dict) for change in changes.values()):
+            raise SpecError(f"{path}: '{section}' must map names to mappings of paths and values")
+    both = set(tree.get("forms") or {}) & set(tree.get("variants") or {})
+    if both:
+        raise SpecError(f"{path}: '{both.pop()}' is both a form and a variant")
     return tree
 
 

@@ -148,6 +148,21 @@ def test_overrides_and_variants() -> None:
         acz.load_spec("flash_mnist/extracto")
 
 
+def test_forms_and_variants_are_applied_one_after_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.yaml"
+    tree = {"model": MODEL, "forms": {"wide": {"model.trunk.logits.units": 40}}}
+    path.write_text(yaml.safe_dump(tree | {"variants": {"tiny": {"model.trunk.logits.bias": False}}}))
+    config = load_config(f"{path}:wide:tiny")
+    assert (config.spec.width, config.forms, config.variants) == (40, ("wide",), ("tiny",))
+    assert "trunk.logits.bias" not in config.spec.parameters
+    assert load_config(f"{path}:tiny").spec.width != 40
+    with pytest.raises(SpecError, match="did you mean 'wide'"):
+        load_config(f"{path}:wid:tiny")
+    path.write_text(yaml.safe_dump(tree | {"variants": {"wide": {}}}))
+    with pytest.raises(SpecError, match="both a form and a variant"):
+        load_config(path)
+
+
 def test_every_model_has_a_tiny_variant() -> None:
     names = config_names()
     for name in names:
@@ -189,11 +204,12 @@ def test_odd_yaml_is_refused_with_its_place(tmp_path: Path, text: str, words: st
         load_config(path)
 
 
-@pytest.mark.parametrize("variants", ["[tiny]", "3", "{tiny: [1]}"])
-def test_odd_variants_are_refused(tmp_path: Path, variants: str) -> None:
+@pytest.mark.parametrize("section", ["variants", "forms"])
+@pytest.mark.parametrize("changes", ["[tiny]", "3", "{tiny: [1]}"])
+def test_odd_changes_are_refused(tmp_path: Path, section: str, changes: str) -> None:
     path = tmp_path / "a.yaml"
-    path.write_text(yaml.safe_dump({"model": MODEL}) + f"variants: {variants}\n")
-    with pytest.raises(SpecError, match="'variants' must map"):
+    path.write_text(yaml.safe_dump({"model": MODEL}) + f"{section}: {changes}\n")
+    with pytest.raises(SpecError, match=f"'{section}' must map"):
         load_config(f"{path}:tiny")
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from acz.cli.common import Json, Set, print_json, print_table
+
+if TYPE_CHECKING:
+    from acz.config import Config
 
 
 def models(
     pattern: Annotated[str, typer.Argument(help="Part of a name, or wildcards: 'flash*', '*:tiny'.")] = "*",
     as_json: Json = False,
 ) -> None:
-    """List the models of the zoo, with their parameters and sources."""
+    """List the models of the zoo, with their parameters and sources; of a form, how many times smaller than the file's own model it is."""
     from acz.config import config_names, load_config
     from acz.errors import SpecError, nearest
 
@@ -22,12 +25,14 @@ def models(
     if not names:
         raise SpecError(f"no model matches '{pattern}'; {nearest(pattern, config_names())}")
     configs = [load_config(name) for name in names]
+    dense = {c.name: load_config(c.name.partition(":")[0]).spec.parameter_count for c in configs if _is_form(c)}
     if as_json:
         print_json(
             [
                 {
                     "name": c.name,
                     "parameters": c.spec.parameter_count,
+                    **({"compression": dense[c.name] / c.spec.parameter_count} if c.name in dense else {}),
                     "inputs": {name: list(entry.resolve()) for name, entry in c.spec.inputs.items()},
                     "outputs": c.spec.width,
                     "description": c.description,
@@ -38,8 +43,13 @@ def models(
             ]
         )
         return
-    rows = [[c.name, f"{c.spec.parameter_count:,}", c.source] for c in configs]
-    print_table(["model", "parameters", "source"], rows, right={1})
+    ratios = [f"{dense[c.name] / c.spec.parameter_count:.1f}" if c.name in dense else "" for c in configs]
+    rows = [[c.name, f"{c.spec.parameter_count:,}", r, c.source] for c, r in zip(configs, ratios, strict=True)]
+    print_table(["model", "parameters", "compression", "source"], rows, right={1, 2})
+
+
+def _is_form(config: Config) -> bool:
+    return config.name.rpartition(":")[2] in config.forms
 
 
 def show(
