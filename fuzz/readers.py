@@ -21,6 +21,8 @@ import safetensors.numpy  # noqa: F401  (the core imports it when it is first ne
 
 from acz.checkpoint import save_checkpoint
 from acz.config import config_folder, load_config, load_spec, parse_overrides
+from acz.convert import messages as of_weights
+from acz.convert.tensorflow import read_tensorflow
 from acz.data.features import Split, read_manifest, verify, write_manifest, write_shard
 from acz.data.idx import read_idx
 from acz.data.pickles import open_split
@@ -37,7 +39,7 @@ from acz.layers import Array
 from acz.reference import initial_parameters
 from acz.runs import open_checkpoint
 from acz.train import resumable
-from fuzz import mutate
+from fuzz import mutate, tables
 from fuzz.guard import guarded
 
 TINY = "flash_mnist/attention_cluster:tiny"
@@ -59,7 +61,8 @@ class Reader:
 
 for codec in ("raw-unicode-escape", "latin-1", "utf-16", "utf-32"):
     codecs.lookup(codec)  # Python imports them when they are first used, and imports are watched
-for read in (messages.lean, messages.full, messages.feature_list, messages.float_list):
+parsers = (messages.lean, messages.full, messages.feature_list, messages.float_list)
+for read in (*parsers, of_weights.bundle_header, of_weights.bundle_entry):
     read(b"")  # likewise
 
 
@@ -253,6 +256,23 @@ def _records_seeds() -> list[bytes]:
     return [two, framed(means.SerializeToString()), gzip.compress(two, 1, mtime=0), b""]
 
 
+# TensorFlow's checkpoints
+
+
+def _tensorflow_place(data: bytes, folder: Path) -> None:
+    parts = mutate.split_parts(data)
+    for name in (tables.INDEX, tables.DATA, tables.LATEST):
+        (folder / name).unlink(missing_ok=True)
+        if name in parts:
+            (folder / name).write_bytes(parts[name])
+
+
+def _tensorflow_read(folder: Path) -> None:
+    """As the folder, and as what its files begin with: only the one needs what the file `checkpoint` says."""
+    read_tensorflow(folder / tables.NAME)
+    read_tensorflow(folder)
+
+
 READERS = {
     "idx": Reader(_one_file, lambda folder: read_idx(folder / "input"), _idx_seeds, mutate.idx),
     "features": Reader(_features_place, _features_read, _features_seeds, mutate.features),
@@ -260,6 +280,7 @@ READERS = {
     "config": Reader(_config_place, _config_read, _config_seeds, mutate.config),
     "records": Reader(_one_file, _records_read, _records_seeds, mutate.records),
     "pickle": Reader(_pickle_place, _pickle_read, _pickle_seeds, mutate.pickled),
+    "tensorflow": Reader(_tensorflow_place, _tensorflow_read, tables.seeds, tables.mutate),
 }
 
 

@@ -24,6 +24,7 @@ from acz.errors import CheckFailed, DataError
 from acz.parity import jobs
 from acz.reference import initial_parameters
 from acz.worker import Worker
+from fuzz import tables
 from parity_tests.conftest import BACKENDS, require
 from tests.checkpoint_cases import Case, cases
 
@@ -33,6 +34,8 @@ BOUND = 64 * 2.0**-23
 """Of the largest value of an array: the originals computed in float32, where 2^-23 is a unit in the last place of 1."""
 TANH = 1e-4
 """Instead, where MindSpore's approximate tanh on the CPU was recorded (the port's fc 2), which is off by up to that."""
+FFT = 5e-5
+"""Instead, where TensorFlow 1.8's transforms in float32 were recorded, which are up to 1e-5 off for some lengths."""
 ALL = cases()
 CONVERTED: dict[str, Converted] = {}
 FOUND: dict[tuple[str, bytes], dict[str, np.ndarray]] = {}
@@ -50,9 +53,10 @@ def converted(case: Case, folder: Path) -> Converted:
         if case.system == "flash-mnist":
             require("torch")
         out = folder / "converted.safetensors"
-        CONVERTED[case.name] = convert(case.file, case.model, case.overrides, out, case.system)
+        done = convert(case.file, case.model, case.overrides, out, case.system, batch_size=case.batch_size)
+        CONVERTED[case.name] = done
         checkpoint = acz.load_checkpoint(out)
-        assert checkpoint.state["converted_from"]["file"] == case.file.name
+        assert checkpoint.state["converted_from"]["system"] == case.system
         for path, value in CONVERTED[case.name].parameters.items():
             assert np.array_equal(checkpoint.parameters[path], value)
     return CONVERTED[case.name]
@@ -71,6 +75,13 @@ def run(case: Case, done: Converted, backend: str, process: Worker) -> dict[str,
     return FOUND[key]
 
 
+def bound_of(case: Case) -> float:
+    """How far an implementation may be from what the original gave, of the largest value."""
+    if case.system == "mindspore-port" and case.model == "flash_mnist/attention_cluster_hidden":
+        return TANH
+    return FFT if case.system == "youtube8m-circulant" and "circulant_dense" in str(case.model) else BOUND
+
+
 @pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("backend", ["numpy", *BACKENDS])
 @pytest.mark.parametrize("case", ALL, ids=[case.name for case in ALL])
@@ -79,16 +90,64 @@ def test_a_converted_checkpoint_gives_what_the_original_gave(
 ) -> None:
     process = worker(backend)
     ours = run(case, converted(case, tmp_path), backend, process)
-    approximate = case.system == "mindspore-port" and case.model.endswith("hidden")
     for what, (recorded, mapped) in case.expected.items():
         found = mapped(ours)
         assert found.shape == recorded.shape, what
         difference = np.abs(found - recorded).max() / np.abs(recorded).max()
-        assert difference <= (TANH if approximate else BOUND), what
+        assert difference <= bound_of(case), what
 
 
 def test_there_are_files_of_every_system() -> None:
-    assert {case.system for case in ALL} == {"flash-mnist", "mindspore-port", "paddle-video"}
+    assert {case.system for case in ALL} == {
+        "flash-mnist",
+        "mindspore-port",
+        "paddle-video",
+        "pomonam",
+        "youtube8m-circulant",
+    }
+
+
+WRITE = """
+import numpy, tensorflow as tf
+source = numpy.random.default_rng(0)
+kinds = "float32 float64 float16 int8 int16 int32 int64 uint8 uint16 uint32 uint64 bool".split()
+arrays = {f"tower/{source.bytes(150).hex()}": source.standard_normal((n % 5, 4)).astype("f4") for n in range(1200)}
+arrays |= {f"of/{kind}": source.integers(0, 2, (3, 2)).astype(kind) for kind in kinds} | {"step": numpy.int64(7)}
+names = sorted(arrays)
+for part, prefix in zip([names, names[::2], names[1::2]], ("alone", "first", "second")):
+    tensors = [tf.constant(arrays[name]) for name in part]
+    tf.raw_ops.SaveV2(prefix=prefix, tensor_names=part, shape_and_slices=[""] * len(part), tensors=tensors)
+tf.raw_ops.MergeV2Checkpoints(checkpoint_prefixes=["first", "second"], destination_prefix="whole", delete_old_dirs=False)
+tf.raw_ops.SaveV2(prefix="sliced", tensor_names=["w"], shape_and_slices=["4 2 0,2:0,2"], tensors=[tf.zeros((2, 2))])
+tf.raw_ops.SaveV2(prefix="text", tensor_names=["w"], shape_and_slices=[""], tensors=[tf.constant("abc")])
+ours = tf.train.load_checkpoint("ours")
+assert sorted(ours.get_variable_to_shape_map()) == ["of/bool", "of/float32", "of/int64"]
+numpy.savez("ours.npz", **{name: ours.get_tensor(name) for name in ours.get_variable_to_shape_map()})
+numpy.savez("arrays.npz", **arrays)
+"""
+
+
+def test_todays_tensorflow_writes_what_is_read_and_reads_what_the_tests_write(tmp_path: Path) -> None:
+    """An index of more than one block (TensorFlow fills them up to 256 KiB), over one data file and over two."""
+    require("tensorflow")
+    small = {f"of/{kind}": np.arange(6).reshape(2, 3).astype(kind) for kind in ("float32", "int64", "bool")}
+    tables.write(tmp_path, small, name="ours", in_block=1)
+    done = subprocess.run([sys.executable, "-c", WRITE], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    with np.load(tmp_path / "arrays.npz") as arrays, np.load(tmp_path / "ours.npz") as ours:
+        alone, whole = (files.read(tmp_path / name, "tensorflow") for name in ("alone", "whole"))
+        assert (len(alone.files), len(whole.files)) == (2, 3)
+        assert min(one.files[0].stat().st_size for one in (alone, whole)) > 2**18
+        assert set(whole.named) == set(alone.named) == set(arrays.files)
+        for name in arrays.files:
+            for found in (whole.named[name], alone.named[name]):
+                assert (found.dtype, found.shape) == (arrays[name].dtype, arrays[name].shape)
+                assert found.tobytes() == arrays[name].tobytes()
+        for name, value in small.items():
+            assert np.array_equal(ours[name], value)
+    for name, message in (("sliced", "'w' is partitioned"), ("text", "type 7 of TensorFlow")):
+        with pytest.raises(DataError, match=message):
+            files.read(tmp_path / name, "tensorflow")
 
 
 USE = {

@@ -26,19 +26,22 @@ class Case:
 
     file: Path
     system: str
-    model: str
+    model: str | dict[str, Any]
     overrides: dict[str, Any]
     inputs: dict[str, Array]
     expected: dict[str, tuple[Array, Callable[[Ours], Array]]]
+    batch_size: int | None = None
+    """Of the original's batches, where its function depends on that."""
 
     @property
     def name(self) -> str:
         return f"{self.file.parent.name}/{self.file.name}"
 
 
-def _values(path: Path) -> dict[str, Array]:
+def _values(path: Path, *beginnings: str) -> dict[str, Array]:
+    """The arrays of an .npz file, all of them or those whose names begin so."""
     with np.load(path) as file:
-        return {name: file[name] for name in file.files}
+        return {name: file[name] for name in file.files if name.startswith(beginnings or "")}
 
 
 def _of(path: str) -> Callable[[Ours], Array]:
@@ -134,6 +137,153 @@ def _paddle(folder: Path) -> Iterator[Case]:
         yield Case(file, "paddle-video", "youtube8m/attention_cluster", overrides, inputs, expected)
 
 
+def _experts(sizes: dict[str, Any]) -> dict[str, Any]:
+    """Settings of the attention clusters with gating and experts, of the sizes in a config.json."""
+    flags = sizes["flags"]
+    overrides: dict[str, Any] = {
+        "model.trunk.hidden.units": flags["hidden_size"],
+        "model.trunk.gating.expansion": flags["filter_size"],
+        "model.trunk.class_gating.expansion": flags["filter_size"],
+        "model.trunk.experts.classes": sizes["nc"],
+        "model.trunk.experts.mixtures": flags["moe_num_mixtures"],
+    }
+    for ours, theirs, width in (("rgb", "video", sizes["vd"]), ("audio", "audio", sizes["ad"])):
+        overrides[f"model.inputs.{ours}"] = {"frames": sizes["T"], "features": width, "dtype": "uint8"}
+        attention = f"model.streams.{ours}.layers.attention"
+        overrides[f"{attention}.units"] = flags[f"{theirs}_cluster_size"]
+        overrides[f"{attention}.shift"] = flags["shift_operation"]
+    return overrides
+
+
+def _by_feature(widths: dict[str, int], videos: int) -> Callable[[Ours], Array]:
+    """Ours (videos, units * features) of each stream, divided by its norm; theirs (videos, features * units), by the norm of all videos."""
+
+    def concatenated(ours: Ours) -> Array:
+        parts = [ours[f"{name}.whole"].reshape(videos, -1, width).swapaxes(1, 2) for name, width in widths.items()]
+        return np.concatenate([part.reshape(videos, -1) for part in parts], axis=1) / videos**0.5
+
+    return concatenated
+
+
+def _best(z: dict[str, Array]) -> tuple[Array, Callable[[Ours], Array]]:
+    """What a SavedModel gives: for each video the scores of its best 20 classes, beside their numbers."""
+    classes = z["expected/class_indexes"][:, 0]
+    return z["expected/predictions"][:, 0], lambda ours: np.take_along_axis(ours["output"], classes, axis=1)
+
+
+def _pomonam(folder: Path) -> Iterator[Case]:
+    model = "youtube8m/attention_cluster_experts:original"
+    for config in sorted(folder.glob("pomonam*/config.json")):
+        sizes = json.loads(config.read_text())
+        overrides, widths = _experts(sizes), {"rgb": sizes["vd"], "audio": sizes["ad"]}
+        if (config.parent / "saved_model").is_dir():  # it runs videos one by one, and gives the best 20 classes
+            z = _values(config.parent / "saved_model.npz", "input/", "expected/predictions", "expected/class")
+            inputs = {name: z[f"input/{name}"] for name in widths}
+            yield Case(config.parent / "saved_model", "pomonam", model, overrides, inputs, {"predictions": _best(z)}, 1)
+            continue
+        z = _values(config.parent / "model.npz")
+        videos = len(z["input/x_raw_uint8"])
+        expected = {
+            "cluster_concat": (z["expected/cluster_concat"], _by_feature(widths, videos)),
+            "gating_output": (z["expected/gating_output"], _of("trunk.gating")),
+            "predictions": (z["expected/predictions"], _of("output")),
+        }
+        valid = np.arange(sizes["T"]) < z["input/num_frames"][:, None]
+        inputs = dict(zip(widths, np.split(z["input/x_raw_uint8"], [sizes["vd"]], axis=2), strict=True))
+        inputs |= {f"{name}.mask": valid for name in widths}
+        for index in sorted(config.parent.glob("*.index")):
+            yield Case(index.with_suffix(""), "pomonam", model, overrides, inputs, expected, videos)
+
+
+OF_SLIM = {"type": "batch_norm", "epsilon": 1e-3, "decay": 0.999, "variance": "unbiased"}
+
+
+def _compact(sizes: dict[str, Any]) -> dict[str, Any]:
+    """The model of a youtube8m-circulant network, on features that are normalised already: a stream for each embedding of each modality."""
+    flags = sizes["flags"]
+    norm = {name: value for name, value in OF_SLIM.items() if name != "type"}
+    relu6 = {"type": "activation", "function": "relu6"}
+
+    def dense(units: int, circulant: bool) -> dict[str, Any]:
+        of_circulant = {"factors": flags["k_factor"], "diagonal": "fixed" if flags["use_d_matrix"] else "learned"}
+        return {"type": "circulant_dense" if circulant else "dense", "units": units, "bias": False} | (
+            of_circulant if circulant else {}
+        )
+
+    def embedding(kind: str, part: int) -> dict[str, Any]:
+        if kind == "dbof":
+            pool = {"type": "frame_pool", "pooling": flags["dbof_pooling_method"].replace("average", "mean")}
+            clusters = dense(flags["dbof_cluster_size"] // part, flags["dbof_circulant"])
+            return {"clusters": clusters, "cluster_norm": OF_SLIM, "relu6": relu6, "pool": pool}
+        if kind == "moment":
+            return {"moments": {"type": "frame_pool", "pooling": ["mean", "variance"]}}
+        coupling = {"coupling": flags["fv_coupling_factor"]} if kind == "fisher" and flags["fv_couple_weights"] else {}
+        clusters = flags["netvlad_cluster_size" if kind == "netvlad" else "fv_cluster_size"] // part
+        return {
+            "clusters": {
+                "type": "netvlad" if kind == "netvlad" else "net_fv",
+                "clusters": clusters,
+                "norm": norm,
+                **coupling,
+            }
+        }
+
+    streams = {}
+    for part, name in enumerate(("rgb", "audio"), start=1):
+        for kind, flag in {
+            "dbof": "dbof",
+            "netvlad": "netvlad",
+            "fisher": "fisher_vector",
+            "moment": "moments",
+        }.items():
+            if flags[f"add_{flag}"]:
+                behind = {
+                    "hidden": dense(flags["fc_hidden_size"], flags[f"fc_{kind}_circulant"]),
+                    "norm": OF_SLIM,
+                    "end": relu6,
+                }
+                streams[f"{name}_{kind}"] = {"input": name, "layers": embedding(kind, part) | behind}
+    widths = {"rgb": sizes["vd"], "audio": sizes["ad"]}
+    experts = {"type": "mixture_of_experts", "classes": sizes["nc"], "mixtures": flags["moe_num_mixtures"]}
+    return {
+        "inputs": {name: {"frames": sizes["T"], "features": width} for name, width in widths.items()},
+        "streams": streams,
+        "trunk": {"experts": experts, "gating": {"type": "context_gating", "norm": norm}},
+        "output": "probabilities",
+    }
+
+
+def _side_by_side(streams: dict[str, Any]) -> Callable[[Ours], Array]:
+    return lambda ours: np.concatenate([ours[f"{name}.end"] for name in streams], axis=1)
+
+
+def _circulant(folder: Path) -> Iterator[Case]:
+    for config in sorted(folder.glob("circ_*/config.json")):
+        sizes = json.loads(config.read_text())
+        model = _compact(sizes)
+        if (config.parent / "saved_model").is_dir():
+            z = _values(config.parent / "saved_model.npz", "input/", "expected/predictions", "expected/class")
+            raw = np.concatenate([z["input/rgb"], z["input/audio"]], axis=2) * (4 / 255) + (4 / 512 - 2)
+            x = (raw / np.sqrt((raw**2).sum(axis=2, keepdims=True))).astype(np.float32)
+            expected, files = {"predictions": _best(z)}, [config.parent / "saved_model"]
+        else:
+            z = _values(config.parent / "model.npz")
+            x = z["expected/input_normalised"]
+            expected = {"predictions": (z["expected/predictions"], _of("output"))}
+            if "expected/embedding_concat" in z:
+                expected["embedding_concat"] = (z["expected/embedding_concat"], _side_by_side(model["streams"]))
+            files = [index.with_suffix("") for index in sorted(config.parent.glob("*.index"))]
+        inputs = dict(zip(("rgb", "audio"), np.split(x, [sizes["vd"]], axis=2), strict=True))
+        for file in files:
+            yield Case(file, "youtube8m-circulant", {"model": model}, {}, inputs, expected)
+
+
 def cases(folder: Path = FOLDER) -> list[Case]:
     """Every checkpoint of a folder."""
-    return [*_flash(folder / "flash"), *_mindspore(folder / "mindspore"), *_paddle(folder / "paddle")]
+    return [
+        *_flash(folder / "flash"),
+        *_mindspore(folder / "mindspore"),
+        *_paddle(folder / "paddle"),
+        *_pomonam(folder / "tf"),
+        *_circulant(folder / "tf"),
+    ]

@@ -20,7 +20,15 @@ from fuzz.readers import READERS, input_folder, mutated, remove_folder, try_inpu
 
 CORPUS = Path(__file__).parent.parent / "fuzz" / "corpus"
 INPUTS = sorted(path for path in CORPUS.glob("*/*/*"))
-MUTATED = {"idx": 500, "features": 150, "checkpoint": 300, "config": 100, "pickle": 500, "records": 300}
+MUTATED = {
+    "idx": 500,
+    "features": 150,
+    "checkpoint": 300,
+    "config": 100,
+    "pickle": 500,
+    "records": 300,
+    "tensorflow": 500,
+}
 
 
 @pytest.fixture

@@ -13,7 +13,11 @@ from acz.cli.common import Json, Set, print_json
 
 def convert_command(
     file: Annotated[
-        Path, typer.Argument(help="A file or folder of another system; with --to, a checkpoint or a run's folder.")
+        Path,
+        typer.Argument(
+            help="A file or folder of another system, or what a TensorFlow checkpoint's files begin with; "
+            "with --to, a checkpoint or a run's folder."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="The file to write.")],
     source: Annotated[
@@ -21,7 +25,7 @@ def convert_command(
         typer.Option(
             "--from",
             metavar="SYSTEM",
-            help="flash-mnist, mindspore-port, paddle-video, or acz for what a framework saved of acz.build's module.",
+            help="flash-mnist, mindspore-port, paddle-video, pomonam, youtube8m-circulant, or acz for what a framework saved of acz.build's module.",
             show_default="told from the file, if only one fits",
         ),
     ] = None,
@@ -34,8 +38,12 @@ def convert_command(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Let a name that is missing, left over or of another shape pass; wildcards work; may be repeated.",
+            help="Let a name that is missing, left over, of another shape or formula pass; wildcards work; may be repeated.",
         ),
+    ] = None,
+    batch_size: Annotated[
+        int | None,
+        typer.Option(min=1, help="Videos in a batch of the original, where its function depends on that (pomonam: 1)."),
     ] = None,
     to: Annotated[
         str | None, typer.Option(metavar="KIND", help="Write a checkpoint as torch, keras, paddle or mindspore.")
@@ -53,9 +61,10 @@ def convert_command(
     if to is not None:
         from acz.convert.outgoing import to_native
 
-        if source or model or assignments or allow:
+        if source or model or assignments or allow or batch_size:
             raise SpecError(
-                "--to writes a checkpoint, which knows its model: leave out --from, --model, --set and --allow"
+                "--to writes a checkpoint, which knows its model: "
+                "leave out --from, --model, --set, --allow and --batch-size"
             )
         with progress() as shown:
             native, count = to_native(file, to, out, shown)
@@ -69,7 +78,7 @@ def convert_command(
     from acz.convert.incoming import convert
 
     with progress() as shown:
-        done = convert(file, model, parse_overrides(assignments or []), out, source, allow or [], shown)
+        done = convert(file, model, parse_overrides(assignments or []), out, source, allow or [], shown, batch_size)
     if done.guessed:
         print(f"acz: {file} was taken for {done.system}; --from says otherwise", file=sys.stderr)
     for note in done.notes:

@@ -8,12 +8,14 @@ from __future__ import annotations
 import struct
 import zipfile
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from acz.convert import messages
+from acz.convert.contents import Contents, array_over, size_of
+from acz.convert.sorted_table import is_table
+from acz.convert.tensorflow import find_prefix, read_tensorflow
 from acz.errors import DataError, MissingError
 from acz.layers import Array
 from acz.pickle_globals import text
@@ -41,26 +43,27 @@ TORCH_LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
 """A pickle of PyTorch's magic number: how files from before its zip container begin."""
 
 
-@dataclass
-class Contents:
-    """What a file holds: arrays by name, or in order where the file records no names."""
-
-    named: dict[str, Array] = field(default_factory=dict)
-    unnamed: list[Array] = field(default_factory=list)
-
-
 def file_kind(path: Path) -> str:
-    """`torch`, `keras`, `mindspore`, `paddle` or `acz`. Raises DataError where it is none of them, or missing."""
+    """`torch`, `keras`, `mindspore`, `paddle`, `tensorflow` or `acz`. Raises DataError where it is none of them, or missing."""
+    if find_prefix(path):
+        return "tensorflow"
     if path.is_dir():
         return "paddle"
+    if not path.exists():
+        raise DataError(f"there is no file {path}")
     try:
         with path.open("rb") as file:
             head = file.read(16)
         if head[:4] == b"PK\x03\x04":
             with zipfile.ZipFile(path) as archive:
                 return "keras" if "model.weights.h5" in archive.namelist() else "torch"
+        table = is_table(path)
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: can't be read: {error}") from None
+    if table:
+        raise DataError(
+            f"{path}: TensorFlow's first format of checkpoints, before 1.0; its second is read: PREFIX.index"
+        )
     if head.startswith(TORCH_LEGACY):
         return "torch"
     if head[:1] in (b"\x80", b"(", b"}") or head[:4] == bytes(4):
@@ -120,7 +123,7 @@ def read_mindspore(path: Path) -> Contents:
         data = b"".join(parts[name])
         # a number alone is recorded with the dims [0]
         sides = () if shape == (0,) and len(data) == np.dtype(dtype).itemsize else shape
-        found[name] = _array(data, sides, dtype, f"{path}: '{name}'")
+        found[name] = array_over(data, sides, dtype, f"{path}: '{name}'")
     return Contents(found)
 
 
@@ -169,28 +172,10 @@ def _paddle_stream(path: Path) -> list[Array]:
         at += length
         dtype = PADDLE_TYPES[described.data_type]
         shape = tuple(described.dims)
-        size = _size(shape, dtype, what)
-        found.append(_array(content[at : at + size], shape, dtype, what))
+        size = size_of(shape, dtype, what)
+        found.append(array_over(content[at : at + size], shape, dtype, what))
         at += size
     return found
-
-
-def _size(shape: tuple[int, ...], dtype: str, what: str) -> int:
-    size = np.dtype(dtype).itemsize
-    for side in shape:
-        if side < 0:
-            raise DataError(f"{what}: the shape {shape} is none")
-        size *= side
-    return size
-
-
-def _array(data: bytes, shape: tuple[int, ...], dtype: str, what: str) -> Array:
-    """The array over its bytes. Raises DataError unless these are as many as the shape says."""
-    if _size(shape, dtype, what) != len(data):
-        raise DataError(
-            f"{what}: {dtype} {shape} needs {_size(shape, dtype, what):,} bytes, the file holds {len(data):,}"
-        )
-    return np.ndarray(shape, np.dtype(dtype).newbyteorder("<"), data)
 
 
 READERS: dict[str, Callable[[Path], Contents]] = {
@@ -198,4 +183,5 @@ READERS: dict[str, Callable[[Path], Contents]] = {
     "keras": lambda path: in_framework("tensorflow", path),
     "mindspore": read_mindspore,
     "paddle": read_paddle,
+    "tensorflow": read_tensorflow,
 }

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from acz.checkpoint import save_checkpoint
-from acz.config import Config, load_config
-from acz.convert.files import Contents, file_kind, read
+from acz.config import load_config
+from acz.convert.contents import Contents
+from acz.convert.files import file_kind, read
 from acz.convert.sizes import suggestion
 from acz.convert.systems import SYSTEMS
-from acz.convert.table import DoesNotFit, Entry, Match, System, allow, listing, match
+from acz.convert.table import DoesNotFit, Entry, Match, System, allow, for_batches, listing, match
 from acz.errors import DataError, SpecError, nearest
 from acz.layers import Array
 from acz.reference import initial_parameters
@@ -37,28 +38,29 @@ class Converted:
 
 def convert(
     path: Path,
-    model: str,
+    model: str | Mapping[str, Any],
     overrides: Mapping[str, Any],
     out: Path,
     system: str | None = None,
     allowed: Sequence[str] = (),
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+    batch_size: int | None = None,
 ) -> Converted:
     """Read `path`, fit it to the configuration, and write the checkpoint `out`.
 
     Without `system` it is told from the file's kind and names, if only one fits. `progress` is told what is being done, and which step
-    of how many it is.
+    of how many it is. `batch_size` is that of the system's batches, in videos, where its function depends on it.
 
     Raises DataError (the file), SpecError (the model or the system), DoesNotFit with every name and shape that does not fit
     and is not allowed, MissingError (a framework that must read the file).
     """
-    config = load_config(model, overrides)
+
+    def respecify(changes: Mapping[str, Any]) -> Spec:
+        return load_config(model, {**overrides, **changes}).spec
+
+    spec = respecify({})
     if system is not None and system not in SYSTEMS:
         raise SpecError(f"there is no system '{system}'; {nearest(system, SYSTEMS)}")
-    if not path.exists():
-        raise DataError(f"there is no file {path}")
-    if out.resolve() == path.resolve():
-        raise SpecError(f"--out {out} is the file that is read; take another")
     kind = file_kind(path)
     if kind == "acz":
         raise DataError(
@@ -69,15 +71,22 @@ def convert(
         raise SpecError(f"{path} is a file of {kind}, which '{system}' has not; --from {' or '.join(fitting)}")
     progress(f"reading {path.name}", 0, 3)
     contents = read(path, kind)
+    if out.resolve() in [file.resolve() for file in (path, *contents.files)]:
+        raise SpecError(f"--out {out} is the file that is read; take another")
     progress("fitting it to the model", 1, 3)
-    chosen = SYSTEMS[system] if system else _guess(path, kind, contents, config.spec)
+    chosen = SYSTEMS[system] if system else _guess(path, kind, contents, spec)
     try:
-        done = _fit(path, chosen, contents, config, overrides, allowed)
+        done = _fit(path, chosen, contents, spec, respecify, allowed, batch_size)
     except DataError as error:
         raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     done.guessed = system is None
     progress(f"writing {out.name}", 2, 3)
-    source = {"system": chosen.name, "file": path.name, "sha256": _hash(path)}
+    source = {
+        "system": chosen.name,
+        "file": contents.name or path.name,
+        "sha256": _hash(contents.files or _files(path)),
+        **({"batch_size": batch_size} if batch_size else {}),
+    }
     save_checkpoint(out, done.spec, done.parameters, done.optimizer, {"converted_from": source})
     return done
 
@@ -93,7 +102,7 @@ def _guess(path: Path, kind: str, contents: Contents, spec: Spec) -> System:
         except SpecError:
             continue
         names = {one for entry in entries for one in entry.names}
-        hits[name] = len(names & set(contents.named)) + bool(contents.unnamed)
+        hits[name] = len(names & set(system.gather(contents.named))) + bool(contents.unnamed)
     best = [name for name, count in hits.items() if count and count == max(hits.values())]
     if len(best) == 1:
         return SYSTEMS[best[0]]
@@ -108,23 +117,22 @@ def _fit(
     path: Path,
     system: System,
     contents: Contents,
-    config: Config,
-    overrides: Mapping[str, Any],
+    spec: Spec,
+    respecify: Callable[[Mapping[str, Any]], Spec],
     allowed: Sequence[str],
+    batch_size: int | None,
 ) -> Converted:
-    spec = config.spec
-    entries = system.table(spec)
+    entries, notes = for_batches(system, system.table(spec), batch_size)
     named = _named(system, contents, entries)
     state = {name: value for name, value in named.items() if system.is_optimizer(name)}
-    arrays = {name: value for name, value in named.items() if name not in state}
+    arrays = system.gather({name: value for name, value in named.items() if name not in state})
     result = match(spec, entries, arrays)
+    result.otherwise = system.otherwise(spec, arrays)
     without = allow(result, allowed)
     if not result.fits:
-        changes = suggestion(
-            system, spec, arrays, lambda changes: load_config(config.name, {**overrides, **changes}).spec
-        )
+        changes = suggestion(system, spec, arrays, respecify)
         raise DoesNotFit(_refusal(path, system, result, entries, spec, changes))
-    notes = list(result.notes)
+    notes = [*result.notes, *notes, *system.notes(arrays)]
     if without:
         start = initial_parameters(spec, SEED)
         result.found |= {name: start[name] for name in without}
@@ -149,7 +157,8 @@ def _optimizer(system: System, spec: Spec, result: Match, state: Mapping[str, Ar
         return {}, ""
     kept = system.optimizer(spec, result, state)
     if isinstance(kept, str):
-        return {}, f"{len(state)} entries of the optimiser are left out: {kept}"
+        count = "1 entry of the optimiser is" if len(state) == 1 else f"{len(state)} entries of the optimiser are"
+        return {}, f"{count} left out: {kept}"
     return kept, f"{len(state)} entries of the optimiser: Adam's moments and step {int(kept['step'])} are kept"
 
 
@@ -162,19 +171,25 @@ def _refusal(
     changes: Mapping[str, Any],
 ) -> str:
     counts = f"{len(result.wrong)} of another shape, {len(result.missing)} missing, {len(result.left_over)} left over"
-    end = "  --allow NAME lets one that is missing, left over or of another shape pass; wildcards work"
+    counts += f", {len(result.otherwise)} of another formula" if result.otherwise else ""
+    end = "  --allow NAME lets one of these pass; wildcards work"
     if changes:
         words = " ".join(f"--set {key}={'null' if value is None else value}" for key, value in changes.items())
-        end = f"  with these words it fits: {words}"
+        allowed = "; --allow NAME lets another formula pass" if result.otherwise else ""
+        end = f"  with these words {'the shapes fit' if allowed else 'it fits'}: {words}{allowed}"
     return f"{path} ({system.name}) does not fit the model: {counts}\n{listing(result, entries, spec)}\n{end}"
 
 
-def _hash(path: Path) -> str:
-    """SHA-256 of a file, or of a folder's files in the order of their names."""
+def _files(path: Path) -> list[Path]:
+    """A file itself, or a folder's files in the order of their names."""
+    return [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
+
+
+def _hash(files: Sequence[Path]) -> str:
+    """SHA-256 of files one after the other."""
     whole = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        if file.is_file():
-            with file.open("rb") as content:
-                while part := content.read(2**22):
-                    whole.update(part)
+    for file in files:
+        with file.open("rb") as content:
+            while part := content.read(2**22):
+                whole.update(part)
     return whole.hexdigest()

@@ -1,7 +1,8 @@
-"""The two protobuf messages that checkpoints of MindSpore and PaddlePaddle are made of.
+"""The protobuf messages that checkpoints of MindSpore, PaddlePaddle and TensorFlow are made of.
 
-Built from field numbers here, so that neither framework is needed. MindSpore's is `checkpoint.proto`: a list of (tag, tensor), a tensor being
-dims, the type's name and little-endian bytes. PaddlePaddle's is `VarType.TensorDesc` of `framework.proto`: type number and dims.
+Built from field numbers here, so that no framework is needed. MindSpore's is `checkpoint.proto`: a list of (tag, tensor), a tensor being
+dims, the type's name and little-endian bytes. PaddlePaddle's is `VarType.TensorDesc` of `framework.proto`: type number and dims. TensorFlow's
+are `BundleHeaderProto` and `BundleEntryProto` of `tensor_bundle.proto`, of slices that there are any.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def _message(name: str, *fields: tuple[str, int, int, bool, str]) -> descriptor_
 
 
 @cache
-def _classes() -> tuple[Any, Any]:
+def _classes() -> dict[str, Any]:
     file = descriptor_pb2.FileDescriptorProto(name="acz_convert.proto", package=_PACKAGE, syntax="proto2")
     file.message_type.extend(
         [
@@ -48,22 +49,59 @@ def _classes() -> tuple[Any, Any]:
                 ("data_type", 1, _FIELD.TYPE_INT32, False, ""),
                 ("dims", 2, _FIELD.TYPE_INT64, True, ""),
             ),
+            _message(
+                "Version",
+                ("producer", 1, _FIELD.TYPE_INT32, False, ""),
+                ("min_consumer", 2, _FIELD.TYPE_INT32, False, ""),
+            ),
+            _message(
+                "BundleHeader",
+                ("num_shards", 1, _FIELD.TYPE_INT32, False, ""),
+                ("endianness", 2, _FIELD.TYPE_INT32, False, ""),
+                ("version", 3, _FIELD.TYPE_MESSAGE, False, "Version"),
+            ),
+            _message("Dim", ("size", 1, _FIELD.TYPE_INT64, False, "")),
+            _message(
+                "Shape",
+                ("dim", 2, _FIELD.TYPE_MESSAGE, True, "Dim"),
+                ("unknown_rank", 3, _FIELD.TYPE_BOOL, False, ""),
+            ),
+            _message(
+                "BundleEntry",
+                ("dtype", 1, _FIELD.TYPE_INT32, False, ""),
+                ("shape", 2, _FIELD.TYPE_MESSAGE, False, "Shape"),
+                ("shard_id", 3, _FIELD.TYPE_INT32, False, ""),
+                ("offset", 4, _FIELD.TYPE_INT64, False, ""),
+                ("size", 5, _FIELD.TYPE_INT64, False, ""),
+                ("crc32c", 6, _FIELD.TYPE_FIXED32, False, ""),
+                ("slices", 7, _FIELD.TYPE_BYTES, True, ""),
+            ),
         ]
     )
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
 
-    def of(name: str) -> Any:
-        return message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}"))
-
-    return of("Checkpoint"), of("TensorDesc")
+    return {
+        message.name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{message.name}"))
+        for message in file.message_type
+    }
 
 
 def checkpoint(content: bytes) -> Any:
-    """MindSpore's message. Raises `google.protobuf.message.DecodeError`."""
-    return _classes()[0].FromString(content)
+    """MindSpore's message. Raises `google.protobuf.message.DecodeError`, as all of these."""
+    return _classes()["Checkpoint"].FromString(content)
 
 
 def tensor_description(content: bytes) -> Any:
-    """PaddlePaddle's message. Raises `google.protobuf.message.DecodeError`."""
-    return _classes()[1].FromString(content)
+    """PaddlePaddle's message."""
+    return _classes()["TensorDesc"].FromString(content)
+
+
+def bundle_header(content: bytes) -> Any:
+    """TensorFlow's message about a checkpoint."""
+    return _classes()["BundleHeader"].FromString(content)
+
+
+def bundle_entry(content: bytes) -> Any:
+    """TensorFlow's message about one variable."""
+    return _classes()["BundleEntry"].FromString(content)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from acz.errors import CheckpointError, DataError
+from acz.errors import CheckpointError, DataError, SpecError
 from acz.layers import Array, Shape
 from acz.spec import Spec
 
@@ -51,6 +51,8 @@ class Entry:
     turn: Turn = as_is
     factor: float = 1.0
     """Multiplied in, for what the system multiplies elsewhere."""
+    batch_power: float = 0.0
+    """The factor holds this power of the number of videos in a batch too, where the system's function depends on that."""
     absent: float | None = None
     """The value of every element where the system has no such parameter."""
     note: str = ""
@@ -77,6 +79,12 @@ class System:
     """Names for a file that holds none. Raises DataError."""
     settings: Callable[[Spec, Mapping[str, Array]], dict[str, object]] = lambda spec, arrays: {}
     """Settings that names in a file give away, by their dotted path."""
+    otherwise: Callable[[Spec, Mapping[str, Array]], dict[str, str]] = lambda spec, arrays: {}
+    """Layers of a spec, by path, that the system, or this file of it, has in another form, and which form."""
+    gather: Callable[[Mapping[str, Array]], Mapping[str, Array]] = lambda arrays: arrays
+    """Arrays that are one parameter together, as one under a name of their own; the rest as it is."""
+    notes: Callable[[Mapping[str, Array]], list[str]] = lambda arrays: []
+    """What the person who converts should know about a file's arrays."""
 
 
 @dataclass
@@ -90,11 +98,28 @@ class Match:
     wrong: dict[str, tuple[str, Shape, Shape]] = field(default_factory=dict)
     """Of each path with another shape: the file's name, the shape there (in the spec's layout) and the spec's."""
     left_over: dict[str, Shape] = field(default_factory=dict)
+    otherwise: dict[str, str] = field(default_factory=dict)
+    """Layers that the system has in another form, and which: the weights would give something else."""
     notes: list[str] = field(default_factory=list)
 
     @property
     def fits(self) -> bool:
-        return not (self.missing or self.wrong or self.left_over)
+        return not (self.missing or self.wrong or self.left_over or self.otherwise)
+
+
+def for_batches(system: System, entries: list[Entry], videos: int | None) -> tuple[list[Entry], list[str]]:
+    """The entries for batches of so many videos (none: one), and what is to be said of it. Raises SpecError where it means nothing."""
+    if not any(entry.batch_power for entry in entries):
+        if videos is not None:
+            raise SpecError(f"--batch-size: what '{system.name}' computes does not depend on it; leave it out")
+        return entries, []
+    ready = [replace(entry, factor=entry.factor * (videos or 1) ** entry.batch_power) for entry in entries]
+    if videos is not None:
+        return ready, []
+    return ready, [
+        f"what '{system.name}' computes for a video depends on how many are in its batch: this is what it computes for one alone; "
+        "--batch-size N makes it that for batches of N, and a network that was trained on batches of N needs that"
+    ]
 
 
 def match(spec: Spec, entries: list[Entry], arrays: Mapping[str, Array]) -> Match:
@@ -141,8 +166,12 @@ def allow(result: Match, patterns: Sequence[str]) -> list[str]:
         missing = fnmatch.filter(result.missing, pattern)
         wrong = [path for path, (name, _, _) in result.wrong.items() if _either(path, name, pattern)]
         left_over = fnmatch.filter(result.left_over, pattern)
-        if not (missing or wrong or left_over):
-            raise CheckpointError(f"--allow '{pattern}' names nothing that is missing, left over or of another shape")
+        otherwise = fnmatch.filter(result.otherwise, pattern)
+        if not (missing or wrong or left_over or otherwise):
+            raise CheckpointError(
+                f"--allow '{pattern}' names nothing that is missing, left over, of another shape or formula"
+            )
+        result.notes += [f"{path}: {result.otherwise.pop(path)}" for path in otherwise]
         without += missing + wrong
         result.missing = [path for path in result.missing if path not in missing]
         result.wrong = {path: value for path, value in result.wrong.items() if path not in wrong}
@@ -166,6 +195,7 @@ def listing(result: Match, entries: list[Entry], spec: Spec) -> str:
         for path in result.missing
     ]
     lines += [f"  left over in the file: {name} {shape}" for name, shape in result.left_over.items()]
+    lines += [f"  another formula: {path}: {what}" for path, what in result.otherwise.items()]
     shown = [line.replace("\n", "\\n") for line in lines[:MOST_LINES]]
     more = [f"  and {len(lines) - MOST_LINES:,} more"] if len(lines) > MOST_LINES else []
     return "\n".join(shown + more)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from acz.errors import SpecError
 from acz.layers import LAYERS
@@ -12,25 +12,35 @@ WITHOUT_EFFECT = ("rescale", "dropout")
 """Layers that hold no parameter and stand where a system has its own way: scaling of inputs, dropout in training."""
 OPEN = {"units", "hidden", "filters", "bias", "score_bias", "initializer", "shift_start", "activation"}
 """Settings that are sizes of parameters, starting values, or checked beside the chain."""
-SETTLED: dict[str, dict[str, object]] = {"activation": {"function": "relu"}, "max_pool2d": {"size": 2}}
+WITH_ACTIVATION = ("dense", "circulant_dense")
+SETTLED: Mapping[str, Mapping[str, object]] = {"activation": {"function": "relu"}, "max_pool2d": {"size": 2}}
 """Settings that have no default, or that no shape of a parameter would show."""
 
 
-def chain(spec: Spec, part: str, types: Sequence[str], activations: Sequence[str | None] = ()) -> list[Step] | None:
+def chain(
+    spec: Spec,
+    part: str,
+    types: Sequence[str],
+    activations: Sequence[str | None] = (),
+    settled: Mapping[str, Mapping[str, object]] = SETTLED,
+    open_too: Collection[str] = (),
+) -> list[Step] | None:
     """The steps of a stream, or of the trunk, if its layers are of these types, in this order, with settings at their defaults.
 
-    `activations` are those of the dense layers. None where it is another chain.
+    `activations` are those of the dense layers, circulant ones too, `settled` what a type of layer has in the place of defaults, `open_too` the names of
+    settings that may be anything. None where it is another chain.
     """
     steps = [step for step in spec.layout if step.path.startswith(f"{part}.")]
     steps = [step for step in steps if step.layer.type not in WITHOUT_EFFECT]
     if [step.layer.type for step in steps] != list(types):
         return None
     for step in steps:
-        settings = step.layer.model_dump(exclude=OPEN | ({"size"} if step.layer.type == "conv2d" else set()))
+        excluded = OPEN.union(open_too, {"size"} if step.layer.type == "conv2d" else ())
+        settings = step.layer.model_dump(exclude=excluded)
         usual = {name: LAYERS[step.layer.type].model_fields[name].default for name in settings}
-        if settings != usual | SETTLED.get(step.layer.type, {}):
+        if settings != {**usual, **settled.get(step.layer.type, {})}:
             return None
-    of_dense = [getattr(step.layer, "activation", None) for step in steps if step.layer.type == "dense"]
+    of_dense = [getattr(step.layer, "activation", None) for step in steps if step.layer.type in WITH_ACTIVATION]
     return steps if of_dense == list(activations) else None
 
 

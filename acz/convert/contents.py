@@ -1,0 +1,50 @@
+"""What a file of weights holds, and arrays over its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from acz.errors import DataError
+from acz.layers import Array, Shape
+
+MOST_AXES = 32
+"""Of an array in NumPy 1; more would make their product slow as well."""
+
+
+@dataclass
+class Contents:
+    """What a file holds: arrays by name, or in order where the file records no names.
+
+    `name` and `files` say what was read, where that is not just the path that was given.
+    """
+
+    named: dict[str, Array] = field(default_factory=dict)
+    unnamed: list[Array] = field(default_factory=list)
+    name: str = ""
+    files: list[Path] = field(default_factory=list)
+
+
+def size_of(shape: Shape, dtype: str, what: str) -> int:
+    """Bytes of an array, in a whole number of any size. Raises DataError that names `what`, for a shape that is none."""
+    if len(shape) > MOST_AXES:
+        raise DataError(f"{what}: has {len(shape):,} axes; at most {MOST_AXES} are read")
+    size = np.dtype(dtype).itemsize
+    for side in shape:
+        if side < 0:
+            raise DataError(f"{what}: the shape {shape} is none")
+        size *= side
+    return size
+
+
+def array_over(data: bytes, shape: Shape, dtype: str, what: str) -> Array:
+    """The array over its bytes, little-endian. Raises DataError that names `what`, unless these are as many as the shape says."""
+    size = size_of(shape, dtype, what)
+    if size != len(data):
+        raise DataError(f"{what}: {dtype} {shape} needs {size:,} bytes, the file holds {len(data):,}")
+    try:
+        return np.ndarray(shape, np.dtype(dtype).newbyteorder("<"), data)
+    except ValueError as error:  # of an empty array, sides that no array has
+        raise DataError(f"{what}: the shape {shape} can't be had: {error}") from None

@@ -1,0 +1,115 @@
+"""Sorted string tables, LevelDB's file format (its doc/table_format.md): keys with values, in the order of the keys.
+
+A table is blocks and a footer of 48 bytes, which says where the block of blocks lies. Each block is followed by a byte for its compression
+and the masked CRC32C of both. A block is entries, restart points, and the number of these; an entry is three numbers (bytes that its key shares with the
+key before, bytes of the key after them, bytes of the value) and those bytes.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+from acz.data.youtube8m.records import masked
+from acz.errors import DataError
+
+MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
+FOOTER, TRAILER = 48, 5
+"""Bytes at the end of a table, and after each block."""
+LARGEST = 2**24
+"""Bytes of a table; one of a thousand variables has some 50,000."""
+MOST_ENTRIES, LONGEST_KEY = 2**16, 2**10
+COMPRESSION = {1: "snappy"}
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file ends as tables do. Raises OSError."""
+    with path.open("rb") as file:
+        file.seek(max(path.stat().st_size - len(MAGIC), 0))
+        return file.read() == MAGIC
+
+
+def read_table(path: Path) -> dict[bytes, bytes]:
+    """All entries of a table. Raises DataError where it is damaged, compressed or too large."""
+    try:
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+    except OSError as error:
+        raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
+    if len(content) > LARGEST:
+        raise DataError(f"{path}: larger than {LARGEST:,} bytes, which no list of variables needs")
+    try:
+        return entries_of(content)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def entries_of(content: bytes) -> dict[bytes, bytes]:
+    """All entries of a table that is `content`. Raises DataError without its path."""
+    if len(content) < FOOTER or not content.endswith(MAGIC):
+        raise DataError("cut off, or no sorted table: it does not end as one does")
+    footer = content[-FOOTER : -len(MAGIC)]
+    at = _numbers(footer, 0, 2)[1]  # past the place of the block about the table, which is not needed
+    found: dict[bytes, bytes] = {}
+    last, end = b"", 0
+    for _, place in _entries(_block(content, *_numbers(footer, at, 2)[0])):
+        (offset, size), _ = _numbers(place, 0, 2)
+        if offset < end:  # so that no block is read twice
+            raise DataError(f"its block at byte {offset:,} begins before the one before it ends")
+        end = offset + size + TRAILER
+        for key, value in _entries(_block(content, offset, size)):
+            if found and key <= last:
+                raise DataError(f"its keys are not in order at {key[:80]!r}")
+            if len(found) == MOST_ENTRIES:
+                raise DataError(f"more than {MOST_ENTRIES:,} entries")
+            found[key], last = value, key
+    return found
+
+
+def _block(content: bytes, offset: int, size: int) -> bytes:
+    """A block without its trailer. Raises DataError."""
+    end = offset + size
+    if end + TRAILER > len(content) - FOOTER:
+        raise DataError(f"it announces a block of {size:,} bytes at byte {offset:,}, and has {len(content):,}")
+    if masked(content[offset : end + 1]) != int.from_bytes(content[end + 1 : end + TRAILER], "little"):
+        raise DataError(f"the block at byte {offset:,} is not what was written: the checksum is wrong")
+    if content[end]:
+        how = COMPRESSION.get(content[end], f"compression {content[end]}")
+        raise DataError(f"the block at byte {offset:,} is compressed ({how}), as TensorFlow writes none")
+    return content[offset:end]
+
+
+def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values. Raises DataError."""
+    restarts = int.from_bytes(block[-4:], "little")
+    end = len(block) - 4 * (restarts + 1)
+    if len(block) < 4 or end < 0:
+        raise DataError(f"a block of {len(block):,} bytes can't have {restarts:,} restart points")
+    at, key = 0, b""
+    while at < end:
+        (shared, added, length), at = _numbers(block, at, 3)
+        if shared > len(key) or at + added + length > end:
+            raise DataError("an entry is longer than its block, or shares more than the key before it has")
+        if shared + added > LONGEST_KEY:
+            raise DataError(f"a key of {shared + added:,} bytes; at most {LONGEST_KEY:,} are read")
+        key = key[:shared] + block[at : at + added]
+        at += added + length
+        yield key, block[at - length : at]
+
+
+def _numbers(data: bytes, at: int, count: int) -> tuple[tuple[int, ...], int]:
+    """Numbers of seven bits a byte, the lowest first, and where they end. Raises DataError."""
+    found = []
+    for _ in range(count):
+        value = shift = 0
+        while True:
+            if at >= len(data) or shift > 63:
+                raise DataError("a number in it does not end")
+            value |= (data[at] & 127) << shift
+            shift += 7
+            at += 1
+            if data[at - 1] < 128:
+                break
+        found.append(value)
+    return tuple(found), at
