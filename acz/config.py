@@ -88,6 +88,8 @@ class Config:
         return tree | ({"data": self.data.model_dump(mode="json", exclude_defaults=True)} if self.data else {})
 
 
+EXPERIMENTS = "experiments"
+"""The folder of the zoo that holds sweeps, and no models."""
 LONGEST, MOST_VALUES = 2**17, 2**15
 """Characters of a file, and values in it."""
 SET = {"model", "data", "train"}
@@ -107,6 +109,8 @@ def config_names(pattern: str = "*") -> list[str]:
     names = []
     for path in sorted(config_folder().rglob("*.yaml")):
         name = path.relative_to(config_folder()).with_suffix("").as_posix()
+        if name.startswith(f"{EXPERIMENTS}/"):
+            continue
         names += [name, *(f"{name}:{change}" for change in _changes(_read(path)))]
     wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
     return [name for name in names if fnmatch.fnmatchcase(name, wanted)]
@@ -243,7 +247,8 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_yaml(path: Path) -> dict[str, Any]:
+    """A file of one mapping, read with the limits of a configuration. Raises SpecError."""
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(LONGEST + 1)
@@ -255,7 +260,12 @@ def _read(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise SpecError(f"{path}: {error.strerror}") from None
     if not isinstance(tree, dict):
-        raise SpecError(f"{path}: must be a mapping with 'model', got {type(tree).__name__}")
+        raise SpecError(f"{path}: must be a mapping, got {type(tree).__name__}")
+    return tree
+
+
+def _read(path: Path) -> dict[str, Any]:
+    tree = read_yaml(path)
     for section in CHANGES:
         changes = tree.get(section) or {}
         if not isinstance(changes, dict) or not all(isinstance(change, dict) for change in changes.values()):

@@ -18,6 +18,7 @@ from acz.cli.infer import infer_command
 from acz.cli.models import backends, models, show
 from acz.cli.parity import parity_check
 from acz.cli.report import report_command
+from acz.cli.sweep import sweep_command
 from acz.cli.train import evaluate_command, train_command
 from acz.errors import AczError
 
@@ -80,6 +81,7 @@ app.command("backends")(backends)
 app.add_typer(data, name="data")
 app.command("train")(train_command)
 app.command("eval")(evaluate_command)
+app.command("sweep")(sweep_command)
 app.command("infer")(infer_command)
 app.command("ensemble")(ensemble_command)
 app.command("parity-check")(parity_check)

@@ -1,0 +1,38 @@
+"""Trials on this machine, some at a time."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+
+from acz.concurrency import interruptible
+from acz.progress import Progress
+from acz.sweep.trial import Job, Outcomes, TrialProcess
+from acz.train import Interrupted
+
+
+def run_here(at_once: int, jobs: Sequence[Job], shown: Progress) -> Outcomes:
+    """Run every job, `at_once` of them at a time; gives each outcome as it comes. Raises Interrupted on Ctrl-C, when all are saved."""
+    waiting, running = deque(jobs), list[TrialProcess]()
+    with interruptible() as asked:
+        try:
+            while waiting or running:
+                if asked():
+                    raise Interrupted("interrupted")
+                while waiting and len(running) < at_once:
+                    running.append(TrialProcess(waiting.popleft()))
+                for process in list(running):
+                    ended = process.outcome()
+                    if ended is not None:
+                        running.remove(process)
+                        process.ask_to_end()
+                        yield ended
+                names = ", ".join(process.job.name for process in running)
+                shown("trials", len(jobs) - len(waiting) - len(running), len(jobs), names)
+                time.sleep(0.1)
+        finally:
+            for process in running:
+                process.ask_to_end()
+            for process in running:
+                process.end()

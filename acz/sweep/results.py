@@ -1,0 +1,130 @@
+"""What the trials of a sweep came to: a CSV of figures, one of times, and a page."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from acz.checkpoint import load_checkpoint
+from acz.errors import AczError
+from acz.pictures.page import note, table
+from acz.pictures.report import Options, report
+from acz.pictures.runs import Reported, read_runs
+from acz.results import write_csv
+from acz.sweep.file import Trial
+
+FIGURES = ("top1", "top5", "gap", "loss")
+IDENTITY = 16
+"""Digits of the data set's hash that the results show."""
+
+
+def finished(folder: Path) -> bool:
+    """Whether a run came to the end of its recipe."""
+    last = folder / "last.safetensors"
+    if not (folder / "run.json").is_file() or not last.is_file():
+        return False
+    try:
+        state = load_checkpoint(last).state
+        (run,) = read_runs([folder])
+    except AczError:
+        return False  # its process will say what is damaged
+    return bool(state.get("stopped") or state.get("epoch", 0) >= run.config.recipe.epochs)
+
+
+def write_results(folder: Path, trials: Sequence[Trial], runs: Mapping[str, Path]) -> list[dict[str, Any]]:
+    """Write sweep.csv and times.csv; gives the rows of the first. `runs` has the folders of the trials that are done.
+
+    Equal trials give equal rows, wherever and however often interrupted they ran; so speeds are in the other file.
+    """
+    found = {name: read_runs([path])[0] for name, path in runs.items()}
+    paths = list(dict.fromkeys(path for trial in trials for path in trial.overrides))
+    published = list(dict.fromkeys(name for trial in trials for name in trial.published))
+    rows = []
+    for trial in trials:
+        run = found.get(trial.name)
+        rows.append(
+            {
+                "trial": trial.name,
+                "status": "done" if run else "failed",
+                "config": Path(trial.base).name if Path(trial.base).is_absolute() else trial.base,
+                "backend": trial.backend,
+                "device": trial.device,
+                **{path: _text(_value(trial.config.to_dict(), path)) for path in paths},
+                "parameters": trial.config.spec.parameter_count,
+                **_figures(run),
+                **{f"published.{name}": trial.published.get(name, "") for name in published},
+                "seed": trial.config.recipe.seed,
+                "spec_hash": trial.config.spec.hash,
+                "data": str(run.run.get("data_manifest", ""))[:IDENTITY] if run else "",
+                "versions": _versions(run.run) if run else "",
+            }
+        )
+    write_csv(folder / "sweep.csv", rows)
+    write_csv(folder / "times.csv", [{"trial": trial.name, **_times(found.get(trial.name))} for trial in trials])
+    return rows
+
+
+def write_page(
+    path: Path,
+    title: str,
+    rows: Sequence[Mapping[str, Any]],
+    runs: Mapping[str, Path],
+    words: Mapping[str, str],
+    threads: int,
+) -> None:
+    """The report of all trials that are done, with the sweep's table above; `words` are the last ones of those that failed."""
+    varied = [name for name in rows[0] if "." in name and len({row[name] for row in rows}) > 1]
+    deciding = "gap" if any(row["best_gap"] != "" for row in rows) else "top1"
+    columns = ["status", "backend", *varied, "parameters", "bytes", "epochs", f"best_{deciding}", "last_loss"]
+    columns = list(dict.fromkeys(columns))
+    cells = [[str(row["trial"]), *(_short(row[name]) for name in columns)] for row in rows]
+    content = table(f"{title}: every trial", ["trial", *columns], cells, (1, 2))
+    content += "".join(note(f"{name} failed: {text}") for name, text in words.items())
+    report(list(runs.values()), path, Options(threads=threads, videos=1), [("sweep", "Sweep", content)])
+
+
+def _value(tree: Any, path: str) -> Any:
+    """What a configuration has at a dotted path; empty where it has no such place."""
+    for part in path.split("."):
+        if not isinstance(tree, Mapping) or part not in tree:
+            return ""
+        tree = tree[part]
+    return tree
+
+
+def _text(value: Any) -> Any:
+    return json.dumps(value, sort_keys=True) if isinstance(value, (dict, list)) else value
+
+
+def _short(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _figures(run: Reported | None) -> dict[str, Any]:
+    """Size of the checkpoint, and the figures of the best and the last epoch."""
+    names = ["bytes", "epochs", "best_epoch"] + [f"{which}_{name}" for which in ("best", "last") for name in FIGURES]
+    if run is None or run.checkpoint is None:
+        return dict.fromkeys(names, "")
+    values = [run.checkpoint.stat().st_size, len(run.epochs), run.best.get("epoch", "")]
+    values += [line.get(name, "") for line in (run.best, run.epochs[-1]) for name in FIGURES]
+    return dict(zip(names, values, strict=True))
+
+
+def _versions(run: Mapping[str, Any]) -> str:
+    return " ".join(f"{name}={version}" for name, version in {"acz": run["acz"], **run["versions"]}.items())
+
+
+def _times(run: Reported | None) -> dict[str, Any]:
+    """Medians over the training: videos a second, and milliseconds a step where a batch was a whole one."""
+    speeds = [line["videos_per_second"] for line in run.of_kind("train")] if run else []
+    if run is None or not speeds:
+        return {"videos_per_second": "", "step_ms": ""}
+    speed = statistics.median(speeds)
+    whole = run.epochs[-1]["step"] > run.epochs[-1]["epoch"]  # else all videos may be less than a batch
+    return {
+        "videos_per_second": speed,
+        "step_ms": round(1000 * run.config.recipe.batch_size / speed, 3) if whole and speed else "",
+    }

@@ -1,0 +1,255 @@
+"""Six small trials come to the same CSV in one go, after Ctrl-C and kill -9, and on a Ray cluster that loses a node."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from acz.concurrency import locked
+from acz.results import read_csv
+from acz.runs import read_log
+from acz.sweep.results import finished
+from tests.conftest import TINY, write_features
+
+pytestmark = pytest.mark.slow
+
+EPOCHS = 10
+SIX = f"""
+config: {TINY}
+backend: numpy
+set: {{train.epochs: {EPOCHS}, train.batch_size: 16, train.schedule.type: constant, train.checkpoint_steps: 3}}
+grid:
+  model.streams.features.layers.attention.units: [1, 2, 3]
+  train.optimizer.learning_rate: [1e-2, 5e-2]
+"""
+MINUTES = 4
+MARK = "ACZ_TEST_RAY"
+STORE = 100_000_000
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep's file and its data."""
+    made = tmp_path_factory.mktemp("sweep")
+    write_features(made / "features", videos=128)
+    (made / "six.yaml").write_text(SIX)
+    return made
+
+
+@contextmanager
+def sweep(
+    folder: Path, out: str, *words: str, environment: Mapping[str, str] = os.environ
+) -> Iterator[subprocess.Popen[str]]:
+    """A sweep in a process of its own, which is gone afterwards, whatever happens."""
+    command = [sys.executable, "-m", "acz", "sweep", "six.yaml", "--data", "features", "--out", out, *words]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a shell that put this run of tests into the background has it, and what it starts, ignore Ctrl-C
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    """Exit code and standard error."""
+    text = process.communicate(timeout=60 * MINUTES)[1]
+    return process.returncode, text
+
+
+def to_the_end(folder: Path, out: str, *words: str) -> bytes:
+    """Run a sweep; gives its CSV."""
+    with sweep(folder, out, *words) as process:
+        code, text = ended(process)
+    assert code == 0, text
+    return (folder / out / "sweep.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def whole(folder: Path) -> bytes:
+    """The CSV of the sweep that nothing disturbed."""
+    return to_the_end(folder, "whole", "--jobs", "2")
+
+
+def in_the_middle(trial: Path) -> bool:
+    """Whether a trial has an epoch behind it, and half of them or more before it."""
+    metrics = trial / "metrics.jsonl"
+    lines = read_log(metrics) if metrics.is_file() else []
+    return 1 <= sum(line["kind"] == "evaluation" for line in lines) <= EPOCHS // 2
+
+
+def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + 60 * MINUTES
+    while not true():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def test_interrupted_and_killed_it_comes_to_the_same(folder: Path, whole: bytes) -> None:
+    trials = folder / "again/trials"
+
+    def some(many: int) -> bool:
+        """So many trials are done, and another is under way."""
+        return sum(map(finished, trials.glob("*"))) >= many and any(map(in_the_middle, trials.glob("*")))
+
+    with sweep(folder, "again", "--jobs", "2") as process:
+        wait_until(lambda: some(1), process)
+        process.send_signal(signal.SIGINT)
+        code, text = ended(process)
+    assert code == 130, text
+    assert "The same command goes on" in text.splitlines()[-1]
+    for trial in trials.glob("*"):
+        with locked(trial):  # nothing of it runs any more
+            pass
+
+    done = {
+        trial.name: (trial / "last.safetensors").stat().st_mtime_ns for trial in trials.glob("*") if finished(trial)
+    }
+    with sweep(folder, "again", "--jobs", "2") as process:
+        wait_until(lambda: some(len(done) + 1), process)
+        process.kill()
+    assert not (folder / "again/sweep.csv").exists()
+    assert to_the_end(folder, "again", "--jobs", "2") == whole
+    for name, written in done.items():
+        assert (trials / name / "last.safetensors").stat().st_mtime_ns == written, "what was done was not run again"
+    logs = [path.read_text() for path in (folder / "again/logs").glob("*.log")]
+    assert sum(text.count("goes on after step") for text in logs) >= 2, "one after each disturbance, or more"
+    assert "<table>" in (folder / "again/report.html").read_text()
+
+
+def test_a_trial_that_fails_does_not_stop_the_others(folder: Path) -> None:
+    (folder / "six.yaml").with_name("three.yaml").write_text(
+        f"""
+config: {TINY}
+backend: numpy
+set: {{train.epochs: 1, train.batch_size: 16}}
+trials:
+- {{name: diverges, set: {{train.optimizer.learning_rate: 1e38}}}}
+- {{name: nowhere, device: Ascend}}
+- {{name: learns, published: {{paper: 0.9}}}}
+"""
+    )
+    command = [sys.executable, "-m", "acz", "sweep", "three.yaml", "--data", "features", "--out", "three", "--json"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "2 of 3 trials failed" in done.stderr
+    failed = json.loads(done.stdout)["failed"]
+    assert "lower train.optimizer.learning_rate" in failed["diverges"]
+    assert "device 'Ascend' was asked for" in failed["nowhere"]
+    rows = {row["trial"]: row for row in read_csv(folder / "three/sweep.csv")}
+    assert [row["status"] for row in rows.values()] == ["failed", "failed", "done"]
+    assert rows["learns"]["published.paper"] == "0.9"
+    assert float(rows["learns"]["best_top1"]) > 0
+    page = (folder / "three/report.html").read_text()
+    assert "nowhere failed: device" in page
+
+
+def _parent(number: int) -> int:
+    return int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+class Nodes:
+    """Ray nodes on this machine, and the certainty that nothing of them is left."""
+
+    def __init__(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="acz-ray-"))  # a short path: Ray's sockets lie in it
+        self.mark = secrets.token_hex(32)
+        # Ray listens on all interfaces: nobody else shall give these nodes orders
+        self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.mark}
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.address = f"127.0.0.1:{free.getsockname()[1]}"
+        port = self.address.rpartition(":")[2]
+        self.start(
+            "--head", f"--port={port}", f"--temp-dir={self.folder}", "--include-dashboard=false", "--disable-usage-stats",
+            "--node-ip-address=127.0.0.1",
+        )  # fmt: skip
+
+    def start(self, *words: str) -> set[int]:
+        """Start a node of one CPU; gives the ids of its raylet processes."""
+        before = self.processes("raylet")
+        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=1", *words]
+        done = subprocess.run(
+            [*command, f"--object-store-memory={STORE}"],
+            env=self.environment | {MARK: self.mark},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return self.processes("raylet") - before
+
+    def processes(self, name: str = "") -> set[int]:
+        """Processes that were started by these nodes, of one program or all."""
+        found = set()
+        for entry in Path("/proc").iterdir():
+            with suppress(OSError):
+                if entry.name.isdigit() and f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
+                    program = Path(os.readlink(entry / "exe")).name
+                    found |= {int(entry.name)} if name in program else set()
+        return found
+
+    def trials(self, raylet: int) -> set[str]:
+        """Names of the trials that a node runs: its worker's processes, by the logs that they write."""
+        found = set()
+        for number in self.processes():
+            with suppress(OSError):
+                if _parent(_parent(number)) == raylet:
+                    found.add(Path(os.readlink(f"/proc/{number}/fd/1")).stem)
+        return found
+
+    def close(self) -> None:
+        while left := self.processes():
+            for number in left:
+                with suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            time.sleep(0.1)
+        shutil.rmtree(self.folder)
+
+
+@pytest.fixture
+def nodes() -> Iterator[Nodes]:
+    if find_spec("ray") is None:
+        pytest.skip("Ray is not installed: pip install 'acz[ray]'")
+    started = Nodes()
+    yield started
+    started.close()
+
+
+def test_a_ray_cluster_that_loses_a_node_comes_to_the_same(folder: Path, whole: bytes, nodes: Nodes) -> None:
+    trials = folder / "ray/trials"
+    words = ("--engine", "ray", "--address", nodes.address)
+    with sweep(folder, "ray", *words, environment=nodes.environment) as process:
+        wait_until(lambda: any(map(in_the_middle, trials.glob("*"))), process)
+        (raylet,) = nodes.start(f"--address={nodes.address}", "--node-ip-address=127.0.0.1")
+        wait_until(lambda: any(in_the_middle(trials / name) for name in nodes.trials(raylet)), process)
+        (lost,) = nodes.trials(raylet)
+        os.kill(raylet, signal.SIGKILL)
+        code, text = ended(process)
+    assert code == 0, text
+    assert (folder / "ray/sweep.csv").read_bytes() == whole
+    logs = {path.stem: path.read_text() for path in (folder / "ray/logs").glob("*.log")}
+    assert [name for name, text in logs.items() if "goes on after step" in text] == [lost]
