@@ -81,6 +81,22 @@ class Backend(Protocol):
         Without `dropout` masks training drops nothing, as in the reference.
         """
 
+    def forward_best(
+        self,
+        model: Any,
+        inputs: Mapping[str, Array],
+        counts: Mapping[str, int],
+        labels: Array | None = None,
+        loss: Loss | None = None,
+    ) -> dict[str, Array]:
+        """The best of what `forward` gives, selected on the device: nothing else of it comes from there.
+
+        For each NAME in `counts`, `output` or `logits`: `NAME` (videos, count), its best values, in any order, and `NAME.classes`, the
+        classes that they are of; of equal values at the edge the smaller classes. `finite` (videos): whether a video's output and
+        logits are; where not, its classes mean nothing. With `labels` and a `loss` also `loss` (), the mean over the first videos, as many as
+        have labels.
+        """
+
     def loss_and_gradients(
         self,
         model: Any,

@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from acz.errors import DataError, SpecError
-from acz.predictions import NOTHING, Kind, Part, join, read_predictions, write_part
+from acz.metrics import NOTHING
+from acz.predictions import Kind, Part, join, read_predictions, write_part
 
 
 def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = None) -> Part:

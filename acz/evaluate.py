@@ -14,8 +14,8 @@ from acz.data.features import Data
 from acz.errors import CheckFailed, DataError
 from acz.layers import Array
 from acz.losses import Loss
-from acz.metrics import Accuracy, YouTube8MMetrics, best_first
-from acz.predictions import NOTHING, read_predictions
+from acz.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
+from acz.predictions import read_predictions
 from acz.spec import Spec
 
 BATCH = 512
@@ -56,20 +56,36 @@ def evaluate_by_class(
     batch_size: int = BATCH,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, float], Array | None]:
-    """What `evaluate` gives, and the average precision of each class, (classes), where videos have several labels."""
-    accuracy = Accuracy(loss)
+    """What `evaluate` gives, and the average precision of each class, (classes), where videos have several labels.
+
+    From the device come the best classes of each video, not the scores of all.
+    """
+    accuracy = Accuracy()
     several = YouTube8MMetrics(spec.width)
     size = min(batch_size, len(split))
     for examples in ahead(split.in_order(size, list(spec.inputs))):
-        outputs = backend.forward(model, padded(examples.inputs, size))
-        logits, scores = (outputs[name][: len(examples.labels)] for name in ("logits", "output"))
-        if not np.isfinite(logits).all():
-            raise CheckFailed(f"the model gives NaN or infinity on example {examples.numbers[0]} or one soon after it")
-        accuracy.update(logits, examples.labels, scores)
-        if several_labels(spec, examples.labels):
-            several.update(scores, examples.labels, examples.numbers)
-        progress(len(examples.labels))
+        labels, counts = examples.labels, {"logits": min(5, spec.width)}
+        if several_labels(spec, labels):
+            counts["output"] = min(_enough(labels, several.top_k), spec.width)
+        found = backend.forward_best(model, padded(examples.inputs, size), counts, labels, loss)
+        found = {name: value[: len(labels)] if value.ndim else value for name, value in found.items()}
+        if not found["finite"].all():
+            bad = examples.numbers[int(found["finite"].argmin())]
+            raise CheckFailed(f"the model gives NaN or infinity on example {bad} ({split.folder}, {split.name})")
+        best = best_first(found["logits"], found["logits.classes"])[1]
+        accuracy.update(best, labels, None if loss is None else float(found["loss"]))
+        if "output" in counts:
+            several.update_top(found["output"], found["output.classes"], labels, examples.numbers)
+        progress(len(labels))
     return _with_several(accuracy.result(), several)
+
+
+def _enough(labels: Array, least: int) -> int:
+    """How many of the best classes tell the figures: as many as a video has labels, in few sizes, each of which compiles once."""
+    most = int((labels > 0).sum(axis=1).max(initial=1)) if labels.ndim == 2 else 1
+    while least < most:
+        least *= 2
+    return least
 
 
 def several_labels(spec: Spec, labels: Array) -> bool:
@@ -99,7 +115,7 @@ def evaluate_predictions(
     scores = np.concatenate([_widened(part.scores, width, 0) for part in parts] or [np.empty((0, 0))])
     del parts
     several: YouTube8MMetrics | None = None
-    top1 = top5 = examples_seen = 0
+    accuracy = Accuracy()
     for examples in ahead(split.in_order(BATCH, [])):
         ids = split.ids(examples.numbers)
         missing = [name for name in ids if name not in place]
@@ -110,17 +126,13 @@ def evaluate_predictions(
         if examples.labels.ndim == 2:
             several = several or YouTube8MMetrics(examples.labels.shape[1])
             several.update_top(own_scores, own_classes, examples.labels, examples.numbers)
-            hits = np.take_along_axis(examples.labels > 0, np.maximum(own_classes, 0), axis=1)
-            hits &= own_classes != NOTHING
-        else:
-            hits = own_classes == examples.labels[:, None]
-        top1, top5 = top1 + int(hits[:, :1].any(axis=1).sum()), top5 + int(hits[:, :5].any(axis=1).sum())
-        examples_seen += len(ids)
+        accuracy.update(own_classes, examples.labels)
         progress(len(ids))
     if place:
         raise DataError(f"{path} predicts {len(place):,} videos that the data set has not, as {next(iter(place))!r}")
-    count = max(examples_seen, 1)
-    figures = {"top1": top1 / count} | ({"top5": top5 / count} if width >= 5 else {}) | {"examples": float(count)}
+    figures = accuracy.result()
+    if width < 5:
+        del figures["top5"]  # the labels listed do not tell
     return _with_several(figures, several) if several else (figures, None)
 
 

@@ -27,10 +27,11 @@ TAGS = {
         "top1": "train/top1",
         "learning_rate": "learning_rate",
         "videos_per_second": "videos_per_second",
+        "data_wait": "data_wait",
     },
-    "evaluation": {"loss": "evaluation/loss", "top1": "evaluation/top1", "top5": "evaluation/top5"},
+    "evaluation": {name: f"evaluation/{name}" for name in ("loss", "top1", "top5", "hit_at_1", "perr", "map", "gap")},
 }
-"""Scalars of each kind of line, by its key."""
+"""Scalars of each kind of line, by its key; lines have the last four where videos have several labels."""
 
 UNUSED = ("torch", "comet_ml", "boto3", "google.cloud")
 """What tensorboardX imports where it is installed. Two frameworks in one process crash, so it is not to find them."""

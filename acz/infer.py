@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -22,12 +23,21 @@ from acz.data.features import Data
 from acz.errors import CheckFailed, DataError
 from acz.evaluate import padded
 from acz.layers import Array
-from acz.metrics import top_classes
+from acz.metrics import best_first, top_classes
 from acz.predictions import Kind, Part, join, write_part
 from acz.spec import Spec
 
-Predict = Callable[[Mapping[str, Array]], Array]
-"""The output (videos, classes) of a batch of inputs by name."""
+
+class Best(NamedTuple):
+    """The best classes of a batch: scores and classes (videos, count) in any order, and whether a video's numbers are finite, (videos)."""
+
+    scores: Array
+    classes: Array
+    finite: Array
+
+
+Predict = Callable[[Mapping[str, Array], int], Best]
+"""The so many best classes of a batch of inputs by name."""
 
 STRETCH = 16
 """Batches in one file of the work folder."""
@@ -46,6 +56,15 @@ class Settings:
     labels: str
     kind: Kind
     batch_size: int
+    reading: str = ""
+    """Which frames of which videos, as JSON."""
+
+
+def best_of(output: Array, count: int) -> Best:
+    """The best classes of a whole output, (videos, classes), of a runtime that knows no selection."""
+    finite = np.isfinite(output).all(axis=1)
+    classes, scores = top_classes(np.where(finite[:, None], output, 0), count)
+    return Best(scores, classes, finite)
 
 
 def read_labels(path: Path) -> list[str]:
@@ -113,9 +132,9 @@ def infer(
         progress(done, total)
         for start in missing:
             parts = []
-            for ids, scores in _predicted(predict, spec, split, start, min(start + stretch, total), settings):
-                parts.append(Part(ids, *top_classes(scores, min(settings.top_k, spec.width))))
-                done += len(ids)
+            for part in _predicted(predict, spec, split, start, min(start + stretch, total), settings):
+                parts.append(part)
+                done += len(part.ids)
                 progress(done, total)
             write_part(work / f"{start:012d}.{settings.kind}", parts, names)
         files = [work / f"{start:012d}.{settings.kind}" for start in range(0, total, stretch)]
@@ -145,17 +164,16 @@ def _claim(work: Path, settings: Settings) -> None:
     write_text_whole(path, json.dumps(wanted))
 
 
-def _predicted(
-    predict: Predict, spec: Spec, split: Data, start: int, stop: int, settings: Settings
-) -> Iterator[tuple[list[str], Array]]:
-    """Ids and scores of examples start .. stop - 1, batch by batch; every batch has one size, so that it compiles once."""
+def _predicted(predict: Predict, spec: Spec, split: Data, start: int, stop: int, settings: Settings) -> Iterator[Part]:
+    """The best classes of examples start .. stop - 1, batch by batch; every batch has one size, so that it compiles once."""
     size = min(settings.batch_size, len(split))
-    names = list(spec.inputs)
+    names, count = list(spec.inputs), min(settings.top_k, spec.width)
     numbers = (np.arange(first, min(first + size, stop)) for first in range(start, stop, size))
     for examples in ahead(split.take(some, names) for some in numbers):
-        scores = predict(padded(examples.inputs, size))[: len(examples.numbers)]
+        best = Best(*(value[: len(examples.numbers)] for value in predict(padded(examples.inputs, size), count)))
         ids = split.ids(examples.numbers)
-        if not np.isfinite(scores).all():
-            bad = int(np.argmax(~np.isfinite(scores).all(axis=1)))
-            raise CheckFailed(f"the model gives NaN or infinity on example {ids[bad]} ({split.folder}, {split.name})")
-        yield ids, scores
+        if not best.finite.all():
+            bad = ids[int(best.finite.argmin())]
+            raise CheckFailed(f"the model gives NaN or infinity on example {bad} ({split.folder}, {split.name})")
+        scores, classes = best_first(best.scores, best.classes)
+        yield Part(ids, classes.astype(np.int64), scores)

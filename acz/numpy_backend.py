@@ -11,6 +11,7 @@ from acz import reference
 from acz.errors import SpecError
 from acz.layers import Array
 from acz.losses import Loss, reference_loss
+from acz.metrics import top_classes
 from acz.optimizer import Adam
 from acz.spec import Spec
 
@@ -76,6 +77,24 @@ def forward(
     result = reference.run(model.spec, model.parameters, inputs, training, bool(record), dropout)
     model.parameters |= {path: value.astype(model.dtype) for path, value in result.updated.items()}
     return {"output": result.output, "logits": result.logits} | {path: result.recorded[path] for path in record}
+
+
+def forward_best(
+    model: Model,
+    inputs: Mapping[str, Array],
+    counts: Mapping[str, int],
+    labels: Array | None = None,
+    loss: Loss | None = None,
+) -> dict[str, Array]:
+    whole = forward(model, inputs)
+    found = {"finite": np.isfinite(whole["output"]).all(axis=1) & np.isfinite(whole["logits"]).all(axis=1)}
+    for name, count in counts.items():
+        known = np.where(found["finite"][:, None], whole[name], 0)
+        found[f"{name}.classes"], found[name] = top_classes(known, count)
+    if labels is not None and loss is not None:
+        logits, output = (whole[name][: len(labels)].astype(np.float64) for name in ("logits", "output"))
+        found["loss"] = np.asarray(reference_loss(loss, logits, output, labels))
+    return found
 
 
 def loss_and_gradients(

@@ -24,13 +24,12 @@ from acz.checkpoint import write_text_whole, write_whole
 from acz.data.npy import MAGIC
 from acz.errors import DataError, SpecError
 from acz.layers import Array
+from acz.metrics import NOTHING
 
 Kind = Literal["jsonl", "npz", "csv"]
 FORMATS: dict[str, Kind] = {"jsonl": "jsonl", "npz": "npz", "youtube8m-csv": "csv", "csv": "csv"}
 """What --format may be, and how such a file's name ends."""
 HEADER = "VideoId,LabelConfidencePairs\n"
-NOTHING = -1
-"""In place of a label, where a line of a CSV file has fewer than others."""
 ROWS = 4096
 """Videos that are read at once."""
 ARRAY = re.compile(

@@ -17,6 +17,7 @@ from acz.events import TAGS, read_records
 from acz.runs import Log, read_log
 from acz.train import Interrupted, new_run, resumed_run, train
 from tests.conftest import TINY
+from tests.test_predictions import several
 
 SETTINGS = {"train.epochs": 3, "train.batch_size": 16, "train.checkpoint_steps": 3}
 
@@ -36,7 +37,7 @@ def scalars(folder: Path) -> list[tuple[int, dict[str, float]]]:
 
 def wanted(folder: Path) -> list[tuple[int, dict[str, float]]]:
     def of(line: dict[str, Any]) -> dict[str, float]:
-        return {tag: float(np.float32(line[key])) for key, tag in TAGS[line["kind"]].items()}
+        return {tag: float(np.float32(line[key])) for key, tag in TAGS[line["kind"]].items() if key in line}
 
     return [(line["step"], of(line)) for line in read_log(folder / "metrics.jsonl")]
 
@@ -130,3 +131,13 @@ def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert answer.stderr.strip() == "File too large"
+
+
+def test_videos_of_several_labels_have_more_scalars(tmp_path: Path) -> None:
+    data = several(tmp_path / "data")
+    config = load_config(TINY, {"model.output": "sigmoid", "train.epochs": 2, "train.batch_size": 20})
+    train(new_run(config, "numpy", "CPU", data, tmp_path / "run", 1))
+    found = scalars(tmp_path / "run")
+    assert found == wanted(tmp_path / "run")
+    figures = {f"evaluation/{name}" for name in ("gap", "hit_at_1", "perr", "map")}
+    assert sum(figures <= set(values) for _, values in found) == 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ from acz.checkpoint import save_checkpoint
 from acz.config import load_spec
 from acz.data.features import Split
 from acz.errors import CheckFailed, DataError
-from acz.infer import Settings, infer, read_labels
+from acz.infer import Best, Settings, best_of, infer, read_labels
 from acz.layers import Array
 from acz.metrics import top_classes
 from acz.reference import forward, initial_parameters
@@ -28,15 +28,19 @@ def settings(kind: str = "jsonl", batch_size: int = 3) -> Settings:
     return Settings("model", "numpy", "data", "test", 2, "", kind, batch_size)  # type: ignore[arg-type]
 
 
-def predict(inputs: dict[str, Array]) -> Array:
+def outputs(inputs: Mapping[str, Array]) -> Array:
     return forward(SPEC, PARAMETERS, inputs)["output"]
+
+
+def predict(inputs: Mapping[str, Array], count: int) -> Best:
+    return best_of(outputs(inputs), count)
 
 
 @pytest.fixture
 def wanted(features: Path) -> Array:
     """The outputs of the whole test split at once."""
     split = Split(features, "test")
-    return predict(split.take(np.arange(len(split)), ["features"]).inputs)
+    return outputs(split.take(np.arange(len(split)), ["features"]).inputs)
 
 
 @pytest.fixture
@@ -68,12 +72,12 @@ def test_an_interrupted_inference_goes_on_and_ends_the_same(
     split, calls = Split(features, "test"), 0
     infer(predict, SPEC, split, tmp_path / "whole", settings(kind))
 
-    def interrupted(inputs: dict[str, Array]) -> Array:
+    def interrupted(inputs: Mapping[str, Array], count: int) -> Best:
         nonlocal calls
         calls += 1
         if calls == 8:
             raise KeyboardInterrupt
-        return predict(inputs)
+        return predict(inputs, count)
 
     with pytest.raises(KeyboardInterrupt):
         infer(interrupted, SPEC, split, tmp_path / "out", settings(kind))
@@ -90,10 +94,10 @@ def test_an_interrupted_inference_goes_on_and_ends_the_same(
 
 
 def test_an_output_that_is_not_finite_is_named(features: Path, tmp_path: Path) -> None:
-    def broken(inputs: dict[str, Array]) -> Array:
-        scores = predict(inputs)
+    def broken(inputs: Mapping[str, Array], count: int) -> Best:
+        scores = outputs(inputs)
         scores[1] = np.nan
-        return scores
+        return best_of(scores, count)
 
     with pytest.raises(CheckFailed, match="example 1 "):
         infer(broken, SPEC, Split(features, "test"), tmp_path / "out", settings())

@@ -332,3 +332,16 @@ def test_scores_fall_and_equals_stay_in_place(dtype: type) -> None:
     values = np.array([0, -0.0, np.inf, -np.inf, 1e-40, -1e-40, 3e38, -1, *source.standard_normal(9)], dtype)
     scores = source.choice(values, 3000)
     np.testing.assert_array_equal(descending(scores), np.argsort(-scores, kind="stable"))
+
+
+def test_metrics_cross_processes_as_arrays() -> None:
+    source = np.random.default_rng(2)
+    scores, labels = source.random((30, 40), np.float32), source.random((30, 40)) < 0.1
+    whole, first, second = (YouTube8MMetrics(40, top_k=7) for _ in range(3))
+    whole.update(scores, labels, np.arange(30))
+    first.update(scores[:12], labels[:12], np.arange(12))
+    second.update(scores[12:], labels[12:], np.arange(12, 30))
+    first.merge(YouTube8MMetrics.of_arrays(second.arrays(), 40, top_k=7))
+    found, wanted = first.result(), whole.result()
+    assert found.pop("average_precision").tolist() == wanted.pop("average_precision").tolist()
+    assert found == wanted

@@ -12,14 +12,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from acz import numpy_backend
+from acz.checkpoint import load_checkpoint
 from acz.config import load_config
-from acz.evaluate import evaluate
+from acz.data.features import Split
+from acz.data.youtube8m.settings import Reading
+from acz.evaluate import evaluate, evaluate_by_class
 from acz.pictures.confusion import by_digit, matrix, most_confused, most_missed
 from acz.pictures.curves import Curve, chart, number, ticks
-from acz.pictures.predict import choose_backend, multiplications
+from acz.pictures.mistakes import mistakes
+from acz.pictures.predict import Asked, choose_backend, multiplications, predict_job
 from acz.pictures.runs import largest_differences, read_runs, settings_that_differ
 from acz.train import new_run, train
 from tests.conftest import TINY, Answer, write_features
+from tests.test_predictions import several
 
 SECTIONS = {"runs", "curves", "confusions", "attention", "configuration", "versions", "parity", "exports"}
 HOSTILE = '<script>alert(1)</script>&"'
@@ -179,13 +185,8 @@ def test_confusions_of_classes() -> None:
 
 
 def test_the_confusion_matrix_has_the_runs_own_accuracy(runs: Path) -> None:
-    from acz import numpy_backend
-    from acz.checkpoint import load_checkpoint
-    from acz.data.features import Split
-    from acz.pictures.predict import predict_job
-
     data, path = runs / "data", runs / "one/best.safetensors"
-    arguments = {"checkpoint": str(path), "data": str(data), "split": "test", "device": "CPU", "start": 0, "stop": 64}
+    arguments = Asked(path, data, "test", Reading(), "CPU").arguments() | {"start": 0, "stop": 64}
     _, found = predict_job(numpy_backend, arguments, {})  # type: ignore[arg-type]
     checkpoint = load_checkpoint(path)
     model = numpy_backend.build(checkpoint.spec, "CPU", "float32")
@@ -234,3 +235,69 @@ def test_numpy_is_taken_where_it_needs_seconds() -> None:
     assert choose_backend(None, "torch", spec, 10_240) == "numpy"
     assert choose_backend(None, "torch", spec, 1_000_000) == "torch"
     assert choose_backend("paddle", "torch", spec, 10) == "paddle"
+
+
+@pytest.fixture(scope="module")
+def of_several_labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run on videos of several labels."""
+    folder = tmp_path_factory.mktemp("several")
+    data = several(folder / "data")
+    config = load_config(TINY, {"model.output": "sigmoid", "train.epochs": 2, "train.batch_size": 20})
+    train(new_run(config, "numpy", "CPU", data, folder / "several", 1))
+    return folder / "several"
+
+
+def test_runs_of_several_labels_show_the_figures_of_youtube_8m(
+    acz: Callable[..., Answer], runs: Path, of_several_labels: Path, tmp_path: Path
+) -> None:
+    names = tmp_path / "names.csv"
+    names.write_text('Index,TrainVideoCount,Name\n0,9,"Game & <match>"\n2,7,Car\n', encoding="utf-8")
+    out = tmp_path / "report.html"
+    answer = acz("report", of_several_labels, "--out", out, "--labels", names, "--videos", 0, "--threads", 1)
+    assert answer.code == 0, answer.err
+    page = Page(out.read_text())
+    charts = [label["aria-label"] or "" for label in page.of("svg") if "aria-label" in label]
+    for name in ("test GAP", "test Hit@1", "test PERR", "test mAP"):
+        assert sum(chart.startswith(f"{name}: several ends at") for chart in charts) == 1, name
+    assert not any(chart.startswith("test top-1") for chart in charts), "that is Hit@1"
+    for words in (
+        "best GAP",
+        "last PERR",
+        "the 6 classes that it knows best, of 6 that have videos",
+        "0 Game & <match>",
+        "2 Car",
+    ):
+        assert words in page.text, words
+
+    checkpoint = load_checkpoint(of_several_labels / "best.safetensors")
+    model = numpy_backend.build(checkpoint.spec, "CPU", "float32")
+    numpy_backend.load_parameters(model, checkpoint.parameters)
+    split = Split(of_several_labels.parent / "data", "test")
+    by_class = evaluate_by_class(numpy_backend, model, checkpoint.spec, split, None)[1]  # type: ignore[arg-type]
+    assert by_class is not None
+    best = int(by_class.argmax())
+    row = f"{by_class[best] * 100:.2f} % {split.take(np.arange(40), []).labels[:, best].sum()}"
+    assert row in page.text.replace("%", "% ").replace("  ", " "), row
+
+    both = acz("report", of_several_labels, runs / "one", "--out", out, "--videos", 0, "--threads", 1)
+    assert both.code == 0, both.err
+    mixed = Page(out.read_text()).text
+    assert "best GAP" in mixed
+    assert "best top-1" in mixed
+    alone = acz("report", runs / "one", "--out", out, "--videos", 0, "--threads", 1)
+    assert alone.code == 0, alone.err
+    assert "GAP" not in Page(out.read_text()).text
+
+
+def test_classes_are_listed_from_both_ends(runs: Path) -> None:
+    [run] = read_runs([runs / "one"])
+    videos, precisions = np.r_[np.arange(1, 31), 0], np.r_[np.linspace(0, 1, 28), 0, 1, 0]
+    counts = {name: np.zeros(31, np.int64) for name in ("right", "false", "missed")}
+    found = {**counts, "videos": videos, "average_precision": precisions}
+    text = Page(f"<div>{mistakes([(run, {}, found)])}</div>").text
+    best, _, worst = text.partition("knows worst")
+    assert "the 10 classes that it knows best, of 30 that have videos" in best
+    assert best.index("29100.00 %30") < best.index("27100.00 %28"), "of equals that of more videos"
+    assert worst.index("280.00 %29") < worst.index("00.00 %1")
+    none = {**found, "videos": np.zeros(31, np.int64)}
+    assert "no video of the split has a label" in mistakes([(run, {}, none)])

@@ -14,7 +14,8 @@ def bench_command(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="loop, step, train, inference, data, youtube8m, metrics, start; may be repeated.", show_default="all"
+            help="loop, step, train, inference, circulant, data, youtube8m, metrics, vlad, start; may be repeated.",
+            show_default="all",
         ),
     ] = None,
     backends: Annotated[
@@ -33,7 +34,7 @@ def bench_command(
     Things that are compared take turns, so that a machine that is shared slows both; the ratio is the median of the turns' ratios.
     """
     from acz.backend import installed
-    from acz.bench.groups import GROUPS
+    from acz.bench.groups import GROUPS, OF_TORCH
     from acz.bench.measure import Bench, to_table
     from acz.errors import MissingError, SpecError, nearest
     from acz.progress import progress
@@ -47,7 +48,7 @@ def bench_command(
     for name in only or []:
         if name not in GROUPS:
             raise SpecError(f"there is no benchmark '{name}'; {nearest(name, GROUPS)}")
-    chosen = [name for name in GROUPS if name in (only or GROUPS) and (name != "loop" or "torch" in wanted)]
+    chosen = [name for name in GROUPS if name in (only or GROUPS) and (name not in OF_TORCH or "torch" in wanted)]
     if not wanted or not chosen:
         raise MissingError(
             'nothing to measure: no framework is installed; pip install "acz[torch]" brings the smallest'

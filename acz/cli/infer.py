@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from acz.cli.common import Device, Json, Threads, default_backend, print_json
+from acz.cli.reading import OnBadRecord, Sampling, Verify, Workers, choose_reading, given_settings
 from acz.process import cores, prepare
 
 if TYPE_CHECKING:
-    from acz.infer import Predict
+    from acz.infer import Best, Predict
+    from acz.layers import Array
     from acz.spec import Spec
 
 
@@ -48,6 +50,10 @@ def infer_command(
     ] = None,
     device: Device = "CPU",
     batch_size: Annotated[int, typer.Option(min=1, help="Videos at once.")] = 256,
+    sampling: Sampling = None,
+    verify: Verify = None,
+    on_bad_record: OnBadRecord = None,
+    workers: Workers = None,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
@@ -58,7 +64,6 @@ def infer_command(
     prepare(threads)
     from acz.config import load_config
     from acz.data.pickles import data_hash, open_split
-    from acz.data.youtube8m.settings import Reading
     from acz.errors import DataError, SpecError
     from acz.export.runtime import format_of
     from acz.infer import Settings, file_hash, infer, read_labels
@@ -67,6 +72,7 @@ def infer_command(
     from acz.runs import open_checkpoint
 
     form = kind_of(out, kind)
+    given = given_settings(sampling, verify, on_bad_record, workers)
     count = top_k or (20 if form == "csv" else 5)
     artefact = format_of(target) if target else None
     if artefact and (backend or device != "CPU"):
@@ -79,11 +85,12 @@ def infer_command(
     if where is None or path is None:
         raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
     names = read_labels(labels) if labels else None
-    reading = load_config(run["config"]).reading if run else Reading()
-    examples = open_split(where, split, reading.model_copy(update={"unlabelled": True}))
     name = artefact.name if artefact else backend or (run["backend"] if run else default_backend(None))
     opened = _artefact(path, threads) if artefact else _model(checkpoint, name, device, threads)
-    with opened as (spec, predict), progress() as shown:
+    of_run = load_config(run["config"]).reading if run else None
+    with opened as (spec, predict):
+        reading = choose_reading(of_run, given, where, spec).model_copy(update={"unlabelled": True})
+        examples = open_split(where, split, reading)
         examples.require(spec)
         settings = Settings(
             file_hash(path),
@@ -94,10 +101,14 @@ def infer_command(
             file_hash(labels) if labels else "",
             form,
             batch_size,
+            reading.model_dump_json(include={"sampling", "on_bad_record"}),
         )
-        videos = infer(
-            predict, spec, examples, out, settings, names, lambda done, total: shown(f"inference, {name}", done, total)
-        )
+        with progress() as shown:
+
+            def advance(done: int, total: int) -> None:
+                shown(f"inference, {name}", done, total)
+
+            videos = infer(predict, spec, examples, out, settings, names, advance)
     if as_json:
         print_json({"out": str(out), "examples": videos, "model": str(path), "with": name, "spec_hash": spec.hash})
     else:
@@ -108,11 +119,17 @@ def infer_command(
 def _model(checkpoint: Any, name: str, device: str, threads: int) -> Iterator[tuple[Spec, Predict]]:
     """A checkpoint's model in a backend, in this process."""
     from acz.backend import build, find_backend
+    from acz.infer import Best
 
     found = find_backend(name)
     found.set_threads(threads)
     model = build(checkpoint.spec, name, checkpoint.parameters, device)
-    yield checkpoint.spec, lambda inputs: found.forward(model, inputs)["output"]
+
+    def predict(inputs: Mapping[str, Array], count: int) -> Best:
+        best = found.forward_best(model, inputs, {"output": count})
+        return Best(best["output"], best["output.classes"], best["finite"])
+
+    yield checkpoint.spec, predict
 
 
 @contextmanager
@@ -121,10 +138,15 @@ def _artefact(path: Path, threads: int) -> Iterator[tuple[Spec, Predict]]:
     from acz.export.runtime import Runtime, carried_spec, find_format, format_of
     from acz.export.signature import OUTPUT
     from acz.export.verify import as_ports
+    from acz.infer import best_of
 
     kind = format_of(path)
     assert kind is not None
     with Runtime(find_format(kind.name), threads) as runtime:
         _, about = runtime.run(path, {})
         spec = carried_spec(path, about["metadata"])
-        yield spec, lambda inputs: runtime.run(path, {"batch": as_ports(spec, inputs)})[0]["batch"][OUTPUT]
+
+        def predict(inputs: Mapping[str, Array], count: int) -> Best:
+            return best_of(runtime.run(path, {"batch": as_ports(spec, inputs)})[0]["batch"][OUTPUT], count)
+
+        yield spec, predict

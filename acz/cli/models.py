@@ -106,7 +106,10 @@ def show(
                 step.layer.type,
                 " x ".join(map(str, step.output_shape)),
                 f"{sum(p.size for p in step.parameters.values()):,}",
-                ", ".join(f"{key} {value}" for key, value in settings.items()),
+                ", ".join(
+                    [f"{key} {value}" for key, value in settings.items()]
+                    + ([f"each bag of {step.bag} frames"] if step.bag else [])
+                ),
             ]
         )
     print_table(["layer", "type", "output", "parameters", "settings"], rows, right={3})

@@ -81,7 +81,7 @@ def parity_check(
     wrap = f"acz.parity.mutants:{mutant}" if mutant else ""
     complete = pattern == "*" and levels == list(LEVELS) and not mutant
     frameworks = len([name for name in wanted if name != ONNX])
-    of_framework = len([n for n in levels if n < 4]) + (4 in levels) * (1 + frameworks)
+    of_framework = len([n for n in levels if n < 4]) + (4 in levels) * 2  # it saves, and loads
     parts = len(chosen) * (frameworks * of_framework + (5 in levels) * len(wanted))
     done = 0
     with progress() as shown:

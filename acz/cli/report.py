@@ -36,6 +36,10 @@ def report_command(
             help="What 'acz parity-check --csv' wrote.", show_default="parity.csv in a run, or the checkout's results"
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Names of the labels: a line each, or a CSV with Index and Name.", show_default=False),
+    ] = None,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
@@ -44,12 +48,14 @@ def report_command(
     The page holds everything that it needs and opens without a network.
     """
     prepare(threads)
+    from acz.infer import read_labels
     from acz.pictures.report import Options, report
     from acz.runs import latest_run
 
     folders = runs or [latest_run()]
     path = out or (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
-    made = report(folders, path, Options(backend, device, threads, videos, mnist, parity))
+    names = read_labels(labels) if labels else None
+    made = report(folders, path, Options(backend, device, threads, videos, mnist, parity, names))
     if as_json:
         print_json(made)
         return

@@ -8,6 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from acz.cli.common import Backend, Device, Json, Set, Threads, default_backend, print_json
+from acz.cli.reading import (
+    OnBadRecord,
+    Sampling,
+    Verify,
+    Workers,
+    choose_reading,
+    given_settings,
+    require_youtube8m,
+)
 from acz.process import cores, prepare
 
 DEFAULT = "flash_mnist/attention_cluster"
@@ -33,6 +42,10 @@ def train_command(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Threads on the CPU.", show_default="all cores; the run's, with --resume")
     ] = None,
+    sampling: Sampling = None,
+    verify: Verify = None,
+    on_bad_record: OnBadRecord = None,
+    workers: Workers = None,
     as_json: Json = False,
 ) -> None:
     """Train a model; evaluates after each epoch and keeps the best checkpoint, by top-1, or by GAP where videos have several labels.
@@ -46,10 +59,11 @@ def train_command(
     from acz.runs import latest_run, new_run_folder, read_run
     from acz.train import new_run, resumed_run, train
 
+    given = given_settings(sampling, verify, on_bad_record, workers)
     if resume:
-        if assignments or config:
+        if assignments or config or given:
             raise SpecError(
-                "--resume goes on with the run's own configuration; leave out CONFIG and --set, or start anew"
+                "--resume goes on with the run's own configuration; leave out CONFIG, --set and how data are read, or start anew"
             )
         folder = out or latest_run()
         if threads is None:
@@ -57,12 +71,16 @@ def train_command(
         run = resumed_run(folder, backend, device, data, threads)
         check_device(find_backend(run.backend), run.device)
     else:
-        chosen = load_config(config or DEFAULT, parse_overrides(assignments or []))
+        changed = parse_overrides(assignments or []) | {f"data.reading.{key}": value for key, value in given.items()}
+        if data is not None and any(key.startswith("data.reading") for key in changed):
+            changed = {"data.folder": str(data)} | changed  # a configuration may name no data to say it of
+        chosen = load_config(config or DEFAULT, changed)
         name = default_backend(backend)
         check_device(find_backend(name), device or "CPU")
         where = data or (Path(chosen.data.folder) if chosen.data else None)
         if where is None:
             raise DataError(f"{chosen.name} names no data; give a folder with --data")
+        require_youtube8m(given, where)
         whole = ":" not in chosen.name  # a tiny variant reads other features than the data set holds
         if data is None and whole and chosen.data and chosen.data.digits and not (where / "manifest.json").is_file():
             from acz.cli.data import make
@@ -101,6 +119,10 @@ def evaluate_command(
         Path | None,
         typer.Option(help="With --predictions: the data set that has the labels.", show_default=False),
     ] = None,
+    sampling: Sampling = None,
+    verify: Verify = None,
+    on_bad_record: OnBadRecord = None,
+    workers: Workers = None,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
@@ -109,8 +131,10 @@ def evaluate_command(
     Gives top-1, top-5 and loss; where videos have several labels also Hit@1, PERR, mAP and GAP, with --json each class's precision.
     """
     prepare(threads)
+    given = given_settings(sampling, verify, on_bad_record, workers)
     if predictions is not None or labels is not None:
-        _evaluate_file(predictions, labels, split, as_json, not (target or backend or data) and device == "CPU")
+        alone = not (target or backend or data or sampling) and device == "CPU"
+        _evaluate_file(predictions, labels, split, given, as_json, alone)
         return
     from acz.backend import build, find_backend
     from acz.config import load_config
@@ -128,7 +152,8 @@ def evaluate_command(
         raise DataError(f"{path} says nothing of data; give a folder with --data")
     config = load_config(run["config"]) if run else None
     loss = (config and config.recipe.loss) or OF_OUTPUT.get(checkpoint.spec.output)
-    examples = open_split(where, split, config.reading if config else None)
+    reading = choose_reading(config.reading if config else None, given, where, checkpoint.spec)
+    examples = open_split(where, split, reading)
     examples.require(checkpoint.spec, loss)
     found = find_backend(name)
     found.set_threads(threads)
@@ -146,7 +171,9 @@ def evaluate_command(
     _print_figures(about, f"{path} on {name}, {split}", figures, by_class, as_json)
 
 
-def _evaluate_file(predictions: Path | None, labels: Path | None, split: str, as_json: bool, alone: bool) -> None:
+def _evaluate_file(
+    predictions: Path | None, labels: Path | None, split: str, given: dict[str, Any], as_json: bool, alone: bool
+) -> None:
     """Score a file of predictions."""
     from acz.data.pickles import open_split
     from acz.errors import SpecError
@@ -156,8 +183,8 @@ def _evaluate_file(predictions: Path | None, labels: Path | None, split: str, as
     if predictions is None or labels is None:
         raise SpecError("--predictions FILE and --labels DATA belong together")
     if not alone:
-        raise SpecError("--predictions scores a file; leave out the model, --data, --backend and --device")
-    examples = open_split(labels, split)
+        raise SpecError("--predictions scores a file; leave out the model, --data, --sampling, --backend and --device")
+    examples = open_split(labels, split, choose_reading(None, given, labels))
     done = 0
     with progress() as shown:
 

@@ -113,6 +113,7 @@ def synthesize(
         int | None, typer.Option(min=1, help="Training shards.", show_default="one for 500 videos")
     ] = None,
     frames: Annotated[tuple[int, int], typer.Option(help="Fewest and most frames of a video.")] = (40, 120),
+    classes: Annotated[int, typer.Option(min=1, help="Labels are 0 .. classes - 1.")] = 3862,
     seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -122,7 +123,7 @@ def synthesize(
     from acz.progress import progress
 
     tested = validation or max(videos // 10, 1)
-    asked = Synthesis(videos, tested, shards or -(-videos // 500), -(-tested // 500), seed, frames)
+    asked = Synthesis(videos, tested, shards or -(-videos // 500), -(-tested // 500), seed, frames, classes)
     with progress() as shown:
         size = write(asked, out, lambda done, total: shown("writing videos", done, total))
     if as_json:

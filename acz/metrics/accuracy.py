@@ -7,53 +7,44 @@ from dataclasses import dataclass
 import numpy as np
 
 from acz.layers import Array
-from acz.losses import Loss, reference_loss
 
-NEVER = 2**31
-"""The rank of a label that is not there."""
+NOTHING = -1
+"""In place of a class: here is no prediction."""
 
 
-def rank_of_label(scores: Array, labels: Array) -> Array:
-    """How many classes rank before the label, (videos); of equal scores the smaller class ranks first.
+def hits_of(classes: Array, labels: Array) -> Array:
+    """Which of the predicted classes (videos, k) are labels of their video, bool (videos, k); NOTHING is none.
 
-    scores (videos, classes); labels (videos), or (videos, classes) of zeros and ones: then the best-ranked label counts.
-    A video without a label gets NEVER.
+    labels (videos) of one class each, or (videos, classes), above 0 where a video has the label.
     """
-    classes = np.arange(scores.shape[1])
-    if labels.ndim == 2:
-        is_label = labels > 0
-        best = np.where(is_label, scores, -np.inf).argmax(axis=1)
-        rank = rank_of_label(scores, best)
-        return np.where(is_label.any(axis=1), rank, NEVER)
-    own = scores[np.arange(len(labels)), labels][:, None]
-    before = (scores > own) | ((scores == own) & (classes < labels[:, None]))
-    counted: Array = before.sum(axis=1)
-    return counted
+    if labels.ndim == 1:
+        one: Array = classes == labels[:, None]
+        return one
+    several: Array = np.take_along_axis(labels > 0, np.maximum(classes, 0), axis=1) & (classes != NOTHING)
+    return several
 
 
 @dataclass
 class Accuracy:
     """Running top-1, top-5 and mean loss over batches of any size."""
 
-    loss: Loss | None
     examples: int = 0
     top1: int = 0
     top5: int = 0
-    total_loss: float = 0.0
+    total_loss: float | None = None
 
-    def update(self, logits: Array, labels: Array, output: Array | None = None) -> None:
-        """Add a batch: logits (videos, classes), labels as `rank_of_label` takes them, and the output that some losses are of."""
-        rank = rank_of_label(logits, labels)
-        self.examples += len(rank)
-        self.top1 += int((rank < 1).sum())
-        self.top5 += int((rank < 5).sum())
-        if self.loss is not None:
-            exact = logits.astype(np.float64)
-            given = exact if output is None else output.astype(np.float64)
-            self.total_loss += float(reference_loss(self.loss, exact, given, labels)) * len(rank)
+    def update(self, classes: Array, labels: Array, loss: float | None = None) -> None:
+        """Add a batch: the best five classes of each video or more, (videos, k), best first; labels as `hits_of` takes
+        them, of which the best ranked counts; and the mean of the loss over these videos."""
+        hits = hits_of(classes[:, :5], labels)
+        self.examples += len(hits)
+        self.top1 += int(hits[:, :1].any(axis=1).sum())
+        self.top5 += int(hits.any(axis=1).sum())
+        if loss is not None:
+            self.total_loss = (self.total_loss or 0.0) + loss * len(hits)
 
     def result(self) -> dict[str, float]:
-        """Shares of the examples, 0 .. 1, and the mean loss."""
+        """Shares of the examples, 0 .. 1, and the mean loss, where there is one."""
         count = max(self.examples, 1)
         found = {"top1": self.top1 / count, "top5": self.top5 / count, "examples": float(self.examples)}
-        return found | ({"loss": self.total_loss / count} if self.loss is not None else {})
+        return found if self.total_loss is None else found | {"loss": self.total_loss / count}

@@ -13,6 +13,7 @@ import numpy as np
 
 from acz.errors import DataError, SpecError
 from acz.layers import Array
+from acz.metrics.accuracy import NOTHING, hits_of
 from acz.metrics.columns import Columns
 from acz.metrics.labels import present_labels
 from acz.metrics.precision import Ties, average_precision, descending, heaped
@@ -20,8 +21,6 @@ from acz.metrics.selection import ROWS, refuse_nan, top_classes
 
 Labels = Array | Sequence[Sequence[int]]
 """(videos, classes), above 0 where a video has the label; (videos) of one class each; or a list of classes for each video."""
-NOTHING = -1
-"""In place of a class: here is no prediction."""
 
 
 class YouTube8MMetrics:
@@ -162,7 +161,7 @@ class YouTube8MMetrics:
             video, label = np.divmod(np.flatnonzero(here), self.classes)
             labels = np.bincount(video, minlength=len(here))  # (videos), how many each has
             classes, scores = best(rows, int(labels.max(initial=0)))
-            hits = np.take_along_axis(here, np.maximum(classes, 0), axis=1) & (classes != NOTHING)
+            hits = hits_of(classes, here)
             recalled = (hits & (scores > 0) & (np.arange(classes.shape[1]) < labels[:, None])).sum(axis=1)
             np.add.at(found, labels, recalled)
             positives += np.bincount(label, minlength=self.classes)
@@ -195,6 +194,23 @@ class YouTube8MMetrics:
         self.positives += other.positives
         self.found += other.found
         self.rows.extend(rows)
+
+    def arrays(self) -> dict[str, Array]:
+        """All that was counted, as arrays by name, for another process; `of_arrays` makes the same metrics of them."""
+        counted = {"positives": self.positives, "found": self.found}
+        numbers = {"hits_at_1": np.asarray(self.hits_at_1), "numbered": np.asarray(self.numbered)}
+        return {name: self.rows[name] for name in self.rows.names()} | counted | numbers
+
+    @classmethod
+    def of_arrays(
+        cls, arrays: Mapping[str, Array], classes: int, top_k: int = 20, ties: Ties = "acz"
+    ) -> YouTube8MMetrics:
+        """What gave these `arrays`, of the same classes, top_k and ties."""
+        made = cls(classes, top_k, ties)
+        made.rows.extend({name: arrays[name] for name in made.rows.names()})
+        made.positives, made.found = arrays["positives"], arrays["found"]
+        made.hits_at_1, made.numbered = int(arrays["hits_at_1"]), bool(arrays["numbered"])
+        return made
 
     def result(self) -> dict[str, Any]:
         """`hit_at_1`, `perr`, `map`, `gap`, each 0 .. 1; `average_precision` (classes); `loss`, the mean, where it was given.

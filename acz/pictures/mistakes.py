@@ -17,13 +17,15 @@ from acz.pictures.video import is_flash_mnist
 
 FEW = 20
 """Classes of which a whole matrix is still read."""
+MOST = 10
+"""Classes of the highest average precision that are listed, and of the lowest."""
 
 Predicted = tuple[Reported, Mapping[str, Any], Mapping[str, Array]]
 """A run, its data set's `made`, and what `predict.predict` gives."""
 
 
-def mistakes(predicted: Sequence[Predicted]) -> str:
-    """Tables for each run; runs on Flash-MNIST side by side, by digit."""
+def mistakes(predicted: Sequence[Predicted], names: Sequence[str] | None = None) -> str:
+    """Tables for each run; runs on Flash-MNIST side by side, by digit. `names` are the classes', where videos have several labels."""
     flash = [
         (run, by_digit(found["labels"], found["best"]))
         for run, made, found in predicted
@@ -34,7 +36,7 @@ def mistakes(predicted: Sequence[Predicted]) -> str:
     for run, _, found in predicted:
         if run.label in of_flash:
             continue
-        parts.append(_single(run, found) if "best" in found else _several(run, found))
+        parts.append(_single(run, found) if "best" in found else _several(run, found, names or ()))
     return "\n".join(parts)
 
 
@@ -83,13 +85,39 @@ def _single(run: Reported, found: Mapping[str, Array]) -> str:
     return table(f"{run.label}: the pairs that are confused most often", ["true", "predicted", "videos"], rows)
 
 
-def _several(run: Reported, found: Mapping[str, Array]) -> str:
+def _several(run: Reported, found: Mapping[str, Array], names: Sequence[str]) -> str:
+    return _precisions(run, found, names) + _missed(run, found, names)
+
+
+def _named(label: int, names: Sequence[str]) -> str:
+    name = names[label] if label < len(names) else ""
+    return f"{label} {name}".strip()
+
+
+def _precisions(run: Reported, found: Mapping[str, Array], names: Sequence[str]) -> str:
+    """The classes of the highest and lowest average precision, of equals those of more videos first; all of them where they are few."""
+    videos, precisions = found["videos"], found["average_precision"]
+    there = np.flatnonzero(videos)
+    if len(there) == 0:
+        return note(f"{run.label}: no video of the split has a label.")
+    best, worst = (there[np.lexsort((-videos[there], sign * precisions[there]))].tolist() for sign in (-1, 1))
+    headers = ["class", "average precision", "videos"]
+    parts = {"best": best} if len(there) <= 2 * MOST else {"best": best[:MOST], "worst": worst[:MOST]}
+    tables = []
+    for which, labels in parts.items():
+        rows = [[_named(label, names), _share(precisions[label]), f"{videos[label]:,}"] for label in labels]
+        caption = f"{run.label}: the {len(labels)} classes that it knows {which}, of {len(there):,} that have videos"
+        tables.append(table(caption, headers, rows))
+    return f'<div class="charts">{"".join(tables)}</div>'
+
+
+def _missed(run: Reported, found: Mapping[str, Array], names: Sequence[str]) -> str:
     right, false, missed = (found[name] for name in ("right", "false", "missed"))
     rows = []
     for label in most_missed(right, missed):
         seen = right[label] + false[label]
         recall = _share(right[label] / (right[label] + missed[label]))
         precision = _share(right[label] / seen) if seen else ""
-        rows.append([str(label), f"{missed[label]:,}", f"{false[label]:,}", recall, precision])
+        rows.append([_named(label, names), f"{missed[label]:,}", f"{false[label]:,}", recall, precision])
     headers = ["class", "missed", "falsely seen", "recall", "precision"]
     return table(f"{run.label}: the classes that are missed most often, at an output of 0.5", headers, rows)

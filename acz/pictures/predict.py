@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from math import prod
 from pathlib import Path
@@ -15,14 +16,18 @@ from acz.checkpoint import load_checkpoint
 from acz.concurrency import ahead
 from acz.data.features import Data
 from acz.data.pickles import open_split
+from acz.data.youtube8m.settings import Reading
 from acz.evaluate import BATCH, padded
 from acz.layers import Array
+from acz.metrics import YouTube8MMetrics
 from acz.pictures.video import look
 from acz.spec import Spec
 from acz.worker import Worker
 
 SLICE = 4096
 """Videos of one job, so that progress is seen."""
+
+COUNTS = ("right", "false", "missed")
 
 SMALL = 2e11
 """Multiplications that NumPy is asked for without a word: some seconds."""
@@ -47,45 +52,64 @@ def multiplications(spec: Spec) -> int:
     return total
 
 
-def predict(
-    worker: Worker, checkpoint: Path, data: Path, split: str, device: str, count: int, progress: Callable[[int], None]
-) -> dict[str, Array]:
-    """`labels` and `best` (videos), the class of the highest output; or, where a video has several labels, `right`, `false` and
-    `missed` (classes), how often an output of at least 0.5 agrees with the label.
+@dataclass(frozen=True)
+class Asked:
+    """A checkpoint, the split of a data set that it is asked about, how YouTube-8M is read, and where it runs."""
+
+    checkpoint: Path
+    data: Path
+    split: str
+    reading: Reading
+    device: str
+
+    def arguments(self) -> dict[str, Any]:
+        return {
+            "checkpoint": str(self.checkpoint.resolve()),
+            "data": str(self.data.resolve()),
+            "split": self.split,
+            "reading": self.reading.model_dump_json(),
+            "device": self.device,
+        }
+
+
+def predict(worker: Worker, asked: Asked, count: int, progress: Callable[[int], None]) -> dict[str, Array]:
+    """`labels` and `best` (videos), the class of the highest output; or, where a video has several labels, by class: `right`, `false`
+    and `missed`, how often an output of at least 0.5 agrees with the label, `videos` that have it, and `average_precision`.
 
     Raises JobFailed, WorkerDied.
     """
     parts: list[dict[str, Array]] = []
     for start in range(0, count, SLICE):
         stop = min(start + SLICE, count)
-        arguments = _arguments(checkpoint, data, split, device) | {"start": start, "stop": stop}
-        parts.append(worker.run("acz.pictures.predict:predict_job", arguments)[1])
+        parts.append(
+            worker.run("acz.pictures.predict:predict_job", asked.arguments() | {"start": start, "stop": stop})[1]
+        )
         progress(stop)
     if "best" in parts[0]:
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return {name: np.sum([part[name] for part in parts], axis=0) for name in parts[0]}
+    classes = len(parts[0]["right"])
+    metrics = YouTube8MMetrics(classes)
+    for part in parts:
+        metrics.merge(YouTube8MMetrics.of_arrays(part, classes))
+    counts = {name: np.sum([part[name] for part in parts], axis=0) for name in COUNTS}
+    return counts | {"videos": metrics.positives, "average_precision": metrics.result()["average_precision"]}
 
 
-def look_at(
-    worker: Worker, checkpoint: Path, data: Path, split: str, device: str, numbers: Sequence[int]
-) -> tuple[Array, dict[str, Array]]:
+def look_at(worker: Worker, asked: Asked, numbers: Sequence[int]) -> tuple[Array, dict[str, Array]]:
     """`video.look` in a worker. Raises JobFailed, WorkerDied."""
-    arguments = _arguments(checkpoint, data, split, device) | {"numbers": list(numbers)}
-    found = worker.run("acz.pictures.predict:look_job", arguments)[1]
+    found = worker.run("acz.pictures.predict:look_job", asked.arguments() | {"numbers": list(numbers)})[1]
     output = found.pop("output")
     return output, found
 
 
-def _arguments(checkpoint: Path, data: Path, split: str, device: str) -> dict[str, Any]:
-    return {"checkpoint": str(checkpoint.resolve()), "data": str(data.resolve()), "split": split, "device": device}
-
-
 @lru_cache(maxsize=1)
-def _loaded(backend_name: str, checkpoint: str, data: str, split: str, device: str) -> tuple[Any, Spec, Data]:
+def _loaded(
+    backend_name: str, checkpoint: str, data: str, split: str, reading: str, device: str
+) -> tuple[Any, Spec, Data]:
     backend = find_backend(backend_name)
     check_device(backend, device)
     kept = load_checkpoint(checkpoint)
-    examples = open_split(Path(data), split)
+    examples = open_split(Path(data), split, Reading.model_validate_json(reading))
     examples.require(kept.spec)
     model = backend.build(kept.spec, device, "float32")
     backend.load_parameters(model, {path: np.asarray(v, np.float32) for path, v in kept.parameters.items()})
@@ -93,7 +117,7 @@ def _loaded(backend_name: str, checkpoint: str, data: str, split: str, device: s
 
 
 def _load(backend: Backend, arguments: Mapping[str, Any]) -> tuple[Any, Spec, Data]:
-    return _loaded(backend.NAME, *(arguments[key] for key in ("checkpoint", "data", "split", "device")))
+    return _loaded(backend.NAME, *(arguments[key] for key in ("checkpoint", "data", "split", "reading", "device")))
 
 
 def predict_job(backend: Backend, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
@@ -103,7 +127,7 @@ def predict_job(backend: Backend, arguments: Any, arrays: Any) -> tuple[Any, dic
     numbers = [np.arange(at, min(at + BATCH, stop)) for at in range(arguments["start"], stop, BATCH)]
     size = min(BATCH, len(split))
     labels, best = [], []
-    counts = {name: np.zeros(spec.width, np.int64) for name in ("right", "false", "missed")}
+    counts, metrics = {name: np.zeros(spec.width, np.int64) for name in COUNTS}, YouTube8MMetrics(spec.width)
     for examples in ahead(split.take(batch, list(spec.inputs)) for batch in numbers):
         output = backend.forward(model, padded(examples.inputs, size))["output"][: len(examples.labels)]
         if examples.labels.ndim == 1:
@@ -114,7 +138,10 @@ def predict_job(backend: Backend, arguments: Any, arrays: Any) -> tuple[Any, dic
         counts["right"] += (seen & true).sum(axis=0)
         counts["false"] += (seen & ~true).sum(axis=0)
         counts["missed"] += (~seen & true).sum(axis=0)
-    return {}, {"labels": np.concatenate(labels), "best": np.concatenate(best)} if labels else counts
+        metrics.update(output, examples.labels, examples.numbers)
+    if labels:
+        return {}, {"labels": np.concatenate(labels), "best": np.concatenate(best)}
+    return {}, counts | metrics.arrays()
 
 
 def look_job(backend: Backend, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:

@@ -17,7 +17,7 @@ from acz.layers import Array
 from acz.pictures import sections
 from acz.pictures.mistakes import Predicted, mistakes
 from acz.pictures.page import figure, note, page, picture
-from acz.pictures.predict import choose_backend, look_at, predict
+from acz.pictures.predict import Asked, choose_backend, look_at, predict
 from acz.pictures.runs import Reported, largest_differences, read_runs
 from acz.pictures.strip import draw_strip
 from acz.pictures.video import Attention, Frames, Video, add_look, attending, is_flash_mnist, made_of, take_video
@@ -38,6 +38,8 @@ class Options:
     videos: int = 3
     mnist: Path | None = None
     parity: Path | None = None
+    labels: list[str] | None = None
+    """Names of the classes."""
 
 
 @dataclass
@@ -51,8 +53,10 @@ class Findings:
     backends: dict[str, str] = field(default_factory=dict)
 
 
-def report(folders: Sequence[Path], out: Path, options: Options) -> dict[str, Any]:
-    """Write the page; gives where it is, how far the runs are apart, and what could not be made.
+def report(
+    folders: Sequence[Path], out: Path, options: Options, above: Sequence[tuple[str, str, str]] = ()
+) -> dict[str, Any]:
+    """Write the page, with sections (name, heading, HTML) `above` its own; gives where it is, how far the runs are apart, and what could not be made.
 
     Raises CheckpointError where a folder is no run, DataError for a parity file that is none.
     """
@@ -66,9 +70,10 @@ def report(folders: Sequence[Path], out: Path, options: Options) -> dict[str, An
         found = _compute(runs, together, options, shown)
         attention, missing = _attention(together, found, options, shown)
         parts = [
+            *above,
             ("runs", "Runs", sections.overview(runs)),
             ("curves", "Loss and accuracy", sections.curves(runs, together)),
-            ("confusions", "What is mistaken for what", _confusions(found)),
+            ("confusions", "What is mistaken for what", _confusions(found, options.labels)),
             ("attention", "What the units look at", attention),
             ("configuration", "Configuration", sections.configuration(runs)),
             ("versions", "Versions", sections.versions(runs)),
@@ -118,33 +123,34 @@ def _of_run(
     data = Path(run.run["data"])
     if data_hash(data) != run.run.get("data_manifest"):
         raise DataError(f"{data} is not the data set that the run was trained on any more")
-    count = len(open_split(data, SPLIT))
+    count = len(open_split(data, SPLIT, run.config.reading))
     name = choose_backend(options.backend, str(run.run["backend"]), run.spec, count)
     found.backends[run.label] = name
+    asked = Asked(run.checkpoint, data, SPLIT, run.config.reading, options.device)
     with Worker(name, options.threads) as worker:
         if attending(run.spec) and numbers:
-            found.looks[run.label] = look_at(worker, run.checkpoint, data, SPLIT, options.device, numbers)
-        got = predict(worker, run.checkpoint, data, SPLIT, options.device, count, lambda done: advance(done, count))
+            found.looks[run.label] = look_at(worker, asked, numbers)
+        got = predict(worker, asked, count, lambda done: advance(done, count))
     found.predicted.append((run, made_of(data), got))
 
 
 def sample(run: Reported, count: int) -> list[int]:
     """Which videos are shown: drawn once for each data set, the same for all its runs; none where there are no data."""
     try:
-        total = len(open_split(Path(run.run["data"]), SPLIT))
+        total = len(open_split(Path(run.run["data"]), SPLIT, run.config.reading))
     except AczError:
         return []
     chosen = generator(0, "report", SPLIT).choice(total, min(count, total), replace=False)
     return sorted(int(number) for number in chosen)
 
 
-def _confusions(found: Findings) -> str:
+def _confusions(found: Findings, names: list[str] | None) -> str:
     parts = [note(f"{label}: {problem}") for label, problem in found.problems.items()]
     if found.predicted:
         with_what = ", ".join(f"{label} on {name}" for label, name in found.backends.items())
         text = f"Predictions of the best checkpoints on the {SPLIT} split, computed with backends: {with_what}."
         parts.insert(0, note(text))
-        parts.append(mistakes(found.predicted))
+        parts.append(mistakes(found.predicted, names))
     return "\n".join(parts)
 
 
@@ -174,7 +180,7 @@ def _videos(
     """A figure for each sampled video: every unit of the first run, and the mean over the units of each run."""
     first = runs[0]
     data = Path(first.run["data"])
-    split, made = open_split(data, SPLIT), made_of(data)
+    split, made = open_split(data, SPLIT, first.config.reading), made_of(data)
     parts, frames = [], None
     if is_flash_mnist(made):
         try:

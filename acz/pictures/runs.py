@@ -13,6 +13,8 @@ from acz.spec import Spec
 
 OF_RUN = ("backend", "device", "threads", "spec_hash", "data_manifest")
 """What run.json says beside the configuration; the first three are not the experiment's."""
+OF_SEVERAL_LABELS = ("gap", "hit_at_1", "perr", "map")
+"""Figures of the evaluations where videos have several labels."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,11 @@ class Reported:
     @property
     def epochs(self) -> list[dict[str, Any]]:
         return self.of_kind("evaluation")
+
+    @property
+    def several_labels(self) -> bool:
+        """Whether its evaluations have YouTube-8M's figures."""
+        return any("gap" in line for line in self.epochs)
 
     @property
     def best(self) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def largest_differences(runs: Sequence[Reported]) -> list[Difference]:
     tables = [{line["epoch"]: line for line in run.epochs} for run in runs]
     shared = sorted(set.intersection(*map(set, tables))) if tables else []
     found = []
-    for figure in ("loss", "top1", "top5", "train_loss", "train_top1"):
+    for figure in ("loss", "top1", "top5", *OF_SEVERAL_LABELS, "train_loss", "train_top1"):
         spread = []
         for epoch in shared:
             values = [table[epoch][figure] for table in tables if figure in table[epoch]]

@@ -15,13 +15,17 @@ import yaml
 from acz.errors import DataError
 from acz.pictures.curves import Curve, chart, number
 from acz.pictures.page import figure, folded, note, table
-from acz.pictures.runs import Reported, largest_differences, settings_that_differ
+from acz.pictures.runs import OF_SEVERAL_LABELS, Reported, largest_differences, settings_that_differ
 from acz.results import read_csv
 
 NAMES = {
     "loss": "test loss",
     "top1": "test top-1",
     "top5": "test top-5",
+    "gap": "test GAP",
+    "hit_at_1": "test Hit@1",
+    "perr": "test PERR",
+    "map": "test mAP",
     "train_loss": "training loss",
     "train_top1": "training top-1",
 }
@@ -40,6 +44,8 @@ def key(runs: Sequence[Reported]) -> str:
 def overview(runs: Sequence[Reported]) -> str:
     """A row for each run: where it ran, and how well."""
     several = len({run.run["name"] for run in runs}) > 1
+    figures = _figures_of(runs)
+    deciding = [name for name in ("gap", "top1") if name in figures]
     rows = []
     for run in runs:
         best, last = run.best, run.epochs[-1] if run.epochs else {}
@@ -51,17 +57,25 @@ def overview(runs: Sequence[Reported]) -> str:
                 ", ".join(dict.fromkeys([run.run["backend"], *(line["backend"] for line in run.epochs)])),
                 str(run.run["device"]),
                 f"{len(run.epochs)} of {run.config.recipe.epochs}",
-                _figure(best, "top1", True),
+                *(_figure(best, name, True) for name in deciding),
                 str(best.get("epoch", "")),
-                *(_figure(last, name, name != "loss") for name in ("top1", "top5", "loss")),
+                *(_figure(last, name, name != "loss") for name in figures),
                 f"{speeds[len(speeds) // 2]:,.0f}" if speeds else "",
             ]
         )
-    headers = ["run", *(["model"] if several else []), "framework", "device", "epochs", "best top-1", "at epoch"]
-    headers += ["last top-1", "last top-5", "last loss", "videos/s"]
+    headers = ["run", *(["model"] if several else []), "framework", "device", "epochs"]
+    headers += [*(NAMES[name].replace("test", "best") for name in deciding), "at epoch"]
+    headers += [*(NAMES[name].replace("test", "last") for name in figures), "videos/s"]
     return table(
         "Figures on the test split; videos/s is the median over the training", headers, rows, (1, 2, 2 + several)
     )
+
+
+def _figures_of(runs: Sequence[Reported]) -> list[str]:
+    """Names of what evaluations measured; top-1 of several labels is Hit@1, so it is left out where all runs have that."""
+    several = [run.several_labels for run in runs]
+    of_several = OF_SEVERAL_LABELS if any(several) else ()
+    return [*of_several, *(() if of_several and all(several) else ("top1",)), "top5", "loss"]
 
 
 def _figure(line: dict[str, Any], name: str, percent: bool) -> str:
@@ -78,9 +92,9 @@ def curves(runs: Sequence[Reported], groups: Sequence[Sequence[Reported]]) -> st
             )
         )
     charts = []
-    for name, x_name in (("loss", "epoch"), ("top1", "epoch"), ("train_loss", "epoch"), ("top5", "epoch")):
+    for name in ("loss", *_figures_of(runs)[:-2], "train_loss", "top5"):
         lines = [_curve(run, run.epochs, name, "epoch") for run in runs]
-        charts.append(figure(chart(NAMES[name], x_name, lines, name.startswith("top")), NAMES[name]))
+        charts.append(figure(chart(NAMES[name], "epoch", lines, not name.endswith("loss")), NAMES[name]))
     lines = [_curve(run, run.of_kind("train"), "loss", "step") for run in runs]
     charts.append(
         figure(chart("training loss by step", "step", lines), "training loss by step, the mean over the epoch so far")
@@ -114,19 +128,22 @@ def differences(runs: Sequence[Reported]) -> str:
         return note("The runs of this experiment have no epoch in common yet, so nothing can be compared.")
     loss = next(d for d in found if d.figure == "loss") if any(d.figure == "loss" for d in found) else found[0]
     share = f" ({number(loss.value / loss.scale, True)} of it)" if loss.scale else ""
-    top1 = next((d for d in found if d.figure == "top1"), None)
+    deciding = "gap" if any(d.figure == "gap" for d in found) else "top1"
+    share_of = next((d for d in found if d.figure == deciding), None)
     text = f"Largest difference between {len(runs)} runs of the same experiment: {NAMES[loss.figure]} {loss.value:.4g}{share} at epoch {loss.epoch}"
-    text += f"; test top-1 {top1.value * 100:.2f} percentage points at epoch {top1.epoch}." if top1 else "."
+    if share_of:
+        text += f"; {NAMES[deciding]} {share_of.value * 100:.2f} percentage points at epoch {share_of.epoch}"
+    text += "."
     first = {line["epoch"]: line for line in runs[0].epochs}
     charts = []
-    for name in ("loss", "top1"):
+    for name in ("loss", deciding):
         lines = []
         for run in runs:
             shared = [line for line in run.epochs if name in line and name in first.get(line["epoch"], {})]
             values = [line[name] - first[line["epoch"]][name] for line in shared]
             lines.append(Curve(run.label, run.number, [line["epoch"] for line in shared], values))
         heading = f"{NAMES[name]}: difference from {runs[0].label}"
-        charts.append(figure(chart(heading, "epoch", lines, name == "top1", stripes=False), heading))
+        charts.append(figure(chart(heading, "epoch", lines, name != "loss", stripes=False), heading))
     rows = [
         [NAMES[d.figure], f"{d.value:.3g}", str(d.epoch), f"{d.value / d.scale:.2e}" if d.scale else ""] for d in found
     ]
@@ -140,7 +157,7 @@ def differences(runs: Sequence[Reported]) -> str:
 def _numbers(runs: Sequence[Reported]) -> str:
     epochs = sorted({line["epoch"] for run in runs for line in run.epochs})
     parts = []
-    for name in ("loss", "top1", "top5"):
+    for name in ("loss", *_figures_of(runs)[:-1]):
         by_run = [{line["epoch"]: line for line in run.epochs} for run in runs]
         rows = [
             [str(epoch), *(_figure(lines.get(epoch, {}), name, name != "loss") for lines in by_run)] for epoch in epochs

@@ -116,9 +116,8 @@ def _output(spec: Spec) -> str:
 
 def _box(step: Step) -> Box:
     settings = step.layer.model_dump(exclude_unset=True, exclude={"type"}, mode="json")
-    note = ", ".join(
-        f"{key}\u00a0{_setting(value)}" for key, value in settings.items()
-    )  # a line breaks between settings
+    notes = [f"{key}\u00a0{_setting(value)}" for key, value in settings.items()]  # a line breaks between settings
+    note = ", ".join([*notes, f"each bag of\u00a0{step.bag} frames"] if step.bag else notes)
     count = sum(p.size for p in step.parameters.values())
     ground = "weights" if count else "plain"
     head = step.path.partition(".")[2]
@@ -128,6 +127,8 @@ def _box(step: Step) -> Box:
 def _setting(value: object) -> str:
     if isinstance(value, dict):
         return "(" + ", ".join(f"{key} {_setting(inner)}" for key, inner in value.items()) + ")"
+    if isinstance(value, list):
+        return "\u00a0+\u00a0".join(map(_setting, value))
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:,}" if isinstance(value, int) else str(value)

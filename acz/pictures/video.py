@@ -137,7 +137,7 @@ def attending(spec: Spec) -> dict[str, str]:
     return {
         step.path: spec.streams[step.path.partition(".")[0]].input
         for step in spec.layout
-        if "weights" in step.layer.recorded()
+        if "weights" in step.layer.recorded() and not step.bag
     }
 
 

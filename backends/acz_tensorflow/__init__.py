@@ -1,6 +1,7 @@
 """The TensorFlow backend."""
 
 from acz_tensorflow.devices import capabilities, devices, set_threads, versions
+from acz_tensorflow.evaluation import forward_best
 from acz_tensorflow.export import EXPORT, export
 from acz_tensorflow.model import Model, build, dump_parameters, forward, load_parameters
 from acz_tensorflow.native import read_native, save_native
@@ -25,6 +26,7 @@ __all__ = [
     "dump_parameters",
     "export",
     "forward",
+    "forward_best",
     "load_optimizer",
     "load_parameters",
     "loss_and_gradients",

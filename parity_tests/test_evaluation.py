@@ -1,0 +1,100 @@
+"""Evaluation in each backend: the best classes are selected where the model runs, and are those that NumPy selects."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from acz import numpy_backend
+from acz.worker import Worker
+from parity_tests.conftest import BACKENDS, require
+from tests.evaluation_cases import SETS, evaluate_job, hostile_scores, small_checkpoint
+from tests.test_predictions import several
+from tests.youtube8m_cases import record, write
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_best_classes_are_numpys_to_the_last_bit(backend: str, worker: Callable[[str], Worker]) -> None:
+    value, _ = worker(backend).run("tests.evaluation_cases:select_job")
+    assert value == {"right": len(list(hostile_scores())), "wrong": []}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_figures_are_those_of_whole_outputs_in_batches_of_any_size(
+    backend: str, worker: Callable[[str], Worker], tmp_path: Path
+) -> None:
+    arguments = {"data": str(several(tmp_path / "data")), "sizes": [3, 512, 10]}
+    value, _ = worker(backend).run("tests.evaluation_cases:evaluate_job", arguments)
+    for figures in value["found"]:
+        for name in ("hit_at_1", "perr", "map", "gap", "average_precision"):
+            assert figures[name] == value["wanted"][name], name
+        assert figures["loss"] == pytest.approx(value["found"][0]["loss"], rel=1e-6)
+    assert value["left"] == {
+        "finite": [4],
+        "output": [4, 2],
+        "output.classes": [4, 2],
+        "logits": [4, 1],
+        "logits.classes": [4, 1],
+        "loss": [],
+    }
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_backend_gives_the_same_figures(backend: str, worker: Callable[[str], Worker], tmp_path: Path) -> None:
+    arguments = {"data": str(several(tmp_path / "data")), "sizes": [10]}
+    wanted, _ = evaluate_job(numpy_backend, arguments, {})
+    value, _ = worker(backend).run("tests.evaluation_cases:evaluate_job", arguments)
+    for name, figure in wanted["found"][0].items():
+        assert value["found"][0][name] == pytest.approx(figure, rel=1e-6), name
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_videos_that_are_not_finite_are_told_from_others(backend: str, worker: Callable[[str], Worker]) -> None:
+    value, _ = worker(backend).run("tests.evaluation_cases:not_finite_job")
+    assert value == [True, False, True, False]
+
+
+PEAK = """
+import resource, sys
+from acz.cli import main
+sys.argv[0] = "acz"
+try:
+    main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.parametrize("command", ["train", "eval", "infer"])
+def test_memory_does_not_grow_with_the_number_of_shards(command: str, tmp_path: Path) -> None:
+    """Forty shards like the one; kept as floats, their frames would be 150 MB.
+
+    Training evaluates in batches of 512, which the one validation shard here never fills.
+    """
+    require("torch" if command == "train" else "numpy")
+    bare = small_checkpoint(tmp_path / "bare.safetensors")
+    peak = {}
+    for count in (1, 40):
+        folder = tmp_path / str(count)
+        for shard in range(count):
+            named = [record(f"{shard}-{i}", [i % 3], frames=100, seed=i) for i in range(8)]
+            for split in ("train", "validate") if command != "train" or shard == 0 else ("train",):
+                write(folder / f"{split}{shard:02d}.tfrecord", named)
+        batch = ("--set", "train.batch_size=8", "--set", "train.epochs=2")
+        words = {
+            "train": ("youtube8m/frame_average", "--backend", "torch", *SETS, *batch),
+            "eval": (bare, "--backend", "numpy", "--batch-size", 8),
+            "infer": (bare, "--backend", "numpy", "--batch-size", 8),
+        }[command]
+        out = () if command == "eval" else ("--out", tmp_path / f"{command}{count}.npz")
+        typed = [sys.executable, "-c", PEAK, command, *words, "--data", folder, *out, "--threads", 1]
+        answer = subprocess.run([*map(str, typed)], check=True, capture_output=True, text=True, cwd=tmp_path)
+        peak[count] = int(answer.stdout.splitlines()[-1])
+    assert peak[40] < 1.05 * peak[1] + 2048, peak

@@ -1,0 +1,107 @@
+"""Scores of which the best classes are hard to tell, and evaluations as jobs of any backend."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from acz.checkpoint import save_checkpoint
+from acz.config import load_spec
+from acz.data.features import Split
+from acz.evaluate import evaluate_by_class
+from acz.layers import Array
+from acz.metrics import YouTube8MMetrics, best_first, top_classes
+from acz.reference import initial_parameters
+from acz.spec import Spec
+from tests.conftest import TINY
+
+SETS = ("--set", "model.trunk.logits.units=3", "--set", "data.reading.classes=3")
+"""Makes youtube8m/frame_average a model of three classes."""
+
+
+def small_checkpoint(path: Path) -> Path:
+    """A frame average of three classes, in a file that lies alone."""
+    spec = load_spec("youtube8m/frame_average", {"model.trunk.logits.units": 3})
+    save_checkpoint(path, spec, initial_parameters(spec, 0, np.dtype(np.float32)))
+    return path
+
+
+def hostile_scores() -> Iterator[tuple[str, Array, int]]:
+    """Name, scores float32 (videos, classes), and how many of the best are wanted."""
+    source = np.random.default_rng(0)
+    yield "random", source.random((6, 3862), np.float32), 20
+    yield "all equal", np.full((3, 100), 0.25, np.float32), 20
+    yield "zeros", np.zeros((2, 3862), np.float32), 20
+    few = source.integers(0, 4, (40, 300)).astype(np.float32) / 4
+    yield "ties over the edge", few, 20
+    yield "a tie in one video alone", np.concatenate([source.random((5, 300), np.float32), few[:1]]), 20
+    signs = np.where(source.random((20, 64)) < 0.5, np.float32(-0.0), np.float32(0.0))
+    signs[:, ::7] = source.integers(-1, 2, (20, 10))
+    yield "zeros of both signs", signs, 20
+    yield "fewer classes than wanted", few[:, :7], 7
+    yield "one class", few[:, :1], 1
+    yield "the best alone", few, 1
+    yield "all of them", few[:, :30], 30
+    yield "huge", source.choice(np.float32([-3e38, 3e38, 1e38]), (8, 50)), 20
+    yield "negative", -few, 5
+
+
+def select_job(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+    """A job: how many of the hostile cases the backend's own selection agrees with NumPy's in, to the last bit; and which not."""
+    package = backend.forward_best.__module__.partition(".")[0]
+    modules = {name: import_module(f"{package}.{name}") for name in ("evaluation", "model")}
+    model = backend.build(load_spec(TINY), "CPU", "float32")
+    wrong, right = [], 0
+    for name, scores, count in hostile_scores():
+        values = modules["model"].to_device(model, {"scores": scores})["scores"]
+        found, classes = (np.asarray(value) for value in modules["evaluation"].best(values, count))
+        own, own_classes = best_first(found, classes)
+        wanted_classes, wanted = top_classes(scores, count)
+        same = np.array_equal(own_classes, wanted_classes) and own.tobytes() == wanted.tobytes()
+        right += same
+        wrong += [] if same else [name]
+    return {"right": right, "wrong": wrong}, {}
+
+
+def model_of(backend: Any, **changes: Any) -> tuple[Any, Spec]:
+    """The tiny model of several labels, with weights that are not small."""
+    spec = load_spec(TINY, {"model.output": "sigmoid", **changes})
+    model = backend.build(spec, "CPU", "float32")
+    start = initial_parameters(spec, 1, np.dtype(np.float32))
+    backend.load_parameters(model, {path: value * np.float32(3) for path, value in start.items()})
+    return model, spec
+
+
+def evaluate_job(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+    """A job: figures of the split in batches of each size, and those of NumPy's selection from whole outputs of the last size.
+
+    Also how many numbers left the device for a video.
+    """
+    model, spec = model_of(backend)
+    split = Split(Path(arguments["data"]), "test")
+    found = []
+    for size in arguments["sizes"]:
+        figures, by_class = evaluate_by_class(backend, model, spec, split, "sigmoid_cross_entropy", size)
+        assert by_class is not None
+        found.append(figures | {"average_precision": by_class.tolist()})
+    whole = YouTube8MMetrics(spec.width)
+    for examples in split.in_order(arguments["sizes"][-1], ["features"]):
+        whole.update(backend.forward(model, examples.inputs)["output"], examples.labels, examples.numbers)
+    wanted = whole.result()
+    wanted["average_precision"] = wanted["average_precision"].tolist()
+    batch = next(iter(split.in_order(4, ["features"])))
+    left = backend.forward_best(model, batch.inputs, {"output": 2, "logits": 1}, batch.labels, "sigmoid_cross_entropy")
+    return {"found": found, "wanted": wanted, "left": {name: list(value.shape) for name, value in left.items()}}, {}
+
+
+def not_finite_job(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+    """A job: what `finite` says of videos with infinity and NaN among others."""
+    model, _ = model_of(backend)
+    features = np.ones((4, 5, 4), np.float32)
+    features[1, 0, 0], features[3, 4, 3] = np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        return backend.forward_best(model, {"features": features}, {"output": 2})["finite"].tolist(), {}
