@@ -1,4 +1,4 @@
-"""Working ahead in a thread, keeping a folder to one process, and giving way to Ctrl-C."""
+"""Working ahead in a thread, counting what is waited, keeping a folder to one process, and giving way to Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import fcntl
 import queue
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from acz.errors import DataError
 
@@ -54,6 +55,23 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
     finally:
         stop.set()
         thread.join()
+
+
+class Awaited(Generic[Item]):
+    """The same items; `seconds` counts how long the consumer stood still for them."""
+
+    def __init__(self, items: Iterable[Item]) -> None:
+        self.items, self.seconds = iter(items), 0.0
+
+    def __iter__(self) -> Iterator[Item]:
+        return self
+
+    def __next__(self) -> Item:
+        start = time.monotonic()
+        try:
+            return next(self.items)
+        finally:
+            self.seconds += time.monotonic() - start
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 from acz.errors import SpecError, nearest
 from acz.layers import Array, Call
 from acz.layers.activation import log_softmax, sigmoid, softmax
+from acz.layers.bags import over_bags
 from acz.losses import Loss, reference_loss
 from acz.randomness import generator
 from acz.spec import Spec
@@ -103,19 +104,25 @@ def run(
     training: bool = False,
     record: bool = False,
     dropout: Mapping[str, Array] | None = None,
+    known: Mapping[str, Array] | None = None,
 ) -> Result:
-    """`forward` without its checks; parameters and inputs may be complex, for derivatives."""
+    """`forward` without its checks; parameters and inputs may be complex, for derivatives.
+
+    A layer whose output is `known`, by its path, is not run.
+    """
+    known = known or {}
     kind = np.result_type(np.float32, *(value.dtype for value in parameters.values()))
     call = Call(training, dropout or {}, {} if record else None)
-    own: dict[str, dict[str, Array]] = {}
-    for path, value in parameters.items():
-        layer, _, name = path.partition(".")[2].partition(".")
-        own.setdefault(f"{path.partition('.')[0]}.{layer}", {})[name] = value
 
     def through(prefix: str, layers: Mapping[str, Any], x: Array) -> Array:
         for name, layer in layers.items():
             call.path = f"{prefix}.{name}"
-            x = layer.reference(x, own.get(call.path, {}), call)
+            if call.path in known:
+                x = known[call.path]
+                continue
+            bag = spec.bags.get(call.path, 0)
+            p = {own: parameters[path] for own, path in spec.parameter_paths[call.path].items()}
+            x = over_bags(layer, bag, x, p, call) if bag else layer.reference(x, p, call)
             if call.recorded is not None:
                 call.recorded[call.path] = x
         return x
@@ -144,10 +151,19 @@ def loss(
     kind: Loss,
     dropout: Mapping[str, Array] | None = None,
     training: bool = True,
+    known: Mapping[str, Array] | None = None,
 ) -> Array:
     """The loss of one batch, a number."""
-    result = run(spec, parameters, inputs, training, False, dropout)
+    result = run(spec, parameters, inputs, training, False, dropout, known)
     return reference_loss(kind, result.logits, result.output, labels)
+
+
+def unchanged(spec: Spec, parameter: str) -> list[str]:
+    """Paths of the layers whose output does not depend on a parameter: those before its own, and other streams'."""
+    layers = [step.path for step in spec.layout]  # the streams', then the trunk's
+    stream, name = parameter.split(".")[:2]
+    own = layers.index(f"{stream}.{name}")
+    return [path for i, path in enumerate(layers) if i < own or path.partition(".")[0] not in (stream, "trunk")]
 
 
 def gradient(
@@ -163,10 +179,12 @@ def gradient(
     """Derivatives of the loss by the elements of `paths` (parameters, or inputs by name), exact to rounding.
 
     A complex step: f'(x) = Im f(x + ih) / h, with h so small that nothing is lost (Squire and Trapp 1998). One run for each
-    element, so for small models only; float32 parameters give gradients in float32.
+    element, so for small models only; float32 parameters give gradients in float32. Layers that a parameter has no part in are
+    run once for all.
     """
     tiny = 1e-30
     found = {}
+    outputs = run(spec, parameters, inputs, training, True, dropout).recorded
     for path in paths:
         value = np.asarray(parameters[path] if path in parameters else inputs[path])
         wide = np.complex128 if value.dtype == np.float64 else np.complex64
@@ -174,11 +192,13 @@ def gradient(
         changed: dict[str, Array] = {path: slot}
         parameters_now = {**parameters, **changed} if path in parameters else parameters
         inputs_now = inputs if path in parameters else {**inputs, **changed}
+        known = {layer: outputs[layer] for layer in unchanged(spec, path)} if path in parameters else {}
         out = np.zeros(value.size, value.dtype)
         flat = slot.reshape(-1)
         for index in range(value.size):
             flat[index] += 1j * tiny
-            out[index] = loss(spec, parameters_now, inputs_now, labels, kind, dropout, training).imag / tiny
+            stepped = loss(spec, parameters_now, inputs_now, labels, kind, dropout, training, known)
+            out[index] = stepped.imag / tiny
             flat[index] = flat[index].real
         found[path] = out.reshape(value.shape)
     return found

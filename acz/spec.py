@@ -59,10 +59,15 @@ class Input(BaseModel):
 
 @dataclass(frozen=True)
 class Stream:
-    """One input run through named layers to a vector."""
+    """One input run through named layers to a vector.
+
+    With `bags` the input's frames are so many samplings of a video, one after another. The layer that takes the frames together, such as
+    frame_pool, takes each bag's by itself, and its vectors are averaged; the layers before it see all frames, those behind it the average.
+    """
 
     input: str
     layers: Mapping[str, Layer]
+    bags: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,8 @@ class Step:
     input_shape: Shape
     output_shape: Shape
     parameters: Mapping[str, Parameter]
+    bag: int = 0
+    """Frames of a bag, if this layer takes each bag by itself (acz.layers.bags); its input shape is that of one bag then."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,14 @@ class Spec:
         streams = {}
         for name, value in _named(tree, "streams"):
             place = f"model.streams.{name}"
-            _keys(value, {"input", "layers"}, place, required={"input"})
+            _keys(value, {"input", "bags", "layers"}, place, required={"input"})
             if not isinstance(value["input"], str) or value["input"] not in inputs:
                 raise SpecError(
                     f"{place}.input: there is no input '{value['input']}'; {nearest(str(value['input']), inputs)}"
                 )
-            streams[name] = Stream(value["input"], _layers(value.get("layers") or {}, f"{place}.layers"))
+            layers = _layers(value.get("layers") or {}, f"{place}.layers")
+            bags = _bags(value.get("bags", 1), inputs[value["input"]], f"{place}.bags")
+            streams[name] = Stream(value["input"], layers, bags)
         trunk = _layers(tree.get("trunk") or {}, "model.trunk")
         output = tree.get("output", "none")
         if not isinstance(output, str) or output not in get_args(Output):
@@ -133,7 +142,11 @@ class Spec:
         tree: dict[str, Any] = {
             "inputs": {name: _plain(value) for name, value in self.inputs.items()},
             "streams": {
-                name: {"input": stream.input, "layers": {k: _plain(v) for k, v in stream.layers.items()}}
+                name: {
+                    "input": stream.input,
+                    **({"bags": stream.bags} if stream.bags > 1 else {}),
+                    "layers": {k: _plain(v) for k, v in stream.layers.items()},
+                }
                 for name, stream in self.streams.items()
             },
         }
@@ -151,7 +164,10 @@ class Spec:
         text = json.dumps(
             [
                 [[name, v.model_dump(exclude_defaults=True)] for name, v in self.inputs.items()],
-                [[name, s.input, essence(s.layers)] for name, s in self.streams.items()],
+                [
+                    [name, s.input, essence(s.layers), *([s.bags] if s.bags > 1 else [])]
+                    for name, s in self.streams.items()
+                ],
                 essence(self.trunk),
                 self.output,
             ],
@@ -165,7 +181,8 @@ class Spec:
         for name, stream in self.streams.items():
             entry = self.inputs[stream.input]
             shape = entry.resolve((frames or {}).get(stream.input))
-            for step in _walk(name, stream.layers, shape, "model.streams"):
+            bag = entry.resolve()[0] // stream.bags if stream.bags > 1 else 0
+            for step in _walk(name, stream.layers, shape, "model.streams", bag):
                 yield step
                 shape = step.output_shape
             if len(shape) != 1:
@@ -186,8 +203,18 @@ class Spec:
         return tuple(self.steps())
 
     @cached_property
+    def bags(self) -> dict[str, int]:
+        """Frames of a bag by the path of each layer that takes bags."""
+        return {step.path: step.bag for step in self.layout if step.bag}
+
+    @cached_property
     def parameters(self) -> dict[str, Parameter]:
         return {f"{step.path}.{name}": p for step in self.layout for name, p in step.parameters.items()}
+
+    @cached_property
+    def parameter_paths(self) -> dict[str, dict[str, str]]:
+        """Of each layer, by its path: its parameters' paths by their own names."""
+        return {step.path: {name: f"{step.path}.{name}" for name in step.parameters} for step in self.layout}
 
     @property
     def trained(self) -> list[str]:
@@ -242,15 +269,34 @@ class Spec:
         }
 
 
-def _walk(prefix: str, layers: Mapping[str, Layer], shape: Shape, place: str) -> Iterator[Step]:
+def _walk(prefix: str, layers: Mapping[str, Layer], shape: Shape, place: str, bag: int = 0) -> Iterator[Step]:
     for name, layer in layers.items():
         path = f"{prefix}.{name}"
         try:
             output = layer.output_shape(shape)
+            by_bag = bag > 0 and len(shape) == 2 and len(output) == 1
+            if by_bag:
+                shape = (bag, shape[1])
+                output = layer.output_shape(shape)
+                if layer.dropout_masks(shape):
+                    raise ValueError(
+                        f"{layer.type} can't drop anything inside when it takes bags; add a layer of dropout before it"
+                    )
         except ValueError as error:
             raise SpecError(f"{place}.{path}: {error}") from None
-        yield Step(path, layer, shape, output, layer.parameters(shape))
+        yield Step(path, layer, shape, output, layer.parameters(shape), bag if by_bag else 0)
         shape = output
+
+
+def _bags(value: Any, entry: Input, place: str) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise SpecError(f"{place}: must be a number of bags, from 1, got {value!r}")
+    if value > 1 and (entry.frames is None or entry.frames % value):
+        given = "no frames" if entry.frames is None else f"{entry.frames} frames"
+        raise SpecError(
+            f"{place}: {value} bags need an input whose frames are {value} times those of one bag, and this one has {given}"
+        )
+    return value
 
 
 def _keys(value: Any, known: set[str], place: str, required: frozenset[str] | set[str] = frozenset()) -> None:

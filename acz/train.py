@@ -15,7 +15,7 @@ import numpy as np
 import acz
 from acz.backend import build, find_backend
 from acz.checkpoint import Checkpoint, load_checkpoint, remove_leftovers, require_spec, save_checkpoint
-from acz.concurrency import ahead, interruptible, locked
+from acz.concurrency import Awaited, ahead, interruptible, locked
 from acz.config import Config, load_config
 from acz.data.features import Data, Examples, write_json
 from acz.data.pickles import data_hash, open_split
@@ -30,6 +30,11 @@ from acz.spec import Spec
 
 LOG_STEPS = 50
 """Steps between two `train` lines of the metrics."""
+SPEEDS = ("videos_per_second", "data_wait")
+"""What a line says of time: the rate since the epoch began, and the share of that time in which the loop stood still for a batch. No two runs
+are equal in these."""
+MOST_WAIT = 0.05
+"""Share of the time from which waiting for data is shown."""
 
 
 class Interrupted(AczError):
@@ -277,8 +282,9 @@ class _Loop:
         waiting: list[tuple[Any, Any]] = []
         since, steps_since = time.monotonic(), 0
         rate = 0.0
-        source = batches(self.spec, run.train, run.batch_size, recipe.seed, state.step, run.steps)
-        for examples, masks in ahead(source, 3):
+        made = batches(self.spec, run.train, run.batch_size, recipe.seed, state.step, run.steps)
+        source = Awaited(ahead(made, 3))
+        for examples, masks in source:
             factor = recipe.schedule.rate(state.step, run.steps, run.batch_size)
             rate = recipe.optimizer.learning_rate * factor
             waiting.append(self.backend.training_step(self.trainer, examples.inputs, examples.labels, masks, rate))
@@ -291,7 +297,8 @@ class _Loop:
             if not (at_end or at_log or at_checkpoint or interrupted):
                 continue
             self._collect(waiting)
-            speed = steps_since * run.batch_size / max(time.monotonic() - since, 1e-9)  # a coarse clock may stand still
+            elapsed = max(time.monotonic() - since, 1e-9)  # a coarse clock may stand still
+            speed, wait = steps_since * run.batch_size / elapsed, source.seconds / elapsed
             line = {
                 "kind": "train",
                 "step": state.step,
@@ -299,10 +306,12 @@ class _Loop:
                 "top1": state.hits / state.examples,
                 "learning_rate": rate,
                 "videos_per_second": round(speed, 1),
+                "data_wait": round(wait, 4),
             }
             if at_end or at_log:
                 self.log.write(line)
             note = f"loss {line['loss']:.4f}  top-1 {line['top1']:.3f}  {speed:,.0f} videos/s"
+            note += f"  waits {wait:.0%} on data" if wait > MOST_WAIT else ""
             here = state.step - state.epoch * run.steps_per_epoch
             self.shown(f"epoch {state.epoch + 1}/{recipe.epochs}", here, run.steps_per_epoch, note)
             if at_end:
@@ -315,7 +324,7 @@ class _Loop:
             if state.stopped:
                 return
             if at_end:
-                since, steps_since = time.monotonic(), 0
+                since, steps_since, source.seconds = time.monotonic(), 0, 0.0
 
     def _collect(self, waiting: list[tuple[Any, Any]]) -> None:
         """Take the losses of the steps since the last call from the device."""
@@ -354,7 +363,7 @@ class _Loop:
         patience = self.recipe.early_stopping
         state.stopped = patience is not None and state.epoch - state.best_epoch >= patience.patience
         trained = {"train_loss": line["loss"], "train_top1": line["top1"], "learning_rate": line["learning_rate"]}
-        speed = {"videos_per_second": line["videos_per_second"], "backend": run.backend}
+        speed = {name: line[name] for name in SPEEDS} | {"backend": run.backend}
         self.log.write({"kind": "evaluation", "step": state.step, "epoch": state.epoch, **figures, **trained, **speed})
         self.log.sync()
         self._save(self.last, resumable=True)

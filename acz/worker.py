@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+import fcntl
+import gc
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +22,7 @@ from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
@@ -43,15 +46,39 @@ class JobFailed(AczError):
     exit_code = 1
 
 
+FOLDER = "acz-worker-"
+CLAIM = "in-use"
+
+
+def claim(folder: Path) -> BinaryIO:
+    """A locked file in a folder: the folder is in use while this process, or one that inherits the file, lives and holds it open."""
+    new = folder / "new"
+    file = new.open("wb")
+    fcntl.flock(file, fcntl.LOCK_EX)
+    new.rename(folder / CLAIM)  # under this name it is never seen without its lock
+    return file
+
+
+def remove_abandoned() -> None:
+    """Remove the folders of processes that were killed: those whose lock nobody holds any more."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with suppress(OSError), (folder / CLAIM).open("rb") as file:  # in use, or another user's, or gone meanwhile
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 class JobProcess:
     """A process that answers jobs, one after the other; arrays go and come as files. A context manager.
 
-    `what` names it in errors. It runs in a folder of its own, which goes with it.
+    `what` names it in errors. It runs in a folder of its own, which goes with it; where this process is killed, the next that
+    starts one removes it.
     """
 
     def __init__(self, what: str, command: list[str]) -> None:
         self.what = what
-        self.folder = tempfile.TemporaryDirectory(prefix="acz-worker-")
+        remove_abandoned()
+        self.folder = tempfile.TemporaryDirectory(prefix=FOLDER)
+        self.claim = claim(Path(self.folder.name))
         self.words = Path(self.folder.name) / "stderr"
         environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
         with self.words.open("wb") as words:
@@ -62,6 +89,7 @@ class JobProcess:
                 stderr=words,
                 env=environment,
                 cwd=self.folder.name,  # frameworks litter the current folder
+                pass_fds=[self.claim.fileno()],
             )
         self.jobs = 0
 
@@ -86,6 +114,7 @@ class JobProcess:
         if self.process.stdout:
             self.process.stdout.close()
         self.folder.cleanup()
+        self.claim.close()
 
     def exchange(
         self, job: Mapping[str, Any], arrays: Mapping[str, Array], timeout: float
@@ -183,6 +212,7 @@ def main(backend_name: str, threads: str, wrap: str) -> None:
             if backend is None:
                 backend = find_backend(backend_name)
                 backend.set_threads(int(threads))
+                gc.freeze()  # what the import made stays: no collection, of which MindSpore makes one a graph, need visit it
                 if wrap:
                     module, name = wrap.split(":")
                     backend = getattr(import_module(module), name)(backend)

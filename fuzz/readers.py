@@ -20,7 +20,7 @@ import numpy as np
 import safetensors.numpy  # noqa: F401  (the core imports it when it is first needed, and imports are watched)
 
 from acz.checkpoint import save_checkpoint
-from acz.config import config_folder, load_config, load_spec, parse_overrides
+from acz.config import EXPERIMENTS, config_folder, load_config, load_spec, parse_overrides
 from acz.convert import messages as of_weights
 from acz.convert.tensorflow import read_tensorflow
 from acz.data.features import Split, read_manifest, verify, write_manifest, write_shard
@@ -183,7 +183,8 @@ def _config_read(folder: Path) -> None:
 
 
 def _config_seeds() -> list[bytes]:
-    given = [path.read_bytes() for path in sorted(config_folder().rglob("*.yaml"))]
+    files = (path for path in sorted(config_folder().rglob("*.yaml")) if EXPERIMENTS not in path.parts)
+    given = [path.read_bytes() for path in files]
     sets = b"model.trunk.logits.units=64\ntrain.epochs=3\ntrain.optimizer={learning_rate: 1e-3}\ndata.folder=x"
     anchors = (
         b"model:\n"

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from parity_tests.golden_aggregation import dbof, soft_dbof
+from parity_tests.golden_circulant import circulant, circulant_dbof, circulant_experts
 from parity_tests.golden_experts import (
     attention_with_experts,
     context_gating,
@@ -33,6 +35,8 @@ from parity_tests.golden_fixture import (
     same,
     turned,
 )
+from parity_tests.golden_networks import network
+from parity_tests.golden_vlad import aggregation
 
 
 def attention_weights(path: str) -> Callable[[dict[str, Array]], Array]:
@@ -327,6 +331,18 @@ KINDS = {
     "tf_loss": loss_of_predictions,
     "pd_ce": loss_of_logits,
     "dequant": dequantizing,
+    "circ_layer": circulant,
+    "circ_factor": circulant,
+    "circ_diag": circulant,
+    "DBofCirculant": circulant_dbof,
+    "head_Circulant_MoeModel": circulant_experts,
+    "head_CirculantWithFactor_MoeModel": circulant_experts,
+    "DBof": dbof,
+    "SoftDBoF": soft_dbof,
+    "NetVLAD": aggregation,
+    "LightVLAD": aggregation,
+    "NetFV": aggregation,
+    "circ_net": network,
 }
 
 

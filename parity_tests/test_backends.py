@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import signal
@@ -34,6 +35,7 @@ SETS = {
     "train.schedule.type": "constant",
     "train.checkpoint_steps": 3,
 }
+Trained = Callable[..., Path]
 SETTINGS = [word for key, value in SETS.items() for word in ("--set", f"{key}={value}")]
 
 
@@ -53,6 +55,23 @@ def type_command(*words: object, cwd: Path, threads: int = 1) -> subprocess.Comp
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_features(tmp_path_factory.mktemp("data") / "features", videos=256)
+
+
+@pytest.fixture(scope="module")
+def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    """The folder of a run in a backend, for so many epochs; each is trained once."""
+
+    @functools.cache
+    def of(backend: str, epochs: int = 6) -> Path:
+        folder = tmp_path_factory.mktemp("trained") / backend
+        settings = (*SETTINGS, "--set", f"train.epochs={epochs}")
+        answer = type_command(
+            "train", TINY, "--backend", backend, "--data", data, *settings, "--out", folder, cwd=folder.parent
+        )
+        assert answer.returncode == 0, answer.stderr
+        return folder
+
+    return of
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -78,29 +97,23 @@ def test_it_trains_evaluates_and_is_quiet(backend: str, data: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("backend", [name for name in BACKENDS if name != "torch"])
-def test_the_same_seed_gives_the_same_run_in_every_backend(backend: str, data: Path, tmp_path: Path) -> None:
+def test_the_same_seed_gives_the_same_run_in_every_backend(backend: str, trained: Trained) -> None:
     require(backend)
     require("torch")
     losses = {}
     for name in ("torch", backend):
-        out = tmp_path / name
-        if not out.exists():
-            answer = type_command(
-                "train", TINY, "--backend", name, "--data", data, *SETTINGS, "--out", out, cwd=tmp_path
-            )
-            assert answer.returncode == 0, answer.stderr
-        losses[name] = [line["loss"] for line in read_log(out / "metrics.jsonl") if line["kind"] == "evaluation"]
+        log = read_log(trained(name) / "metrics.jsonl")
+        losses[name] = [line["loss"] for line in log if line["kind"] == "evaluation"]
     np.testing.assert_allclose(losses[backend], losses["torch"], rtol=1e-3)
 
 
 @pytest.mark.parametrize("second", BACKENDS)
-def test_a_run_goes_on_in_another_backend(second: str, data: Path, tmp_path: Path) -> None:
+def test_a_run_goes_on_in_another_backend(second: str, data: Path, trained: Trained, tmp_path: Path) -> None:
     require(second)
     first = "tensorflow" if second == "torch" else "torch"
     require(first)
+    whole = trained(first, epochs=40)
     arguments = ("train", TINY, "--backend", first, "--data", data, *SETTINGS, "--set", "train.epochs=40")
-    whole = type_command(*arguments, "--out", "whole", cwd=tmp_path)
-    assert whole.returncode == 0, whole.stderr
     process = subprocess.Popen(
         [sys.executable, "-m", "acz", *map(str, arguments), "--out", "run"], cwd=tmp_path, stderr=subprocess.DEVNULL
     )
@@ -111,7 +124,7 @@ def test_a_run_goes_on_in_another_backend(second: str, data: Path, tmp_path: Pat
     assert process.wait() == -signal.SIGKILL, "the run ended before it was killed"
     resumed = type_command("train", "--resume", "--out", "run", "--backend", second, cwd=tmp_path)
     assert resumed.returncode == 0, resumed.stderr
-    one, other = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
+    one, other = (load_checkpoint(folder / "last.safetensors") for folder in (whole, tmp_path / "run"))
     assert other.state["step"] == one.state["step"]
     for path, value in one.parameters.items():
         np.testing.assert_allclose(other.parameters[path], value, atol=5e-3, err_msg=path)

@@ -46,26 +46,3 @@ def test_every_ordered_pair_of_backends_exchanged_checkpoints(rows: list[Row]) -
 
 def test_no_waiver_is_left_over(rows: list[Row]) -> None:
     assert not [line for line in failures(rows) if "waiver" in line]
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
-    ("mutant", "level"),
-    [
-        ("softmax_over_wrong_axis", 1),
-        ("transposed_weight", 1),
-        ("flipped_momentum", 1),
-        ("wrong_gradient", 2),
-        ("other_weight_decay", 3),
-        ("exchanged_clipping", 3),
-        ("transposed_weight", 5),
-    ],
-)
-def test_mistakes_are_caught_in_every_backend(mutant: str, level: int, backend: str) -> None:
-    require(backend)
-    model = "layers/batch_norm"
-    wrong = [
-        row for row in check(cases(model), [backend], [level], wrap=f"acz.parity.mutants:{mutant}") if not row.passed
-    ]
-    assert wrong
-    assert not [row for row in wrong if row.problem], "caught by its numbers, not by a crash"

@@ -17,6 +17,7 @@ from acz.pictures.page import page, table
 from acz.pictures.report import Options, report
 from acz.train import new_run, train
 from tests.conftest import TINY, write_features
+from tests.test_predictions import several
 from tests.test_report import SECTIONS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -84,6 +85,20 @@ def test_a_report_fits_its_window_and_loads_nothing(content: str, width: int, tm
     assert len(found["images"]) == 4
     assert all(wide > 1000 for wide in found["images"])
     assert found["ground"] == "rgb(255, 255, 255)"
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_report_of_several_labels_fits_its_window(width: int, tmp_path: Path) -> None:
+    config = load_config(TINY, {"model.output": "sigmoid", "train.epochs": 2, "train.batch_size": 20})
+    train(new_run(config, "numpy", "CPU", several(tmp_path / "data"), tmp_path / "run", 1))
+    names = ["a name of a class that is quite long, as those of games are", *"bcdef"]
+    out = tmp_path / "report.html"
+    report([tmp_path / "run"], out, Options(videos=0, labels=names))
+    found, console = browse(out.read_text(encoding="utf-8"), width, tmp_path)
+    assert not console
+    assert found["scroll"] <= found["client"] <= width
+    assert set(found["sections"]) == SECTIONS
+    assert found["charts"] >= 9, "loss, GAP, Hit@1, PERR, mAP, training loss, top-5, and two by step"
 
 
 def test_it_is_dark_where_the_user_wants_that(content: str, tmp_path: Path) -> None:

@@ -1,22 +1,29 @@
-"""Figures of the documents: `runs OUT.csv RUN ...` collects runs, `tables` writes the READMEs' tables and docs/benchmarks.md from docs/results.
+"""Figures of the documents: `runs OUT.csv RUN ...` collects runs, `tables` writes the READMEs' tables, docs/benchmarks.md and the pages of
+docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
+python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
 python scripts/results.py tables [--check]
 """
 
 from __future__ import annotations
 
+import json
 import sys
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from acz.config import config_names, load_config
 from acz.data.features import read_manifest
+from acz.data.youtube8m.folders import SETTINGS
+from acz.pictures.runs import read_runs
 from acz.results import environment, markdown, read_csv, replace_table, write_csv
 from acz.runs import read_log, read_run
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
+SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -57,10 +64,40 @@ def collect(out: Path, folders: list[Path]) -> None:
     write_csv(out, rows)
 
 
+def collect_youtube8m(out: Path, folders: list[Path]) -> None:
+    """Two rows for each run on synthetic videos: its best epoch, by GAP, and its last."""
+    figures = ("epoch", "gap", "hit_at_1", "perr", "map", "loss", "train_loss", "videos_per_second", "data_wait")
+    rows: list[dict[str, Any]] = []
+    for run in read_runs(folders):
+        made = json.loads((Path(run.run["data"]) / SETTINGS).read_text(encoding="utf-8"))
+        for which, line in (("best", run.best), ("last", run.epochs[-1])):
+            rows.append(
+                {
+                    "model": run.run["name"],
+                    "backend": line["backend"],
+                    "device": run.run["device"],
+                    "parameters": run.spec.parameter_count,
+                    "epochs": run.config.recipe.epochs,
+                    "of": which,
+                    **{name: line[name] for name in figures},
+                    "seed": run.config.recipe.seed,
+                    "spec_hash": run.spec.hash,
+                    "training_videos": made["videos"],
+                    "validation_videos": made["validation"],
+                    "frames": " .. ".join(map(str, made["frames"])),
+                    "classes": made["classes"],
+                    "data_seed": made["seed"],
+                    **environment(),
+                }
+            )
+    write_csv(out, rows)
+
+
 def documents() -> dict[Path, str]:
     """Every document with figures, as the results say."""
     readme = tables()
     return {
+        SYNTHETIC.with_suffix(".md"): synthetic(),
         ROOT / "README.md": readme,
         ROOT / "docs/README.zh.md": chinese(readme),
         ROOT / "docs/benchmarks.md": benchmarks(),
@@ -76,6 +113,26 @@ def chinese(readme: str) -> str:
             table = table.replace(f"| {word} |", f"| {translated} |")
         text = replace_table(text, name, table)
     return text
+
+
+def synthetic() -> str:
+    """The page of the synthetic videos: the best epochs' GAP of each model in each framework, how far they are apart, and how far above
+    the frame average each framework's own one is."""
+    best: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    for row in read_csv(SYNTHETIC):
+        if row["of"] == "best":
+            best[row["model"]][row["backend"]] = row
+    average = next(runs for model, runs in best.items() if "frame_average" in model)
+    rows = []
+    for model, runs in best.items():
+        gaps = [float(row["gap"]) for row in runs.values()]
+        above = min(float(row["gap"]) - float(average[backend]["gap"]) for backend, row in runs.items())
+        cells = [f"{gap:.4f} (epoch {row['epoch']})" for gap, row in zip(gaps, runs.values(), strict=True)]
+        parameters = f"{int(next(iter(runs.values()))['parameters']):,}"
+        rows.append([f"`{model}`", parameters, *cells, f"{max(gaps) - min(gaps):.4f}", f"{above:.4f}" if above else ""])
+    headers = ["model", "parameters", *average, "apart at most", "above the frame average at least"]
+    text = SYNTHETIC.with_suffix(".md").read_text(encoding="utf-8")
+    return replace_table(text, "youtube8m_synthetic", markdown(headers, rows))
 
 
 def benchmarks() -> str:
@@ -140,6 +197,9 @@ def tables() -> str:
 def main(words: list[str]) -> int:
     if len(words) > 2 and words[0] == "runs":
         collect(Path(words[1]), [Path(word) for word in words[2:]])
+        return 0
+    if len(words) > 2 and words[0] == "youtube8m":
+        collect_youtube8m(Path(words[1]), [Path(word) for word in words[2:]])
         return 0
     if words[:1] == ["tables"]:
         stale = [path for path, text in documents().items() if path.read_text(encoding="utf-8") != text]

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,7 +21,7 @@ from acz.parity.compare import Row, difference, worst
 from acz.parity.levels import check
 from acz.parity.mutants import MUTANTS
 from acz.parity.report import apply_waivers, failures, read_waivers, to_json
-from acz.worker import JobFailed, Worker, WorkerDied
+from acz.worker import JobFailed, Worker, WorkerDied, remove_abandoned
 from tests.conftest import Answer
 
 MODEL = "layers/attention_over_units"
@@ -34,12 +40,22 @@ def test_the_reference_agrees_with_itself() -> None:
         ("missing_unit_scale", "flash_mnist/attention_cluster", 1, "features.attention"),
         ("flipped_momentum", "layers/batch_norm", 1, "updated.first.norm.running_mean"),
         ("transposed_weight", "flash_mnist/attention_cluster", 1, "trunk.logits"),
+        ("missing_coupling", "layers/net_fv", 1, "coupled.clusters"),
+        ("added_centres", "layers/netvlad", 1, "normalized.clusters"),
+        ("spread_not_squared", "layers/net_fv", 1, "normalized.clusters"),
         ("not_a_number", "flash_mnist/attention_cluster", 1, "output"),
         ("permuted_batch", "flash_mnist/attention_cluster", 1, "output"),
         ("batch_dependent", "flash_mnist/attention_cluster", 1, "output"),
         ("alone_is_different", "flash_mnist/attention_cluster", 1, ""),
         ("padding_counts", "flash_mnist/attention_cluster", 1, ""),
         ("coarse_float32", "flash_mnist/attention_cluster", 1, "output"),
+        ("convolved_circulant", "layers/circulant_frames", 1, "chain.a"),
+        ("convolved_circulant", "layers/circulant_experts", 1, "chain.a"),
+        ("diagonal_on_the_other_side", "layers/circulant_frames", 1, "chain.a"),
+        ("diagonal_on_the_other_side", "layers/circulant_experts", 1, "chain.a"),
+        ("padding_pooled", "layers/bags_of_frames", 1, "dbof.pool"),
+        ("bags_in_one", "layers/bags_of_frames", 1, "dbof.pool"),
+        ("poolings_exchanged", "layers/moments", 1, "moments.pool"),
         ("wrong_gradient", "flash_mnist/attention_cluster", 2, "features.attention.score.weight"),
         ("other_weight_decay", "flash_mnist/attention_cluster", 3, ""),
         ("exchanged_clipping", "flash_mnist/attention_cluster", 3, ""),
@@ -79,6 +95,24 @@ def test_a_job_that_raises_leaves_its_worker_alive() -> None:
 def test_a_worker_that_hangs_is_ended() -> None:
     with Worker("numpy") as worker, pytest.raises(WorkerDied, match="gave no answer in 1 s"):
         worker.run("tests.test_parity_itself:hang", timeout=1)
+
+
+def test_what_a_killed_command_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = (
+        "import os, signal; from acz.worker import Worker; worker = Worker('numpy'); worker.run('acz.worker:describe'); "
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    killed = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)}, check=False)
+    assert killed.returncode == -signal.SIGKILL
+    [left] = tmp_path.iterdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with Worker("numpy") as alive:
+        end = time.monotonic() + 30
+        while left.exists() and time.monotonic() < end:  # its worker sees the end of its input, and ends
+            remove_abandoned()
+            time.sleep(0.05)
+        assert [path.name for path in tmp_path.iterdir()] == [Path(alive.folder.name).name]
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_others_finish_when_one_backend_dies(monkeypatch: pytest.MonkeyPatch) -> None:

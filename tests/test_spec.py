@@ -13,6 +13,7 @@ import acz
 from acz.config import config_folder, config_names, load_config
 from acz.errors import SpecError
 from acz.parity.cases import layer_models
+from acz.reference import initial_parameters
 from acz.spec import Spec
 
 MODEL: dict[str, Any] = {
@@ -53,6 +54,13 @@ def test_every_shape_and_parameter_is_known() -> None:
         "trunk.logits.bias": (7,),
     }
     assert [step.output_shape for step in spec.layout] == [(6,), (2,), (7,)]
+
+
+def test_a_bias_starts_where_it_is_told() -> None:
+    spec = Spec.from_dict(changed("trunk.logits", {"type": "dense", "units": 7, "bias_start": -5.0}))
+    assert (initial_parameters(spec)["trunk.logits.bias"] == -5.0).all()
+    with pytest.raises(SpecError, match=r"trunk.*logits.*bias_start: there is no bias"):
+        Spec.from_dict(changed("trunk.logits", {"type": "dense", "units": 7, "bias": False, "bias_start": 0.0}))
 
 
 def test_the_score_bias_is_fixed_exactly_where_it_changes_nothing() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,11 +15,11 @@ import pytest
 import acz
 from acz import numpy_backend
 from acz.checkpoint import load_checkpoint
-from acz.concurrency import locked
+from acz.concurrency import Awaited, locked
 from acz.config import load_config
 from acz.errors import AczError, CheckFailed, CheckpointError, DataError
 from acz.runs import read_log
-from acz.train import Interrupted, Run, batches, new_run, resumed_run, train
+from acz.train import SPEEDS, Interrupted, Run, batches, new_run, resumed_run, train
 from tests.conftest import TINY, Answer, write_features
 
 OVERRIDES = {
@@ -73,9 +74,45 @@ def test_interrupted_anywhere_it_ends_with_the_same_numbers(
 
     def numbers(folder: str) -> list[dict[str, object]]:
         lines = read_log(tmp_path / folder / "metrics.jsonl")
-        return [{k: v for k, v in line.items() if k != "videos_per_second"} for line in lines]
+        return [{k: v for k, v in line.items() if k not in SPEEDS} for line in lines]
 
     assert numbers("run") == numbers("whole")
+
+
+def test_only_standing_still_for_data_counts_as_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def made() -> Iterator[int]:
+        nonlocal now
+        for number in range(4):
+            now += 2.0
+            yield number
+
+    source = Awaited(made())
+    for _ in source:
+        now += 30.0
+    assert source.seconds == 8.0
+
+
+def test_a_run_says_what_share_of_the_time_it_waited_for_data(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A clock that only the making of batches moves: all of the time went into waiting."""
+    now = 0.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+
+    def slowly(items: Iterator[Any], depth: int) -> Iterator[Any]:
+        nonlocal now
+        for item in items:
+            now += 1.0
+            yield item
+
+    monkeypatch.setattr("acz.train.ahead", slowly)
+    train(start(features, tmp_path / "run"))
+    lines = read_log(tmp_path / "run/metrics.jsonl")
+    assert {line["kind"] for line in lines} == {"train", "evaluation"}
+    assert all(line["data_wait"] == 1.0 for line in lines)
 
 
 def test_early_stopping(features: Path, tmp_path: Path) -> None:

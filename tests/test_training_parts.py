@@ -7,7 +7,7 @@ import pytest
 
 from acz.config import load_config
 from acz.errors import SpecError
-from acz.metrics import NEVER, Accuracy, rank_of_label
+from acz.metrics import NOTHING, Accuracy, top_classes
 from acz.optimizer import Adam
 from acz.randomness import generator, keep_mask
 from acz.schedule import Schedule
@@ -107,20 +107,24 @@ def test_the_published_rates() -> None:
     assert [schedule.rate(step, 400_000, 128) for step in (0, last, after, 2 * after)] == [1, 1, 0.85, 0.85**2]
 
 
-def test_ranks_break_ties_by_the_smaller_class() -> None:
-    scores = np.array([[1.0, 3, 3, 2], [0, 0, 0, 0]])
-    assert rank_of_label(scores, np.array([2, 3])).tolist() == [1, 3]
-    many = np.array([[0, 0, 1, 1], [0, 0, 0, 0]])
-    assert rank_of_label(scores, many).tolist() == [1, NEVER]
+def test_a_hit_is_a_predicted_class_among_the_labels() -> None:
+    accuracy = Accuracy()
+    accuracy.update(np.array([[2, 1], [0, 3], [NOTHING, 3]]), np.array([1, 0, 3]))
+    many = np.array([[0, 0, 1, 1], [0, 0, 0, 0], [1, 0, 0, 0]])
+    accuracy.update(np.array([[0, 1, 2], [0, 1, 2], [NOTHING, 0, 1]]), many)
+    assert accuracy.result() == {"top1": 1 / 6, "top5": 5 / 6, "examples": 6}
 
 
 def test_accuracy_does_not_depend_on_the_batches() -> None:
     source = np.random.default_rng(0)
     scores, labels = source.standard_normal((100, 9)), source.integers(0, 9, 100)
-    whole, parts = Accuracy("softmax_cross_entropy"), Accuracy("softmax_cross_entropy")
-    whole.update(scores, labels)
+    best, losses = top_classes(scores, 5)[0], source.random(100)
+    whole, parts = Accuracy(), Accuracy()
+    whole.update(best, labels, losses.mean())
     for start in range(0, 100, 7):
-        parts.update(scores[start : start + 7], labels[start : start + 7])
+        part = slice(start, start + 7)
+        parts.update(best[part], labels[part], losses[part].mean())
     assert parts.result() == pytest.approx(whole.result())
+    assert whole.result()["loss"] == pytest.approx(losses.mean())
     assert whole.result()["top1"] == pytest.approx((scores.argmax(1) == labels).mean())
     assert whole.result()["top5"] == pytest.approx((np.argsort(-scores)[:, :5] == labels[:, None]).any(1).mean())

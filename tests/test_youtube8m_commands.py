@@ -49,6 +49,13 @@ def test_shards_are_made_shown_and_found_whole(acz: Acz, tmp_path: Path) -> None
     assert (again.code, "other settings (videos" in again.err) == (2, True)
 
 
+def test_fewer_classes_are_labels_and_clutter_too(acz: Acz, tmp_path: Path) -> None:
+    words = ("--videos", 40, "--frames", 4, 9, "--classes", 3, "--out", tmp_path / "a")
+    assert acz("data", "youtube8m", "synthesize", *words).code == 0
+    assert {label for video in read_all(tmp_path / "a") for label in video.labels} == {0, 1, 2}
+    assert Synthesis(40, 4, 1, 1, frames=(4, 9), classes=3).marks.shape == (3, 1152)
+
+
 def test_verify_counts_what_is_wrong_by_kind(acz: Acz, tmp_path: Path) -> None:
     path = write(tmp_path / "train00.tfrecord", [record("a"), record("b", []), record("c", [4000]), record("d", [])])
     answer = acz("data", "youtube8m", "verify", path, "--json")

@@ -16,6 +16,7 @@ from safetensors.numpy import load_file
 from acz.checkpoint import PARTIAL, load_checkpoint
 from acz.data.npy import map_npy
 from acz.events import read_records
+from acz.train import SPEEDS
 
 
 def is_temporary(path: Path, folder: Path) -> bool:
@@ -67,7 +68,7 @@ def contents(folder: Path) -> dict[str, str]:
 def metrics(path: Path) -> list[dict[str, object]]:
     """The lines of a run without its speeds."""
     lines = [json.loads(line) for line in path.read_text().splitlines()]
-    return [{key: value for key, value in line.items() if key != "videos_per_second"} for line in lines]
+    return [{key: value for key, value in line.items() if key not in SPEEDS} for line in lines]
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from acz.layers import Array
-from acz.losses import default_loss
+from acz.losses import Loss, default_loss
 from acz.optimizer import Adam
 from acz.parity.cases import Case
 from acz.randomness import generator
@@ -24,9 +24,9 @@ HELD: dict[str, Callable[[], object]] = {}
 """Prepared work by name; each call waits until its result is there."""
 
 
-def numbers(spec: Spec, videos: int) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """Inputs in the types that data come in, labels and dropout masks."""
-    batch = Case("bench", spec, default_loss(spec)).batch("plain", videos=videos)
+def numbers(spec: Spec, videos: int, loss: Loss | None = None) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+    """Inputs in the types that data come in, labels (of the loss that belongs to the model's output, or `loss`) and dropout masks."""
+    batch = Case("bench", spec, loss or default_loss(spec)).batch("plain", videos=videos)
     inputs = {k: v.astype(np.float32) if v.dtype.kind == "f" else v for k, v in batch.inputs.items()}
     return inputs, batch.labels, batch.dropout
 
@@ -55,6 +55,15 @@ def hold_forward(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Ans
     inputs, _, _ = numbers(spec, arguments["videos"])
     built = model(backend, spec, arguments.get("device", "CPU"))
     HELD[arguments["name"]] = lambda: backend.forward(built, inputs)["output"]
+    return None, {}
+
+
+def hold_gradients(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
+    """Hold the forward and backward pass of sum(logits * labels) on `videos`, with the gradients of parameters and inputs."""
+    spec = Spec.from_dict(arguments["spec"])
+    inputs, labels, masks = numbers(spec, arguments["videos"], "projection")
+    built = model(backend, spec, arguments.get("device", "CPU"))
+    HELD[arguments["name"]] = lambda: backend.loss_and_gradients(built, inputs, labels, "projection", masks)[0]
     return None, {}
 
 

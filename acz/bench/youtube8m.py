@@ -1,7 +1,10 @@
-"""Reading YouTube-8M shards beside tf.data, which does the same work: uint8 batches filled up to 300 frames, checksums compared, in turn."""
+"""Reading YouTube-8M shards beside tf.data, which does the same work: uint8 batches filled up to 300 frames, checksums compared, in turn;
+and whether a training step has to wait for what is read."""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -16,16 +19,20 @@ from acz.data.youtube8m.reader import YouTube8M
 from acz.data.youtube8m.settings import CLASSES, Reading
 from acz.data.youtube8m.synthesize import Synthesis, synthesize
 from acz.process import cores, prepare
+from acz.runs import read_log
 from acz.worker import Worker
 
 VIDEOS, SHARDS, BATCH = 1536, 6, 128
 FRAMES = (120, 300)
 WORKERS = (0, 1, 2)
 TENSORFLOW = "tf.data"
+MODEL, TRAINING_BATCH, EPOCHS = "youtube8m/attention_cluster", 256, 5
+"""What is trained to see whether it waits: six steps an epoch, of which the first is not counted."""
 
 
 def youtube8m(bench: Bench) -> Iterator[Row]:
-    """Videos a second of an epoch: by this process, by one and by two processes, and by tf.data with all cores and with one thread."""
+    """Videos a second of an epoch: by this process, by one and by two processes, and by tf.data with all cores and with one thread;
+    then the share of `acz train` that is spent waiting for them, in the first backend."""
     setting = f"{FRAMES[0]} .. {FRAMES[1]} frames, batch {BATCH}, all checksums"
     prepare(bench.threads)
     with tempfile.TemporaryDirectory(prefix="acz-bench-") as place, ExitStack() as stack:
@@ -71,6 +78,24 @@ def youtube8m(bench: Bench) -> Iterator[Row]:
                 against,
                 of_one,
             )
+        for workers in WORKERS[:2]:
+            bench.shown(f"training, {_processes(workers)} reading", workers, 2)
+            seconds, wait = _train(bench, folder, workers)
+            setting = f"{MODEL}, batch {TRAINING_BATCH}, read by {_processes(workers)}"
+            yield Row("youtube8m", "step of acz train", bench.backends[0], setting, seconds, "s")
+            yield Row("youtube8m", "of it waiting for data", bench.backends[0], setting, 100 * wait, "%")
+
+
+def _train(bench: Bench, folder: Path, workers: int) -> tuple[float, float]:
+    """Seconds a step of a real run at the published size, and the share of them that it waits for data."""
+    out = folder / f"run{workers}"
+    words = ["train", MODEL, "--backend", bench.backends[0], "--data", folder / "data", "--out", out]
+    words += ["--threads", bench.threads, "--set", f"train.batch_size={TRAINING_BATCH}"]
+    words += ["--set", f"train.epochs={EPOCHS}", "--set", f"data.reading.workers={workers}"]
+    subprocess.run([sys.executable, "-m", "acz", *map(str, words)], check=True, capture_output=True)
+    lines = [line for line in read_log(out / "metrics.jsonl") if line["kind"] == "evaluation"][1:]
+    rate, wait = (median(line[name] for line in lines) for name in ("videos_per_second", "data_wait"))
+    return TRAINING_BATCH / rate, wait
 
 
 def _processes(workers: int) -> str:

@@ -112,6 +112,11 @@ def _report(
     threads: int,
 ) -> dict[str, Any]:
     nearest = max(checks, key=lambda check: check.measured / check.bound)
+    forms = {
+        f"{step.path}.{name}" if name else step.path: form
+        for step in checkpoint.spec.layout
+        for name, form in step.layer.forms(step.input_shape, chosen.backend or "onnx").items()
+    }
     return {
         "format": chosen.name,
         "spec_hash": checkpoint.spec.hash,
@@ -120,6 +125,7 @@ def _report(
         "measured": nearest.measured,
         "bound": nearest.bound,
         "checks": [asdict(check) for check in checks],
+        **({"circulant_products": forms} if forms else {}),
         "size_bytes": size(made),
         "latency_ms": {str(videos): round(about["seconds"][videos] * 1e3, 3) for videos in TIMED},
         "threads": threads,

@@ -39,6 +39,8 @@ class Graph:
         """Valid frames of the stream that is written now, bool (videos, frames); none where its input has no frames."""
         self._parameters = parameters
         self.precision = precision
+        self.shapes: dict[str, list[int | str]] = {}
+        """Shapes by value, where they don't follow from the operators."""
         self._used: dict[str, int] = {}
 
     def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:

@@ -9,7 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
+from acz.export.onnx_circulant import product, write_circulant_dense
+from acz.export.onnx_functions import batch_norm, function, l2_normalize, linear, log_softmax, sigmoid, softmax
 from acz.export.onnx_graph import Graph
+from acz.export.onnx_pooling import write_frame_pool
+from acz.export.onnx_vlad import write_light_vlad, write_net_fv, write_netvlad
 from acz.layers.activation import Activation
 from acz.layers.attention import LOWEST, AttentionCluster
 from acz.layers.dense import Dense, Rescale
@@ -18,70 +22,6 @@ from acz.layers.gating import ContextGating, DeepContextGating
 from acz.layers.image import Conv2d, MaxPool2d
 from acz.layers.normalize import BatchNorm, L2Normalize
 from acz.spec import Step
-
-
-def linear(graph: Graph, x: str, weight: str, bias: str | None, axes: int) -> str:
-    """x W + b over the last axis of x, which has `axes` axes beside the videos'."""
-    if bias is None:
-        return graph.op("MatMul", x, graph.parameter(weight))
-    if axes == 1:
-        return graph.op("Gemm", x, graph.parameter(weight), graph.parameter(bias))
-    return graph.op("Add", graph.op("MatMul", x, graph.parameter(weight)), graph.parameter(bias))
-
-
-def function(graph: Graph, kind: str, x: str) -> str:
-    """relu, relu6, tanh or sigmoid of each element."""
-    if kind == "relu6":
-        return graph.op("Clip", x, graph.constant(0.0), graph.constant(6.0))
-    if kind == "sigmoid":
-        return sigmoid(graph, x)
-    return graph.op({"relu": "Relu", "tanh": "Tanh"}[kind], x)
-
-
-def sigmoid(graph: Graph, x: str) -> str:
-    """1 / (1 + exp(-x)), which is right at both ends: where exp overflows, the reciprocal is zero.
-
-    Not the operator Sigmoid: ONNX Runtime's, 1.7e-7 off at most, moves in steps of 3e-8 near zero and is zero from logits of
-    -15.8 down, so that the scores of rare classes are no longer in order.
-    """
-    one = graph.constant(1.0)
-    return graph.op("Reciprocal", graph.op("Add", one, graph.op("Exp", graph.op("Neg", x))))
-
-
-def softmax(graph: Graph, x: str) -> str:
-    """Over the last axis; the operator subtracts the largest x itself."""
-    return graph.op("Softmax", x, axis=-1)
-
-
-def log_softmax(graph: Graph, x: str) -> str:
-    """Over the last axis, in elementary operators: ONNX's own evaluator takes the logarithm of the softmax, which is
-    minus infinity where that underflows."""
-    x = graph.op("Sub", x, graph.op("ReduceMax", x, axes=[-1], keepdims=1))
-    total = graph.op("ReduceSum", graph.op("Exp", x), graph.integers(-1), keepdims=1)
-    return graph.op("Sub", x, graph.op("Log", total))
-
-
-def l2_normalize(graph: Graph, x: str, epsilon: float = 1e-12) -> str:
-    """x / sqrt(max(sum x^2, epsilon)) over the last axis."""
-    squares = graph.op("ReduceSumSquare", x, axes=[-1], keepdims=1)
-    return graph.op("Div", x, graph.op("Sqrt", graph.op("Max", squares, graph.constant(epsilon))))
-
-
-def batch_norm(graph: Graph, x: str, epsilon: float, prefix: str = "", of_image: bool = False) -> str:
-    """By the running statistics: over the last axis, or over an image's channels.
-
-    Not the operator BatchNormalization: it wants the channels second, and runtimes subtract the mean after scaling, which
-    loses digits where the mean is large. What depends on parameters alone is folded when the file is loaded.
-    """
-
-    def parameter(name: str) -> str:
-        value = graph.parameter(prefix + name)
-        return graph.op("Reshape", value, graph.integers(-1, 1, 1)) if of_image else value
-
-    deviation = graph.op("Sqrt", graph.op("Add", parameter("running_variance"), graph.constant(epsilon)))
-    scale = graph.op("Div", parameter("weight"), deviation)
-    centred = graph.op("Sub", x, parameter("running_mean"))
-    return graph.op("Add", graph.op("Mul", centred, scale), parameter("bias"))
 
 
 def write_dense(graph: Graph, step: Step, x: str) -> str:
@@ -194,15 +134,24 @@ def write_deep_context_gating(graph: Graph, step: Step, x: str) -> str:
 
 def write_mixture_of_experts(graph: Graph, step: Step, x: str) -> str:
     layer = cast(MixtureOfExperts, step.layer)
-    gates = graph.op("Reshape", linear(graph, x, "gates.weight", None, 1), graph.integers(0, layer.classes, -1))
+    if layer.circulant:
+        features, each = step.input_shape[0], layer.classes * layer.mixtures
+        gates = product(graph, x, layer.circulant, features, each + layer.classes, "gates.")
+        experts = product(graph, x, layer.circulant, features, each, "experts.")
+        experts = graph.op("Add", experts, graph.parameter("experts.bias"))
+    else:
+        gates = linear(graph, x, "gates.weight", None, 1)
+        experts = linear(graph, x, "experts.weight", "experts.bias", 1)
+    gates = graph.op("Reshape", gates, graph.integers(0, layer.classes, -1))
     gates = graph.op("Slice", softmax(graph, gates), *(graph.integers(n) for n in (0, layer.mixtures, 2)))
-    experts = sigmoid(graph, linear(graph, x, "experts.weight", "experts.bias", 1))
+    experts = sigmoid(graph, experts)
     experts = graph.op("Reshape", experts, graph.integers(0, layer.classes, -1))  # (videos, classes, mixtures)
     return graph.op("ReduceSum", graph.op("Mul", gates, experts), graph.integers(2), keepdims=0)
 
 
 LAYERS: dict[str, Callable[[Graph, Step, str], str]] = {
     "dense": write_dense,
+    "circulant_dense": write_circulant_dense,
     "rescale": write_rescale,
     "activation": write_activation,
     "softmax": write_softmax,
@@ -215,9 +164,13 @@ LAYERS: dict[str, Callable[[Graph, Step, str], str]] = {
     "flatten": write_flatten,
     "attention_cluster": write_attention_cluster,
     "frame_average": write_frame_average,
+    "frame_pool": write_frame_pool,
     "context_gating": write_context_gating,
     "deep_context_gating": write_deep_context_gating,
     "mixture_of_experts": write_mixture_of_experts,
+    "netvlad": write_netvlad,
+    "light_vlad": write_light_vlad,
+    "net_fv": write_net_fv,
 }
 
 OUTPUTS: dict[str, Callable[[Graph, str], str]] = {

@@ -13,6 +13,7 @@ from acz.checkpoint import write_whole
 from acz.errors import MissingError, SpecError
 from acz.export.onnx_graph import Graph, Precision, element_type
 from acz.export.onnx_layers import LAYERS, OUTPUTS
+from acz.export.onnx_pooling import over_bags
 from acz.export.signature import OUTPUT, metadata, ports
 from acz.layers import Array
 from acz.reference import check_parameters
@@ -64,8 +65,9 @@ def build_model(spec: Spec, parameters: Mapping[str, Array], dtype: Precision = 
         axes = ["videos", *(frames if side is None else side for side in port.shape[1:])]
         inputs.append(helper.make_tensor_value_info(port.name, element_type(port.dtype), axes))
     output = helper.make_tensor_value_info(OUTPUT, element_type(dtype), ["videos", spec.width])
+    known = [helper.make_tensor_value_info(key, element_type(dtype), shape) for key, shape in graph.shapes.items()]
     model = helper.make_model(
-        helper.make_graph(graph.nodes, "acz", inputs, [output], list(graph.initializers.values())),
+        helper.make_graph(graph.nodes, "acz", inputs, [output], list(graph.initializers.values()), value_info=known),
         producer_name="acz",
         producer_version=__version__,
         ir_version=IR_VERSION,
@@ -83,8 +85,11 @@ def _write(graph: Graph, spec: Spec) -> None:
         for name in layers:
             graph.path = f"{prefix}.{name}"
             step = steps[graph.path]
-            y = LAYERS[step.layer.type](graph, step, x)
+            write = LAYERS[step.layer.type]
+            y = over_bags(graph, step, x, write) if step.bag else write(graph, step, x)
             x = y if y == x else graph.rename(y, graph.path)
+            if step.bag:
+                graph.shapes[x] = ["videos", *step.output_shape]
         return x
 
     read = {name: _read(graph, spec, name) for name in {stream.input: None for stream in spec.streams.values()}}

@@ -5,16 +5,19 @@ from __future__ import annotations
 from acz.layers.activation import Activation, LogSoftmax, Softmax
 from acz.layers.attention import AttentionCluster
 from acz.layers.base import Array, Call, Layer, Parameter, Shape
+from acz.layers.circulant import CirculantDense
 from acz.layers.dense import Dense, Rescale
 from acz.layers.dropout import Dropout
 from acz.layers.experts import MixtureOfExperts
 from acz.layers.gating import ContextGating, DeepContextGating
 from acz.layers.image import Conv2d, Flatten, MaxPool2d
 from acz.layers.normalize import BatchNorm, L2Normalize
-from acz.layers.pooling import FrameAverage
+from acz.layers.pooling import FrameAverage, FramePool
+from acz.layers.vlad import LightVLAD, NetFV, NetVLAD
 
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
+    "circulant_dense": CirculantDense,
     "rescale": Rescale,
     "activation": Activation,
     "softmax": Softmax,
@@ -27,9 +30,13 @@ LAYERS: dict[str, type[Layer]] = {
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
     "frame_average": FrameAverage,
+    "frame_pool": FramePool,
     "context_gating": ContextGating,
     "deep_context_gating": DeepContextGating,
     "mixture_of_experts": MixtureOfExperts,
+    "netvlad": NetVLAD,
+    "light_vlad": LightVLAD,
+    "net_fv": NetFV,
 }
 
 __all__ = ["LAYERS", "Array", "Call", "Layer", "Parameter", "Shape"]

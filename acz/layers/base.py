@@ -19,16 +19,19 @@ Role = Literal["trained", "fixed", "statistic"]
 
 @dataclass(frozen=True)
 class Initial:
-    """How starting values are drawn: all `value`, Normal(0, `value`), or uniform in +-`value`."""
+    """How starting values are drawn: all `value`, Normal(`mean`, `value`), uniform in +-`value`, or +-`value` by lot."""
 
-    kind: Literal["constant", "normal", "uniform"]
+    kind: Literal["constant", "normal", "uniform", "signs"]
     value: float
+    mean: float = 0.0
 
     def __call__(self, source: np.random.Generator, shape: Shape) -> Array:
         if self.kind == "normal":
-            return source.standard_normal(shape) * self.value
+            return self.mean + source.standard_normal(shape) * self.value
         if self.kind == "uniform":
             return source.uniform(-self.value, self.value, shape)
+        if self.kind == "signs":
+            return np.where(source.random(shape) < 0.5, -self.value, self.value)
         return np.full(shape, self.value, dtype=np.float64)
 
 
@@ -54,12 +57,16 @@ def constant(value: float) -> Initial:
     return Initial("constant", value)
 
 
-def normal(deviation: float) -> Initial:
-    return Initial("normal", deviation)
+def normal(deviation: float, mean: float = 0.0) -> Initial:
+    return Initial("normal", deviation, mean)
 
 
 def uniform(limit: float) -> Initial:
     return Initial("uniform", limit)
+
+
+def signs() -> Initial:
+    return Initial("signs", 1.0)
 
 
 WeightInitial = Literal["uniform_fan_in", "he_normal", "glorot_uniform"]
@@ -140,6 +147,10 @@ class Layer(BaseModel):
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         """Whether what comes out is in 0 .. 1, if what goes in is, or is not (`of_probabilities`)."""
         return False
+
+    def forms(self, shape: Shape, backend: str) -> dict[str, str]:
+        """How a backend (`onnx`: the file) computes what there are several ways to compute, by local name ('' for all)."""
+        return {}
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         """The layer in NumPy: x (videos, *shape) to (videos, *output_shape(shape))."""

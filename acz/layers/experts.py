@@ -16,8 +16,10 @@ from acz.layers.base import (
     Shape,
     WeightInitial,
     bias_initial,
+    constant,
     weight_initial,
 )
+from acz.layers.circulant import CirculantProduct
 
 
 class MixtureOfExperts(Layer):
@@ -29,16 +31,28 @@ class MixtureOfExperts(Layer):
     Parameters: gates.weight (features, classes * (mixtures + 1)), experts.weight (features, classes * mixtures), experts.bias
     (classes * mixtures). The mixtures of one class lie side by side: that is the order of the published weights, and the
     order in which a circulant product of the same width gives its columns.
+
+    With `circulant` both matrices are made of circulant ones: gates.weight and experts.weight, and gates.diagonal and
+    experts.diagonal, are those of CirculantProduct, and experts.bias starts at 1 / sqrt(classes * mixtures).
     """
 
     type: Literal["mixture_of_experts"] = "mixture_of_experts"
     classes: int = Field(gt=0, le=2**24)
     mixtures: int = Field(default=2, gt=0, le=2**10)
+    circulant: CirculantProduct | None = None
     initializer: WeightInitial = "uniform_fan_in"
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         features = shape[-1]
         gates, experts = self.classes * (self.mixtures + 1), self.classes * self.mixtures
+        if self.circulant:
+            sides = {"gates": gates, "experts": experts}
+            found = {
+                f"{side}.{name}": parameter
+                for side, units in sides.items()
+                for name, parameter in self.circulant.product_parameters(features, units, self.initializer).items()
+            }
+            return found | {"experts.bias": Parameter((experts,), constant(experts**-0.5))}
         return {
             "gates.weight": Parameter((features, gates), weight_initial(self.initializer, features, gates)),
             "experts.weight": Parameter((features, experts), weight_initial(self.initializer, features, experts)),
@@ -53,8 +67,19 @@ class MixtureOfExperts(Layer):
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return True
 
+    def forms(self, shape: Shape, backend: str) -> dict[str, str]:
+        if not self.circulant:
+            return {}
+        sides = {"gates": self.classes * (self.mixtures + 1), "experts": self.classes * self.mixtures}
+        return {side: self.circulant.form(backend, shape[-1], units) for side, units in sides.items()}
+
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        gates = softmax((x @ p["gates.weight"]).reshape(len(x), self.classes, self.mixtures + 1))
-        experts = sigmoid(x @ p["experts.weight"] + p["experts.bias"])
+        if self.circulant:
+            gates = self.circulant.multiply(x, p, self.classes * (self.mixtures + 1), "gates.")
+            experts = self.circulant.multiply(x, p, self.classes * self.mixtures, "experts.")
+        else:
+            gates, experts = x @ p["gates.weight"], x @ p["experts.weight"]
+        gates = softmax(gates.reshape(len(x), self.classes, self.mixtures + 1))
+        experts = sigmoid(experts + p["experts.bias"])
         experts = experts.reshape(len(x), self.classes, self.mixtures)  # (videos, classes, mixtures)
         return (gates[:, :, :-1] * experts).sum(axis=2)  # (videos, classes)

@@ -1,13 +1,18 @@
-"""Pooling over frames without parameters."""
+"""Pooling over frames without parameters, and bags of frames."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field, field_validator
 
+from acz.layers.attention import LOWEST
 from acz.layers.base import Array, Call, Layer, Shape
+from acz.layers.normalize import l2_normalize
+
+Pooling = Literal["max", "mean", "sum", "l2_norm", "variance"]
 
 
 class FrameAverage(Layer):
@@ -28,3 +33,61 @@ class FrameAverage(Layer):
             return x.sum(axis=1) / x.real.dtype.type(x.shape[1])  # (videos, features)
         valid = call.mask[:, :, None].astype(x.real.dtype)
         return (x * valid).sum(axis=1) / np.maximum(valid.sum(axis=1), 1)
+
+
+def pool(kind: Pooling, x: Array, valid: Array) -> Array:
+    """One number for each feature, of the valid frames of each video: x (videos, frames, features), valid bool (videos, frames, 1).
+
+    max; sum; mean; l2_norm, sqrt(sum x^2); variance, the biased one, mean (x - mean)^2. A video without a valid frame gives zeros.
+    The L2 norm is computed as s / sqrt(max(s, 1e-12)), s = sum x^2, whose gradient is zero where that of the root is infinite.
+    """
+    if kind == "max":
+        return np.where(valid.any(axis=1), np.where(valid, x, x.dtype.type(LOWEST)).max(axis=1), 0)
+    if kind == "sum":
+        return np.where(valid, x, 0).sum(axis=1)  # (videos, features)
+    if kind == "l2_norm":
+        s = pool("sum", x * x, valid)
+        return s / np.sqrt(np.maximum(s, 1e-12))
+    mean = pool("sum", x, valid) / np.maximum(valid.sum(axis=1), 1).astype(x.real.dtype)
+    return mean if kind == "mean" else pool("mean", (x - mean[:, None]) ** 2, valid)
+
+
+class FramePool(Layer):
+    """What `pooling` says of a video's valid frames, one statistic of each feature or several one after another.
+
+    With `normalize` each statistic is divided by its own L2 norm. A video without a valid frame gives zeros.
+
+    The bags of frames are this layer behind others, rather than layers of their own, so that their projection can be any layer, dense or
+    circulant, with batch norm or a bias:
+
+    - DBoF (Abu-El-Haija et al. 2016, section 4.2): dense without bias, batch_norm, activation relu6, frame_pool of `max`, `mean` or `l2_norm`;
+    - Soft-DBoF (Miech, Laptev and Sivic 2017, section 3): dense without bias, batch_norm, softmax, frame_pool of `sum`, or of
+      `[sum, max]`, with `normalize`;
+    - moments: frame_pool of `[mean, variance]`, at once.
+    """
+
+    type: Literal["frame_pool"] = "frame_pool"
+    pooling: tuple[Pooling, ...] = Field(min_length=1)
+    normalize: bool = False
+
+    @field_validator("pooling", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("pooling")
+    @classmethod
+    def _each_once(cls, value: tuple[Pooling, ...]) -> tuple[Pooling, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("each statistic can be named once")
+        return value
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 2:
+            raise ValueError(f"frame_pool needs (frames, features), got {shape}")
+        return (len(self.pooling) * shape[1],)
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        valid = (np.ones(x.shape[:2], dtype=bool) if call.mask is None else call.mask)[:, :, None]
+        found = [pool(kind, x, valid) for kind in self.pooling]  # of (videos, features)
+        return np.concatenate([l2_normalize(y) if self.normalize else y for y in found], axis=1)

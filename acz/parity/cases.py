@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from acz.config import config_names, load_config
+from acz.config import Config, config_names, load_config
 from acz.errors import SpecError, nearest
 from acz.layers import Array
 from acz.losses import OF_OUTPUT, SEVERAL_LABELS, Loss
@@ -37,6 +37,15 @@ class Batch:
     inputs: dict[str, Array]
     labels: Array
     dropout: dict[str, Array]
+
+    def masked(self, spec: Spec) -> Batch:
+        """The same with a mask of valid frames alone where there is none."""
+        inputs: dict[str, Array] = {}
+        for key, value in self.inputs.items():
+            inputs[key] = value
+            if key in spec.inputs and spec.inputs[key].has_frames:
+                inputs[f"{key}.mask"] = np.ones(value.shape[:2], dtype=bool)  # a mask that is here comes next
+        return replace(self, inputs=inputs)
 
 
 @dataclass(frozen=True)
@@ -130,16 +139,20 @@ def _all(pattern: str) -> Iterator[Case]:
             return fnmatchcase(name, pattern)
         return pattern.removesuffix(":tiny") in (name, name.rpartition("/")[2])
 
+    def case(model: str, config: Config) -> Case:
+        return Case(model, config.spec, config.recipe.loss or OF_OUTPUT.get(config.spec.output, "projection"))
+
     if Path(pattern).is_file():
         has_tiny = "tiny" in load_config(pattern).variants
-        config = load_config(f"{pattern}:tiny" if has_tiny else pattern)
-        yield Case(pattern, config.spec, config.recipe.loss or OF_OUTPUT.get(config.spec.output, "projection"))
+        yield case(pattern, load_config(f"{pattern}:tiny" if has_tiny else pattern))
         return
     for name in config_names():
         base, _, variant = name.partition(":")
-        if variant == "tiny" and wanted(base):
-            config = load_config(name)
-            yield Case(base, config.spec, config.recipe.loss or OF_OUTPUT.get(config.spec.output, "projection"))
+        if variant == "tiny":
+            tiny = load_config(name)
+            for model in (base, *(f"{base}:{form}" for form in tiny.forms)):
+                if wanted(base) or wanted(model):
+                    yield case(model, load_config(f"{model}:tiny"))
     for name, tree in layer_models().items():
         if wanted(name):
             spec = Spec.from_dict(tree)

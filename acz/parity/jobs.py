@@ -125,13 +125,17 @@ def save(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]
 
 
 def resume(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-    """Load the checkpoint at `path` and go on from it."""
-    checkpoint = load_checkpoint(Path(arguments["path"]))
-    model = backend.build(checkpoint.spec, "CPU", arguments["dtype"])
-    backend.load_parameters(model, checkpoint.parameters)
+    """Load the checkpoint of each writer, at `paths`, and go on from it: arrays by `writer/`."""
+    model = backend.build(Spec.from_dict(arguments["spec"]), "CPU", arguments["dtype"])
     trainer = backend.start_training(model, Adam(**arguments["adam"]), arguments["loss"])
-    backend.load_optimizer(trainer, checkpoint.optimizer)
-    return _go_on(backend, model, trainer, arguments, arrays)
+    found: dict[str, Array] = {}
+    for writer, path in arguments["paths"].items():
+        checkpoint = load_checkpoint(Path(path))
+        backend.load_parameters(model, checkpoint.parameters)
+        backend.load_optimizer(trainer, checkpoint.optimizer)
+        _, after = _go_on(backend, model, trainer, arguments, arrays)
+        found |= {f"{writer}/{name}": value for name, value in after.items()}
+    return None, found
 
 
 def _go_on(backend: Any, model: Any, trainer: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:

@@ -151,11 +151,16 @@ def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Itera
         yield Row(case.model, backend, 2, "gradients", dtype, *best)
 
 
-def training_arguments(case: Case, adam: Adam, steps: int, padded: bool = True) -> tuple[dict[str, Any], Arrays]:
+def training_arguments(
+    case: Case, adam: Adam, steps: int, padded: bool = True, masked: bool = False
+) -> tuple[dict[str, Any], Arrays]:
+    """A job's arguments and batches. Every third batch is padded, if `padded`; the others have no mask, or, if `masked`, one of
+    valid frames alone."""
     arrays = {f"parameters/{path}": value for path, value in case.parameters.items()}
     for step in range(steps):
         kind = "padded" if padded and "padded" in case.names and step % 3 == 2 else "plain"
-        arrays |= jobs.pack(f"step{step}", case.batch(kind, step, TRAINING_VIDEOS))
+        batch = case.batch(kind, step, TRAINING_VIDEOS)
+        arrays |= jobs.pack(f"step{step}", batch.masked(case.spec) if masked else batch)
     penalties = {path: factor for path, factor in zip(case.spec.trained, cycle(PENALTIES), strict=False) if factor}
     rates = [adam.learning_rate * (0.5 + 0.5 * np.cos(step / steps)) for step in range(steps)]
     return {
@@ -170,11 +175,12 @@ def training_arguments(case: Case, adam: Adam, steps: int, padded: bool = True) 
 def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
     """Level 3: the loss of each of 50 steps and the parameters after them, same batches, same masks.
 
-    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters.
+    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. In one form masks come and
+    go between batches, in the other every batch has one: a graph less to compile.
     """
     for adam in (COUPLED, DECOUPLED):
         form = "decoupled" if adam.decoupled else "L2"
-        arguments, arrays = training_arguments(case, adam, STEPS)
+        arguments, arrays = training_arguments(case, adam, STEPS, masked=adam.decoupled)
         exact = reference(f"{case.model} {form}", "training", {**arguments, "dtype": "float64"}, arrays)
         after = jobs.group(exact, "parameters")
         for dtype in ("float64", "float32"):
@@ -191,32 +197,39 @@ def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterat
             yield Row(case.model, backend, 3, f"parameters after, {form}", dtype, measured, bound, where)
 
 
+def _checkpoint_path(case: Case, folder: Path, writer: str, dtype: str) -> Path:
+    return folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors"
+
+
 def checkpoint_saved(case: Case, ask: Ask, folder: Path, backend: str, dtype: str) -> Arrays:
     """The first half of level 4 in one backend: trains, saves, goes on."""
     arguments, arrays = training_arguments(case, PLAIN, RESUMED_STEPS, padded=False)
-    path = folder / f"{case.model.replace('/', '-')}-{backend}-{dtype}.safetensors"
+    path = _checkpoint_path(case, folder, backend, dtype)
     return ask("save", {**arguments, "dtype": dtype, "path": str(path), "after": dtype == "float64"}, arrays)
 
 
-def checkpoint_resumed(
-    case: Case, backend: str, ask: Ask, folder: Path, writer: str, dtype: str, wanted: Arrays
-) -> Row:
-    """The second half: `backend` goes on from what `writer` saved, and does what the writer did.
+def checkpoints_resumed(
+    case: Case, backend: str, ask: Ask, folder: Path, dtype: str, wanted: Mapping[str, Arrays]
+) -> Iterator[Row]:
+    """The second half: `backend` goes on from what each writer saved, and does what that writer did, which is `wanted`.
 
     What is loaded, weights and optimiser, is the same to the last bit, in both precisions; the steps after it are compared in
-    float64, which tells more, since every graph that is compiled for them costs seconds.
+    float64, which tells more, since every graph that is compiled for them costs seconds. For the same reason one trainer
+    loads them all: the first as it was built, the others over what the steps before have left.
     """
     arguments, arrays = training_arguments(case, PLAIN, RESUMED_STEPS, padded=False)
-    path = folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors"
-    found = ask("resume", {**arguments, "dtype": dtype, "path": str(path), "after": dtype == "float64"}, arrays)
-    exact = {name: value for name, value in wanted.items() if name.startswith(("loaded/", "optimizer/"))}
-    measured, bound, where = worst(found, exact, 0.0)
-    if measured <= bound:
-        after = {name: wanted[name] for name in ("output", "losses")}
-        near = float32_bound(0.0, GRADIENT_ROUNDING)
-        bounds = {"output": FLOAT64, "losses": 1e-8} if dtype == "float64" else dict.fromkeys(after, near)
-        measured, bound, where = worst(found, after, bounds)
-    return Row(case.model, backend, 4, f"checkpoint of {writer}", dtype, measured, bound, where)
+    paths = {writer: str(_checkpoint_path(case, folder, writer, dtype)) for writer in wanted}
+    found = ask("resume", {**arguments, "dtype": dtype, "paths": paths, "after": dtype == "float64"}, arrays)
+    for writer, values in wanted.items():
+        mine = jobs.group(found, writer)
+        exact = {name: value for name, value in values.items() if name.startswith(("loaded/", "optimizer/"))}
+        measured, bound, where = worst(mine, exact, 0.0)
+        if measured <= bound:
+            after = {name: values[name] for name in ("output", "losses")}
+            near = float32_bound(0.0, GRADIENT_ROUNDING)
+            bounds = {"output": FLOAT64, "losses": 1e-8} if dtype == "float64" else dict.fromkeys(after, near)
+            measured, bound, where = worst(mine, after, bounds)
+        yield Row(case.model, backend, 4, f"checkpoint of {writer}", dtype, measured, bound, where)
 
 
 LEVEL_FUNCTIONS = {1: outputs, 2: gradients, 3: training}
@@ -310,17 +323,16 @@ def _checkpoints(
     def read(name: str) -> list[Row]:
         rows: list[Row] = []
         for case in chosen:
-            for writer in backends:
-                if (writer, case.model, "float32") not in saved:
-                    continue  # the writer's own row says why
 
-                def work(ask: Ask, case: Case = case, writer: str = writer) -> list[Row]:
-                    return [
-                        checkpoint_resumed(case, name, ask, folder, writer, dtype, saved[writer, case.model, dtype])
-                        for dtype in ("float64", "float32")
-                    ]
+            def work(ask: Ask, case: Case = case) -> list[Row]:
+                rows: list[Row] = []
+                for dtype in ("float64", "float32"):
+                    # a writer that has saved nothing has a row of its own, which says why
+                    wanted = {w: saved[w, case.model, dtype] for w in backends if (w, case.model, "float32") in saved}
+                    rows += checkpoints_resumed(case, name, ask, folder, dtype, wanted)
+                return rows
 
-                rows += guarded(name, case, 4, work)
+            rows += guarded(name, case, 4, work)
         return rows
 
     return [row for part in [*pool.map(write, backends), *pool.map(read, backends)] for row in part]

@@ -56,6 +56,16 @@ def _other_outputs(backend: Any, change: Callable[[Array], Array]) -> Mutant:
     return Mutant(backend, forward=forward)
 
 
+def _other_parameters(backend: Any, name: str, change: Callable[[Array], Array]) -> Mutant:
+    """Every parameter of this local name is changed as it is loaded."""
+
+    def load_parameters(model: Any, parameters: Mapping[str, Array]) -> None:
+        wrong = {path: change(v) if path.endswith(f".{name}") else v for path, v in parameters.items()}
+        backend.load_parameters(model, wrong)
+
+    return Mutant(backend, load_parameters=load_parameters)
+
+
 def softmax_over_wrong_axis(backend: Any) -> Mutant:
     """Attention weights are normalised over the units where the spec says frames."""
     return _other_spec(backend, lambda tree: _of_type(tree, "attention_cluster", "normalize_over", "units"))
@@ -85,6 +95,21 @@ def transposed_weight(backend: Any) -> Mutant:
         backend.load_parameters(model, {**parameters, last: wrong})
 
     return Mutant(backend, load_parameters=load_parameters)
+
+
+def missing_coupling(backend: Any) -> Mutant:
+    """Coupled centres of a Fisher vector are the assignment's weights themselves, without the factor."""
+    return _other_spec(backend, lambda tree: _changed(tree, "coupling", lambda factor: 1.0))
+
+
+def added_centres(backend: Any) -> Mutant:
+    """The centres of clusters are added to the frames where they should be subtracted."""
+    return _other_parameters(backend, "centres", lambda value: -value)
+
+
+def spread_not_squared(backend: Any) -> Mutant:
+    """A Fisher vector is divided by the spread as it is, where the formula squares it."""
+    return _other_parameters(backend, "spread", lambda value: np.sqrt(np.abs(value)))
 
 
 def not_a_number(backend: Any) -> Mutant:
@@ -184,6 +209,49 @@ def lost_moments(backend: Any) -> Mutant:
     return Mutant(backend, load_optimizer=load_optimizer)
 
 
+def convolved_circulant(backend: Any) -> Mutant:
+    """Circulant products are convolutions where they are correlations: the matrix of each vector is transposed."""
+
+    def change(value: Array) -> Array:
+        return np.roll(value[..., ::-1], 1, axis=-1) if value.ndim == 3 else value
+
+    def load_parameters(model: Any, parameters: Mapping[str, Array]) -> None:
+        backend.load_parameters(
+            model, {path: change(v) if path.endswith("weight") else v for path, v in parameters.items()}
+        )
+
+    return Mutant(backend, load_parameters=load_parameters)
+
+
+def diagonal_on_the_other_side(backend: Any) -> Mutant:
+    """A circulant layer's learned diagonal multiplies what comes out, and its fixed signs what goes in."""
+    other = {"learned": "fixed", "fixed": "learned", "none": "none"}
+    return _other_spec(backend, lambda tree: _changed(tree, "diagonal", other.__getitem__))
+
+
+def padding_pooled(backend: Any) -> Mutant:
+    """Padded frames, as zeros, take part like any other."""
+
+    def forward(model: Any, inputs: Mapping[str, Array], *rest: Any) -> dict[str, Array]:
+        fed = {name: value for name, value in inputs.items() if not name.endswith(".mask")}
+        for name in fed:
+            if f"{name}.mask" in inputs:
+                fed[name] = fed[name] * inputs[f"{name}.mask"][:, :, None]
+        return backend.forward(model, fed, *rest)
+
+    return Mutant(backend, forward=forward)
+
+
+def bags_in_one(backend: Any) -> Mutant:
+    """The samplings of a video are pooled together where each should be by itself."""
+    return _other_spec(backend, lambda tree: _changed(tree, "bags", lambda count: 1))
+
+
+def poolings_exchanged(backend: Any) -> Mutant:
+    """Of several statistics of the frames the last comes first."""
+    return _other_spec(backend, lambda tree: _changed(tree, "pooling", lambda kinds: kinds[::-1]))
+
+
 MUTANTS: dict[str, Callable[[Any], Mutant]] = {
     function.__name__: function
     for function in (
@@ -191,6 +259,9 @@ MUTANTS: dict[str, Callable[[Any], Mutant]] = {
         missing_unit_scale,
         flipped_momentum,
         transposed_weight,
+        missing_coupling,
+        added_centres,
+        spread_not_squared,
         not_a_number,
         permuted_batch,
         batch_dependent,
@@ -202,5 +273,10 @@ MUTANTS: dict[str, Callable[[Any], Mutant]] = {
         exchanged_clipping,
         doubled_penalty,
         lost_moments,
+        padding_pooled,
+        bags_in_one,
+        poolings_exchanged,
+        convolved_circulant,
+        diagonal_on_the_other_side,
     )
 }

@@ -12,8 +12,10 @@ from mindspore import Tensor, nn, ops
 
 from acz.layers import Array
 from acz.spec import Spec
+from acz_mindspore.base import number
 from acz_mindspore.devices import use_device
 from acz_mindspore.layers import LAYERS, Call, log_softmax, sigmoid, softmax
+from acz_mindspore.pooling import over_bags
 
 
 class Model(nn.Cell):
@@ -43,7 +45,7 @@ class Model(nn.Cell):
             x = inputs[source].astype(self.dtype)
             mask = inputs.get(f"{source}.mask")
             if mask is not None:
-                x = ops.masked_fill(x, ops.logical_not(mask).expand_dims(2), 0.0)
+                x = ops.masked_fill(x, ops.logical_not(mask).expand_dims(2), number(0.0, x))  # 0.0 rounds x to float32
             x, found = self._through(name, x, (mask, dropout))
             vectors.append(x)
             recorded += found
@@ -65,7 +67,7 @@ class Model(nn.Cell):
     def _through(self, name: str, x: Tensor, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
         recorded = ()
         for layer in getattr(self, name).values():
-            found = layer(x, call)
+            found = over_bags(layer, x, call) if layer.bag else layer(x, call)
             found = found if isinstance(found, tuple) else (found,)
             recorded += found
             x = found[-1]

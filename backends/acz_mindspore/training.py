@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
@@ -195,6 +196,7 @@ def training_step(
     names = tuple(inputs), tuple(dropout)
     first = names not in trainer.graphs
     if first:
+        gc.collect()  # an earlier trainer's graphs: should they go while this one's is compiled, it is compiled again
         trainer.graphs[names] = Step(trainer, *names)
     graph = trainer.graphs[names].set_train()
     trainer.step += 1

@@ -13,6 +13,7 @@ from acz.layers import Array
 from acz.spec import Spec
 from acz_paddle.devices import native_device
 from acz_paddle.layers import LAYERS, Call, log_softmax
+from acz_paddle.pooling import over_bags
 
 
 class Model(nn.Layer):
@@ -60,7 +61,7 @@ class Model(nn.Layer):
 
     def _through(self, name: str, x: Tensor, call: Call) -> Tensor:
         for layer in dict(self.named_children()).get(name, {}).values():
-            x = layer(x, call)
+            x = over_bags(layer, x, call) if layer.bag else layer(x, call)
             call.recorded[layer.path] = x
         return x
 

@@ -2,121 +2,25 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
-
-import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.layers.attention import LOWEST
-from acz.spec import Step
-
-
-@dataclass
-class Call:
-    """What the layers share in one run: valid frames, dropout masks, records."""
-
-    training: bool = False
-    mask: Tensor | None = None  # bool (videos, frames)
-    dropout: Mapping[str, Tensor] | None = None
-    """Masks by path. None: the framework draws its own; a path that is missing drops nothing."""
-    recorded: dict[str, Tensor] = field(default_factory=dict)
-
-
-class Layer(keras.layers.Layer):
-    """A layer in place. `own` holds its parameters by local name, as zeros; their names are the spec's paths."""
-
-    def __init__(self, step: Step, dtype: str) -> None:
-        scope = re.sub(r"^_|[^\w.]", ".", step.path, flags=re.ASCII)  # what TensorFlow's graphs take for a name
-        super().__init__(name=scope, dtype=dtype)
-        self.step, self.settings = step, step.layer
-        self.own = {
-            name: self.add_weight(
-                shape=parameter.shape,
-                initializer="zeros",
-                trainable=parameter.role == "trained",
-                name=f"{step.path}.{name}",
-            )
-            for name, parameter in step.parameters.items()
-        }
-
-    def call(self, x: Tensor, call: Call) -> Tensor:
-        raise TypeError(f"{type(self).__name__} has no call")
-
-
-def apply(function: str | None, x: Tensor) -> Tensor:
-    if function is None:
-        return x
-    return {"relu": tf.nn.relu, "relu6": tf.nn.relu6, "tanh": tf.tanh, "sigmoid": tf.sigmoid}[function](x)
-
-
-def softmax(x: Tensor) -> Tensor:
-    """Over the last axis.
-
-    TensorFlow's own rounds by an element's place in memory: of equal videos it makes videos that differ in the last bit,
-    and a batch norm behind it makes that large.
-    """
-    e = tf.exp(x - tf.stop_gradient(tf.reduce_max(x, -1, keepdims=True)))
-    return e / tf.reduce_sum(e, -1, keepdims=True)
-
-
-def linear(x: Tensor, weight: Any, bias: Any = None) -> Tensor:
-    """x (..., features) times weight (features, units), one matrix product whatever the axes before."""
-    features, units = weight.shape
-    y = tf.matmul(x if len(x.shape) == 2 else tf.reshape(x, (-1, features)), weight)
-    if bias is not None:
-        y = tf.nn.bias_add(y, bias)
-    return y if len(x.shape) == 2 else tf.reshape(y, [*tf.unstack(tf.shape(x)[:-1]), units])
-
-
-def channels_last(image: Tensor) -> Tensor:
-    """TensorFlow computes on images in this layout alone, on the CPU."""
-    return tf.transpose(image, (0, 2, 3, 1))
-
-
-def channels_first(image: Tensor) -> Tensor:
-    return tf.transpose(image, (0, 3, 1, 2))
-
-
-def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Tensor:
-    if not call.training or rate == 0.0:
-        return x
-    if call.dropout is None:
-        channels = getattr(layer.settings, "over", "") == "channels"
-        return tf.nn.dropout(x, rate, [*tf.unstack(tf.shape(x)[:2]), 1, 1] if channels else None)
-    mask = call.dropout.get(f"{layer.step.path}.{name}" if name else layer.step.path)
-    return x if mask is None else x * (tf.cast(mask, x.dtype) * (1.0 / (1.0 - rate)))
-
-
-def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
-    # not x / sqrt(), which TensorFlow rewrites into rsqrt(), and that rounds by an element's place in memory
-    length = tf.sqrt(tf.maximum(tf.reduce_sum(x * x, -1, keepdims=True), epsilon))
-    return x / tf.maximum(length, epsilon**0.5)
-
-
-def batch_norm(own: Mapping[str, Any], settings: Any, x: Tensor, call: Call, prefix: str = "") -> Tensor:
-    """Over all axes but the last; `own` holds weight, bias and the running statistics."""
-    weight, bias = own[f"{prefix}weight"], own[f"{prefix}bias"]
-    running_mean, running_variance = own[f"{prefix}running_mean"], own[f"{prefix}running_variance"]
-    mean, variance = running_mean, running_variance
-    if call.training:
-        rows = tf.reshape(x, (-1, weight.shape[0]))
-        if call.mask is not None and len(x.shape) == 3:
-            valid = tf.cast(tf.reshape(call.mask, (-1, 1)), x.dtype)
-            count = tf.maximum(tf.reduce_sum(valid), 1.0)
-            mean = tf.reduce_sum(rows * valid, 0) / count
-            variance = tf.reduce_sum(tf.math.squared_difference(rows, mean) * valid, 0) / count
-        else:
-            count = tf.cast(tf.shape(rows)[0], x.dtype)
-            mean = tf.reduce_mean(rows, 0)
-            variance = tf.reduce_mean(tf.math.squared_difference(rows, mean), 0)
-        correction = count / tf.maximum(count - 1.0, 1.0) if settings.variance == "unbiased" else 1.0
-        for running, value in ((running_mean, mean), (running_variance, variance * correction)):
-            running.assign(running + (value - running) * (1 - settings.decay))
-    return (x - mean) * (tf.math.rsqrt(variance + settings.epsilon) * weight) + bias
+from acz_tensorflow.base import (
+    Call,
+    Layer,
+    apply,
+    batch_norm,
+    channels_first,
+    channels_last,
+    drop,
+    l2_normalize,
+    linear,
+    softmax,
+)
+from acz_tensorflow.circulant import CirculantDense, product
+from acz_tensorflow.pooling import FramePool
+from acz_tensorflow.vlad import LightVLAD, NetFV, NetVLAD
 
 
 class Dense(Layer):
@@ -238,14 +142,21 @@ class DeepContextGating(Layer):
 class MixtureOfExperts(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
         own, classes, mixtures = self.own, self.settings.classes, self.settings.mixtures
-        gates = softmax(tf.reshape(linear(x, own["gates.weight"]), (-1, classes, mixtures + 1)))
-        experts = tf.sigmoid(linear(x, own["experts.weight"], own["experts.bias"]))
+        if circulant := self.settings.circulant:
+            gates = product(own, circulant, x, classes * (mixtures + 1), "gates.")
+            experts = tf.nn.bias_add(product(own, circulant, x, classes * mixtures, "experts."), own["experts.bias"])
+        else:
+            gates = linear(x, own["gates.weight"])
+            experts = linear(x, own["experts.weight"], own["experts.bias"])
+        gates = softmax(tf.reshape(gates, (-1, classes, mixtures + 1)))
+        experts = tf.sigmoid(experts)
         experts = tf.reshape(experts, (-1, classes, mixtures))  # (videos, classes, mixtures)
         return tf.reduce_sum(gates[:, :, :-1] * experts, 2)  # (videos, classes)
 
 
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
+    "circulant_dense": CirculantDense,
     "rescale": Rescale,
     "activation": Activation,
     "softmax": Softmax,
@@ -258,7 +169,11 @@ LAYERS: dict[str, type[Layer]] = {
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
     "frame_average": FrameAverage,
+    "frame_pool": FramePool,
     "context_gating": ContextGating,
     "deep_context_gating": DeepContextGating,
     "mixture_of_experts": MixtureOfExperts,
+    "netvlad": NetVLAD,
+    "light_vlad": LightVLAD,
+    "net_fv": NetFV,
 }

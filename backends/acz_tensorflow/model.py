@@ -13,6 +13,7 @@ from acz.layers import Array
 from acz.spec import Spec
 from acz_tensorflow.devices import native_device
 from acz_tensorflow.layers import LAYERS, Call
+from acz_tensorflow.pooling import over_bags
 
 Tensors = Mapping[str, Tensor]
 
@@ -78,7 +79,7 @@ class Model(keras.Model):
     def _through(self, name: str, x: Tensor, call: Call) -> Tensor:
         for path, layer in self.steps.items():
             if path.startswith(f"{name}."):
-                x = layer(x, call=call)
+                x = over_bags(layer, x, call) if layer.step.bag else layer(x, call=call)
                 call.recorded[path] = x
         return x
 

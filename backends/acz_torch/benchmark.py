@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from statistics import median
 from typing import Any
 
@@ -12,7 +13,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acz.bench.jobs import HELD, numbers
+from acz.layers.vlad import SoftAssignment
+from acz.reference import initial_parameters
 from acz.spec import Spec
+from acz_torch.model import Model, load_parameters, to_device
 
 
 class LoopOverUnits(nn.Module):
@@ -81,3 +85,65 @@ def rates(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any,
     three = (lambda: x @ weight, lambda: gradient @ weight.t(), lambda: x.t() @ gradient)
     operations = 3 * 2 * rows * inputs * outputs / sum(map(seconds, three))
     return {"operations": operations, "bytes": 2 * source.nbytes / seconds(lambda: target.copy_(source))}, {}
+
+
+def products(spec: Spec, videos: int) -> list[Callable[[], object]]:
+    """The matrix products of one training step, bare, into memory that is there: of every weight the output, the weight's gradient
+    and, unless it reads the model's input, the input's; of an aggregation by clusters the sums, and the gradient of the shares."""
+    found: list[Callable[[], object]] = []
+
+    def product(one: Tensor, other: Tensor) -> None:
+        out = one @ other
+        found.append(partial(torch.matmul, one, other, out=out))
+
+    for step in spec.layout:
+        read = {f"{name}.{next(iter(stream.layers))}" for name, stream in spec.streams.items()}
+        frames = step.input_shape[0] if len(step.input_shape) == 2 else 1
+        for name, parameter in step.parameters.items():
+            if not name.endswith("weight") or len(parameter.shape) != 2:
+                continue
+            inputs, outputs = parameter.shape
+            x, y, weight = (
+                torch.randn(shape)
+                for shape in ((videos * frames, inputs), (videos * frames, outputs), (inputs, outputs))
+            )
+            product(x, weight)
+            product(x.t(), y)
+            if step.path not in read:
+                product(y, weight.t())
+        if isinstance(step.layer, SoftAssignment):
+            features, clusters = step.input_shape[1], step.layer.clusters
+            shares, sums = torch.rand(videos, frames, clusters), torch.randn(videos, features, clusters)
+            for x in (torch.randn(videos, frames, features) for _ in range(step.output_shape[0] // sums[0].numel())):
+                product(x.transpose(1, 2), shares)
+                product(x, sums)
+    return found
+
+
+def hold_floor(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
+    """Hold what a training step of `spec` cannot do without, bare: `name` + ' products' and `name` + ' Adam'."""
+    spec, videos, name = Spec.from_dict(arguments["spec"]), arguments["videos"], arguments["name"]
+    bare = products(spec, videos)
+    weights = [nn.Parameter(torch.randn(spec.parameters[path].shape)) for path in spec.trained]
+    for weight in weights:
+        weight.grad = torch.randn_like(weight)
+    optimizer = torch.optim.Adam(weights, lr=1e-3, fused=True)
+    HELD[f"{name} products"] = lambda: [work() for work in bare]
+    HELD[f"{name} Adam"] = optimizer.step
+    return None, {}
+
+
+def hold_layer(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
+    """Hold the model of `spec` forward and backward without loss and optimiser, from a gradient of its output that is given."""
+    spec, videos = Spec.from_dict(arguments["spec"]), arguments["videos"]
+    inputs, labels, _ = numbers(spec, videos, "projection")
+    model = Model(spec, torch.device("cpu"), torch.float32).train()
+    load_parameters(model, initial_parameters(spec))
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    fed, gradient = to_device(model, inputs), torch.from_numpy(labels)
+
+    def both() -> object:
+        return torch.autograd.grad(model.logits(fed), trained, gradient)
+
+    HELD[arguments["name"]] = both
+    return None, {}

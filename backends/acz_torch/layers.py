@@ -2,97 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import reduce
-from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from acz.layers.attention import LOWEST
-from acz.spec import Step
-
-
-@dataclass
-class Call:
-    """What the layers share in one run: valid frames, dropout masks, records."""
-
-    mask: Tensor | None = None  # bool (videos, frames)
-    dropout: dict[str, Tensor] | None = None
-    """Masks by path. None: the framework draws its own; a path that is missing drops nothing."""
-    recorded: dict[str, Tensor] = field(default_factory=dict)
-
-
-class Layer(nn.Module):
-    """A layer in place. Its parameters are registered under the spec's names, uninitialised."""
-
-    def __init__(self, step: Step, dtype: torch.dtype, device: torch.device) -> None:
-        super().__init__()
-        self.path, self.settings = step.path, step.layer
-        for name, parameter in step.parameters.items():
-            *parents, last = name.split(".")
-            home: nn.Module = self
-            for parent in parents:
-                if not hasattr(home, parent):
-                    home.add_module(parent, nn.Module())
-                home = getattr(home, parent)
-            value = torch.empty(parameter.shape, dtype=dtype, device=device)
-            if parameter.role == "statistic":
-                home.register_buffer(last, value)
-            else:
-                home.register_parameter(last, nn.Parameter(value, requires_grad=parameter.role == "trained"))
-
-    def forward(self, x: Tensor, call: Call) -> Tensor:
-        raise TypeError(f"{type(self).__name__} has no forward")
-
-
-def apply(function: str | None, x: Tensor) -> Tensor:
-    if function is None:
-        return x
-    return {"relu": F.relu, "relu6": F.relu6, "tanh": torch.tanh, "sigmoid": sigmoid}[function](x)
-
-
-def sigmoid(x: Tensor) -> Tensor:
-    """PyTorch's own, on a CPU, rounds by an element's place in memory: of equal videos it makes videos that differ in the
-    last bit, and a batch norm behind it makes that large."""
-    if x.device.type != "cpu":
-        return torch.sigmoid(x)
-    e = torch.exp(torch.where(x > 0, -x, x))
-    return torch.where(x > 0, 1.0, e) / (1.0 + e)
-
-
-def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Tensor:
-    if not layer.training or rate == 0.0:
-        return x
-    if call.dropout is None:
-        return F.dropout2d(x, rate) if getattr(layer.settings, "over", "") == "channels" else F.dropout(x, rate)
-    mask = call.dropout.get(f"{layer.path}.{name}" if name else layer.path)
-    return x if mask is None else x * (mask.to(x.dtype) * (1.0 / (1.0 - rate)))
-
-
-def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
-    return x * torch.rsqrt((x * x).sum(-1, keepdim=True).clamp_min(epsilon))
-
-
-def batch_norm(layer: Layer, home: Any, settings: Any, x: Tensor, call: Call) -> Tensor:
-    """Over all axes but the last; `home` holds weight, bias and the running statistics."""
-    mean, variance = home.running_mean, home.running_variance
-    if layer.training:
-        rows = x.flatten(0, -2)
-        if call.mask is not None and x.ndim == 3:
-            valid = call.mask.reshape(-1, 1).to(x.dtype)
-            count = valid.sum().clamp_min(1.0)
-            mean = (rows * valid).sum(0) / count
-            variance = ((rows - mean).square() * valid).sum(0) / count
-        else:
-            count = torch.tensor(float(len(rows)), dtype=x.dtype, device=x.device)
-            variance, mean = torch.var_mean(rows, 0, correction=0)
-        with torch.no_grad():
-            correction = count / (count - 1).clamp_min(1.0) if settings.variance == "unbiased" else 1.0
-            home.running_mean.lerp_(mean, 1 - settings.decay)
-            home.running_variance.lerp_(variance * correction, 1 - settings.decay)
-    return (x - mean) * (torch.rsqrt(variance + settings.epsilon) * home.weight) + home.bias
+from acz_torch.base import Call, Layer, apply, batch_norm, drop, l2_normalize, sigmoid
+from acz_torch.circulant import CirculantDense, product
+from acz_torch.pooling import FramePool
+from acz_torch.vlad import LightVLAD, NetFV, NetVLAD
 
 
 class Dense(Layer):
@@ -219,14 +139,21 @@ class DeepContextGating(Layer):
 class MixtureOfExperts(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         classes, mixtures = self.settings.classes, self.settings.mixtures
-        gates = F.linear(x, self.gates.weight.t()).unflatten(1, (classes, mixtures + 1)).softmax(2)
-        experts = sigmoid(F.linear(x, self.experts.weight.t(), self.experts.bias))
+        if circulant := self.settings.circulant:
+            gates = product(self.gates, circulant, x, classes * (mixtures + 1))
+            experts = product(self.experts, circulant, x, classes * mixtures) + self.experts.bias
+        else:
+            gates = F.linear(x, self.gates.weight.t())
+            experts = F.linear(x, self.experts.weight.t(), self.experts.bias)
+        gates = gates.unflatten(1, (classes, mixtures + 1)).softmax(2)
+        experts = sigmoid(experts)
         experts = experts.unflatten(1, (classes, mixtures))  # (videos, classes, mixtures)
         return (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
 
 
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,
+    "circulant_dense": CirculantDense,
     "rescale": Rescale,
     "activation": Activation,
     "softmax": Softmax,
@@ -239,7 +166,11 @@ LAYERS: dict[str, type[Layer]] = {
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
     "frame_average": FrameAverage,
+    "frame_pool": FramePool,
     "context_gating": ContextGating,
     "deep_context_gating": DeepContextGating,
     "mixture_of_experts": MixtureOfExperts,
+    "netvlad": NetVLAD,
+    "light_vlad": LightVLAD,
+    "net_fv": NetFV,
 }

@@ -12,6 +12,7 @@ from acz.layers import Array
 from acz.spec import Spec
 from acz_torch.devices import native_device
 from acz_torch.layers import LAYERS, Call
+from acz_torch.pooling import over_bags
 
 
 class Model(nn.Module):
@@ -66,7 +67,7 @@ class Model(nn.Module):
 
     def _through(self, name: str, x: Tensor, call: Call) -> Tensor:
         for layer in getattr(self, name, {}).values():
-            x = layer(x, call)
+            x = over_bags(layer, x, call) if layer.bag else layer(x, call)
             call.recorded[layer.path] = x
         return x
 

@@ -73,6 +73,13 @@ class YouTube8M:
                     f"{self.folder}: '{name}' is float32 ({width},); the model reads {entry.dtype} {entry.resolve()}. "
                     f"Write {name}: {{shape: [{width}]}}"
                 )
+        sampling = self.reading.sampling
+        for path, bag in spec.bags.items() if sampling.bags > 1 else ():
+            if bag != sampling.frames:
+                raise DataError(
+                    f"{self.folder}: the sampling takes bags of {sampling.frames} frames, and {path} reads bags of {bag}; "
+                    f"let the sampling have frames: {bag}"
+                )
         if spec.width != self.reading.classes:
             raise DataError(f"{self.folder}: labels have {self.reading.classes} classes, the model has {spec.width}")
         if loss is not None and (loss not in SEVERAL_LABELS or self.reading.labels != "multi_hot"):

@@ -1,0 +1,56 @@
+"""Aggregation by clusters in PyTorch, beside the bare matrix products that it cannot do without, in turn."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from statistics import median
+from typing import Any
+
+from acz.bench.measure import Bench, Row, ratio
+from acz.spec import Spec
+from acz.worker import Worker
+
+VIDEOS, CLUSTERS, CLASSES = 80, 64, 3862
+SIZES = ((15, 1024), (15, 128), (150, 1024), (150, 128))
+"""Frames and features: a sampling of rgb and of audio, and ten of them together."""
+NORM = {"epsilon": 1e-3, "decay": 0.999, "variance": "unbiased"}
+
+
+def model(kind: str, frames: int, features: int, whole: bool) -> Spec:
+    """The layer alone, or the `whole` published model of one modality: 512 units of relu6 behind it, and the classes."""
+    tree: dict[str, Any] = {
+        "inputs": {"x": {"frames": frames, "features": features}},
+        "streams": {"x": {"input": "x", "layers": {"clusters": {"type": kind, "clusters": CLUSTERS, "norm": NORM}}}},
+    }
+    if whole:
+        tree["output"] = "sigmoid"
+        tree["trunk"] = {
+            "hidden": {"type": "dense", "units": 512, "bias": False},
+            "norm": {"type": "batch_norm", **NORM},
+            "relu6": {"type": "activation", "function": "relu6"},
+            "logits": {"type": "dense", "units": CLASSES},
+        }
+    return Spec.from_dict(tree)
+
+
+def vlad(bench: Bench) -> Iterator[Row]:
+    """The training step of a model, and the layer alone forward and backward: each beside its matrix products and, for the step,
+    PyTorch's own Adam on as many numbers."""
+    with Worker("torch", bench.threads) as worker:
+        for kind in ("netvlad", "net_fv"):
+            for frames, features in SIZES:
+                setting = f"{kind}, T {frames}, F {features}, {CLUSTERS} clusters, batch {VIDEOS}"
+                for whole in (True, False):
+                    spec = model(kind, frames, features, whole)
+                    common = {"spec": spec.to_dict(), "videos": VIDEOS, "name": "ours"}
+                    worker.run("acz.bench.jobs:hold_step" if whole else "acz_torch.benchmark:hold_layer", common)
+                    worker.run("acz_torch.benchmark:hold_floor", common)
+                    names = ["ours", "ours products", *(["ours Adam"] if whole else [])]
+                    found = bench.alternate({f"{setting}: {name}": (worker, name) for name in names})
+                    ours, *bare = found.values()
+                    floor = [sum(parts) for parts in zip(*bare, strict=True)]
+                    what = "training step" if whole else "layer, forward and backward"
+                    against = "products and Adam" if whole else "products"
+                    of, ours_ms, floor_ms = ratio(ours, floor), median(ours) * 1e3, median(floor) * 1e3
+                    yield Row("vlad", what, "torch", setting, ours_ms, "ms", against, of, floor_ms)
+                    worker.run("acz.bench.jobs:release")

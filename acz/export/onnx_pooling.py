@@ -1,0 +1,68 @@
+"""Pooling over frames, and bags of frames, in operators of ONNX. Formulas and settings are those of acz.layers.pooling and acz.layers.bags."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import cast
+
+from acz.export.onnx_functions import l2_normalize
+from acz.export.onnx_graph import Graph
+from acz.layers.attention import LOWEST
+from acz.layers.pooling import FramePool
+from acz.spec import Step
+
+
+def pool(graph: Graph, kind: str, x: str, mask: str | None, shape: tuple[int, ...]) -> str:
+    """One number for each feature, of the valid frames of each video; `shape` is that of one video, (frames, features)."""
+    if kind == "l2_norm":
+        s = pool(graph, "sum", graph.op("Mul", x, x), mask, shape)
+        return graph.op("Div", s, graph.op("Sqrt", graph.op("Max", s, graph.constant(1e-12))))
+    if kind == "variance":
+        mean = graph.op("Unsqueeze", pool(graph, "mean", x, mask, shape), graph.integers(1))
+        centred = graph.op("Sub", x, mean)
+        return pool(graph, "mean", graph.op("Mul", centred, centred), mask, shape)
+    if mask is None:
+        if kind == "sum":
+            return graph.op("ReduceSum", x, graph.integers(1), keepdims=0)
+        return graph.op("ReduceMax" if kind == "max" else "ReduceMean", x, axes=[1], keepdims=0)
+    valid = graph.cast(mask)  # (videos, frames)
+    if kind == "max":
+        among = graph.op("Where", graph.op("Unsqueeze", mask, graph.integers(2)), x, graph.constant(LOWEST))
+        some = graph.op("ReduceMax", valid, axes=[1], keepdims=1)  # (videos, 1)
+        return graph.op("Mul", graph.op("ReduceMax", among, axes=[1], keepdims=0), some)
+    total = graph.op("MatMul", graph.op("Unsqueeze", valid, graph.integers(1)), x)  # (videos, 1, features)
+    total = graph.op("Reshape", total, graph.integers(0, shape[1]))
+    if kind == "sum":
+        return total
+    count = graph.op("ReduceSum", valid, graph.integers(1), keepdims=1)
+    return graph.op("Div", total, graph.op("Max", count, graph.constant(1.0)))
+
+
+def write_frame_pool(graph: Graph, step: Step, x: str) -> str:
+    layer = cast(FramePool, step.layer)
+    found = [pool(graph, kind, x, graph.mask, step.input_shape) for kind in layer.pooling]
+    if layer.normalize:
+        found = [l2_normalize(graph, y) for y in found]
+    return graph.op("Concat", *found, axis=1) if len(found) > 1 else found[0]
+
+
+def over_bags(graph: Graph, step: Step, x: str, write: Callable[[Graph, Step, str], str]) -> str:
+    """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
+    bag, mask = step.bag, cast(str, graph.mask)  # bags are of an input with frames, and each of these has a mask
+    last = bag - 1
+    sizes = graph.op("Shape", x)
+    videos, frames = (graph.op("Gather", sizes, graph.integers(n)) for n in (0, 1))
+    bags = graph.op("Div", graph.op("Add", frames, graph.integers(last)), graph.integers(bag))
+    end = graph.op("Mul", bags, graph.integers(bag))
+    x = graph.op("Pad", x, graph.integers(0, 0, 0, 0, last, 0))
+    x = graph.op("Slice", x, graph.integers(0), end, graph.integers(1))
+    valid = graph.op("Pad", graph.cast(mask), graph.integers(0, 0, 0, last))
+    valid = graph.op("Slice", valid, graph.integers(0), end, graph.integers(1))
+    valid = graph.op("Reshape", valid, graph.integers(-1, bag))
+    graph.mask = graph.op("Greater", valid, graph.constant(0.0))  # (videos * bags, frames of a bag)
+    y = write(graph, step, graph.op("Reshape", x, graph.integers(-1, bag, step.input_shape[1])))
+    graph.mask = mask
+    held = graph.op("Greater", graph.op("ReduceMax", valid, axes=[1], keepdims=0), graph.constant(0.0))
+    held = graph.op("Reshape", held, graph.op("Concat", videos, graph.integers(-1), axis=0))  # (videos, bags)
+    y = graph.op("Reshape", y, graph.op("Concat", videos, graph.integers(-1, step.output_shape[0]), axis=0))
+    return pool(graph, "mean", y, held, (bag, step.output_shape[0]))

@@ -1,0 +1,70 @@
+"""Aggregation by clusters in operators of ONNX. Formulas and settings are those of acz.layers.vlad."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from acz.export.onnx_functions import batch_norm, l2_normalize, linear, softmax
+from acz.export.onnx_graph import Graph
+from acz.layers.vlad import LEAST_SPREAD, NetFV, SoftAssignment
+from acz.spec import Step
+
+
+def assign(graph: Graph, step: Step, x: str) -> str:
+    """Shares of the frames, (videos, frames, clusters)."""
+    norm = cast(SoftAssignment, step.layer).norm
+    s = linear(graph, x, "assignment.weight", None if norm else "assignment.bias", 2)
+    a = softmax(graph, batch_norm(graph, s, norm.epsilon, "norm.") if norm else s)
+    if graph.mask is None:
+        return a
+    return graph.op("Where", graph.op("Unsqueeze", graph.mask, graph.integers(2)), a, graph.constant(0.0))
+
+
+def total_of(graph: Graph, a: str) -> str:
+    """What the frames of a video belong to each cluster, together: (videos, 1, clusters)."""
+    return graph.op("ReduceSum", a, graph.integers(1), keepdims=1)
+
+
+def joined(graph: Graph, x: str, a: str) -> str:
+    """sum_t a[t, k] x[t, f], (videos, features, clusters)."""
+    return graph.op("MatMul", graph.op("Transpose", x, perm=[0, 2, 1]), a)
+
+
+def residual(graph: Graph, ax: str, centres: str, total: str) -> str:
+    """sum_t a[t, k] (x[t, f] - c[f, k]), (videos, features, clusters)."""
+    return graph.op("Sub", ax, graph.op("Mul", centres, total))
+
+
+def of_clusters(graph: Graph, v: str, width: int) -> str:
+    """L2-normalised over the features for each cluster, then as a whole: (videos, features, clusters) to (videos, `width`)."""
+    squares = graph.op("ReduceSumSquare", v, axes=[1], keepdims=1)
+    v = graph.op("Div", v, graph.op("Sqrt", graph.op("Max", squares, graph.constant(1e-12))))
+    return l2_normalize(graph, graph.op("Reshape", v, graph.integers(0, width)))
+
+
+def write_netvlad(graph: Graph, step: Step, x: str) -> str:
+    a = assign(graph, step, x)
+    v = residual(graph, joined(graph, x, a), graph.parameter("centres"), total_of(graph, a))
+    return of_clusters(graph, v, step.output_shape[0])
+
+
+def write_light_vlad(graph: Graph, step: Step, x: str) -> str:
+    return of_clusters(graph, joined(graph, x, assign(graph, step, x)), step.output_shape[0])
+
+
+def write_net_fv(graph: Graph, step: Step, x: str) -> str:
+    coupling, width = cast(NetFV, step.layer).coupling, step.output_shape[0] // 2
+    a = assign(graph, step, x)
+    if coupling is None:
+        centres = graph.parameter("centres")
+    else:
+        centres = graph.op("Mul", graph.parameter("assignment.weight"), graph.constant(coupling))
+    spread = graph.parameter("spread")
+    sigma = graph.op("Add", graph.op("Mul", spread, spread), graph.constant(LEAST_SPREAD))
+    total, ax, axx = total_of(graph, a), joined(graph, x, a), joined(graph, graph.op("Mul", x, x), a)
+    first = residual(graph, ax, centres, total)
+    crossed = graph.op("Mul", centres, graph.op("Add", ax, first))  # 2 c sum a x - c^2 sum a
+    second = graph.op("Div", graph.op("Sub", axx, crossed), graph.op("Mul", sigma, sigma))
+    second = graph.op("Reshape", graph.op("Sub", second, total), graph.integers(0, width))
+    first = of_clusters(graph, graph.op("Div", first, sigma), width)
+    return graph.op("Concat", first, l2_normalize(graph, second), axis=1)  # (videos, 2 * features * clusters)

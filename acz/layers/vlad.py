@@ -1,0 +1,123 @@
+"""Aggregation by clusters: NetVLAD (Arandjelovic et al. 2016), and NetFV and light VLAD (Miech, Laptev and Sivic 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from acz.layers.activation import softmax
+from acz.layers.base import Array, Call, Layer, Parameter, Shape, normal
+from acz.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
+
+LEAST_SPREAD = 1e-6
+"""What a cluster's spread is kept above, in NetFV."""
+
+
+class SoftAssignment(Layer):
+    """What the layers of this file share: every frame belongs to each of K clusters to some share.
+
+    a[t] = softmax over the clusters of batch_norm(x[t] W), or of x[t] W + b without `norm`. Padded frames belong to none and enter
+    no statistic. Parameters: assignment.weight (features, clusters); norm.* or assignment.bias (clusters).
+    """
+
+    clusters: int = Field(gt=0, le=2**31)
+    norm: BatchNormSettings | None = None
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        start = normal(shape[-1] ** -0.5)
+        found = {"assignment.weight": Parameter((shape[-1], self.clusters), start)}
+        if self.norm:
+            return found | {f"norm.{name}": p for name, p in batch_norm_parameters(self.clusters).items()}
+        return found | {"assignment.bias": Parameter((self.clusters,), start)}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 2:
+            raise ValueError(f"{self.type} needs (frames, features), got {shape}")
+        return (shape[1] * self.clusters,)
+
+    def recorded(self) -> tuple[str, ...]:
+        return ("assignments",)
+
+    def assignments(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        """Shares of the frames: x (videos, frames, features) to (videos, frames, clusters)."""
+        s = x @ p["assignment.weight"]
+        s = self.norm.normalize(s, p, call, prefix="norm.") if self.norm else s + p["assignment.bias"]
+        a = softmax(s)
+        if call.mask is not None:
+            a = a * call.mask[:, :, None]
+        call.record("assignments", a)
+        return a
+
+
+class NetVLAD(SoftAssignment):
+    """Residuals of the frames to K learned centres, summed (Arandjelovic et al. 2016, equation 4).
+
+    v_k = sum_t a[t, k] (x[t] - c_k), L2-normalised over the features for each cluster, flattened, L2-normalised. The clusters of one
+    feature lie side by side: number f * K + k, the order of the published weights.
+
+    Parameters: those of SoftAssignment, and centres (features, clusters).
+    """
+
+    type: Literal["netvlad"] = "netvlad"
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        centres = Parameter((shape[-1], self.clusters), normal(shape[-1] ** -0.5))
+        return super().parameters(shape) | {"centres": centres}
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        a = self.assignments(x, p, call)
+        v = np.swapaxes(x, 1, 2) @ a - p["centres"] * a.sum(axis=1)[:, None, :]  # (videos, features, clusters)
+        return of_clusters(v)  # (videos, features * clusters)
+
+
+class LightVLAD(SoftAssignment):
+    """NetVLAD without centres: v_k = sum_t a[t, k] x[t]; the rest, order and parameters, is NetVLAD's."""
+
+    type: Literal["light_vlad"] = "light_vlad"
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        v = np.swapaxes(x, 1, 2) @ self.assignments(x, p, call)  # (videos, features, clusters)
+        return of_clusters(v)  # (videos, features * clusters)
+
+
+class NetFV(SoftAssignment):
+    """Fisher vectors with learned clusters: first and second order statistics of the frames (Miech et al. 2017, section 3.1).
+
+    first_k = sum_t a[t, k] (x[t] - c_k) / sigma_k, normalised as NetVLAD's;
+    second_k = sum_t a[t, k] ((x[t] - c_k)^2 / sigma_k^2 - 1), flattened, L2-normalised as a whole; sigma = spread^2 + 1e-6.
+    The output is first, then second, each with number f * K + k.
+
+    Parameters: those of SoftAssignment, spread (features, clusters) and, without `coupling`, centres (features, clusters). With it the
+    centres are coupling * assignment.weight.
+    """
+
+    type: Literal["net_fv"] = "net_fv"
+    coupling: float | None = None
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        both, deviation = (shape[-1], self.clusters), shape[-1] ** -0.5
+        found = super().parameters(shape) | {"spread": Parameter(both, normal(deviation, mean=1.0))}
+        return found if self.coupling is not None else found | {"centres": Parameter(both, normal(deviation))}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        return (2 * super().output_shape(shape)[0],)
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        a = self.assignments(x, p, call)
+        c = p["centres"] if self.coupling is None else p["assignment.weight"] * x.real.dtype.type(self.coupling)
+        sigma = p["spread"] * p["spread"] + x.real.dtype.type(LEAST_SPREAD)
+        total = a.sum(axis=1)[:, None, :]  # (videos, 1, clusters)
+        ax, axx = np.swapaxes(x, 1, 2) @ a, np.swapaxes(x * x, 1, 2) @ a  # (videos, features, clusters)
+        first = (ax - c * total) / sigma
+        second = (axx - 2 * c * ax + c * c * total) / (sigma * sigma) - total
+        second = l2_normalize(second.reshape(len(x), -1))
+        return np.concatenate([of_clusters(first), second], axis=1)  # (videos, 2 * features * clusters)
+
+
+def of_clusters(v: Array) -> Array:
+    """L2-normalised over the features for each cluster, then as a whole: (videos, features, clusters) to (videos, features * clusters)."""
+    v = np.swapaxes(l2_normalize(np.swapaxes(v, 1, 2)), 1, 2)
+    return l2_normalize(v.reshape(len(v), -1))

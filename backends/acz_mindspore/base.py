@@ -1,0 +1,142 @@
+"""What the layers in MindSpore are made of: a layer in place, what a run shares, and the functions that several use.
+
+Written for eager and for graph mode, which reads this source and is functional: a layer changes nothing but its
+statistics. On a CPU MindSpore is fast on equal shapes and on rows (two axes), and ten times as slow where it broadcasts
+or reduces more axes: hence `bias_add`, `tile` and the reshaping to rows. Gradients of `ops.matmul` take twice the time
+of `ops.MatMul`'s.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import mindspore as ms
+from mindspore import Parameter, Tensor, nn, ops
+
+from acz.spec import Step
+
+Call = tuple[Tensor | None, dict[str, Tensor] | None]
+"""What the layers share in one run. Valid frames, bool (videos, frames); and dropout masks by path. No masks: the
+framework draws its own; a path that is missing drops nothing."""
+
+
+class Tanh(nn.Cell):
+    """tanh = (e - 1) / (e + 1), e = exp(2x), for float32 on a CPU: MindSpore's own is 1e-4 off there."""
+
+    def construct(self, x: Tensor) -> Tensor:
+        e = ops.expm1(ops.clamp(x, -10.0, 10.0) * 2.0)
+        return e * ops.reciprocal(e + 2.0)
+
+    def bprop(self, x: Tensor, y: Tensor, gradient: Tensor) -> tuple[Tensor]:
+        return (gradient * (1.0 - y * y),)
+
+
+class Layer(nn.Cell):
+    """A layer in place. Its parameters are registered under the spec's names, as zeros.
+
+    Called with an array and a Call; gives its output, or a tuple of inner values, as they are recorded, and the output.
+    """
+
+    def __init__(self, step: Step, dtype: Any) -> None:
+        super().__init__(auto_prefix=False)
+        self.path, self.settings, self.bag = step.path, step.layer, step.bag
+        self.on_cpu = ms.get_context("device_target") == "CPU"
+        self.tanh = Tanh() if self.on_cpu and dtype == ms.float32 else ops.tanh
+        for name, parameter in step.parameters.items():
+            *parents, last = name.split(".")
+            home: nn.Cell = self
+            for parent in parents:
+                if not hasattr(home, parent):
+                    home.insert_child_to_cell(parent, nn.Cell(auto_prefix=False))
+                home = getattr(home, parent)
+            value, path = ops.zeros(parameter.shape, dtype), f"{step.path}.{name}"
+            home.insert_param_to_cell(last, Parameter(value, path, requires_grad=parameter.role == "trained"))
+
+    def construct(self, x: Tensor, call: Call) -> Tensor:
+        raise TypeError(f"{type(self).__name__} has no construct")
+
+
+def number(value: float, like: Tensor) -> Tensor:
+    """A constant in full precision: MindSpore takes a Python number as float32, and computes with it so in a graph."""
+    return Tensor(value, like.dtype)
+
+
+@ops.constexpr
+def rest(value: float, dtype: Any) -> Tensor:
+    """1 - value in full precision, also in a graph."""
+    return Tensor(1.0 - value, dtype)
+
+
+def apply(layer: Layer, function: str | None, x: Tensor) -> Tensor:
+    if function == "relu":
+        return ops.relu(x)
+    if function == "relu6":
+        return ops.clamp(x, 0.0, 6.0)
+    if function == "tanh":
+        return layer.tanh(x)
+    return ops.sigmoid(x) if function == "sigmoid" else x
+
+
+def softmax(x: Tensor) -> Tensor:
+    """Over the last axis, for outputs; MindSpore's own is 2e-6 off on a CPU where the values are nearly equal."""
+    e = ops.expm1(x - ops.stop_gradient(x.max(-1, keepdims=True))) + 1.0
+    return e / e.sum(-1, keepdims=True)
+
+
+def sigmoid(x: Tensor) -> Tensor:
+    """For outputs; MindSpore's own is 8e-7 off in float32 on a CPU."""
+    if x.dtype != ms.float32:
+        return ops.sigmoid(x)
+    return ops.reciprocal(ops.expm1(-ops.clamp(x, -88.0, 88.0)) + 2.0)  # beyond, exp overflows in the gradient
+
+
+def log_softmax(x: Tensor) -> Tensor:
+    """MindSpore's own computes in float32; and its exp in float32 is 5e-6 off on a CPU, where expm1 is exact."""
+    x = x - ops.stop_gradient(x.max(-1, keepdims=True))
+    return x - ops.log((ops.expm1(x) + 1.0).sum(-1, keepdims=True))
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y = ops.MatMul()(x.reshape((-1, x.shape[-1])), weight)
+    if bias is not None:
+        y = ops.bias_add(y, bias)
+    return y.reshape((*x.shape[:-1], weight.shape[1]))
+
+
+def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Tensor:
+    if not layer.training or rate == 0.0:
+        return x
+    masks = call[1]
+    if masks is None:
+        return ops.dropout2d(x, rate) if getattr(layer.settings, "over", "") == "channels" else ops.dropout(x, rate)
+    mask = masks.get(f"{layer.path}.{name}" if name else layer.path)
+    return x if mask is None else x * (mask.astype(x.dtype) * ops.reciprocal(rest(rate, x.dtype)))
+
+
+def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
+    rows = x.reshape((-1, x.shape[-1]))
+    size = ops.maximum((rows * rows).sum(-1, keepdims=True), number(epsilon, x))
+    return (rows * ops.tile(ops.rsqrt(size), (1, x.shape[-1]))).reshape(x.shape)
+
+
+def batch_norm(layer: Layer, home: Any, settings: Any, x: Tensor, call: Call) -> Tensor:
+    """Over all axes but the last; `home` holds weight, bias and the running statistics."""
+    mean, variance = home.running_mean, home.running_variance
+    rows = x.reshape((-1, x.shape[-1]))
+    if layer.training:
+        if call[0] is not None and x.ndim == 3:
+            valid = ops.tile(call[0].reshape((-1, 1)).astype(x.dtype), (1, x.shape[-1]))
+            count = ops.maximum(valid.sum(0), 1.0)
+            mean = (rows * valid).sum(0) / count
+            variance = (ops.square(ops.bias_add(rows, -mean)) * valid).sum(0) / count
+        else:
+            count = ops.full_like(mean, float(rows.shape[0]))
+            mean = rows.mean(0)
+            variance = ops.square(ops.bias_add(rows, -mean)).mean(0)
+        correction = count / ops.maximum(count - 1.0, 1.0) if settings.variance == "unbiased" else 1.0
+        decay, new = number(settings.decay, x), rest(settings.decay, x.dtype)
+        estimate = ops.stop_gradient(variance * correction)
+        ops.assign(home.running_mean, home.running_mean * decay + ops.stop_gradient(mean) * new)
+        ops.assign(home.running_variance, home.running_variance * decay + estimate * new)
+    y = ops.bias_add(rows, -mean) * (ops.rsqrt(variance + number(settings.epsilon, x)) * home.weight)
+    return ops.bias_add(y, home.bias).reshape(x.shape)

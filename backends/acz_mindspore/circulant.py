@@ -1,0 +1,78 @@
+"""Circulant products in MindSpore, by Fourier transforms and by the explicit matrix."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mindspore import Tensor, ops
+
+from acz.layers.circulant import CirculantProduct
+from acz_mindspore.base import Call, Layer, apply
+
+
+def correlation(x: Tensor, w: Tensor) -> Tensor:
+    """y_i = sum_j x_j w_{(j - i) mod n} by real Fourier transforms: x (rows, blocks or 1, n), w (blocks, n), y (rows, blocks, n).
+
+    The product of the spectra is written with real numbers, since MindSpore has no gradient of a complex one. Not as a cell with
+    a `bprop` of its own: that keeps w until the optimiser has moved it, and the copy of it is rounded to float32.
+    """
+    spectrum, spectrum_of_w = ops.rfft(x), ops.rfft(w)
+    a, b, c, d = ops.real(spectrum), ops.imag(spectrum), ops.real(spectrum_of_w), ops.imag(spectrum_of_w)
+    return ops.irfft(ops.Complex()(a * c + b * d, b * c - a * d), x.shape[-1])
+
+
+def circulant(w: Tensor, rows: int) -> Tensor:
+    """The first rows of each block's matrix, [b, i, j] = w[b, (j - i) mod n]: w (blocks, n) to (blocks, rows, n).
+
+    Copies of w, one after the other, cut into rows that are one shorter than two copies: each begins a number later than
+    the one above. So nothing is gathered, and the gradient is a sum of rows.
+    """
+    blocks, n = w.shape
+    length = 2 * n - 1
+    copies = ops.tile(w, (1, -(-rows * length // n)))[:, : rows * length]
+    return copies.reshape((blocks, rows, length))[:, :, :n]
+
+
+def rolled(d: Tensor) -> Tensor:
+    """d (blocks, n) one place further on; MindSpore has no roll on a CPU."""
+    return ops.cat((d[:, -1:], d[:, :-1]), 1)
+
+
+def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
+    """The matrix (units, features) of the whole product: y = matrix x. `home` holds weight and diagonal."""
+    n, whole = home.weight.shape[-1], None
+    for factor in range(settings.factors - 1, -1, -1):
+        rows = n if whole is not None else min(units, n)
+        matrix = circulant(home.weight[factor], rows)
+        if settings.diagonal == "learned":
+            matrix = matrix * ops.tile(home.diagonal[factor].expand_dims(1), (1, rows, 1))
+        if settings.diagonal == "fixed":
+            matrix = matrix * ops.tile(rolled(home.diagonal[factor])[:, :rows].expand_dims(2), (1, 1, n))
+        whole = matrix if whole is None else ops.BatchMatMul()(whole, matrix)
+    return whole.reshape((-1, n))[:units]
+
+
+def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Tensor:
+    """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal."""
+    n = x.shape[-1]
+    y = x.reshape((-1, n))
+    if settings.form("mindspore", n, units) == "dense":
+        y = ops.MatMul(transpose_b=True)(y, explicit(home, settings, units))
+    else:
+        y = y.expand_dims(1)  # (rows, 1, features): every block has the same input
+        for factor in range(settings.factors):
+            if settings.diagonal == "learned":
+                y = y * home.diagonal[factor]
+            y = correlation(y, home.weight[factor])  # (rows, blocks, features)
+            if settings.diagonal == "fixed":
+                y = y * rolled(home.diagonal[factor])
+        y = y.reshape((-1, home.weight.shape[1] * n))[:, :units]
+    return y.reshape((*x.shape[:-1], units))
+
+
+class CirculantDense(Layer):
+    def construct(self, x: Tensor, call: Call) -> Tensor:
+        y = product(self, self.settings, x, self.settings.units)
+        if self.settings.bias:
+            y = ops.bias_add(y.reshape((-1, self.settings.units)), self.bias).reshape(y.shape)
+        return apply(self, self.settings.activation, y)

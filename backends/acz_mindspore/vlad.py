@@ -1,0 +1,73 @@
+"""Aggregation by clusters in MindSpore. Formulas and settings are those of acz.layers.vlad; so are parameter names and layouts."""
+
+from __future__ import annotations
+
+from mindspore import Tensor, ops
+
+from acz.layers.vlad import LEAST_SPREAD
+from acz_mindspore.base import Call, Layer, batch_norm, l2_normalize, linear, number
+
+
+def shares(s: Tensor) -> Tensor:
+    """Softmax over the last axis, exact relative to each share: a cluster is normalised on its own, however small its shares are.
+
+    exp(s) = 1 / (expm1(-s) + 1), since MindSpore's exp in float32 is 5e-6 off on a CPU.
+    """
+    below = ops.minimum(ops.stop_gradient(s.max(-1, keepdims=True)) - s, number(87.0, s))  # beyond, exp overflows
+    e = ops.reciprocal(ops.expm1(below) + 1.0)
+    return e / e.sum(-1, keepdims=True)
+
+
+def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
+    """Shares of the frames, (videos, frames, clusters)."""
+    videos, frames, _ = x.shape
+    norm, clusters = layer.settings.norm, layer.settings.clusters
+    s = linear(x, layer.assignment.weight, None if norm else layer.assignment.bias)
+    a = shares(batch_norm(layer, layer.norm, norm, s, call) if norm else s)
+    if call[0] is not None:
+        a = a * ops.tile(call[0].reshape((videos, frames, 1)).astype(x.dtype), (1, 1, clusters))
+    return a
+
+
+def of_clusters(v: Tensor) -> Tensor:
+    """L2-normalised for each cluster, then as a whole. The second length follows from the first ones: v is scaled once."""
+    least = number(1e-12, v)
+    squares = (v * v).sum(1)  # (videos, clusters)
+    scale = ops.rsqrt(ops.maximum(squares, least))
+    whole = (squares * scale * scale).sum(1, keepdims=True)
+    scale = scale * ops.tile(ops.rsqrt(ops.maximum(whole, least)), (1, v.shape[2]))
+    return (v * ops.tile(scale.expand_dims(1), (1, v.shape[1], 1))).flatten(
+        start_dim=1
+    )  # (videos, features * clusters)
+
+
+def each(value: Tensor, videos: int) -> Tensor:
+    """(features, clusters) for each video: MindSpore is slow where it broadcasts."""
+    return ops.tile(value.expand_dims(0), (videos, 1, 1))
+
+
+class NetVLAD(Layer):
+    def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        a = assign(self, x, call)
+        total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
+        v = ops.BatchMatMul(transpose_a=True)(x, a)
+        return a, of_clusters(v - each(self.centres, x.shape[0]) * total)
+
+
+class LightVLAD(Layer):
+    def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        a = assign(self, x, call)
+        return a, of_clusters(ops.BatchMatMul(transpose_a=True)(x, a))
+
+
+class NetFV(Layer):
+    def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        videos, coupling = x.shape[0], self.settings.coupling
+        a = assign(self, x, call)
+        c = each(self.centres if coupling is None else self.assignment.weight * number(coupling, x), videos)
+        precision = each(ops.reciprocal(self.spread * self.spread + number(LEAST_SPREAD, x)), videos)
+        total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
+        ax, axx = ops.BatchMatMul(transpose_a=True)(x, a), ops.BatchMatMul(transpose_a=True)(x * x, a)
+        residual = ax - c * total
+        second = (axx - c * (ax + residual)) * precision * precision - total
+        return a, ops.cat((of_clusters(residual * precision), l2_normalize(second.flatten(start_dim=1))), 1)

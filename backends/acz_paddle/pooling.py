@@ -1,0 +1,55 @@
+"""Pooling over frames, and bags of frames, in PaddlePaddle. Formulas and settings are those of acz.layers.pooling and acz.layers.bags."""
+
+from __future__ import annotations
+
+import paddle
+from paddle import Tensor
+
+from acz.layers.attention import LOWEST
+from acz_paddle.base import Call, Layer, l2_normalize, rsqrt
+
+
+def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
+    """One number for each feature, of the valid frames of each video."""
+    if kind == "max":
+        if mask is None:
+            return x.amax(1)
+        # not masked_fill, which paddle.inference does in place where x itself is wanted too
+        y = paddle.where(mask.unsqueeze(2), x, paddle.full_like(x, LOWEST)).amax(1)
+        return y.masked_fill(~mask.any(1, keepdim=True), 0.0)
+    if kind == "sum":
+        return x.sum(1) if mask is None else (mask.unsqueeze(1).astype(x.dtype) @ x).squeeze(1)
+    if kind == "l2_norm":
+        s = pool("sum", x * x, mask)
+        return s * rsqrt(s.clip(min=1e-12))
+    if kind == "variance":
+        centred = x - pool("mean", x, mask).unsqueeze(1)
+        return pool("mean", centred * centred, mask)
+    if mask is None:
+        return x.mean(1)
+    # not the sum divided, which paddle.inference does in place where the sum itself is wanted too
+    share = mask.astype(x.dtype)
+    share = share / share.sum(1, keepdim=True).clip(min=1.0)  # (videos, frames)
+    return (share.unsqueeze(1) @ x).squeeze(1)
+
+
+class FramePool(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        found = [pool(kind, x, call.mask) for kind in self.settings.pooling]  # of (videos, features)
+        return paddle.concat([l2_normalize(y) for y in found] if self.settings.normalize else found, 1)
+
+
+def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:
+    """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
+    mask, bag, features = call.mask, layer.bag, x.shape[-1]
+    videos, frames = x.shape[:2] if paddle.in_dynamic_mode() else paddle.shape(x)[:2].unbind()
+    valid = paddle.ones([videos, frames], x.dtype) if mask is None else mask.astype(x.dtype)
+    if bag > 1:
+        end = (frames + bag - 1) // bag * bag
+        x = paddle.concat([x, paddle.zeros([videos, bag - 1, features], x.dtype)], 1)[:, :end]
+        valid = paddle.concat([valid, paddle.zeros([videos, bag - 1], x.dtype)], 1)[:, :end]
+    call.mask = valid.reshape([-1, bag]) > 0
+    held = call.mask.any(1)
+    y = layer(x.reshape([-1, bag, features]), call)
+    call.mask = mask
+    return pool("mean", y.reshape([videos, -1, y.shape[-1]]), held.reshape([videos, -1]))

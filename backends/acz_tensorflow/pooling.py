@@ -1,0 +1,46 @@
+"""Pooling over frames, and bags of frames, in TensorFlow. Formulas and settings are those of acz.layers.pooling and acz.layers.bags."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import Tensor
+
+from acz.layers.attention import LOWEST
+from acz_tensorflow.base import Call, Layer, l2_normalize
+
+
+def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
+    """One number for each feature, of the valid frames of each video."""
+    if kind == "max":
+        if mask is None:
+            return tf.reduce_max(x, 1)
+        y = tf.reduce_max(tf.where(mask[:, :, None], x, LOWEST), 1)
+        return tf.where(tf.reduce_any(mask, 1, keepdims=True), y, 0.0)
+    if kind == "sum":
+        return tf.reduce_sum(x, 1) if mask is None else tf.matmul(tf.cast(mask, x.dtype)[:, None], x)[:, 0]
+    if kind == "l2_norm":
+        s = pool("sum", x * x, mask)
+        return s / tf.sqrt(tf.maximum(s, 1e-12))
+    valid = tf.ones(tf.shape(x)[:2], x.dtype) if mask is None else tf.cast(mask, x.dtype)
+    count = tf.maximum(tf.reduce_sum(valid, 1, keepdims=True), 1.0)
+    mean = pool("sum", x, mask) / count
+    return mean if kind == "mean" else pool("sum", tf.square(x - mean[:, None]), mask) / count
+
+
+class FramePool(Layer):
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        found = [pool(kind, x, call.mask) for kind in self.settings.pooling]  # of (videos, features)
+        return tf.concat([l2_normalize(y) for y in found] if self.settings.normalize else found, 1)
+
+
+def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:
+    """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
+    mask, bag, features = call.mask, layer.step.bag, layer.step.input_shape[-1]
+    videos, frames = tf.unstack(tf.shape(x)[:2])
+    fill = [0, tf.math.floormod(-frames, bag)]
+    valid = tf.fill([videos, frames], True) if mask is None else mask
+    call.mask = tf.reshape(tf.pad(valid, [[0, 0], fill]), (-1, bag))
+    held = tf.reshape(tf.reduce_any(call.mask, 1), (videos, -1))  # (videos, bags)
+    y = layer(tf.reshape(tf.pad(x, [[0, 0], fill, [0, 0]]), (-1, bag, features)), call=call)
+    call.mask = mask
+    return pool("mean", tf.reshape(y, (videos, -1, *layer.step.output_shape)), held)

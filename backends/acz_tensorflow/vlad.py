@@ -1,0 +1,60 @@
+"""Aggregation by clusters in TensorFlow. Formulas and settings are those of acz.layers.vlad; so are parameter names and layouts."""
+
+from __future__ import annotations
+
+import tensorflow as tf
+from tensorflow import Tensor
+
+from acz.layers.vlad import LEAST_SPREAD
+from acz_tensorflow.base import Call, Layer, batch_norm, l2_normalize, linear, softmax
+
+
+def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
+    """Shares of the frames, (videos, frames, clusters)."""
+    norm, own = layer.settings.norm, layer.own
+    s = linear(x, own["assignment.weight"], own.get("assignment.bias"))
+    a = softmax(batch_norm(own, norm, s, call, "norm.") if norm else s)
+    if call.mask is not None:
+        a = a * tf.cast(call.mask[:, :, None], a.dtype)
+    call.recorded[f"{layer.step.path}.assignments"] = a
+    return a
+
+
+def of_clusters(v: Tensor) -> Tensor:
+    """L2-normalised for each cluster, then as a whole. The second length follows from the first ones: v is scaled once."""
+    squares = tf.reduce_sum(v * v, 1, keepdims=True)  # (videos, 1, clusters)
+    # not 1 / sqrt(), which TensorFlow rewrites into rsqrt(), and that rounds by an element's place in memory
+    size = tf.maximum(tf.sqrt(tf.maximum(squares, 1e-12)), 1e-6)
+    whole = tf.reduce_sum(squares / (size * size), 2, keepdims=True)
+    size = size * tf.maximum(tf.sqrt(tf.maximum(whole, 1e-12)), 1e-6)
+    return v / size  # (videos, features, clusters)
+
+
+class NetVLAD(Layer):
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        a = assign(self, x, call)
+        total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
+        v = of_clusters(tf.matmul(x, a, transpose_a=True) - self.own["centres"] * total)
+        return tf.reshape(v, (-1, *self.step.output_shape))  # (videos, features * clusters)
+
+
+class LightVLAD(Layer):
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        v = of_clusters(tf.matmul(x, assign(self, x, call), transpose_a=True))
+        return tf.reshape(v, (-1, *self.step.output_shape))  # (videos, features * clusters)
+
+
+class NetFV(Layer):
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        coupling, own = self.settings.coupling, self.own
+        a = assign(self, x, call)
+        c = own["centres"] if coupling is None else own["assignment.weight"] * coupling
+        sigma = own["spread"] * own["spread"] + LEAST_SPREAD
+        total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
+        ax = tf.matmul(x, a, transpose_a=True)  # (videos, features, clusters)
+        axx = tf.matmul(x * x, a, transpose_a=True)
+        residual = ax - c * total
+        width = self.step.output_shape[0] // 2
+        first = tf.reshape(of_clusters(residual / sigma), (-1, width))
+        second = tf.reshape((axx - c * (ax + residual)) / (sigma * sigma) - total, (-1, width))
+        return tf.concat([first, l2_normalize(second)], 1)  # (videos, 2 * features * clusters)

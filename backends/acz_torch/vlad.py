@@ -1,0 +1,54 @@
+"""Aggregation by clusters in PyTorch. Formulas and settings are those of acz.layers.vlad; so are parameter names and layouts."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from acz.layers.vlad import LEAST_SPREAD
+from acz_torch.base import Call, Layer, batch_norm, l2_normalize
+
+
+def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
+    """Shares of the frames, (videos, frames, clusters)."""
+    norm = layer.settings.norm
+    s = F.linear(x, layer.assignment.weight.t(), None if norm else layer.assignment.bias)
+    a = torch.softmax(batch_norm(layer, layer.norm, norm, s, call) if norm else s, -1)
+    if call.mask is not None:
+        a = a * call.mask[:, :, None]
+    call.recorded[f"{layer.path}.assignments"] = a
+    return a
+
+
+def of_clusters(v: Tensor) -> Tensor:
+    """L2-normalised for each cluster, then as a whole. The second length follows from the first ones: v is scaled once."""
+    squares = (v * v).sum(1, keepdim=True)  # (videos, 1, clusters)
+    scale = torch.rsqrt(squares.clamp_min(1e-12))
+    scale = scale * torch.rsqrt((squares * scale * scale).sum(2, keepdim=True).clamp_min(1e-12))
+    return (v * scale).flatten(1)  # (videos, features * clusters)
+
+
+class NetVLAD(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        a = assign(self, x, call)
+        total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
+        return of_clusters(torch.addcmul(x.transpose(1, 2) @ a, self.centres, total, value=-1))
+
+
+class LightVLAD(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        return of_clusters(x.transpose(1, 2) @ assign(self, x, call))
+
+
+class NetFV(Layer):
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        coupling = self.settings.coupling
+        a = assign(self, x, call)
+        c = self.centres if coupling is None else self.assignment.weight * coupling
+        precision = 1.0 / (self.spread * self.spread + LEAST_SPREAD)
+        total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
+        ax, axx = x.transpose(1, 2) @ a, (x * x).transpose(1, 2) @ a  # (videos, features, clusters)
+        residual = torch.addcmul(ax, c, total, value=-1)
+        second = torch.addcmul(-total, torch.addcmul(axx, c, ax + residual, value=-1), precision * precision)
+        return torch.cat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)

@@ -1,0 +1,137 @@
+"""Circulant layers: the exact product of any size, the choice of its form, and what they save."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acz.checkpoint import save_checkpoint
+from acz.errors import SpecError
+from acz.export.onnx_writer import build_model
+from acz.layers import Array
+from acz.layers.circulant import FFT_COST, CirculantDense, CirculantProduct, chosen_form, correlate
+from acz.reference import forward, initial_parameters
+from acz.spec import Spec
+from tests.conftest import Answer
+
+
+def model(features: int, output: str = "none", **layer: Any) -> Spec:
+    return Spec.from_dict(
+        {
+            "inputs": {"x": {"shape": [features]}},
+            "streams": {"x": {"input": "x"}},
+            "trunk": {"last": {"type": "circulant_dense", **layer}},
+            "output": output,
+        }
+    )
+
+
+def by_hand(x: Array, weight: Array, diagonal: Array | None, kind: str, units: int) -> Array:
+    """The formula, number by number; `diagonal` as the layer has it."""
+    factors, blocks, n = weight.shape
+    found = np.zeros((len(x), blocks * n))
+    for video, block in product(range(len(x)), range(blocks)):
+        y = list(x[video])
+        for factor in range(factors):
+            w = weight[factor, block]
+            d = np.ones(n) if diagonal is None else diagonal[factor, block]
+            if kind == "learned":
+                y = [a * b for a, b in zip(y, d, strict=True)]
+            y = [sum(y[j] * w[(j - i) % n] for j in range(n)) for i in range(n)]
+            if kind == "fixed":
+                y = [y[i] * d[i - 1] for i in range(n)]
+        found[video, block * n : (block + 1) * n] = y
+    return found[:, :units]
+
+
+@pytest.mark.parametrize("kind", ["none", "learned", "fixed"])
+@pytest.mark.parametrize(("features", "units"), [(8, 20), (7, 17), (7, 3), (8, 8), (1, 4), (9, 1)])
+@pytest.mark.parametrize("factors", [1, 2])
+def test_any_size_is_the_exact_product(kind: str, features: int, units: int, factors: int) -> None:
+    spec = model(features, units=units, factors=factors, diagonal=kind, bias=False)
+    parameters = initial_parameters(spec, 3, np.float64)
+    x = np.random.default_rng(0).standard_normal((2, features))
+    diagonal = parameters.get("trunk.last.diagonal")
+    expected = by_hand(x, parameters["trunk.last.weight"], diagonal, kind, units)
+    np.testing.assert_allclose(forward(spec, parameters, {"x": x})["output"], expected, rtol=1e-12, atol=1e-14)
+
+
+def test_a_product_larger_than_a_strip_is_the_same() -> None:
+    n, source = 6000, np.random.default_rng(0)
+    x, w = source.standard_normal((2, n)), source.standard_normal(n)
+    transformed = np.fft.irfft(np.fft.rfft(x) * np.fft.rfft(w).conj(), n)
+    np.testing.assert_allclose(correlate(x, w, 5000), transformed[:, :5000], atol=1e-9)
+
+
+def test_a_vector_takes_the_place_of_each_block_of_a_matrix() -> None:
+    count = {kind: model(1024, units=8192, diagonal=kind).parameter_count for kind in ("none", "learned", "fixed")}
+    assert count == {"none": 8192 + 8192, "learned": 3 * 8192, "fixed": 3 * 8192}
+    assert model(8192, units=512, factors=2, bias=False).parameter_count == 2 * 8192
+    dense = {"type": "mixture_of_experts", "classes": 3862, "mixtures": 4}
+    tree = model(512, units=512).to_dict()
+    counts = []
+    for circulant in ({}, {"circulant": {}}):
+        tree["trunk"] = {"experts": dense | circulant}
+        counts.append(Spec.from_dict(tree).parameter_count)
+    assert counts[0] == 512 * 3862 * 9 + 3862 * 4
+    assert counts[1] == 38 * 512 + 31 * 512 + 3862 * 4  # ceil(3862 * 5 / 512) and ceil(3862 * 4 / 512) vectors
+
+
+def test_diagonals_start_as_signs_and_fixed_ones_are_never_trained() -> None:
+    for kind, trained in (("learned", True), ("fixed", False)):
+        spec = model(50, units=100, factors=2, diagonal=kind)
+        d = initial_parameters(spec, 1)["trunk.last.diagonal"]
+        assert d.shape == (2, 2, 50)
+        assert set(d.ravel()) == {-1.0, 1.0}
+        assert 60 < (d > 0).sum() < 140
+        assert ("trunk.last.diagonal" in spec.trained) is trained
+    experts = {"type": "mixture_of_experts", "classes": 8, "mixtures": 2, "circulant": {"diagonal": "fixed"}}
+    spec = Spec.from_dict({**model(6, units=6).to_dict(), "trunk": {"e": experts}, "output": "probabilities"})
+    assert spec.trained == ["trunk.e.gates.weight", "trunk.e.experts.weight", "trunk.e.experts.bias"]
+    assert (initial_parameters(spec)["trunk.e.experts.bias"] == 0.25).all()  # 1 / sqrt(classes * mixtures)
+
+
+def test_the_choice_takes_transforms_where_they_save_most() -> None:
+    for backend in FFT_COST:
+        assert chosen_form(backend, 16, 16) == "dense"
+        assert chosen_form(backend, 8192, 64) == "dense"
+        assert chosen_form(backend, 8192, 8192) == "fft"
+        forms = [chosen_form(backend, size, size) for size in (2**k for k in range(3, 14))]
+        assert forms == sorted(forms), "dense below some size, fft from there"
+    assert chosen_form("torch", 1024, 8192) == "fft"
+    assert chosen_form("numpy", 8192, 8192) == "dense"
+
+
+def test_a_layer_can_settle_its_form_except_in_an_onnx_file() -> None:
+    assert CirculantProduct(product="fft").form("torch", 8, 8) == "fft"
+    assert CirculantProduct(product="dense").form("torch", 8192, 8192) == "dense"
+    layer = CirculantDense(units=8192, product="fft")
+    assert layer.forms((8192,), "torch") == {"": "fft"}
+    assert layer.forms((8192,), "onnx") == {"": "dense"}
+
+
+def test_an_onnx_file_holds_the_vectors_and_no_matrix(tmp_path: Path) -> None:
+    spec = model(512, units=1000, factors=2, diagonal="fixed", product="fft")
+    file = build_model(spec, initial_parameters(spec)).SerializeToString()
+    assert len(file) < 4 * spec.parameter_count + 8000
+
+
+def test_a_wrong_setting_says_what_is_right() -> None:
+    with pytest.raises(SpecError, match=r"trunk.last.diagonal: .*'none', 'learned' or 'fixed', got 'signs'"):
+        model(4, units=4, diagonal="signs")
+    with pytest.raises(SpecError, match=r"unknown key; .*factors"):
+        model(4, units=4, k_factor=2)
+
+
+def test_the_report_of_an_export_says_which_form_it_has(acz: Callable[..., Answer], tmp_path: Path) -> None:
+    spec = model(6, units=4, product="fft")
+    save_checkpoint(tmp_path / "model.safetensors", spec, initial_parameters(spec))
+    answer = acz("export", tmp_path / "model.safetensors", "--format", "onnx", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["onnx"]["circulant_products"] == {"trunk.last": "dense"}
