@@ -129,7 +129,7 @@ def synthetic() -> str:
         above = min(float(row["gap"]) - float(average[backend]["gap"]) for backend, row in runs.items())
         cells = [f"{gap:.4f} (epoch {row['epoch']})" for gap, row in zip(gaps, runs.values(), strict=True)]
         parameters = f"{int(next(iter(runs.values()))['parameters']):,}"
-        rows.append([f"`{model}`", parameters, *cells, f"{max(gaps) - min(gaps):.4f}", f"{above:.4f}" if above else ""])
+        rows.append([f"`{model}`", parameters, *cells, f"{max(gaps) - min(gaps):.1e}", f"{above:.4f}" if above else ""])
     headers = ["model", "parameters", *average, "apart at most", "above the frame average at least"]
     text = SYNTHETIC.with_suffix(".md").read_text(encoding="utf-8")
     return replace_table(text, "youtube8m_synthetic", markdown(headers, rows))
