@@ -61,7 +61,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(features: Path, tmp_path: Path) -> N
     assert load_checkpoint(tmp_path / "run/last.safetensors").state["step"] > 0
 
 
-@pytest.mark.parametrize("size", [16, 300])
+@pytest.mark.parametrize("size", [16, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_message_and_keeps_what_was_there(features: Path, tmp_path: Path, size: int) -> None:
     """A file-size limit stands in for the disk: writing past it fails as a full disk does."""
     first = shell(*TRAIN, "--data", features, "--set", "train.epochs=1", "--out", "run", cwd=tmp_path)

@@ -123,7 +123,9 @@ def test_every_layer_and_output_function_has_its_form() -> None:
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
 def test_a_transposed_weight_is_seen(case: Case, tmp_path: Path) -> None:
     last = [path for path, value in case.parameters.items() if value.ndim in (2, 3) and path.endswith("weight")][-1]
-    value = case.parameters[last]  # of a circulant product it is the matrix's first column, and the transposed one's is turned round
+    value = case.parameters[
+        last
+    ]  # of a circulant product it is the matrix's first column, and the transposed one's is turned round
     wrong = value.T.reshape(value.shape) if value.ndim == 2 else np.roll(value[..., ::-1], 1, axis=-1)
     write_onnx(case.spec, rounded({**case.parameters, last: wrong}), tmp_path / "model.onnx")
     run, _ = onnx_runtime.load(str(tmp_path / "model.onnx"), 1)

@@ -57,9 +57,9 @@ def test_the_reference_agrees_with_itself() -> None:
         ("bags_in_one", "layers/bags_of_frames", 1, "dbof.pool"),
         ("poolings_exchanged", "layers/moments", 1, "moments.pool"),
         ("wrong_gradient", "flash_mnist/attention_cluster", 2, "features.attention.score.weight"),
-        ("other_weight_decay", "flash_mnist/attention_cluster", 3, ""),
-        ("exchanged_clipping", "flash_mnist/attention_cluster", 3, ""),
-        ("doubled_penalty", "flash_mnist/attention_cluster", 3, ""),
+        pytest.param("other_weight_decay", "flash_mnist/attention_cluster", 3, "", marks=pytest.mark.slow),
+        pytest.param("exchanged_clipping", "flash_mnist/attention_cluster", 3, "", marks=pytest.mark.slow),
+        pytest.param("doubled_penalty", "flash_mnist/attention_cluster", 3, "", marks=pytest.mark.slow),
         ("lost_moments", "flash_mnist/attention_cluster", 4, "optimizer/v.features.attention.score.weight"),
     ],
 )
@@ -76,7 +76,7 @@ def test_a_mistake_is_caught_where_it_is(mutant: str, model: str, level: int, wh
 
 def test_every_mutant_is_tested() -> None:
     marks = test_a_mistake_is_caught_where_it_is.pytestmark  # type: ignore[attr-defined]
-    assert {case[0] for case in marks[0].args[1]} == set(MUTANTS)
+    assert {getattr(case, "values", case)[0] for case in marks[0].args[1]} == set(MUTANTS)
 
 
 @pytest.mark.parametrize("how", ["kill", "segmentation"])

@@ -151,16 +151,13 @@ def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Itera
         yield Row(case.model, backend, 2, "gradients", dtype, *best)
 
 
-def training_arguments(
-    case: Case, adam: Adam, steps: int, padded: bool = True, masked: bool = False
-) -> tuple[dict[str, Any], Arrays]:
-    """A job's arguments and batches. Every third batch is padded, if `padded`; the others have no mask, or, if `masked`, one of
-    valid frames alone."""
+def training_arguments(case: Case, adam: Adam, steps: int, padded: bool) -> tuple[dict[str, Any], Arrays]:
+    """A job's arguments and batches: without masks or, if `padded`, each with one; every third batch has padded frames then."""
     arrays = {f"parameters/{path}": value for path, value in case.parameters.items()}
     for step in range(steps):
         kind = "padded" if padded and "padded" in case.names and step % 3 == 2 else "plain"
         batch = case.batch(kind, step, TRAINING_VIDEOS)
-        arrays |= jobs.pack(f"step{step}", batch.masked(case.spec) if masked else batch)
+        arrays |= jobs.pack(f"step{step}", batch.masked(case.spec) if padded else batch)
     penalties = {path: factor for path, factor in zip(case.spec.trained, cycle(PENALTIES), strict=False) if factor}
     rates = [adam.learning_rate * (0.5 + 0.5 * np.cos(step / steps)) for step in range(steps)]
     return {
@@ -175,12 +172,12 @@ def training_arguments(
 def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
     """Level 3: the loss of each of 50 steps and the parameters after them, same batches, same masks.
 
-    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. In one form masks come and
-    go between batches, in the other every batch has one: a graph less to compile.
+    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. In one form no batch has a mask
+    of frames, in the other each has one: every graph that is compiled for them costs seconds.
     """
     for adam in (COUPLED, DECOUPLED):
         form = "decoupled" if adam.decoupled else "L2"
-        arguments, arrays = training_arguments(case, adam, STEPS, masked=adam.decoupled)
+        arguments, arrays = training_arguments(case, adam, STEPS, padded=adam.decoupled)
         exact = reference(f"{case.model} {form}", "training", {**arguments, "dtype": "float64"}, arrays)
         after = jobs.group(exact, "parameters")
         for dtype in ("float64", "float32"):
