@@ -105,7 +105,7 @@ def config_folder() -> Path:
 
 
 def config_names(pattern: str = "*") -> list[str]:
-    """Names in the zoo, each followed by its forms and variants; `pattern` may hold wildcards or be a part of a name."""
+    """Names in the zoo, each followed by its forms and variants; `pattern` is a part of a name, or wildcards for one from any of its folders on."""
     names = []
     for path in sorted(config_folder().rglob("*.yaml")):
         name = path.relative_to(config_folder()).with_suffix("").as_posix()
@@ -113,7 +113,7 @@ def config_names(pattern: str = "*") -> list[str]:
             continue
         names += [name, *(f"{name}:{change}" for change in _changes(_read(path)))]
     wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-    return [name for name in names if fnmatch.fnmatchcase(name, wanted)]
+    return [name for name in names if fnmatch.fnmatchcase(name, wanted) or fnmatch.fnmatchcase(name, f"*/{wanted}")]
 
 
 def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:

@@ -85,8 +85,8 @@ def forward(
     """Run a model in NumPy, in the precision of its parameters.
 
     Returns `output` (videos, classes), and `logits`, the same before the output function; with `record` every layer's output by
-    path, and its inner values (an attention cluster's `weights`, (videos, frames, units)); in training the new running
-    statistics as `updated.<path>`. Without `dropout` masks nothing is dropped.
+    path, and its inner values (an attention cluster's `weights`, (videos, frames, units); of a layer that takes bags, (videos * bags,
+    frames of a bag, units)); in training the new running statistics as `updated.<path>`. Without `dropout` masks nothing is dropped.
 
     Raises SpecError where inputs or parameters are not what the spec says.
     """

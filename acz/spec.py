@@ -159,7 +159,10 @@ class Spec:
         """Sixteen hexadecimal digits. Settings at their defaults and the order of settings do not enter."""
 
         def essence(layers: Mapping[str, Layer]) -> list[Any]:
-            return [[name, {"type": v.type} | v.model_dump(exclude_defaults=True)] for name, v in layers.items()]
+            return [
+                [name, {"type": v.type} | v.model_dump(exclude_defaults=True, exclude=v.HOW)]
+                for name, v in layers.items()
+            ]
 
         text = json.dumps(
             [

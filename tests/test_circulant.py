@@ -116,6 +116,26 @@ def test_a_layer_can_settle_its_form_except_in_an_onnx_file() -> None:
     assert layer.forms((8192,), "onnx") == {"": "dense"}
 
 
+def test_a_matrix_that_is_too_large_is_refused_or_not_chosen() -> None:
+    with pytest.raises(SpecError, match=r"explicit matrix .* product: fft needs none"):
+        model(2**15, units=2**15, product="dense")
+    assert chosen_form("mindspore", 2**16, 64, factors=2) == "fft"
+    large = model(2**15, units=2**15)
+    with pytest.raises(SpecError, match=r"trunk.last: the explicit matrix .* an ONNX file holds no other form"):
+        build_model(large, initial_parameters(large))
+
+
+def test_how_a_product_is_computed_does_not_enter_the_hash() -> None:
+    assert model(4, units=4, product="fft").hash == model(4, units=4).hash != model(4, units=4, factors=2).hash
+    experts = {"type": "mixture_of_experts", "classes": 3}
+
+    def hash_of(circulant: dict[str, Any]) -> str:
+        tree = model(4, units=4).to_dict() | {"trunk": {"last": {**experts, "circulant": circulant}}}
+        return Spec.from_dict(tree).hash
+
+    assert hash_of({"product": "fft"}) == hash_of({}) != hash_of({"factors": 2})
+
+
 def test_an_onnx_file_holds_the_vectors_and_no_matrix(tmp_path: Path) -> None:
     spec = model(512, units=1000, factors=2, diagonal="fixed", product="fft")
     file = build_model(spec, initial_parameters(spec)).SerializeToString()

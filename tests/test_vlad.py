@@ -9,6 +9,7 @@ import pytest
 from scipy import special
 
 from acz import reference
+from acz.errors import SpecError
 from acz.layers import LAYERS, Call
 from acz.spec import Spec
 
@@ -121,4 +122,20 @@ def test_what_is_no_frames_is_refused(kind: str) -> None:
         "streams": {"x": {"input": "x", "layers": {"clusters": {"type": kind, "clusters": 2}}}},
     }
     with pytest.raises(Exception, match=rf"{kind} needs \(frames, features\), got \(4,\)"):
+        Spec.from_dict(tree)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"type": "netvlad", "clusters": 2**28}, "shares of a video are taken"),
+        ({"type": "net_fv", "clusters": 2, "coupling": 1e300}, "coupling"),
+    ],
+)
+def test_sizes_are_limited(settings: dict[str, object], message: str) -> None:
+    tree = {
+        "inputs": {"x": {"frames": 2**24, "features": 1}},
+        "streams": {"x": {"input": "x", "layers": {"clusters": settings}}},
+    }
+    with pytest.raises(SpecError, match=message):
         Spec.from_dict(tree)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import cast
 
+from acz.errors import SpecError
 from acz.export.onnx_functions import function
 from acz.export.onnx_graph import Graph
 from acz.layers.circulant import CirculantDense, CirculantProduct
@@ -16,7 +17,11 @@ from acz.spec import Step
 
 
 def product(graph: Graph, x: str, settings: CirculantProduct, features: int, units: int, prefix: str = "") -> str:
-    """x (..., features) to (..., units)."""
+    """x (..., features) to (..., units). Raises SpecError where the matrix is too large for a file."""
+    try:
+        settings.form("onnx", features, units)
+    except ValueError as error:
+        raise SpecError(f"{graph.path}: {error}") from None
     return graph.op(
         "MatMul", x, graph.op("Transpose", _explicit(graph, settings, features, units, prefix), perm=[1, 0])
     )

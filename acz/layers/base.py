@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -125,6 +125,9 @@ class Layer(BaseModel):
     """Base of the vocabulary. Shapes here leave out the leading axis of videos."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    HOW: ClassVar[dict[str, Any]] = {}
+    """Settings that say how something is computed and not what, as pydantic's `exclude` takes them: no part of a spec's hash."""
 
     type: str
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from pydantic import Field
@@ -38,17 +38,29 @@ NUMBERS_IN_CACHE = 8192 * ROWS
 """As many as no longer stay near the processor when transforms write them, which then take twice the time."""
 
 
+LARGEST_EXPLICIT = 2**28
+"""Numbers of an explicit matrix, or of all that are multiplied to make it: 1 GiB in float32."""
+
+
+def explicit_size(features: int, units: int, factors: int) -> int:
+    """Numbers of the largest array on the way to the explicit matrix; a chain of factors multiplies whole blocks."""
+    return features * (units if factors == 1 else math.ceil(units / features) * features)
+
+
 def chosen_form(backend: str, features: int, units: int, factors: int = 1) -> Form:
     """The faster form of a circulant product in a backend: by `fft`, or by the explicit matrix (`dense`).
 
     Compares multiply-adds for ROWS rows, forward. The explicit matrix takes rows * features * units and, for each further factor,
     units * features^2 to multiply the matrices. A transform of n numbers takes n (log2 n + 1) steps, each as long as FFT_COST
-    multiply-adds, and up to twice that where results do not stay in the cache; there is one of x, and two of each block for each further factor.
+    multiply-adds, and up to twice that where results do not stay in the cache; there is one of x, one back
+    for each block, and two more of each block for each further factor.
     The constants are fitted to forward and backward passes on one thread of a CPU (`acz bench --only circulant`); a
     backend without any has no transform.
     """
     if backend not in FFT_COST:
         return "dense"
+    if explicit_size(features, units, factors) > LARGEST_EXPLICIT:
+        return "fft"
     blocks = math.ceil(units / features)
     explicit = ROWS * features * units + (factors - 1) * units * features**2
     steps = ROWS * features * (1 + (2 * factors - 1) * blocks) * (math.log2(features) + 1)
@@ -84,6 +96,8 @@ class CirculantProduct(Layer):
     the published code draws learned ones as small as the weights, and so makes outputs sqrt(n) times smaller.
     """
 
+    HOW: ClassVar[dict[str, Any]] = {"product": True}
+
     type: Literal["circulant_dense"] = "circulant_dense"
     factors: int = Field(default=1, gt=0, le=2**10)
     diagonal: Literal["none", "learned", "fixed"] = "none"
@@ -97,10 +111,17 @@ class CirculantProduct(Layer):
         return found
 
     def form(self, backend: str, features: int, units: int) -> Form:
-        """How a backend (`onnx`: the file) computes it."""
-        if self.product == "auto" or backend not in FFT_COST:
-            return chosen_form(backend, features, units, self.factors)
-        return self.product
+        """How a backend (`onnx`: the file) computes it. Raises ValueError where that is by a matrix that is too large."""
+        chosen = self.product
+        if chosen == "auto" or backend not in FFT_COST:
+            chosen = chosen_form(backend, features, units, self.factors)
+        size = explicit_size(features, units, self.factors)
+        if chosen == "dense" and size > LARGEST_EXPLICIT:
+            raise ValueError(
+                f"the explicit matrix of {features:,} features to {units:,} units, {self.factors} factors, has {size:,} numbers, and "
+                f"{LARGEST_EXPLICIT:,} are taken; {'an ONNX file holds no other form' if backend not in FFT_COST else 'product: fft needs none'}"
+            )
+        return chosen
 
     def multiply(self, x: Array, p: Mapping[str, Array], units: int, prefix: str = "") -> Array:
         """x (videos, ..., features) to (videos, ..., units), by the explicit matrices."""
@@ -137,6 +158,7 @@ class CirculantDense(CirculantProduct):
         return found
 
     def output_shape(self, shape: Shape) -> Shape:
+        self.form("torch", shape[-1], self.units)  # refuses an explicit matrix that is too large
         return (*shape[:-1], self.units)
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:

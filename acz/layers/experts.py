@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -36,6 +36,8 @@ class MixtureOfExperts(Layer):
     experts.diagonal, are those of CirculantProduct, and experts.bias starts at 1 / sqrt(classes * mixtures).
     """
 
+    HOW: ClassVar[dict[str, Any]] = {"circulant": CirculantProduct.HOW}
+
     type: Literal["mixture_of_experts"] = "mixture_of_experts"
     classes: int = Field(gt=0, le=2**24)
     mixtures: int = Field(default=2, gt=0, le=2**10)
@@ -62,6 +64,8 @@ class MixtureOfExperts(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise ValueError(f"mixture_of_experts needs a vector (features), got {shape}")
+        if self.circulant:  # refuses an explicit matrix that is too large
+            self.circulant.form("torch", shape[0], self.classes * (self.mixtures + 1))
         return (self.classes,)
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:

@@ -12,6 +12,8 @@ from acz.layers.activation import softmax
 from acz.layers.base import Array, Call, Layer, Parameter, Shape, normal
 from acz.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
 
+MOST_SHARES = 2**31
+"""Frames times clusters of a video."""
 LEAST_SPREAD = 1e-6
 """What a cluster's spread is kept above, in NetFV."""
 
@@ -36,6 +38,10 @@ class SoftAssignment(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
             raise ValueError(f"{self.type} needs (frames, features), got {shape}")
+        if shape[0] * self.clusters > MOST_SHARES:
+            raise ValueError(
+                f"{shape[0]:,} frames to {self.clusters:,} clusters; {MOST_SHARES:,} shares of a video are taken"
+            )
         return (shape[1] * self.clusters,)
 
     def recorded(self) -> tuple[str, ...]:
@@ -95,7 +101,7 @@ class NetFV(SoftAssignment):
     """
 
     type: Literal["net_fv"] = "net_fv"
-    coupling: float | None = None
+    coupling: float | None = Field(default=None, ge=-1e3, le=1e3)
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         both, deviation = (shape[-1], self.clusters), shape[-1] ** -0.5
