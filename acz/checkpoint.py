@@ -157,29 +157,57 @@ def _check_optimizer(spec: Spec, optimizer: Mapping[str, Array]) -> None:
             raise SpecError(f"'{OPTIMIZER}{name}' {value.dtype} {value.shape} is no state of this model's optimiser")
 
 
-def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint; it needs no configuration.
-
-    Raises CheckpointError where the file is missing, damaged, or no checkpoint of this program.
-    """
+@contextmanager
+def _opened(path: Path) -> Iterator[tuple[dict[str, str], Any]]:
+    """Metadata of a checkpoint, and its safetensors file. Raises CheckpointError, also for what is damaged where the body reads."""
     from safetensors import SafetensorError, safe_open
 
-    path = Path(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+            if metadata.get("acz") != FORMAT:
+                raise CheckpointError(
+                    f"{path}: safetensors, but not a checkpoint of acz "
+                    f"(its metadata say acz={metadata.get('acz')!r}, not {FORMAT!r})"
+                )
+            yield metadata, file
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
         raise CheckpointError(f"{path}: damaged, or not safetensors: {error}") from None
-    if metadata.get("acz") != FORMAT:
-        raise CheckpointError(
-            f"{path}: safetensors, but not a checkpoint of acz (its metadata say acz={metadata.get('acz')!r}, not {FORMAT!r})"
-        )
+
+
+def _state(metadata: Mapping[str, str]) -> dict[str, Any]:
+    state = json.loads(metadata.get("state", "{}"))
+    if not isinstance(state, dict):
+        raise SpecError("its state must be a JSON object")
+    return state
+
+
+def read_state(path: str | Path) -> dict[str, Any]:
+    """The state of a checkpoint, from the head of the file alone: the arrays are not read, and no hash is compared.
+
+    Raises CheckpointError where the file is missing, or not a checkpoint of this program.
+    """
+    path = Path(path)
+    with _opened(path) as (metadata, _):
+        try:
+            return _state(metadata)
+        except (ValueError, RecursionError, SpecError) as error:
+            raise CheckpointError(f"{path}: {error}") from None
+
+
+def load_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a checkpoint; it needs no configuration.
+
+    Raises CheckpointError where the file is missing, damaged, or no checkpoint of this program.
+    """
+    path = Path(path)
+    with _opened(path) as (metadata, file):
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
     try:
         spec = Spec.from_dict(json.loads(metadata["spec"]))
-        state = json.loads(metadata.get("state", "{}"))
+        state = _state(metadata)
         optimizer = {k.removeprefix(OPTIMIZER): v for k, v in arrays.items() if k.startswith(OPTIMIZER)}
         parameters = {k: v for k, v in arrays.items() if not k.startswith(OPTIMIZER)}
         check_parameters(spec, parameters)
@@ -188,8 +216,6 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             raise SpecError(f"its spec has the hash {spec.hash}, its metadata say {metadata['spec_hash']}")
         if not all(value.dtype.kind == "f" for value in parameters.values()):
             raise SpecError("parameters must be floating point")
-        if not isinstance(state, dict):
-            raise SpecError("its state must be a JSON object")
         unknown = set(metadata) - {"acz", "spec", "spec_hash", "state", "sha256"}
         if unknown:
             raise SpecError(f"its metadata hold '{min(unknown)}', which no checkpoint has")

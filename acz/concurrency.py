@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import queue
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Generic, TypeVar
@@ -18,8 +19,11 @@ from acz.errors import DataError
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterable[Item], depth: int = 2) -> Iterator[Item]:
-    """The same items, made in a thread up to `depth` ahead; an error in the making is raised where it is reached."""
+def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
+    """The same items, made in a thread up to `depth` ahead; an error in the making is raised where it is reached.
+
+    The thread ends with the generator: at its end, or when it is closed.
+    """
     waiting: queue.Queue[tuple[str, object]] = queue.Queue(depth)
     stop = threading.Event()
 
@@ -78,15 +82,29 @@ class Awaited(Generic[Item]):
 def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; the lock goes with the process, however it ends.
 
+    Where the body fails and has written nothing, folders that were not there go again.
     Raises DataError where another process holds it.
     """
+    lock = folder / ".lock"
+    made = [one for one in (folder, *folder.parents) if not one.exists()]
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("w") as file:
+    with lock.open("w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise DataError(f"{folder} is in use by another process; wait for it, or choose another --out") from None
-        yield
+            held = os.path.samestat(os.fstat(file.fileno()), lock.stat())
+        except (BlockingIOError, FileNotFoundError):  # or it went with the folder of another process, which failed
+            held = False
+        if not held:
+            raise DataError(f"{folder} is in use by another process; wait for it, or choose another --out")
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # a folder that others have put something into stays
+                if made and list(folder.iterdir()) == [lock]:
+                    lock.unlink()
+                    for one in made:
+                        one.rmdir()
+            raise
 
 
 @contextmanager

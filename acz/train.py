@@ -6,6 +6,7 @@ import math
 import platform
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -279,11 +280,16 @@ class _Loop:
         run, state, recipe = self.run, self.state, self.recipe
         if state.stopped or state.step >= run.steps:
             return
+        first, last = state.step, run.steps
+        # closed, as the traceback of an error would keep its thread reading
+        with closing(ahead(batches(self.spec, run.train, run.batch_size, recipe.seed, first, last), 3)) as source:
+            self._take_steps(Awaited(source))
+
+    def _take_steps(self, source: Awaited[tuple[Examples, dict[str, Array]]]) -> None:
+        run, state, recipe = self.run, self.state, self.recipe
         waiting: list[tuple[Any, Any]] = []
         since, steps_since = time.monotonic(), 0
         rate = 0.0
-        made = batches(self.spec, run.train, run.batch_size, recipe.seed, state.step, run.steps)
-        source = Awaited(ahead(made, 3))
         for examples, masks in source:
             factor = recipe.schedule.rate(state.step, run.steps, run.batch_size)
             rate = recipe.optimizer.learning_rate * factor

@@ -60,11 +60,15 @@ def claim(folder: Path) -> BinaryIO:
 
 
 def remove_abandoned() -> None:
-    """Remove the folders of processes that were killed: those whose lock nobody holds any more."""
+    """Remove the folders of this user's processes that were killed: those whose lock nobody holds any more."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        with suppress(OSError), (folder / CLAIM).open("rb") as file:  # in use, or another user's, or gone meanwhile
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # in use, or gone meanwhile
+            if folder.lstat().st_uid != os.geteuid():
+                continue
+            # anybody may make a folder of such a name: what lies in it must not make this process wait
+            with open(os.open(folder / CLAIM, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 class JobProcess:

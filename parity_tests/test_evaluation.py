@@ -61,27 +61,28 @@ def test_videos_that_are_not_finite_are_told_from_others(backend: str, worker: C
 
 
 PEAK = """
-import resource, sys
+import sys
 from acz.cli import main
 sys.argv[0] = "acz"
 try:
     main()
 except SystemExit as end:
     assert not end.code, end.code
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+# getrusage's peak would be, where it is higher, that of the process that started this one
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
 @pytest.mark.parametrize("command", ["train", "eval", "infer"])
 def test_memory_does_not_grow_with_the_number_of_shards(command: str, tmp_path: Path) -> None:
-    """Forty shards like the one; kept as floats, their frames would be 150 MB.
+    """Forty shards like the four, which fill all batches that wait; kept as floats, the frames would be 150 MB.
 
     Training evaluates in batches of 512, which the one validation shard here never fills.
     """
     require("torch" if command == "train" else "numpy")
     bare = small_checkpoint(tmp_path / "bare.safetensors")
     peak = {}
-    for count in (1, 40):
+    for count in (4, 40):
         folder = tmp_path / str(count)
         for shard in range(count):
             named = [record(f"{shard}-{i}", [i % 3], frames=100, seed=i) for i in range(8)]
@@ -97,4 +98,4 @@ def test_memory_does_not_grow_with_the_number_of_shards(command: str, tmp_path: 
         typed = [sys.executable, "-c", PEAK, command, *words, "--data", folder, *out, "--threads", 1]
         answer = subprocess.run([*map(str, typed)], check=True, capture_output=True, text=True, cwd=tmp_path)
         peak[count] = int(answer.stdout.splitlines()[-1])
-    assert peak[40] < 1.05 * peak[1] + 2048, peak
+    assert peak[40] < 1.05 * peak[4] + 8192, peak

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
@@ -27,7 +28,7 @@ from tests.conftest import TINY, write_features
 
 pytestmark = pytest.mark.slow
 
-EPOCHS = 10
+EPOCHS = 40
 SIX = f"""
 config: {TINY}
 backend: numpy
@@ -39,6 +40,7 @@ grid:
 MINUTES = 4
 MARK = "ACZ_TEST_RAY"
 STORE = 100_000_000
+Found = TypeVar("Found")
 
 
 @pytest.fixture(scope="module")
@@ -100,12 +102,14 @@ def in_the_middle(trial: Path) -> bool:
     return 1 <= sum(line["kind"] == "evaluation" for line in lines) <= EPOCHS // 2
 
 
-def wait_until(true: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+def wait_until(true: Callable[[], Found], process: subprocess.Popen[str]) -> Found:
+    """What was found, as soon as there is any."""
     end = time.monotonic() + 60 * MINUTES
-    while not true():
+    while not (found := true()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.02)
+    return found
 
 
 def test_interrupted_and_killed_it_comes_to_the_same(folder: Path, whole: bytes) -> None:
@@ -179,27 +183,36 @@ class Nodes:
         self.mark = secrets.token_hex(32)
         # Ray listens on all interfaces: nobody else shall give these nodes orders
         self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.mark}
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.address = f"127.0.0.1:{free.getsockname()[1]}"
-        port = self.address.rpartition(":")[2]
-        self.start(
-            "--head", f"--port={port}", f"--temp-dir={self.folder}", "--include-dashboard=false", "--disable-usage-stats",
-            "--node-ip-address=127.0.0.1",
-        )  # fmt: skip
+        self.address = ""
+
+    def start_head(self) -> None:
+        """Start the first node, at `address`: on a port that is free, or where another took that meanwhile, on the next."""
+        for last in (False, True):
+            with socket.socket() as free:
+                free.bind(("127.0.0.1", 0))
+                port = free.getsockname()[1]
+            self.address = f"127.0.0.1:{port}"
+            try:
+                self.start(
+                    "--head", f"--port={port}", f"--temp-dir={self.folder}", "--include-dashboard=false",
+                    "--disable-usage-stats", "--node-ip-address=127.0.0.1",
+                )  # fmt: skip
+                return
+            except subprocess.SubprocessError:
+                if last:
+                    raise
+                self.end()
 
     def start(self, *words: str) -> set[int]:
         """Start a node of one CPU; gives the ids of its raylet processes."""
         before = self.processes("raylet")
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=1", *words]
-        done = subprocess.run(
+        subprocess.run(
             [*command, f"--object-store-memory={STORE}"],
             env=self.environment | {MARK: self.mark},
-            capture_output=True,
-            text=True,
-            check=False,
+            check=True,
+            timeout=120,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
         return self.processes("raylet") - before
 
     def processes(self, name: str = "") -> set[int]:
@@ -221,12 +234,15 @@ class Nodes:
                     found.add(Path(os.readlink(f"/proc/{number}/fd/1")).stem)
         return found
 
-    def close(self) -> None:
+    def end(self) -> None:
         while left := self.processes():
             for number in left:
                 with suppress(ProcessLookupError):
                     os.kill(number, signal.SIGKILL)
             time.sleep(0.1)
+
+    def close(self) -> None:
+        self.end()
         shutil.rmtree(self.folder)
 
 
@@ -234,9 +250,12 @@ class Nodes:
 def nodes() -> Iterator[Nodes]:
     if find_spec("ray") is None:
         pytest.skip("Ray is not installed: pip install 'acz[ray]'")
-    started = Nodes()
-    yield started
-    started.close()
+    made = Nodes()
+    try:
+        made.start_head()
+        yield made
+    finally:
+        made.close()
 
 
 def test_a_ray_cluster_that_loses_a_node_comes_to_the_same(folder: Path, whole: bytes, nodes: Nodes) -> None:
@@ -245,8 +264,7 @@ def test_a_ray_cluster_that_loses_a_node_comes_to_the_same(folder: Path, whole: 
     with sweep(folder, "ray", *words, environment=nodes.environment) as process:
         wait_until(lambda: any(map(in_the_middle, trials.glob("*"))), process)
         (raylet,) = nodes.start(f"--address={nodes.address}", "--node-ip-address=127.0.0.1")
-        wait_until(lambda: any(in_the_middle(trials / name) for name in nodes.trials(raylet)), process)
-        (lost,) = nodes.trials(raylet)
+        (lost,) = wait_until(lambda: [name for name in nodes.trials(raylet) if in_the_middle(trials / name)], process)
         os.kill(raylet, signal.SIGKILL)
         code, text = ended(process)
     assert code == 0, text

@@ -6,14 +6,24 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from acz.cli import main
 from acz.data.features import write_manifest, write_shard
+from acz.parity.cases import Case
 
 TINY = "flash_mnist/attention_cluster:tiny"
+
+
+def by_model(cases: list[Case]) -> list[Any]:
+    """Cases as parameters. Compact models, made of layers that have cases of their own, are left to the slow part."""
+    return [
+        pytest.param(case, id=case.model, marks=[pytest.mark.slow] if "/compact/" in case.model else [])
+        for case in cases
+    ]
 
 
 @dataclass

@@ -52,7 +52,10 @@ def test_ctrl_c_saves_and_says_how_to_go_on(features: Path, tmp_path: Path) -> N
     words = [sys.executable, "-m", "acz", *TRAIN, "--data", features, "--set", "train.epochs=2000", "--out", "run"]
     process = subprocess.Popen(list(map(str, words)), cwd=tmp_path, stderr=subprocess.PIPE, text=True)
     log = tmp_path / "run/metrics.jsonl"
+    end = time.monotonic() + 60
     while not log.exists() or not log.read_text():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
         time.sleep(0.01)
     process.send_signal(signal.SIGINT)
     _, words_of_it = process.communicate(timeout=30)

@@ -31,6 +31,7 @@ onnx: Any = pytest.importorskip("onnx", reason="pip install 'acz[export]'")
 pytest.importorskip("onnxruntime", reason="pip install 'acz[export]'")
 
 from acz.export import onnx_reference, onnx_runtime  # noqa: E402 (only where both libraries are)
+from tests.conftest import by_model
 
 CASES = cases()
 RUNTIMES = {"onnxruntime": onnx_runtime.load, "reference evaluator": onnx_reference.load}
@@ -70,7 +71,7 @@ def outside(case: Case, run: Callable[..., dict[str, Array]], parameters: dict[s
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
+@pytest.mark.parametrize("case", by_model(CASES))
 def test_the_file_computes_what_the_reference_does(case: Case, runtime: str, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
     write_onnx(case.spec, rounded(case.parameters), path)
@@ -82,7 +83,7 @@ def test_the_file_computes_what_the_reference_does(case: Case, runtime: str, tmp
     assert [entry.name for entry in tmp_path.iterdir()] == ["model.onnx"]
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
+@pytest.mark.parametrize("case", by_model(CASES))
 def test_the_same_graph_in_float64_is_exact(case: Case) -> None:
     evaluator = onnx.reference.ReferenceEvaluator(build_model(case.spec, case.parameters, "float64"))
     for name, inputs in batches(case).items():
@@ -93,7 +94,7 @@ def test_the_same_graph_in_float64_is_exact(case: Case) -> None:
         assert difference(found, exact) <= FLOAT64, name
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
+@pytest.mark.parametrize("case", by_model(CASES))
 def test_names_and_shapes_are_the_specs(case: Case) -> None:
     model = build_model(case.spec, case.parameters)
     inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True)
@@ -120,7 +121,7 @@ def test_every_layer_and_output_function_has_its_form() -> None:
     assert set(OUTPUTS) == set(get_args(Output))
 
 
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case.model)
+@pytest.mark.parametrize("case", by_model(CASES))
 def test_a_transposed_weight_is_seen(case: Case, tmp_path: Path) -> None:
     last = [path for path, value in case.parameters.items() if value.ndim in (2, 3) and path.endswith("weight")][-1]
     value = case.parameters[

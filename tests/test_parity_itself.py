@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,7 +22,7 @@ from acz.parity.compare import Row, difference, worst
 from acz.parity.levels import check
 from acz.parity.mutants import MUTANTS
 from acz.parity.report import apply_waivers, failures, read_waivers, to_json
-from acz.worker import JobFailed, Worker, WorkerDied, remove_abandoned
+from acz.worker import CLAIM, FOLDER, JobFailed, Worker, WorkerDied, remove_abandoned
 from tests.conftest import Answer
 
 MODEL = "layers/attention_over_units"
@@ -113,6 +114,28 @@ def test_what_a_killed_command_left_is_removed(tmp_path: Path, monkeypatch: pyte
             time.sleep(0.05)
         assert [path.name for path in tmp_path.iterdir()] == [Path(alive.folder.name).name]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_others_left_under_such_a_name_stays_and_holds_nothing_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / f"{FOLDER}pipe").mkdir()
+    os.mkfifo(tmp_path / f"{FOLDER}pipe" / CLAIM)  # opening it to read would wait for a writer
+    (tmp_path / f"{FOLDER}link").mkdir()
+    (tmp_path / "file").touch()
+    (tmp_path / f"{FOLDER}link" / CLAIM).symlink_to(tmp_path / "file")
+    stays = {f"{FOLDER}link", "file"}
+    if os.geteuid() == 0:
+        (tmp_path / f"{FOLDER}other").mkdir()
+        (tmp_path / f"{FOLDER}other" / CLAIM).touch()
+        os.chown(tmp_path / f"{FOLDER}other", 1, 1)
+        stays.add(f"{FOLDER}other")
+    thread = threading.Thread(target=remove_abandoned, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert {path.name for path in tmp_path.iterdir()} == stays
 
 
 def test_the_others_finish_when_one_backend_dies(monkeypatch: pytest.MonkeyPatch) -> None:

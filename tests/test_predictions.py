@@ -261,6 +261,31 @@ def test_eval_of_a_file_where_each_video_has_one_label(acz: Callable[..., Answer
     assert "gap" not in found
 
 
+def test_eval_of_a_file_has_as_many_classes_as_the_folder_says_or_is_told(
+    acz: Callable[..., Answer], tmp_path: Path
+) -> None:
+    made = ("--videos", 5, "--validation", 5, "--frames", 4, 9, "--classes", 3, "--out", tmp_path / "made")
+    assert acz("data", "youtube8m", "synthesize", *made).code == 0
+    converted = ("--classes", 3, "--out", tmp_path / "converted")
+    assert acz("data", "youtube8m", "convert", tmp_path / "made", *converted).code == 0
+    bare = tmp_path / "bare"
+    bare.mkdir()
+    (bare / "validate0000.tfrecord").write_bytes((tmp_path / "made/validate0000.tfrecord").read_bytes())
+    path = tmp_path / "p.csv"
+    path.write_text(HEADER + "".join(f"v{number:07d},1 0.75 0 0.5\n" for number in range(5)))
+
+    def classes(*words: object) -> int:
+        return len(evaluated(acz, "--predictions", path, "--labels", *words)["average_precision"])
+
+    assert classes(tmp_path / "made") == classes(tmp_path / "made/validate*.tfrecord") == 3
+    assert classes(tmp_path / "converted") == 3
+    assert classes(tmp_path / "made", "--classes", 7) == 7
+    assert (classes(bare), classes(bare, "--classes", 3)) == (3862, 3)
+    answer = acz("eval", "--predictions", path, "--labels", several(tmp_path / "several"), "--classes", 6)
+    assert "is no YouTube-8M, which --classes is for" in answer.err
+    assert "--classes to them alone" in acz("eval", "--classes", 3).err
+
+
 def test_a_model_of_several_labels_is_not_evaluated_on_single_ones(
     acz: Callable[..., Answer], model: Path, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from acz.layers import LAYERS, Call
 from acz.losses import reference_loss
 from acz.parity.cases import cases
 from acz.spec import Spec
+from tests.conftest import by_model
 
 source = np.random.default_rng(0)
 
@@ -191,7 +192,7 @@ def test_dropout_scales_what_it_keeps_and_only_in_training() -> None:
     np.testing.assert_array_equal(layer.reference(x, {}, Call(False, {"x": mask}, path="x")), x)
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.model)
+@pytest.mark.parametrize("case", by_model(cases()))
 def test_hostile_inputs_have_a_finite_answer(case: Any) -> None:
     for name in case.names:
         batch = case.batch(name)
@@ -201,7 +202,7 @@ def test_hostile_inputs_have_a_finite_answer(case: Any) -> None:
                 assert np.isfinite(value).all(), (name, path)
 
 
-@pytest.mark.parametrize("case", [c for c in cases() if "padded" in c.names], ids=lambda case: case.model)
+@pytest.mark.parametrize("case", by_model([c for c in cases() if "padded" in c.names]))
 def test_padded_frames_get_no_weight(case: Any) -> None:
     batch = case.batch("padded")
     found = reference.forward(case.spec, case.parameters, batch.inputs, record=True)
@@ -215,7 +216,7 @@ def test_padded_frames_get_no_weight(case: Any) -> None:
                 np.testing.assert_allclose(weights.sum(1)[mask.any(1)], 1.0)
 
 
-@pytest.mark.parametrize("case", cases(), ids=lambda case: case.model)
+@pytest.mark.parametrize("case", by_model(cases()))
 def test_complex_steps_agree_with_central_differences(case: Any) -> None:
     batch, parameters = case.batch("plain"), case.parameters
     found = reference.gradient(

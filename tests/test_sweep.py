@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from acz.config import config_names
-from acz.errors import MissingError, SpecError
+from acz.checkpoint import load_checkpoint, read_state
+from acz.config import config_names, parse_overrides
+from acz.errors import CheckpointError, MissingError, SpecError
 from acz.progress import Progress
 from acz.results import read_csv
 from acz.sweep import run
 from acz.sweep.cluster import run_on_ray
 from acz.sweep.file import Trial, expand, find_sweep, read_sweep
+from acz.sweep.results import finished, write_results
 from acz.sweep.trial import Job, Outcome, Outcomes, run_trial
 from tests.conftest import TINY, Answer, write_features
 
@@ -167,6 +169,31 @@ def test_results_say_what_varies_and_what_came_of_it(
     with pytest.raises(SpecError, match=r"data was"):
         again(text, data=write_features(tmp_path / "other", seed=1))
 
+    last = out / "trials/a,units=1/last.safetensors"
+    assert finished(last.parent)
+    assert read_state(last) == load_checkpoint(last).state
+    content = last.read_bytes()
+    last.write_bytes(content[: len(content) // 2])
+    assert not finished(last.parent)
+    last.unlink()
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        read_state(last)
+
+
+def test_a_value_that_is_the_default_is_in_the_results(tmp_path: Path) -> None:
+    text = "config: youtube8m/attention_cluster:tiny\ngrid: {data.reading.shuffle_buffer: [4096, 100]}"
+    rows = write_results(tmp_path, trials(tmp_path, text), {})
+    assert [row["data.reading.shuffle_buffer"] for row in rows] == [4096, 100]
+
+
+@pytest.mark.parametrize(
+    "value", ["a\nb: c\n", "1e3", "\u2028\x85é😀", {"a\n": ["x\ny", None, 1e-3, True]}, [], 7, 1e-2]
+)
+def test_a_value_comes_to_its_trial_on_one_line(value: object) -> None:
+    text = run._yaml(value)
+    assert text.splitlines() == [text]
+    assert parse_overrides([f"train.x={text}"]) == {"train.x": value}
+
 
 def test_a_dry_run_lists_trials_and_leaves_nothing(
     acz: Callable[..., Answer], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -186,6 +213,7 @@ def test_a_dry_run_lists_trials_and_leaves_nothing(
         assert sorted(path.name for path in tmp_path.iterdir()) == ["two.yaml"]
 
     refused(2, "holds no finished data set")
+    refused(2, "holds no finished data set", "--out", "new/and/deep")
     refused(2, "there is no engine 'rya'; did you mean 'ray'", "--engine", "rya")
     refused(2, "are Ray's; add --engine ray", "--address", "auto")
     refused(2, "--resources CPU=N says how many", "--engine", "ray", "--jobs", "2")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -63,8 +64,10 @@ def test_interrupted_anywhere_it_ends_with_the_same_numbers(
         return original(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr(numpy_backend, "training_step", counted)
-    with pytest.raises(Interrupted, match=r"--resume --out .*run' goes on"):
+    before = set(threading.enumerate())
+    with pytest.raises(Interrupted, match=r"--resume --out .*run' goes on") as caught:
         train(start(features, tmp_path / "run"))
+    assert set(threading.enumerate()) <= before, f"nothing reads on, though {caught.type.__name__} holds all frames"
     train(resumed_run(tmp_path / "run"))
     whole, parts = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
     for name, value in whole.parameters.items():

@@ -84,15 +84,20 @@ def require_youtube8m(given: dict[str, Any], where: Path) -> None:
 def choose_reading(of_run: Reading | None, given: dict[str, Any], where: Path, spec: Spec | None = None) -> Reading:
     """How YouTube-8M at `where` is read: as the run says, changed by what is given; a model without a run by its classes.
 
-    What is assumed is said in a line on standard error. Raises SpecError.
+    Without a model the classes are those of the folder, where it says how many it has. What is assumed is said in a line on standard error. Raises SpecError.
     """
+    from acz.data.youtube8m.folders import classes_of
     from acz.data.youtube8m.settings import Reading
     from acz.data.youtube8m.where import is_youtube8m
     from acz.progress import progress
     from acz.spec import validate
 
     require_youtube8m(given, where)
-    start = of_run.model_dump() if of_run else {"classes": spec.width} if spec else {}
+    if of_run:
+        start = of_run.model_dump()
+    else:
+        classes = spec.width if spec else classes_of(where)
+        start = {} if classes is None else {"classes": classes}
     if of_run is None and spec is not None and "sampling" not in given and is_youtube8m(where):
         with progress() as shown:
             shown.line(

@@ -42,7 +42,11 @@ def sweep_command(
     ] = None,
     resources: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME=N", help="What a trial takes of a Ray node: CPU=2, GPU=1; may be repeated."),
+        typer.Option(
+            metavar="NAME=N",
+            help="What a trial takes of a Ray node: CPU=2, GPU=1; may be repeated.",
+            show_default="CPU: as many as --threads",
+        ),
     ] = None,
     retries: Annotated[
         int | None, typer.Option(min=0, help="Tries again of a trial whose Ray worker was lost.", show_default="3")
@@ -92,7 +96,7 @@ def sweep_command(
         print_table(["trial", "configuration", "backend", "parameters", "state"], rows, right={3})
         return
     if engine == "ray":
-        asked = {"CPU": 1.0, **_amounts(resources or [])}
+        asked = {"CPU": float(threads), **_amounts(resources or [])}
         run = partial(run_on_ray, address, asked, 3 if retries is None else retries)
     else:
         on_cpu = all(trial.device == "CPU" for trial in trials)

@@ -119,6 +119,14 @@ def evaluate_command(
         Path | None,
         typer.Option(help="With --predictions: the data set that has the labels.", show_default=False),
     ] = None,
+    classes: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="With --predictions, YouTube-8M: labels are 0 .. classes - 1.",
+            show_default="as the folder was converted or synthesized; else 3862",
+        ),
+    ] = None,
     sampling: Sampling = None,
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
@@ -132,8 +140,9 @@ def evaluate_command(
     """
     prepare(threads)
     given = given_settings(sampling, verify, on_bad_record, workers)
-    if predictions is not None or labels is not None:
+    if predictions is not None or labels is not None or classes is not None:
         alone = not (target or backend or data or sampling) and device == "CPU"
+        given |= {} if classes is None else {"classes": classes}
         _evaluate_file(predictions, labels, split, given, as_json, alone)
         return
     from acz.backend import build, find_backend
@@ -181,7 +190,7 @@ def _evaluate_file(
     from acz.progress import progress
 
     if predictions is None or labels is None:
-        raise SpecError("--predictions FILE and --labels DATA belong together")
+        raise SpecError("--predictions FILE and --labels DATA belong together, and --classes to them alone")
     if not alone:
         raise SpecError("--predictions scores a file; leave out the model, --data, --sampling, --backend and --device")
     examples = open_split(labels, split, choose_reading(None, given, labels))

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acz.checkpoint import load_checkpoint
+from acz.checkpoint import read_state
 from acz.errors import AczError
 from acz.pictures.page import note, table
 from acz.pictures.report import Options, report
@@ -27,11 +27,12 @@ def finished(folder: Path) -> bool:
     if not (folder / "run.json").is_file() or not last.is_file():
         return False
     try:
-        state = load_checkpoint(last).state
+        state = read_state(last)
         (run,) = read_runs([folder])
     except AczError:
         return False  # its process will say what is damaged
-    return bool(state.get("stopped") or state.get("epoch", 0) >= run.config.recipe.epochs)
+    epoch = state.get("epoch")
+    return state.get("stopped") is True or (isinstance(epoch, int) and epoch >= run.config.recipe.epochs)
 
 
 def write_results(folder: Path, trials: Sequence[Trial], runs: Mapping[str, Path]) -> list[dict[str, Any]]:
@@ -52,7 +53,7 @@ def write_results(folder: Path, trials: Sequence[Trial], runs: Mapping[str, Path
                 "config": Path(trial.base).name if Path(trial.base).is_absolute() else trial.base,
                 "backend": trial.backend,
                 "device": trial.device,
-                **{path: _text(_value(trial.config.to_dict(), path)) for path in paths},
+                **{path: _text(_value(trial, path)) for path in paths},
                 "parameters": trial.config.spec.parameter_count,
                 **_figures(run),
                 **{f"published.{name}": trial.published.get(name, "") for name in published},
@@ -86,11 +87,12 @@ def write_page(
     report(list(runs.values()), path, Options(threads=threads, videos=1), [("sweep", "Sweep", content)])
 
 
-def _value(tree: Any, path: str) -> Any:
-    """What a configuration has at a dotted path; empty where it has no such place."""
+def _value(trial: Trial, path: str) -> Any:
+    """What a trial's configuration has at a dotted path, or what it was given there, as defaults are left out of some places; else empty."""
+    tree: Any = trial.config.to_dict()
     for part in path.split("."):
         if not isinstance(tree, Mapping) or part not in tree:
-            return ""
+            return trial.overrides.get(path, "")
         tree = tree[part]
     return tree
 

@@ -88,9 +88,9 @@ def sweep(
 
     Raises SpecError where the folder holds trials with other settings, DataError for data that do not fit, Interrupted.
     """
-    check_unchanged(plans, out, threads)
-    _check_data(plans, threads)
     with locked(out):
+        check_unchanged(plans, out, threads)
+        _check_data(plans, threads)
         runs = {entry.trial.name: entry.folder for entry in plans if finished(entry.folder)}
         by_name = {entry.trial.name: entry for entry in plans}
         jobs = [entry.job for name, entry in by_name.items() if name not in runs]
@@ -201,7 +201,14 @@ def _result(entry: Plan, words: str | None) -> str:
     return f"best {figure} at epoch {best['epoch']}"
 
 
+class _Quoting(yaml.SafeDumper):
+    """Writes text in double quotes, which have a line break as \\n."""
+
+
+_Quoting.add_representer(str, lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'))
+
+
 def _yaml(value: Any) -> str:
     """A value on one line, as --set reads it."""
-    text: str = yaml.safe_dump(value, default_flow_style=True, width=float("inf"))
+    text: str = yaml.dump(value, Dumper=_Quoting, default_flow_style=True, width=float("inf"))
     return text.removesuffix("\n").removesuffix("\n...")

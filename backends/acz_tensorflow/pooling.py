@@ -20,7 +20,7 @@ def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
         return tf.reduce_sum(x, 1) if mask is None else tf.matmul(tf.cast(mask, x.dtype)[:, None], x)[:, 0]
     if kind == "l2_norm":
         s = pool("sum", x * x, mask)
-        return s / tf.sqrt(tf.maximum(s, 1e-12))
+        return s / tf.maximum(tf.sqrt(tf.maximum(s, 1e-12)), 1e-6)  # not x / sqrt(): see l2_normalize
     valid = tf.ones(tf.shape(x)[:2], x.dtype) if mask is None else tf.cast(mask, x.dtype)
     count = tf.maximum(tf.reduce_sum(valid, 1, keepdims=True), 1.0)
     mean = pool("sum", x, mask) / count

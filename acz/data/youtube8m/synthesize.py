@@ -20,7 +20,7 @@ import numpy as np
 
 from acz.checkpoint import remove_leftovers, write_whole
 from acz.concurrency import locked
-from acz.data.youtube8m.folders import claim
+from acz.data.youtube8m.folders import SYNTHETIC, claim
 from acz.data.youtube8m.messages import varint
 from acz.data.youtube8m.records import framed
 from acz.data.youtube8m.settings import CLASSES, WIDTHS
@@ -139,7 +139,7 @@ def synthesize(asked: Synthesis, out: Path, progress: Callable[[int, int], None]
         raise DataError(f"--frames needs 1 <= fewest <= most, got {asked.frames[0]} {asked.frames[1]}")
     total, done, size = asked.videos + asked.validation, 0, 0
     with locked(out):
-        claim(out, {"what": "synthetic YouTube-8M", **asdict(asked)})
+        claim(out, {"what": SYNTHETIC, **asdict(asked)})
         remove_leftovers(out)
         for split, number, videos in _shards(asked):
             path = out / f"{split}{number:04d}.tfrecord"
