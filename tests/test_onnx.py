@@ -25,13 +25,13 @@ from acz.parity.cases import Case, cases
 from acz.parity.compare import FLOAT64, difference, float32_bound
 from acz.reference import initial_parameters
 from acz.spec import Output, Spec
+from tests.conftest import by_model
 from tests.test_design import imports
 
 onnx: Any = pytest.importorskip("onnx", reason="pip install 'acz[export]'")
 pytest.importorskip("onnxruntime", reason="pip install 'acz[export]'")
 
 from acz.export import onnx_reference, onnx_runtime  # noqa: E402 (only where both libraries are)
-from tests.conftest import by_model
 
 CASES = cases()
 RUNTIMES = {"onnxruntime": onnx_runtime.load, "reference evaluator": onnx_reference.load}
