@@ -3,13 +3,16 @@ docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
+python scripts/results.py compact docs/results/compact_synthetic.csv runs/compact_synthetic
 python scripts/results.py tables [--check]
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import tempfile
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -24,6 +27,7 @@ from acz.runs import read_log, read_run
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
+COMPACT = RESULTS / "compact_synthetic.csv"
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -93,11 +97,45 @@ def collect_youtube8m(out: Path, folders: list[Path]) -> None:
     write_csv(out, rows)
 
 
+def collect_compact(out: Path, sweep: Path) -> None:
+    """One row for each trial of a sweep: its best epoch, the time of a step, and the bytes of its checkpoint and of two exports."""
+    times = {row["trial"]: row["step_ms"] for row in read_csv(sweep / "times.csv")}
+    rows: list[dict[str, Any]] = []
+    for trial in read_csv(sweep / "sweep.csv"):
+        folder = sweep / "trials" / trial["trial"]
+        (run,) = read_runs([folder])
+        size = {name: _exported(folder / "best.safetensors", name) for name in ("onnx", "pt2")}
+        rows.append(
+            {
+                "model": run.run["name"],
+                "backend": trial["backend"],
+                "parameters": run.spec.parameter_count,
+                "checkpoint_bytes": (folder / "best.safetensors").stat().st_size,
+                **{f"{name}_bytes": value for name, value in size.items()},
+                **{name: run.best[name] for name in ("epoch", "gap", "hit_at_1", "map", "loss")},
+                "step_ms": times[trial["trial"]],
+                "seed": run.config.recipe.seed,
+                "spec_hash": run.spec.hash,
+                **environment(),
+            }
+        )
+    write_csv(out, rows)
+
+
+def _exported(checkpoint: Path, name: str) -> int:
+    """Bytes of a checkpoint's artefact, which is verified."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = ["export", checkpoint, "--format", name, "--out", Path(folder) / f"model.{name}", "--json"]
+        command = [sys.executable, "-m", "acz", *map(str, words)]
+        return int(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[name]["size_bytes"])
+
+
 def documents() -> dict[Path, str]:
     """Every document with figures, as the results say."""
     readme = tables()
     return {
         SYNTHETIC.with_suffix(".md"): synthetic(),
+        COMPACT.with_suffix(".md"): compact(),
         ROOT / "README.md": readme,
         ROOT / "docs/README.zh.md": chinese(readme),
         ROOT / "docs/benchmarks.md": benchmarks(),
@@ -133,6 +171,25 @@ def synthetic() -> str:
     headers = ["model", "parameters", *average, "apart at most", "above the frame average at least"]
     text = SYNTHETIC.with_suffix(".md").read_text(encoding="utf-8")
     return replace_table(text, "youtube8m_synthetic", markdown(headers, rows))
+
+
+def compact() -> str:
+    """The page of the compact models: each beside its dense twin, in both frameworks."""
+    found: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
+    for row in read_csv(COMPACT):
+        found[row["model"]][row["backend"]] = row
+    rows = []
+    for model, runs in found.items():
+        one = next(iter(runs.values()))
+        dense = next(iter(found[f"{model.split(':')[0]}:small:few_steps"].values()))
+        sizes = ("parameters", "checkpoint_bytes", "onnx_bytes", "pt2_bytes")
+        smaller = [f"{int(one[name]):,} ({int(dense[name]) / int(one[name]):.1f})" for name in sizes]
+        figures = [f"{float(row['gap']):.4f}, {float(row['step_ms']):.0f} ms" for row in runs.values()]
+        rows.append([f"`{model.removeprefix('youtube8m/compact/')}`", *smaller, *figures])
+    sizes_named = [f"{name} (dense / own)" for name in ("parameters", "bytes of a checkpoint", "of an ONNX file", "of a pt2 file")]
+    headers = ["model", *sizes_named, *(f"{name}: GAP, step" for name in next(iter(found.values())))]
+    text = COMPACT.with_suffix(".md").read_text(encoding="utf-8")
+    return replace_table(text, "compact_synthetic", markdown(headers, rows))
 
 
 def benchmarks() -> str:
@@ -200,6 +257,9 @@ def main(words: list[str]) -> int:
         return 0
     if len(words) > 2 and words[0] == "youtube8m":
         collect_youtube8m(Path(words[1]), [Path(word) for word in words[2:]])
+        return 0
+    if len(words) == 3 and words[0] == "compact":
+        collect_compact(Path(words[1]), Path(words[2]))
         return 0
     if words[:1] == ["tables"]:
         stale = [path for path, text in documents().items() if path.read_text(encoding="utf-8") != text]
