@@ -10,7 +10,15 @@ import pytest
 from acz.backend import installed
 from acz.worker import Worker
 
+pytest.register_assert_rewrite("parity_tests.parity_of_cases")
+
 BACKENDS = ["torch", "tensorflow", "paddle", "mindspore"]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`case` is each case of the class that asks for it."""
+    if "case" in metafunc.fixturenames and hasattr(metafunc.cls, "CASES"):
+        metafunc.parametrize("case", metafunc.cls.CASES, ids=lambda case: case.model)
 
 
 def require(backend: str) -> None:

@@ -127,7 +127,9 @@ def _exported(checkpoint: Path, name: str) -> int:
     with tempfile.TemporaryDirectory() as folder:
         words = ["export", checkpoint, "--format", name, "--out", Path(folder) / f"model.{name}", "--json"]
         command = [sys.executable, "-m", "acz", *map(str, words)]
-        return int(json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[name]["size_bytes"])
+        return int(
+            json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)[name]["size_bytes"]
+        )
 
 
 def documents() -> dict[Path, str]:
@@ -186,7 +188,9 @@ def compact() -> str:
         smaller = [f"{int(one[name]):,} ({int(dense[name]) / int(one[name]):.1f})" for name in sizes]
         figures = [f"{float(row['gap']):.4f}, {float(row['step_ms']):.0f} ms" for row in runs.values()]
         rows.append([f"`{model.removeprefix('youtube8m/compact/')}`", *smaller, *figures])
-    sizes_named = [f"{name} (dense / own)" for name in ("parameters", "bytes of a checkpoint", "of an ONNX file", "of a pt2 file")]
+    sizes_named = [
+        f"{name} (dense / own)" for name in ("parameters", "bytes of a checkpoint", "of an ONNX file", "of a pt2 file")
+    ]
     headers = ["model", *sizes_named, *(f"{name}: GAP, step" for name in next(iter(found.values())))]
     text = COMPACT.with_suffix(".md").read_text(encoding="utf-8")
     return replace_table(text, "compact_synthetic", markdown(headers, rows))

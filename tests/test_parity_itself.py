@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import json
 import os
 import signal
@@ -224,3 +225,9 @@ def hang(backend: object, arguments: object, arrays: object) -> None:
     import time
 
     time.sleep(60)
+
+
+def test_every_waiver_fits_a_model() -> None:
+    models = [case.model for case in cases()]
+    for waiver in read_waivers():
+        assert fnmatch.filter(models, waiver["model"]), f"a waiver of no model: {waiver['model']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from acz.export.onnx_functions import batch_norm, l2_normalize, linear, softmax
+from acz.export.onnx_functions import batch_norm, linear, softmax
 from acz.export.onnx_graph import Graph
 from acz.layers.vlad import LEAST_SPREAD, NetFV, SoftAssignment
 from acz.spec import Step
@@ -39,7 +39,19 @@ def of_clusters(graph: Graph, v: str, width: int) -> str:
     """L2-normalised over the features for each cluster, then as a whole: (videos, features, clusters) to (videos, `width`)."""
     squares = graph.op("ReduceSumSquare", v, axes=[1], keepdims=1)
     v = graph.op("Div", v, graph.op("Sqrt", graph.op("Max", squares, graph.constant(1e-12))))
-    return l2_normalize(graph, graph.op("Reshape", v, graph.integers(0, width)))
+    return as_a_whole(graph, v, width)
+
+
+def as_a_whole(graph: Graph, v: str, width: int) -> str:
+    """L2-normalised over features and clusters, flattened: (videos, features, clusters) to (videos, `width`).
+
+    Summed over features, then clusters: a runtime that adds the squares of all one after another loses digits of their root, which a
+    batch norm behind magnifies (1e-4 off for 16,384).
+    """
+    squares = graph.op("ReduceSumSquare", v, axes=[1], keepdims=1)
+    whole = graph.op("ReduceSum", squares, graph.integers(2), keepdims=1)
+    v = graph.op("Div", v, graph.op("Sqrt", graph.op("Max", whole, graph.constant(1e-12))))
+    return graph.op("Reshape", v, graph.integers(0, width))
 
 
 def write_netvlad(graph: Graph, step: Step, x: str) -> str:
@@ -65,6 +77,6 @@ def write_net_fv(graph: Graph, step: Step, x: str) -> str:
     first = residual(graph, ax, centres, total)
     crossed = graph.op("Mul", centres, graph.op("Add", ax, first))  # 2 c sum a x - c^2 sum a
     second = graph.op("Div", graph.op("Sub", axx, crossed), graph.op("Mul", sigma, sigma))
-    second = graph.op("Reshape", graph.op("Sub", second, total), graph.integers(0, width))
+    second = as_a_whole(graph, graph.op("Sub", second, total), width)
     first = of_clusters(graph, graph.op("Div", first, sigma), width)
-    return graph.op("Concat", first, l2_normalize(graph, second), axis=1)  # (videos, 2 * features * clusters)
+    return graph.op("Concat", first, second, axis=1)  # (videos, 2 * features * clusters)

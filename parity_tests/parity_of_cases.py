@@ -1,0 +1,68 @@
+"""`acz parity-check`, as tests of a class of cases: every model, every backend, every level, one report for all of them.
+
+ACZ_PARITY_CSV=FOLDER keeps the rows of each class.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from acz.backend import installed
+from acz.parity.cases import Case
+from acz.parity.compare import Row
+from acz.parity.exports import ONNX
+from acz.parity.levels import LEVELS, check
+from acz.parity.report import apply_waivers, failures, read_waivers, to_table
+from acz.results import write_csv
+from parity_tests.conftest import BACKENDS, require
+
+LEVELS_OF_FORMS = (1, 2, 5)
+"""A form has another layer or two than its model. Here it takes the levels that this changes; `acz parity-check` takes all."""
+
+
+def is_form(case: Case) -> bool:
+    return ":" in case.model
+
+
+class ParityOfCases:
+    """A subclass in a file of its own runs beside the others. `case` is each of CASES (parity_tests/conftest.py)."""
+
+    CASES: ClassVar[list[Case]]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def rows(cls) -> list[Row]:
+        backends = [*installed(), ONNX]
+        models, forms = ([case for case in cls.CASES if is_form(case) is form] for form in (False, True))
+        found = check(models, backends, list(LEVELS)) + check(forms, backends, list(LEVELS_OF_FORMS))
+        found = apply_waivers(found, read_waivers())
+        if os.environ.get("ACZ_PARITY_CSV"):
+            write_csv(Path(os.environ["ACZ_PARITY_CSV"]) / f"{cls.__name__}.csv", to_table(found, cls.CASES))
+        return found
+
+    @pytest.mark.parametrize("backend", BACKENDS)
+    def test_a_backend_is_the_same_function(self, case: Case, backend: str, rows: list[Row]) -> None:
+        require(backend)
+        mine = [row for row in rows if (row.model, row.backend) == (case.model, backend)]
+        wanted = LEVELS_OF_FORMS if is_form(case) else LEVELS
+        assert {row.level for row in mine} == set(wanted), "a level that was not run is not passed"
+        assert not failures(mine)
+
+    def test_the_onnx_file_is_the_same_function(self, case: Case, rows: list[Row]) -> None:
+        mine = [row for row in rows if (row.model, row.backend) == (case.model, ONNX)]
+        assert len(mine) == 2, "onnxruntime and onnx's reference evaluator"
+        assert not failures(mine)
+
+    def test_every_ordered_pair_of_backends_exchanged_checkpoints(self, rows: list[Row]) -> None:
+        here = [name for name in BACKENDS if name in installed()]
+        wanted = {(reader, f"checkpoint of {writer}") for reader in here for writer in here}
+        for case in self.CASES:
+            mine = [row for row in rows if row.level == 4 and row.model == case.model and row.passed]
+            assert is_form(case) or wanted <= {(row.backend, row.check) for row in mine}
+
+    def test_no_waiver_is_left_over(self, rows: list[Row]) -> None:
+        assert not [line for line in failures(rows) if "waiver" in line]

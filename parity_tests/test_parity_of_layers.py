@@ -1,0 +1,16 @@
+"""The small models of layers.yaml, in every backend at every level."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import pytest
+
+from acz.parity.cases import Case, cases
+from parity_tests.parity_of_cases import ParityOfCases
+
+pytestmark = pytest.mark.slow
+
+
+class TestLayers(ParityOfCases):
+    CASES: ClassVar[list[Case]] = [case for case in cases() if case.model.startswith("layers/")]
