@@ -101,17 +101,19 @@ def collect_compact(out: Path, sweep: Path) -> None:
     """One row for each trial of a sweep: its best epoch, the time of a step, and the bytes of its checkpoint and of two exports."""
     times = {row["trial"]: row["step_ms"] for row in read_csv(sweep / "times.csv")}
     rows: list[dict[str, Any]] = []
+    sizes: dict[str, dict[str, int]] = {}  # whatever framework trained it
     for trial in read_csv(sweep / "sweep.csv"):
         folder = sweep / "trials" / trial["trial"]
         (run,) = read_runs([folder])
-        size = {name: _exported(folder / "best.safetensors", name) for name in ("onnx", "pt2")}
+        if run.spec.hash not in sizes:
+            sizes[run.spec.hash] = {name: _exported(folder / "best.safetensors", name) for name in ("onnx", "pt2")}
         rows.append(
             {
                 "model": run.run["name"],
                 "backend": trial["backend"],
                 "parameters": run.spec.parameter_count,
                 "checkpoint_bytes": (folder / "best.safetensors").stat().st_size,
-                **{f"{name}_bytes": value for name, value in size.items()},
+                **{f"{name}_bytes": value for name, value in sizes[run.spec.hash].items()},
                 **{name: run.best[name] for name in ("epoch", "gap", "hit_at_1", "map", "loss")},
                 "step_ms": times[trial["trial"]],
                 "seed": run.config.recipe.seed,
