@@ -179,6 +179,7 @@ def start(*words: object) -> subprocess.Popen[str]:
     )
 
 
+@pytest.mark.slow
 def test_of_runs_in_one_folder_at_one_time_one_wins(features: Path, whole: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     new = ("train", TINY, "--backend", "numpy", "--data", features, *SETTINGS, "--out", run)

@@ -144,6 +144,7 @@ def test_attention_is_the_references_and_padding_is_cut_off(tmp_path: Path) -> N
         take_video(split, 6, {})
 
 
+@pytest.mark.slow
 def test_a_strip_with_attention(acz: Callable[..., Answer], videos: Path, tmp_path: Path) -> None:
     pytest.importorskip("matplotlib", reason="pip install 'acz[report]'")
     spec = load_config(

@@ -132,6 +132,7 @@ def run_in_this_process(acz: Callable[..., Answer], jobs: Sequence[Job], shown: 
         yield Outcome(job.name, answer.err if answer.code else "")
 
 
+@pytest.mark.slow
 def test_results_say_what_varies_and_what_came_of_it(
     acz: Callable[..., Answer], features: Path, tmp_path: Path
 ) -> None:
