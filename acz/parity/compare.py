@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from acz.layers import Array
+from acz.randomness import generator
 
 FLOAT64 = 1e-10
 """Only the same function stays within this, relative to the reference's largest value."""
@@ -15,6 +16,8 @@ MARGIN = 16.0
 """A float32 result may be this many times as far from float64 as the reference's own float32 is."""
 ROUNDING = 2.0**-23
 """The least float32-to-float64 difference that counts: one unit in the last place."""
+HALF_UNIT = 2.0**-24
+"""Half a unit in the last place of float32: what rounding a number once may change."""
 GRADIENT_ROUNDING = 8 * ROUNDING
 """The same for gradients: complex steps never subtract what nearly cancels, the frameworks' reverse sweeps do."""
 
@@ -61,8 +64,20 @@ def difference(found: Array | None, reference: Array, scale: float | None = None
     return float(np.abs(found.astype(np.float64) - reference.astype(np.float64)).max() / scale)
 
 
+def moved(parameters: Mapping[str, Array]) -> dict[str, Array]:
+    """Parameters of which each number is half a unit in the last place of float32 larger or smaller, by a draw of its own.
+
+    What the reference gives with them, in float64, is what rounding may do to a result in which nearly equal numbers are
+    subtracted. The reference's own float32 shows the same, but of a few equal videos in one draw only, which may be small by chance.
+    """
+    ups = {
+        path: generator(3, "parity", path).integers(0, 2, value.shape, np.int8) for path, value in parameters.items()
+    }
+    return {path: value * np.where(ups[path], 1 + HALF_UNIT, 1 - HALF_UNIT) for path, value in parameters.items()}
+
+
 def float32_bound(own: float, least: float = ROUNDING) -> float:
-    """The bound that follows from the reference's own float32-to-float64 difference."""
+    """The bound that follows from the reference's own difference: of float32 from float64, or by parameters that are `moved`."""
     return MARGIN * max(own, least)
 
 

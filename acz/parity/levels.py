@@ -26,6 +26,7 @@ from acz.parity.compare import (
     difference,
     float32_bound,
     gradient_scales,
+    moved,
     worst,
 )
 from acz.parity.exports import ONNX, Ask, exports
@@ -72,6 +73,14 @@ def _runs(case: Case) -> tuple[list[dict[str, Any]], dict[str, Array]]:
     return runs, arrays
 
 
+def _with_moved(arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """A job's arrays with parameters that are `moved`."""
+    return {
+        **arrays,
+        **{f"parameters/{path}": value for path, value in moved(jobs.group(arrays, "parameters")).items()},
+    }
+
+
 def _alone(case: Case, batch: Batch) -> dict[str, Array]:
     """A batch's videos one by one, and the whole with frames of padding added: nothing of it may change an output."""
     arrays: dict[str, Array] = {}
@@ -98,8 +107,13 @@ def outputs(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterato
         arguments = {"spec": spec, "dtype": dtype, "runs": runs}
         bounds: Mapping[str, float] | float = FLOAT64
         if dtype == "float32":
-            rounded = reference(f"{case.model} outputs float32", "outputs", arguments, arrays)
-            bounds = {name: float32_bound(difference(rounded[name], value)) for name, value in exact.items()}
+            own = [
+                reference(f"{case.model} outputs float32", "outputs", arguments, arrays),
+                reference(
+                    f"{case.model} outputs moved", "outputs", {**arguments, "dtype": "float64"}, _with_moved(arrays)
+                ),
+            ]
+            bounds = {name: float32_bound(max(difference(one[name], v) for one in own)) for name, v in exact.items()}
         found = ask("outputs", arguments, arrays)
         for mode in ("evaluation", "training"):
             chosen = {name: value for name, value in exact.items() if name.split("/")[0].endswith(mode)}
@@ -130,9 +144,14 @@ def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Itera
     exact = reference(f"{case.model} gradients", "gradients", {**base, "dtype": "float64"}, arrays)
     for dtype in ("float64", "float32"):
         found = ask("gradients", {**base, "dtype": dtype}, arrays)
-        rounded = exact
+        others: list[Arrays] = []
         if dtype == "float32":
-            rounded = reference(f"{case.model} gradients float32", "gradients", {**base, "dtype": dtype}, arrays)
+            others = [
+                reference(f"{case.model} gradients float32", "gradients", {**base, "dtype": dtype}, arrays),
+                reference(
+                    f"{case.model} gradients moved", "gradients", {**base, "dtype": "float64"}, _with_moved(arrays)
+                ),
+            ]
         best = (0.0, 1.0, "")
         for run in runs:
             wanted = jobs.group(exact, run["name"])
@@ -140,7 +159,9 @@ def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Itera
             bound = FLOAT64
             if dtype == "float32":
                 own = [
-                    difference(rounded[f"{run['name']}/{name}"], value, scales[name]) for name, value in wanted.items()
+                    difference(other[f"{run['name']}/{name}"], value, scales[name])
+                    for other in others
+                    for name, value in wanted.items()
                 ]
                 bound = float32_bound(max(own), GRADIENT_ROUNDING)
             measured, bound, where = worst(jobs.group(found, run["name"]), wanted, bound, scales)
