@@ -54,11 +54,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case, Worker]
     def of(case: Case, worker: Worker) -> Path:
         key = f"{case.model.replace('/', '-')}-{worker.backend}"
         if key not in made:
-            arguments, arrays = training_arguments(case, Adam(learning_rate=3e-3), STEPS, padded=False)
+            arguments, arrays = training_arguments(case, Adam(learning_rate=3e-3), False, STEPS)
             path = folder / f"{key}.safetensors"
-            worker.run(
-                "acz.parity.jobs:save", {**arguments, "dtype": "float32", "path": str(path), "after": False}, arrays
-            )
+            arguments |= {"dtype": "float32", "path": str(path), "rest": 0}
+            worker.run("acz.parity.jobs:training", arguments, arrays)
             made[key] = path
         return made[key]
 

@@ -1,4 +1,4 @@
-"""The zoo's models, in every backend at every level."""
+"""The zoo's other models, in every backend at every level."""
 
 from __future__ import annotations
 
@@ -13,4 +13,6 @@ pytestmark = pytest.mark.slow
 
 
 class TestZoo(ParityOfCases):
-    CASES: ClassVar[list[Case]] = [case for case in cases() if not case.model.startswith("layers/")]
+    CASES: ClassVar[list[Case]] = [
+        case for case in cases() if not case.model.startswith(("layers/", "youtube8m/compact/"))
+    ]

@@ -14,3 +14,4 @@ pytestmark = pytest.mark.slow
 
 class TestLayers(ParityOfCases):
     CASES: ClassVar[list[Case]] = [case for case in cases() if case.model.startswith("layers/")]
+    SHORT = False

@@ -105,27 +105,26 @@ def _steps(backend: Any, trainer: Any, arguments: Mapping[str, Any], arrays: Any
 
 
 def training(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-    """`steps` steps of Adam over batches `step0` ..: each loss, and the parameters after the last."""
+    """`steps` steps of Adam over batches `step0` ..: each loss, and the parameters after the last.
+
+    With a `path`, a checkpoint is saved there before the last `rest` steps, and what it holds is in the answer, as `resume` gives it.
+    """
     model = _model(backend, arguments, arrays)
     trainer = backend.start_training(model, Adam(**arguments["adam"]), arguments["loss"])
-    losses = _steps(backend, trainer, arguments, arrays, range(arguments["steps"]))
-    found: dict[str, Array] = {"losses": np.array(losses)}
+    first = arguments["steps"] - arguments["rest"]
+    losses = _steps(backend, trainer, arguments, arrays, range(first))
+    found: dict[str, Array] = {}
+    if "path" in arguments:
+        spec = Spec.from_dict(arguments["spec"])
+        save_checkpoint(arguments["path"], spec, backend.dump_parameters(model), backend.dump_optimizer(trainer))
+        found = _state(backend, model, trainer, arguments, arrays)
+    losses += _steps(backend, trainer, arguments, arrays, range(first, arguments["steps"]))
+    found["losses"] = np.array(losses)
     return None, found | {f"parameters/{p}": v for p, v in backend.dump_parameters(model).items()}
 
 
-def save(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-    """Half of the steps, a checkpoint at `path`, then the other half, as `resume` in another backend does it."""
-    model = _model(backend, arguments, arrays)
-    trainer = backend.start_training(model, Adam(**arguments["adam"]), arguments["loss"])
-    half = arguments["steps"] // 2
-    _steps(backend, trainer, arguments, arrays, range(half))
-    spec = Spec.from_dict(arguments["spec"])
-    save_checkpoint(arguments["path"], spec, backend.dump_parameters(model), backend.dump_optimizer(trainer))
-    return _go_on(backend, model, trainer, arguments, arrays)
-
-
 def resume(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-    """Load the checkpoint of each writer, at `paths`, and go on from it: arrays by `writer/`."""
+    """Load the checkpoint of each writer, at `paths`, and go on from it for `rest` steps: arrays by `writer/`."""
     model = backend.build(Spec.from_dict(arguments["spec"]), "CPU", arguments["dtype"])
     trainer = backend.start_training(model, Adam(**arguments["adam"]), arguments["loss"])
     found: dict[str, Array] = {}
@@ -133,20 +132,19 @@ def resume(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Arra
         checkpoint = load_checkpoint(Path(path))
         backend.load_parameters(model, checkpoint.parameters)
         backend.load_optimizer(trainer, checkpoint.optimizer)
-        _, after = _go_on(backend, model, trainer, arguments, arrays)
-        found |= {f"{writer}/{name}": value for name, value in after.items()}
+        state = _state(backend, model, trainer, arguments, arrays)
+        rest = range(arguments["steps"] - arguments["rest"], arguments["steps"])
+        state["losses"] = np.array(_steps(backend, trainer, arguments, arrays, rest))
+        found |= {f"{writer}/{name}": value for name, value in state.items()}
     return None, found
 
 
-def _go_on(backend: Any, model: Any, trainer: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
-    """What is loaded, as it is dumped again; an output; and, if `after`, the second half of the steps."""
+def _state(backend: Any, model: Any, trainer: Any, arguments: Mapping[str, Any], arrays: Any) -> dict[str, Array]:
+    """What a trainer holds, as it is dumped again, and an output."""
     found = {f"loaded/{path}": value for path, value in backend.dump_parameters(model).items()}
     found |= {f"optimizer/{name}": value for name, value in backend.dump_optimizer(trainer).items()}
-    inputs = _floats(group(arrays, "step0/inputs"), arguments["dtype"])
-    found["output"] = backend.forward(model, inputs)["output"]
-    second = range(arguments["steps"] // 2, arguments["steps"] if arguments["after"] else 0)
-    found["losses"] = np.array(_steps(backend, trainer, arguments, arrays, second))
-    return None, found
+    found["output"] = backend.forward(model, _floats(group(arrays, "step0/inputs"), arguments["dtype"]))["output"]
+    return found
 
 
 def die(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:

@@ -34,16 +34,17 @@ from acz.worker import Worker, WorkerDied
 
 LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints", 5: "exports"}
 STEPS = 50
-PLAIN = Adam(learning_rate=3e-3, weight_decay=1e-3)
-COUPLED = PLAIN.model_copy(update={"clip_norm": 0.25})
+COUPLED = Adam(learning_rate=3e-3, weight_decay=1e-3, clip_norm=0.25)
 DECOUPLED = Adam(learning_rate=3e-3, weight_decay=1e-2, decoupled=True, clip_global_norm=1.0)
 PENALTIES = (3e-2, 0.0, 1e-2)
 """Of the trained parameters in turn."""
 TRAINING_VIDEOS = 8
 """In a batch: of four it happens that dropout spares all of one unit, and between batch norms the gradient of that is rounding alone."""
-RESUMED_STEPS = 10
+REST = 5
+"""Of the steps, those after a checkpoint."""
 
 Arrays = dict[str, Array]
+Function = Callable[..., Iterator[Row]]
 
 
 class Reference:
@@ -172,7 +173,7 @@ def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Itera
         yield Row(case.model, backend, 2, "gradients", dtype, *best)
 
 
-def training_arguments(case: Case, adam: Adam, steps: int, padded: bool) -> tuple[dict[str, Any], Arrays]:
+def training_arguments(case: Case, adam: Adam, padded: bool, steps: int = STEPS) -> tuple[dict[str, Any], Arrays]:
     """A job's arguments and batches: without masks or, if `padded`, each with one; every third batch has padded frames then."""
     arrays = {f"parameters/{path}": value for path, value in case.parameters.items()}
     for step in range(steps):
@@ -186,23 +187,49 @@ def training_arguments(case: Case, adam: Adam, steps: int, padded: bool) -> tupl
         "loss": case.loss,
         "adam": adam.model_dump() | {"l2_penalty": penalties},
         "steps": steps,
+        "rest": REST,
         "rates": rates,
     }, arrays
 
 
-def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
+class Trainings:
+    """Trainings in the L2 form, each run once: level 3 compares it with the reference's, level 4 goes on from what it has saved."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.known: dict[tuple[str, str, str], Arrays] = {}
+
+    def path(self, case: Case, writer: str, dtype: str) -> str:
+        return str(self.folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors")
+
+    def __call__(self, case: Case, backend: str, ask: Ask, dtype: str) -> Arrays:
+        key = case.model, backend, dtype
+        if key not in self.known:
+            arguments, arrays = training_arguments(case, COUPLED, padded=False)
+            path = self.path(case, backend, dtype)
+            self.known[key] = ask("training", {**arguments, "dtype": dtype, "path": path}, arrays)
+        return self.known[key]
+
+
+def training(
+    case: Case, backend: str, ask: Ask, reference: Reference, trainings: Trainings, short: bool = False
+) -> Iterator[Row]:
     """Level 3: the loss of each of 50 steps and the parameters after them, same batches, same masks.
 
     Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. In one form no batch has a mask
-    of frames, in the other each has one: every graph that is compiled for them costs seconds.
+    of frames, in the other each has one: every graph that is compiled for them costs seconds. `short` leaves float32 out of the second.
     """
     for adam in (COUPLED, DECOUPLED):
         form = "decoupled" if adam.decoupled else "L2"
-        arguments, arrays = training_arguments(case, adam, STEPS, padded=adam.decoupled)
+        arguments, arrays = training_arguments(case, adam, padded=adam.decoupled)
         exact = reference(f"{case.model} {form}", "training", {**arguments, "dtype": "float64"}, arrays)
         after = jobs.group(exact, "parameters")
-        for dtype in ("float64", "float32"):
-            found = ask("training", {**arguments, "dtype": dtype}, arrays)
+        for dtype in ("float64",) if short and adam.decoupled else ("float64", "float32"):
+            found = (
+                ask("training", {**arguments, "dtype": dtype}, arrays)
+                if adam.decoupled
+                else trainings(case, backend, ask, dtype)
+            )
             steps, bound, bounds = difference(found["losses"], exact["losses"]), 1e-8, dict.fromkeys(after, 1e-8)
             if dtype == "float32":
                 rounded = reference(f"{case.model} {form} float32", "training", {**arguments, "dtype": dtype}, arrays)
@@ -215,42 +242,32 @@ def training(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterat
             yield Row(case.model, backend, 3, f"parameters after, {form}", dtype, measured, bound, where)
 
 
-def _checkpoint_path(case: Case, folder: Path, writer: str, dtype: str) -> Path:
-    return folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors"
-
-
-def checkpoint_saved(case: Case, ask: Ask, folder: Path, backend: str, dtype: str) -> Arrays:
-    """The first half of level 4 in one backend: trains, saves, goes on."""
-    arguments, arrays = training_arguments(case, PLAIN, RESUMED_STEPS, padded=False)
-    path = _checkpoint_path(case, folder, backend, dtype)
-    return ask("save", {**arguments, "dtype": dtype, "path": str(path), "after": dtype == "float64"}, arrays)
-
-
-def checkpoints_resumed(
-    case: Case, backend: str, ask: Ask, folder: Path, dtype: str, wanted: Mapping[str, Arrays]
+def checkpoints(
+    case: Case, backend: str, ask: Ask, dtype: str, writers: list[str], trainings: Trainings
 ) -> Iterator[Row]:
-    """The second half: `backend` goes on from what each writer saved, and does what that writer did, which is `wanted`.
+    """Level 4: `backend` goes on from what each writer has saved, and does what that writer did.
 
     What is loaded, weights and optimiser, is the same to the last bit, in both precisions; the steps after it are compared in
     float64, which tells more, since every graph that is compiled for them costs seconds. For the same reason one trainer
     loads them all: the first as it was built, the others over what the steps before have left.
     """
-    arguments, arrays = training_arguments(case, PLAIN, RESUMED_STEPS, padded=False)
-    paths = {writer: str(_checkpoint_path(case, folder, writer, dtype)) for writer in wanted}
-    found = ask("resume", {**arguments, "dtype": dtype, "paths": paths, "after": dtype == "float64"}, arrays)
-    for writer, values in wanted.items():
-        mine = jobs.group(found, writer)
-        exact = {name: value for name, value in values.items() if name.startswith(("loaded/", "optimizer/"))}
-        measured, bound, where = worst(mine, exact, 0.0)
+    arguments, arrays = training_arguments(case, COUPLED, padded=False)
+    arguments |= {"dtype": dtype, "paths": {writer: trainings.path(case, writer, dtype) for writer in writers}}
+    found = ask("resume", arguments | {"rest": REST if dtype == "float64" else 0}, arrays)
+    for writer in writers:
+        mine, wrote = jobs.group(found, writer), trainings.known[case.model, writer, dtype]
+        state = {name: value for name, value in wrote.items() if name.startswith(("loaded/", "optimizer/"))}
+        measured, bound, where = worst(mine, state, 0.0)
         if measured <= bound:
-            after = {name: values[name] for name in ("output", "losses")}
-            near = float32_bound(0.0, GRADIENT_ROUNDING)
-            bounds = {"output": FLOAT64, "losses": 1e-8} if dtype == "float64" else dict.fromkeys(after, near)
+            after = {"output": wrote["output"]}
+            bounds = {
+                "output": FLOAT64 if dtype == "float64" else float32_bound(0.0, GRADIENT_ROUNDING),
+                "losses": 1e-8,
+            }
+            if dtype == "float64":
+                after["losses"] = wrote["losses"][-REST:]
             measured, bound, where = worst(mine, after, bounds)
         yield Row(case.model, backend, 4, f"checkpoint of {writer}", dtype, measured, bound, where)
-
-
-LEVEL_FUNCTIONS = {1: outputs, 2: gradients, 3: training}
 
 
 @contextmanager
@@ -270,8 +287,12 @@ def check(
     progress: Callable[[str], None] = lambda text: None,
     wrap: str = "",
     threads: int = 1,
+    short: bool = False,
 ) -> list[Row]:
-    """Run levels on cases, one worker a backend, side by side. A dead worker is its backend's failure; others go on."""
+    """Run levels on cases, one worker a backend, side by side. A dead worker is its backend's failure; others go on.
+
+    `short` takes level 3's second form in float64 alone, which saves MindSpore a graph.
+    """
     rows: list[Row] = []
     frameworks = [name for name in backends if name != ONNX]
     reference = Reference()
@@ -293,38 +314,49 @@ def check(
         except Exception as error:
             return [failed(problem=f"{type(error).__name__}: {error}")]
 
-    def one(name: str) -> list[Row]:
+    def compared(name: str, trainings: Trainings) -> list[Row]:
         found = []
         for case in chosen:
-            for level in (level for level in levels if level in LEVEL_FUNCTIONS):
+            functions: dict[int, Function] = {
+                1: outputs,
+                2: gradients,
+                3: functools.partial(training, trainings=trainings, short=short),
+            }
+            for level, function in functions.items():
+                if level in levels:
 
-                def work(ask: Ask, case: Case = case, level: int = level) -> list[Row]:
-                    return list(LEVEL_FUNCTIONS[level](case, name, ask, reference))
+                    def work(
+                        ask: Ask, case: Case = case, function: Callable[..., Iterator[Row]] = function
+                    ) -> list[Row]:
+                        return list(function(case, name, ask, reference))
 
-                found += guarded(name, case, level, work)
+                    found += guarded(name, case, level, work)
         return found
 
-    with _workers(frameworks, threads, wrap) as workers, ThreadPoolExecutor(max(len(backends), 1)) as pool:
-        for part in pool.map(one, frameworks):
+    with (
+        _workers(frameworks, threads, wrap) as workers,
+        ThreadPoolExecutor(max(len(backends), 1)) as pool,
+        tempfile.TemporaryDirectory(prefix="acz-parity-") as folder,
+    ):
+        trainings = Trainings(Path(folder))
+        for part in pool.map(lambda name: compared(name, trainings), frameworks):
             rows += part
         if 4 in levels:
-            with tempfile.TemporaryDirectory(prefix="acz-parity-") as folder:
-                rows += _checkpoints(chosen, frameworks, Path(folder), guarded, pool)
+            rows += _exchanged(chosen, frameworks, trainings, guarded, pool)
         if 5 in levels:
             for part in pool.map(lambda name: list(exports(chosen, name, guarded)), backends):
                 rows += part
     return rows
 
 
-def _checkpoints(
+def _exchanged(
     chosen: list[Case],
     backends: list[str],
-    folder: Path,
+    trainings: Trainings,
     guarded: Callable[[str, Case, int, Callable[[Ask], list[Row]]], list[Row]],
     pool: ThreadPoolExecutor,
 ) -> list[Row]:
     """Level 4: every backend saves, then every other one loads; and each its own."""
-    saved: dict[tuple[str, str, str], Arrays] = {}
 
     def write(name: str) -> list[Row]:
         rows: list[Row] = []
@@ -332,7 +364,7 @@ def _checkpoints(
 
             def work(ask: Ask, case: Case = case) -> list[Row]:
                 for dtype in ("float64", "float32"):
-                    saved[name, case.model, dtype] = checkpoint_saved(case, ask, folder, name, dtype)
+                    trainings(case, name, ask, dtype)
                 return []
 
             rows += guarded(name, case, 4, work)
@@ -341,14 +373,15 @@ def _checkpoints(
     def read(name: str) -> list[Row]:
         rows: list[Row] = []
         for case in chosen:
+            # a writer that has saved nothing has a row of its own, which says why
+            writers = [writer for writer in backends if (case.model, writer, "float32") in trainings.known]
 
-            def work(ask: Ask, case: Case = case) -> list[Row]:
-                rows: list[Row] = []
-                for dtype in ("float64", "float32"):
-                    # a writer that has saved nothing has a row of its own, which says why
-                    wanted = {w: saved[w, case.model, dtype] for w in backends if (w, case.model, "float32") in saved}
-                    rows += checkpoints_resumed(case, name, ask, folder, dtype, wanted)
-                return rows
+            def work(ask: Ask, case: Case = case, writers: list[str] = writers) -> list[Row]:
+                return [
+                    row
+                    for dtype in ("float64", "float32")
+                    for row in checkpoints(case, name, ask, dtype, writers, trainings)
+                ]
 
             rows += guarded(name, case, 4, work)
         return rows
