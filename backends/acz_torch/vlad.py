@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from acz.layers.vlad import LEAST_SPREAD
 from acz_torch.base import Call, Layer, batch_norm, l2_normalize
+
+CACHED = 2**19
+"""Numbers that stay in a core's cache from one pass to the next: 2 MiB of float32."""
+
+
+def by_videos(aggregate: Callable[[Tensor, Tensor], Tensor], size: int, x: Tensor, a: Tensor) -> Tensor:
+    """`aggregate` of frames and their shares. On a CPU it takes a few videos at a time, as many as stay in its cache if one's
+    clusters are `size` numbers: forward and backward are many passes over little arithmetic."""
+    count = max(1, CACHED // size)
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or len(x) <= count:
+        return aggregate(x, a)
+    return torch.cat([aggregate(*few) for few in zip(x.split(count), a.split(count), strict=True)])
 
 
 def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
@@ -31,24 +45,33 @@ def of_clusters(v: Tensor) -> Tensor:
 
 class NetVLAD(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        a = assign(self, x, call)
-        total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        return of_clusters(torch.addcmul(x.transpose(1, 2) @ a, self.centres, total, value=-1))
+        def aggregate(x: Tensor, a: Tensor) -> Tensor:
+            total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
+            return of_clusters(torch.addcmul(x.transpose(1, 2) @ a, self.centres, total, value=-1))
+
+        return by_videos(aggregate, self.centres.numel(), x, assign(self, x, call))
 
 
 class LightVLAD(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        return of_clusters(x.transpose(1, 2) @ assign(self, x, call))
+        def aggregate(x: Tensor, a: Tensor) -> Tensor:
+            return of_clusters(x.transpose(1, 2) @ a)
+
+        return by_videos(aggregate, self.assignment.weight.numel(), x, assign(self, x, call))
 
 
 class NetFV(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         coupling = self.settings.coupling
-        a = assign(self, x, call)
         c = self.centres if coupling is None else self.assignment.weight * coupling
         precision = 1.0 / (self.spread * self.spread + LEAST_SPREAD)
-        total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        ax, axx = x.transpose(1, 2) @ a, (x * x).transpose(1, 2) @ a  # (videos, features, clusters)
-        residual = torch.addcmul(ax, c, total, value=-1)
-        second = torch.addcmul(-total, torch.addcmul(axx, c, ax + residual, value=-1), precision * precision)
-        return torch.cat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)
+        squared = precision * precision
+
+        def aggregate(x: Tensor, a: Tensor) -> Tensor:
+            total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
+            ax, axx = x.transpose(1, 2) @ a, (x * x).transpose(1, 2) @ a  # (videos, features, clusters)
+            residual = torch.addcmul(ax, c, total, value=-1)
+            second = torch.addcmul(-total, torch.addcmul(axx, c, ax + residual, value=-1), squared)
+            return torch.cat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)
+
+        return by_videos(aggregate, c.numel(), x, assign(self, x, call))

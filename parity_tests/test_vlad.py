@@ -1,0 +1,53 @@
+"""Aggregation by clusters in batches that a backend may take in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from acz.parity import jobs
+from acz.parity.compare import FLOAT64, difference, worst
+from acz.reference import forward, initial_parameters
+from acz.spec import Spec
+from acz.worker import Worker
+from parity_tests.conftest import BACKENDS, require
+
+pytestmark = pytest.mark.slow
+
+VIDEOS, FRAMES, FEATURES, CLUSTERS = 70, 3, 128, 64  # 64 videos' clusters fill 2 MiB in float32
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("kind", ["netvlad", "light_vlad", "net_fv"])
+def test_a_large_batch_is_its_halves(kind: str, backend: str, worker: Callable[[str], Worker]) -> None:
+    require(backend)
+    spec = Spec.from_dict(
+        {
+            "inputs": {"x": {"frames": FRAMES, "features": FEATURES}},
+            "streams": {"x": {"input": "x", "layers": {"clusters": {"type": kind, "clusters": CLUSTERS}}}},
+            "trunk": {"logits": {"type": "dense", "units": 2}},
+        }
+    )
+    source = np.random.default_rng(5)
+    x = source.standard_normal((VIDEOS, FRAMES, FEATURES))
+    mask = np.arange(FRAMES) < source.integers(1, FRAMES + 1, VIDEOS)[:, None]
+    labels = source.standard_normal((VIDEOS, 2)).astype(np.float32)
+    parameters = {path: value.astype(np.float64) for path, value in initial_parameters(spec, 3).items()}
+    arrays = {f"parameters/{path}": value for path, value in parameters.items()}
+    parts = {"whole": slice(None), "first": slice(VIDEOS // 2), "second": slice(VIDEOS // 2, None)}
+    for name, part in parts.items():
+        arrays |= {f"{name}/inputs/x": x[part], f"{name}/inputs/x.mask": mask[part], f"{name}/labels": labels[part]}
+    runs = [{"name": name, "batch": name, "training": True} for name in parts]
+    arguments = {"spec": spec.to_dict(), "dtype": "float64", "loss": "projection", "runs": runs}
+
+    exact = forward(spec, parameters, {"x": x, "x.mask": mask})["output"]
+    outputs = worker(backend).run("acz.parity.jobs:outputs", arguments, arrays)[1]
+    assert difference(outputs["whole/output"], exact) <= FLOAT64
+
+    found = worker(backend).run("acz.parity.jobs:gradients", arguments, arrays)[1]
+    whole, first, second = (jobs.group(found, name) for name in parts)
+    together = {path: first[path] + second[path] for path in spec.trained}  # the loss is a sum over videos
+    assert worst(whole, together, FLOAT64)[0] <= FLOAT64
+    assert difference(whole["x"], np.concatenate([first["x"], second["x"]])) <= FLOAT64
