@@ -122,10 +122,10 @@ def test_what_the_second_batch_norm_takes_away_is_held_fixed() -> None:
 def test_the_average_is_of_valid_frames() -> None:
     x = source.standard_normal((3, 4, 2))
     mask = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]], dtype=bool)
-    layer = LAYERS["frame_average"](type="frame_average")
+    layer = LAYERS["frame_pool"](type="frame_pool", pooling="mean")
     found = layer.reference(np.where(mask[:, :, None], x, 1e6), {}, Call(mask=mask, path="x"))
     np.testing.assert_allclose(found, [x[0].mean(0), (x[1, 0] + x[1, 2]) / 2, [0, 0]], rtol=1e-12)
-    np.testing.assert_allclose(run("frame_average", x), x.mean(1), rtol=1e-12)
+    np.testing.assert_allclose(run("frame_pool", x, pooling="mean"), x.mean(1), rtol=1e-12)
 
 
 def test_padding_that_is_rescaled_and_normalised_still_counts_for_nothing() -> None:

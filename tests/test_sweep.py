@@ -102,7 +102,7 @@ def test_set_changes_what_does_not_vary(tmp_path: Path) -> None:
 
 def test_a_configuration_beside_the_sweep_is_found(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text(
-        "model: {inputs: {x: {frames: 2, features: 3}}, streams: {x: {input: x, layers: {mean: {type: frame_average}}}},"
+        "model: {inputs: {x: {frames: 2, features: 3}}, streams: {x: {input: x, layers: {mean: {type: frame_pool, pooling: mean}}}},"
         " trunk: {logits: {type: dense, units: 2}}, output: softmax}"
     )
     (one,) = trials(tmp_path, "config: mine.yaml\ngrid: {model.trunk.logits.units: [4]}")

@@ -109,15 +109,6 @@ def _attention(graph: Graph, s: str, over: str) -> str:
     return s if valid is None else graph.op("Where", valid, s, graph.constant(0.0))
 
 
-def write_frame_average(graph: Graph, step: Step, x: str) -> str:
-    if graph.mask is None:
-        return graph.op("ReduceMean", x, axes=[1], keepdims=0)
-    valid = graph.cast(graph.op("Unsqueeze", graph.mask, graph.integers(1)))  # (videos, 1, frames)
-    total = graph.op("Reshape", graph.op("MatMul", valid, x), graph.integers(0, step.output_shape[0]))
-    count = graph.op("ReduceSum", valid, graph.integers(2), keepdims=0)  # (videos, 1)
-    return graph.op("Div", total, graph.op("Max", count, graph.constant(1.0)))
-
-
 def write_context_gating(graph: Graph, step: Step, x: str) -> str:
     norm = cast(ContextGating, step.layer).norm
     g = linear(graph, x, "weight", None if norm else "bias", len(step.input_shape))
@@ -163,7 +154,6 @@ LAYERS: dict[str, Callable[[Graph, Step, str], str]] = {
     "max_pool2d": write_max_pool2d,
     "flatten": write_flatten,
     "attention_cluster": write_attention_cluster,
-    "frame_average": write_frame_average,
     "frame_pool": write_frame_pool,
     "context_gating": write_context_gating,
     "deep_context_gating": write_deep_context_gating,

@@ -12,7 +12,7 @@ from acz.layers.experts import MixtureOfExperts
 from acz.layers.gating import ContextGating, DeepContextGating
 from acz.layers.image import Conv2d, Flatten, MaxPool2d
 from acz.layers.normalize import BatchNorm, L2Normalize
-from acz.layers.pooling import FrameAverage, FramePool
+from acz.layers.pooling import FramePool
 from acz.layers.vlad import LightVLAD, NetFV, NetVLAD
 
 LAYERS: dict[str, type[Layer]] = {
@@ -29,7 +29,6 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
-    "frame_average": FrameAverage,
     "frame_pool": FramePool,
     "context_gating": ContextGating,
     "deep_context_gating": DeepContextGating,

@@ -15,26 +15,6 @@ from acz.layers.normalize import l2_normalize
 Pooling = Literal["max", "mean", "sum", "l2_norm", "variance"]
 
 
-class FrameAverage(Layer):
-    """The mean of a video's valid frames; zeros for a video without one.
-
-    The baseline of YouTube-8M (Abu-El-Haija et al. 2016, section 4.2).
-    """
-
-    type: Literal["frame_average"] = "frame_average"
-
-    def output_shape(self, shape: Shape) -> Shape:
-        if len(shape) != 2:
-            raise ValueError(f"frame_average needs (frames, features), got {shape}")
-        return (shape[1],)
-
-    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        if call.mask is None:
-            return x.sum(axis=1) / x.real.dtype.type(x.shape[1])  # (videos, features)
-        valid = call.mask[:, :, None].astype(x.real.dtype)
-        return (x * valid).sum(axis=1) / np.maximum(valid.sum(axis=1), 1)
-
-
 def pool(kind: Pooling, x: Array, valid: Array) -> Array:
     """One number for each feature, of the valid frames of each video: x (videos, frames, features), valid bool (videos, frames, 1).
 
@@ -55,7 +35,8 @@ def pool(kind: Pooling, x: Array, valid: Array) -> Array:
 class FramePool(Layer):
     """What `pooling` says of a video's valid frames, one statistic of each feature or several one after another.
 
-    With `normalize` each statistic is divided by its own L2 norm. A video without a valid frame gives zeros.
+    With `normalize` each statistic is divided by its own L2 norm. A video without a valid frame gives zeros. The `mean` of the frames
+    themselves is the baseline of YouTube-8M (Abu-El-Haija et al. 2016, section 4.2).
 
     The bags of frames are this layer behind others, rather than layers of their own, so that their projection can be any layer, dense or
     circulant, with batch norm or a bias:

@@ -127,16 +127,6 @@ class AttentionCluster(Layer):
         return a.transpose((0, 2, 1)), v.flatten(start_dim=1)  # (videos, units * features)
 
 
-class FrameAverage(Layer):
-    def construct(self, x: Tensor, call: Call) -> Tensor:
-        if call[0] is None:
-            return x.mean(1)
-        videos, frames, features = x.shape
-        valid = call[0].reshape((videos, 1, frames)).astype(x.dtype)
-        count = ops.maximum(valid.sum(-1), 1.0)  # (videos, 1)
-        return ops.BatchMatMul()(valid, x).reshape((videos, features)) / ops.tile(count, (1, features))
-
-
 class ContextGating(Layer):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         norm = self.settings.norm
@@ -185,7 +175,6 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
-    "frame_average": FrameAverage,
     "frame_pool": FramePool,
     "context_gating": ContextGating,
     "deep_context_gating": DeepContextGating,

@@ -110,14 +110,6 @@ class AttentionCluster(Layer):
         return tf.reshape(v, (-1, *self.step.output_shape))  # (videos, units * features)
 
 
-class FrameAverage(Layer):
-    def call(self, x: Tensor, call: Call) -> Tensor:
-        if call.mask is None:
-            return tf.reduce_mean(x, 1)
-        valid = tf.cast(call.mask, x.dtype)  # (videos, frames)
-        return tf.matmul(valid[:, None], x)[:, 0] / tf.maximum(tf.reduce_sum(valid, 1, keepdims=True), 1.0)
-
-
 class ContextGating(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
         norm, own = self.settings.norm, self.own
@@ -168,7 +160,6 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
-    "frame_average": FrameAverage,
     "frame_pool": FramePool,
     "context_gating": ContextGating,
     "deep_context_gating": DeepContextGating,

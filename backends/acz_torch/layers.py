@@ -107,14 +107,6 @@ class AttentionCluster(Layer):
         return v.flatten(1)  # (videos, units * features)
 
 
-class FrameAverage(Layer):
-    def forward(self, x: Tensor, call: Call) -> Tensor:
-        if call.mask is None:
-            return x.mean(1)
-        valid = call.mask.to(x.dtype)  # (videos, frames)
-        return (valid[:, None] @ x).squeeze(1) / valid.sum(1, keepdim=True).clamp_min(1.0)
-
-
 class ContextGating(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
@@ -165,7 +157,6 @@ LAYERS: dict[str, type[Layer]] = {
     "max_pool2d": MaxPool2d,
     "flatten": Flatten,
     "attention_cluster": AttentionCluster,
-    "frame_average": FrameAverage,
     "frame_pool": FramePool,
     "context_gating": ContextGating,
     "deep_context_gating": DeepContextGating,
