@@ -64,8 +64,8 @@ def difference(found: Array | None, reference: Array, scale: float | None = None
     return float(np.abs(found.astype(np.float64) - reference.astype(np.float64)).max() / scale)
 
 
-def moved(parameters: Mapping[str, Array]) -> dict[str, Array]:
-    """Parameters of which each number is half a unit in the last place of float32 larger or smaller, by a draw of its own.
+def moved(parameters: Mapping[str, Array], by: float = HALF_UNIT) -> dict[str, Array]:
+    """Parameters of which each number is larger or smaller by a share of itself, by a draw of its own.
 
     What the reference gives with them, in float64, is what rounding may do to a result in which nearly equal numbers are
     subtracted. The reference's own float32 shows the same, but of a few equal videos in one draw only, which may be small by chance.
@@ -73,7 +73,7 @@ def moved(parameters: Mapping[str, Array]) -> dict[str, Array]:
     ups = {
         path: generator(3, "parity", path).integers(0, 2, value.shape, np.int8) for path, value in parameters.items()
     }
-    return {path: value * np.where(ups[path], 1 + HALF_UNIT, 1 - HALF_UNIT) for path, value in parameters.items()}
+    return {path: value * np.where(ups[path], 1 + by, 1 - by) for path, value in parameters.items()}
 
 
 def float32_bound(own: float, least: float = ROUNDING) -> float:
