@@ -20,6 +20,8 @@ class Call:
     dropout: dict[str, Tensor] | None = None
     """Masks by path. None: the framework draws its own; a path that is missing drops nothing."""
     recorded: dict[str, Tensor] = field(default_factory=dict)
+    packs: bool = False
+    """Whether large weights may be kept packed: in evaluations by the product itself, which knows when they change."""
 
 
 class Layer(nn.Module):

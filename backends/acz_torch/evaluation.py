@@ -37,7 +37,7 @@ def forward_best(
 ) -> dict[str, Array]:
     model.eval()
     with torch.inference_mode():
-        logits = model.logits(to_device(model, inputs), Call())
+        logits = model.logits(to_device(model, inputs), Call(packs=True))
         whole = {"output": model.finish(logits), "logits": logits}
         finite = [torch.isfinite(value).all(1) for value in whole.values()]
         found = {"finite": finite[0] & finite[1]}

@@ -101,7 +101,7 @@ def forward(
     record: Sequence[str] = (),
 ) -> dict[str, Array]:
     model.train(training)
-    call = Call(dropout=to_device(model, dropout or {}))
+    call = Call(dropout=to_device(model, dropout or {}), packs=not training)
     with torch.inference_mode():
         logits = model.logits(to_device(model, inputs), call)
         found = {"output": model.finish(logits), "logits": logits} | {path: call.recorded[path] for path in record}

@@ -1,0 +1,76 @@
+"""PyTorch keeps large weights packed between evaluations: outputs stay those of the weights as they are."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acz.optimizer import Adam
+from acz.reference import forward, initial_parameters
+from acz.spec import Spec
+from acz.worker import Worker
+from parity_tests.conftest import require
+
+pytestmark = pytest.mark.slow
+
+SPEC = {
+    "inputs": {"x": {"shape": [1024]}},
+    "streams": {"x": {"input": "x", "layers": {"large": {"type": "dense", "units": 1024, "activation": "relu"}}}},
+    "trunk": {"logits": {"type": "dense", "units": 3}},
+}
+
+
+def evaluate_job(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
+    """A job: outputs before and after packing, of other numbers of rows, after a step of training, after loading, and of copies."""
+    spec = Spec.from_dict(arguments["spec"])
+    model = backend.build(spec, "CPU", "float32")
+    backend.load_parameters(model, initial_parameters(spec, 1))
+    packed = model.x["large"].packed
+    x, labels = arrays["x"], arrays["labels"]
+
+    def output(of: Any = model, rows: int = len(x)) -> Any:
+        return backend.forward(of, {"x": x[:rows]})["output"]
+
+    states, found = [], {}
+    for name in ("first", *(f"again {number}" for number in range(packed.AFTER)), "packed"):
+        found[name] = output()
+        states.append(packed.weight is not None)
+    found |= {f"{rows} rows": output(rows=rows) for rows in (1, 3)}
+    copies = {"copy": copy.deepcopy(model), "pickled": pickle.loads(pickle.dumps(model))}
+    found |= {name: output(one) for name, one in copies.items()}
+    trainer = backend.start_training(model, Adam(learning_rate=0.1), "projection")
+    backend.training_step(trainer, {"x": x}, labels, {}, 0.1)
+    released = model.x["large"].packed.weight is None
+    found["trained"] = output()
+    found |= {f"parameters/{path}": value for path, value in backend.dump_parameters(model).items()}
+    for _ in range(packed.AFTER + 1):
+        output()
+    backend.load_parameters(model, initial_parameters(spec, 2))  # in place, and the packed weight is an older one now
+    found["loaded"] = output()
+    return [states, released, model.x["large"].packed.uses], found
+
+
+def test_outputs_are_those_of_the_weights_as_they_are(worker: Callable[[str], Worker]) -> None:
+    require("torch")
+    spec, source = Spec.from_dict(SPEC), np.random.default_rng(0)
+    x, labels = (source.standard_normal((40, width)).astype(np.float32) for width in (1024, 3))
+    (states, released, uses), found = worker("torch").run(
+        "parity_tests.test_packed:evaluate_job", {"spec": SPEC}, {"x": x, "labels": labels}
+    )
+    assert states == [False] * (len(states) - 2) + [True, True]
+    assert released, "training takes the memory back"
+    assert uses == 1, "what was packed of the weights before is not taken"
+    first = forward(spec, initial_parameters(spec, 1), {"x": x})["output"]
+    trained = {name.removeprefix("parameters/"): v for name, v in found.items() if name.startswith("parameters/")}
+    wanted = {name: first for name in found if name not in ("1 rows", "3 rows", "trained", "loaded", *trained)}
+    wanted |= {"1 rows": first[:1], "3 rows": first[:3], "trained": forward(spec, trained, {"x": x})["output"]}
+    wanted["loaded"] = forward(spec, initial_parameters(spec, 2), {"x": x})["output"]
+    for name, value in wanted.items():
+        if not name.startswith("parameters/"):
+            np.testing.assert_allclose(found[name], value, atol=2e-5 * np.abs(value).max(), err_msg=name)
+    assert np.abs(wanted["trained"] - first).max() > 0.01
