@@ -23,6 +23,12 @@ class Packed:
     """
 
     ROWS, LEAST_WEIGHTS, AFTER = 64, 2**20, 20
+    HERE = (
+        torch.backends.mkldnn.is_available()
+        and torch.backends.cpu.get_cpu_capability().startswith("AVX")
+        and all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
+    )
+    """Whether this PyTorch, on this processor, has what it takes."""
 
     def __init__(self) -> None:
         self.of: Tensor | None = None
@@ -38,7 +44,7 @@ class Packed:
             return None
         if weight.device.type != "cpu" or weight.dtype != torch.float32 or weight.is_inference():
             return None
-        if not torch.is_inference_mode_enabled() or not torch.backends.mkldnn.is_available():
+        if not torch.is_inference_mode_enabled() or not self.HERE:
             return None
         if weight is not self.of or weight._version != self.version:  # every change in place raises the version
             self.of, self.version, self.uses, self.weight = weight, weight._version, 0, None
