@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
@@ -230,8 +231,8 @@ def test_last_words_are_those_of_this_start(tmp_path: Path) -> None:
     assert outcome.words.startswith(f"{tmp_path / 'none'} holds no finished data set")
 
 
-@pytest.mark.skipif(find_spec("ray") is not None, reason="Ray is installed")
-def test_without_ray_it_says_what_to_install() -> None:
+def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
     with pytest.raises(MissingError, match=r'pip install "acz\[ray\]"'):
         next(run_on_ray(None, {"CPU": 1.0}, 3, [], Progress()))
 

@@ -332,21 +332,18 @@ def check(
 
     def compared(name: str, trainings: Trainings) -> list[Row]:
         found = []
+        functions: dict[int, Function] = {
+            1: outputs,
+            2: gradients,
+            3: functools.partial(training, trainings=trainings, short=short),
+        }
         for case in chosen:
-            functions: dict[int, Function] = {
-                1: outputs,
-                2: gradients,
-                3: functools.partial(training, trainings=trainings, short=short),
-            }
-            for level, function in functions.items():
-                if level in levels:
+            for level in (level for level in levels if level in functions):
 
-                    def work(
-                        ask: Ask, case: Case = case, function: Callable[..., Iterator[Row]] = function
-                    ) -> list[Row]:
-                        return list(function(case, name, ask, reference))
+                def work(ask: Ask, case: Case = case, function: Function = functions[level]) -> list[Row]:
+                    return list(function(case, name, ask, reference))
 
-                    found += guarded(name, case, level, work)
+                found += guarded(name, case, level, work)
         return found
 
     with (

@@ -10,50 +10,10 @@ from torch import Tensor
 
 from acz.layers.attention import LOWEST
 from acz.spec import Step
-from acz_torch.base import Call, Layer, apply, batch_norm, drop, l2_normalize, sigmoid
+from acz_torch.base import Call, Layer, Packed, apply, batch_norm, drop, l2_normalize, sigmoid
 from acz_torch.circulant import CirculantDense, product
 from acz_torch.pooling import FramePool
 from acz_torch.vlad import LightVLAD, NetFV, NetVLAD
-
-
-class Packed:
-    """A large weight in oneDNN's own layout, for evaluation on a CPU: a product with few rows takes 0.5 to 0.7 of the time with it.
-
-    Packing takes as long as some 20 products, so a weight is packed when it has been unchanged for as many.
-    """
-
-    ROWS, LEAST_WEIGHTS, AFTER = 64, 2**20, 20
-    HERE = (
-        torch.backends.mkldnn.is_available()
-        and torch.backends.cpu.get_cpu_capability().startswith("AVX")
-        and all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
-    )
-    """Whether this PyTorch, on this processor, has what it takes."""
-
-    def __init__(self) -> None:
-        self.of: Tensor | None = None
-        self.version, self.uses = 0, 0
-        self.weight: Tensor | None = None
-
-    def __reduce__(self) -> tuple[type[Packed], tuple[()]]:
-        return Packed, ()  # a copy of a module packs for itself
-
-    def product(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor | None:
-        """x (rows, features) by weight (features, units), if that is packed by now."""
-        if x.ndim != 2 or len(x) > self.ROWS or weight.numel() < self.LEAST_WEIGHTS:
-            return None
-        if weight.device.type != "cpu" or weight.dtype != torch.float32 or weight.is_inference():
-            return None
-        if not torch.is_inference_mode_enabled() or not self.HERE:
-            return None
-        if weight is not self.of or weight._version != self.version:  # every change in place raises the version
-            self.of, self.version, self.uses, self.weight = weight, weight._version, 0, None
-        self.uses += 1
-        if self.uses <= self.AFTER:
-            return None
-        if self.weight is None:
-            self.weight = torch.ops.mkldnn._reorder_linear_weight(weight.t(), self.ROWS)
-        return torch.ops.mkldnn._linear_pointwise(x, self.weight, bias, "none", [], "")
 
 
 class Dense(Layer):
