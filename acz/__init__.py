@@ -10,10 +10,10 @@ if TYPE_CHECKING:
     from acz.backend import build
     from acz.checkpoint import load_checkpoint, save_checkpoint
     from acz.config import load_config, load_spec
-    from acz.errors import AczError
+    from acz.foundation.errors import AczError
     from acz.spec import Spec
 
-__version__ = "0.1.0"
+from acz.foundation.version import __version__
 
 _HOMES = {
     "load_spec": "acz.config",
@@ -21,7 +21,7 @@ _HOMES = {
     "build": "acz.backend",
     "load_checkpoint": "acz.checkpoint",
     "save_checkpoint": "acz.checkpoint",
-    "AczError": "acz.errors",
+    "AczError": "acz.foundation.errors",
     "Spec": "acz.spec",
 }
 

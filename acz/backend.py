@@ -9,9 +9,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -20,8 +18,9 @@ from typing import Any, Protocol, SupportsFloat, cast
 
 import numpy as np
 
-from acz.errors import MissingError, SpecError, nearest
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import MissingError, SpecError, nearest
+from acz.foundation.processes.silence import quiet
 from acz.losses import Loss
 from acz.optimizer import Adam
 from acz.reference import check_parameters, initial_parameters
@@ -193,25 +192,6 @@ def find_backend(name: str) -> Backend:
             f"backend '{name}' is installed but can't be loaded: {type(error).__name__}: {error}; "
             f'pip install --force-reinstall "acz[{name}]" mends most of these'
         ) from None
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep what a framework prints, also from C++, off the terminal."""
-    sys.stdout.flush()
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as sink:
-        kept = [os.dup(1), os.dup(2)]
-        os.dup2(sink.fileno(), 1)
-        os.dup2(sink.fileno(), 2)
-        try:
-            yield
-        finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            for number, copy in zip((1, 2), kept, strict=True):
-                os.dup2(copy, number)
-                os.close(copy)
 
 
 def split_device(device: str) -> tuple[str, int]:

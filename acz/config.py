@@ -12,11 +12,13 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field
 
 from acz.data.youtube8m.settings import Reading
-from acz.errors import SpecError, nearest
+from acz.foundation.errors import SpecError, nearest
+from acz.foundation.files.yaml import _copy, _Loader, read_yaml
+from acz.foundation.settings import validate
 from acz.losses import TrainingLoss, check_loss
 from acz.optimizer import Adam
 from acz.schedule import Schedule
-from acz.spec import Spec, validate
+from acz.spec import Spec
 
 
 class EarlyStopping(BaseModel):
@@ -90,8 +92,6 @@ class Config:
 
 EXPERIMENTS = "experiments"
 """The folder of the zoo that holds sweeps, and no models."""
-LONGEST, MOST_VALUES = 2**17, 2**15
-"""Characters of a file, and values in it."""
 SET = {"model", "data", "train"}
 CHANGES = ("forms", "variants")
 """Sections of named changes; a name may be followed by some of them, `:circulant_fc:tiny`, applied in that order."""
@@ -193,77 +193,6 @@ def _find(name: str) -> tuple[Path, list[str]]:
     raise SpecError(f"there is no model or file '{base}'; {nearest(base, config_names())}")
 
 
-TEXTS, NUMBERS = (":timestamp", ":value"), (":int", ":float")
-"""Ends of YAML's own names for what a plain word may be."""
-
-
-class _Loader(yaml.SafeLoader):
-    """The YAML of a configuration: mappings, lists, texts, numbers, truth and null, a bounded number of them.
-
-    It refuses a key given twice (nothing is dropped silently), tags, which would ask for other kinds of values, and aliases that stand
-    for themselves or for more than MOST_VALUES values. Dates, and numbers to the base of 60 (`1:30`), are texts.
-    """
-
-    def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
-        tag: str = super().resolve(kind, value, implicit)  # type: ignore[no-untyped-call]
-        return self.DEFAULT_SCALAR_TAG if tag.endswith(TEXTS) or (tag.endswith(NUMBERS) and ":" in str(value)) else tag
-
-    def get_single_node(self) -> yaml.Node | None:
-        node = super().get_single_node()
-        if node is not None:
-            self._count(node, {})
-        return node
-
-    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
-        event = self.peek_event()  # type: ignore[no-untyped-call]
-        if getattr(event, "tag", None) is not None:
-            raise yaml.YAMLError(f"the tag {event.tag} is not taken, line {event.start_mark.line + 1}")
-        return super().compose_node(parent, index)
-
-    def _count(self, node: yaml.Node, counted: dict[yaml.Node, int]) -> int:
-        """How many values a node stands for, those behind aliases each time. Raises YAMLError."""
-        if node in counted:
-            if not counted[node]:
-                raise yaml.YAMLError(f"a value holds itself, line {node.start_mark.line + 1}")
-            return counted[node]
-        counted[node] = 0  # as long as it is being counted
-        total = 1
-        if isinstance(node, yaml.CollectionNode):
-            for inner in node.value:
-                total += sum(self._count(part, counted) for part in (inner if isinstance(inner, tuple) else (inner,)))
-        if total > MOST_VALUES:
-            raise yaml.YAMLError(f"it stands for more than {MOST_VALUES:,} values")
-        counted[node] = total
-        return total
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        seen = set()
-        for key, _ in node.value:
-            if isinstance(key, yaml.ScalarNode) and key.value != "<<":
-                if key.value in seen:
-                    line = key.start_mark.line + 1
-                    raise yaml.YAMLError(f"the key '{key.value}' is given twice in one mapping, line {line}")
-                seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def read_yaml(path: Path) -> dict[str, Any]:
-    """A file of one mapping, read with the limits of a configuration. Raises SpecError."""
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(LONGEST + 1)
-        if len(text) > LONGEST:
-            raise SpecError(f"{path}: longer than {LONGEST:,} characters, which no configuration is")
-        tree = yaml.load(text, _Loader)
-    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-        raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
-    except OSError as error:
-        raise SpecError(f"{path}: {error.strerror}") from None
-    if not isinstance(tree, dict):
-        raise SpecError(f"{path}: must be a mapping, got {type(tree).__name__}")
-    return tree
-
-
 def _read(path: Path) -> dict[str, Any]:
     tree = read_yaml(path)
     for section in CHANGES:
@@ -274,12 +203,6 @@ def _read(path: Path) -> dict[str, Any]:
     if both:
         raise SpecError(f"{path}: '{both.pop()}' is both a form and a variant")
     return tree
-
-
-def _copy(value: Any, depth: int = 0) -> Any:
-    if depth > 32:
-        raise SpecError("the configuration is nested more than 32 deep, or holds itself")
-    return {k: _copy(v, depth + 1) for k, v in value.items()} if isinstance(value, Mapping) else value
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.errors import DataError, SpecError
+from acz.foundation.errors import DataError, SpecError
 from acz.metrics import NOTHING
 from acz.predictions import Kind, Part, join, read_predictions, write_part
 

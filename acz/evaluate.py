@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from acz.backend import Backend
-from acz.concurrency import ahead
 from acz.data.features import Data
-from acz.errors import CheckFailed, DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import CheckFailed, DataError
+from acz.foundation.processes.prefetch import ahead
 from acz.losses import Loss
 from acz.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
 from acz.predictions import read_predictions

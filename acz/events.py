@@ -15,7 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from acz.checkpoint import write_whole
+from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.tfrecord import read_records
 
 FOLDER = "tensorboard"
 PREFIX = "events.out.tfevents."
@@ -100,24 +101,6 @@ class Events:
                     kind = "evaluation" if value.tag.startswith("evaluation/") else "train"
                     found.setdefault((kind, event.step), event.wall_time)
         return found
-
-
-def read_records(path: Path) -> Iterator[bytes]:
-    """The messages of a record file up to the first that is cut off or damaged."""
-    with _alone():
-        from tensorboardX.record_writer import masked_crc32c
-    content, place = path.read_bytes(), 0
-    while place + 12 <= len(content):
-        (length,) = struct.unpack_from("<Q", content, place)
-        end = place + 12 + length
-        if end + 4 > len(content):
-            return
-        head, message = content[place : place + 8], content[place + 12 : end]
-        stored = (struct.unpack_from("<I", content, place + 8)[0], struct.unpack_from("<I", content, end)[0])
-        if stored != (masked_crc32c(head), masked_crc32c(message)):
-            return
-        yield message
-        place = end + 4
 
 
 def _scalars(line: Mapping[str, Any]) -> dict[str, float]:

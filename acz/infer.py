@@ -7,7 +7,6 @@ does not grow with the number of examples.
 from __future__ import annotations
 
 import csv
-import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -17,12 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acz.checkpoint import remove_leftovers, remove_leftovers_of, write_text_whole
-from acz.concurrency import ahead, locked
 from acz.data.features import Data
-from acz.errors import CheckFailed, DataError
 from acz.evaluate import padded
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import CheckFailed, DataError
+from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of, write_text_whole
+from acz.foundation.files.locks import locked
+from acz.foundation.processes.prefetch import ahead
 from acz.metrics import best_first, top_classes
 from acz.predictions import Kind, Part, join, write_part
 from acz.spec import Spec
@@ -85,18 +85,6 @@ def read_labels(path: Path) -> list[str]:
     if not rows or min(rows) < 0 or max(rows) >= 10_000_000:
         raise DataError(f"{path}: holds no labels, or an Index that is none")
     return [rows.get(index) or "" for index in range(max(rows) + 1)]
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, or of every file in a folder with its name."""
-    total = hashlib.sha256()
-    for one in sorted(path.rglob("*")) if path.is_dir() else [path]:
-        if one.is_file():
-            total.update(one.relative_to(path).as_posix().encode())
-            with one.open("rb") as file:
-                while part := file.read(1 << 20):
-                    total.update(part)
-    return total.hexdigest()
 
 
 def infer(

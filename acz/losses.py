@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
-from acz.errors import SpecError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import SpecError
 from acz.layers.activation import log_softmax
 from acz.spec import Output, Spec
 

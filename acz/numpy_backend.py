@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from acz import reference
-from acz.errors import SpecError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import SpecError
 from acz.losses import Loss, reference_loss
 from acz.metrics import top_classes
 from acz.optimizer import Adam

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from acz.errors import SpecError, nearest
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import SpecError, nearest
 
 
 class Adam(BaseModel):

@@ -20,10 +20,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib import format as npy
 
-from acz.checkpoint import write_text_whole, write_whole
-from acz.data.npy import MAGIC
-from acz.errors import DataError, SpecError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError, SpecError
+from acz.foundation.files.atomic import write_text_whole, write_whole
+from acz.foundation.files.npy import MAGIC
 from acz.metrics import NOTHING
 
 Kind = Literal["jsonl", "npz", "csv"]

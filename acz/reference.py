@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from acz.errors import SpecError, nearest
-from acz.layers import Array, Call
+from acz.foundation.arrays import Array
+from acz.foundation.errors import SpecError, nearest
+from acz.foundation.randomness import generator
+from acz.layers import Call
 from acz.layers.activation import log_softmax, sigmoid, softmax
 from acz.layers.bags import over_bags
 from acz.losses import Loss, reference_loss
-from acz.randomness import generator
 from acz.spec import Spec
 
 

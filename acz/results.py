@@ -9,8 +9,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from acz import __version__
-from acz.checkpoint import write_whole
+from acz.foundation.files.atomic import write_whole
+from acz.foundation.version import __version__
 
 DISTRIBUTIONS = ("numpy", "torch", "tensorflow", "tensorflow-cpu", "paddlepaddle", "mindspore")
 

@@ -8,15 +8,16 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, TypeVar, cast, get_args
+from typing import Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from acz.errors import SpecError, nearest
-from acz.layers import LAYERS, Layer, Parameter, Shape
+from acz.foundation.arrays import Shape
+from acz.foundation.errors import SpecError, nearest
+from acz.foundation.settings import validate
+from acz.layers import LAYERS, Layer, Parameter
 from acz.names import OWN, TAKEN
 
-Settings = TypeVar("Settings", bound=BaseModel)
 Output = Literal["none", "softmax", "log_softmax", "sigmoid", "probabilities"]
 """What is done to the trunk's last values, the logits. Nothing for `none`, and for `probabilities`, which they are already."""
 
@@ -348,41 +349,3 @@ def _layers(tree: Any, place: str) -> dict[str, Layer]:
 
 def _plain(settings: BaseModel) -> dict[str, Any]:
     return settings.model_dump(exclude_unset=True, mode="json")
-
-
-def validate(kind: type[Settings], value: Any, place: str) -> Settings:
-    """Build settings of a pydantic class; raises SpecError with the place and the nearest right key."""
-    if not isinstance(value, Mapping):
-        raise SpecError(f"{place}: must be a mapping, got {value!r}")
-    _no_truth_for_number(kind, value, place)
-    try:
-        return kind.model_validate(dict(value))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        where = ".".join([place, *(str(part) for part in problem["loc"])])
-        if problem["type"] == "extra_forbidden":
-            inner: type[BaseModel] = kind
-            for part in problem["loc"][:-1]:
-                inner = _inner(inner, str(part))
-            raise SpecError(f"{where}: unknown key; {nearest(str(problem['loc'][-1]), inner.model_fields)}") from None
-        message = problem["msg"].removeprefix("Value error, ")
-        got = "" if problem["type"] == "missing" else f", got {problem['input']!r}"
-        raise SpecError(f"{where}: {message}{got}") from None
-
-
-def _no_truth_for_number(kind: type[BaseModel], value: Mapping[Any, Any], place: str) -> None:
-    """pydantic takes true for 1; a person who writes it means something else."""
-    for key, given in value.items():
-        field = kind.model_fields.get(str(key))
-        if isinstance(given, bool) and field is not None and field.annotation is not bool:
-            raise SpecError(f"{place}.{key}: must not be true or false, got {given!r}")
-        if isinstance(given, Mapping):
-            _no_truth_for_number(_inner(kind, str(key)), given, f"{place}.{key}")
-
-
-def _inner(kind: type[BaseModel], name: str) -> type[BaseModel]:
-    annotation = kind.model_fields[name].annotation if name in kind.model_fields else None
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return kind

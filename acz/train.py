@@ -13,19 +13,22 @@ from typing import Any
 
 import numpy as np
 
-import acz
 from acz.backend import build, find_backend
-from acz.checkpoint import Checkpoint, load_checkpoint, remove_leftovers, require_spec, save_checkpoint
-from acz.concurrency import Awaited, ahead, interruptible, locked
+from acz.checkpoint import Checkpoint, load_checkpoint, require_spec, save_checkpoint
 from acz.config import Config, load_config
-from acz.data.features import Data, Examples, write_json
+from acz.data.features import Data, Examples
 from acz.data.pickles import data_hash, open_split
-from acz.errors import AczError, CheckFailed, CheckpointError, DataError
 from acz.evaluate import evaluate
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import CheckFailed, CheckpointError, DataError, Interrupted
+from acz.foundation.files.atomic import remove_leftovers, write_json
+from acz.foundation.files.locks import locked
+from acz.foundation.processes.interrupt import interruptible
+from acz.foundation.processes.prefetch import Awaited, ahead
+from acz.foundation.progress import Progress, progress
+from acz.foundation.randomness import generator, keep_mask
+from acz.foundation.version import __version__
 from acz.losses import default_loss
-from acz.progress import Progress, progress
-from acz.randomness import generator, keep_mask
 from acz.runs import Log, mark_latest, read_run
 from acz.spec import Spec
 
@@ -36,12 +39,6 @@ SPEEDS = ("videos_per_second", "data_wait")
 are equal in these."""
 MOST_WAIT = 0.05
 """Share of the time from which waiting for data is shown."""
-
-
-class Interrupted(AczError):
-    """The user ended a run; everything up to the last step is saved."""
-
-    exit_code = 130
 
 
 @dataclass
@@ -178,7 +175,7 @@ def _write_run(run: Run) -> None:
     write_json(
         run.folder / "run.json",
         {
-            "acz": acz.__version__,
+            "acz": __version__,
             "name": run.config.name,
             "config": run.config.to_dict(),
             "spec_hash": run.config.spec.hash,

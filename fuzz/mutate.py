@@ -14,7 +14,7 @@ from itertools import pairwise
 from random import Random
 from typing import Any
 
-from acz.data.youtube8m.records import framed
+from acz.foundation.files.tfrecord import framed
 
 Mutate = Callable[[bytes, Random], bytes]
 

@@ -29,13 +29,14 @@ from acz.data.pickles import open_split
 from acz.data.youtube8m import messages
 from acz.data.youtube8m.batch import Form, fill, frames_of
 from acz.data.youtube8m.index import Index
-from acz.data.youtube8m.records import framed, scan
+from acz.data.youtube8m.records import scan
 from acz.data.youtube8m.settings import WIDTHS, Reading
 from acz.data.youtube8m.show import criteria_for, look_at
 from acz.data.youtube8m.sources import RecordSource
 from acz.data.youtube8m.synthesize import encode
-from acz.errors import AczError, DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import AczError, DataError
+from acz.foundation.files.tfrecord import framed
 from acz.reference import initial_parameters
 from acz.runs import open_checkpoint
 from acz.train import resumable

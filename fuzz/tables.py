@@ -14,9 +14,9 @@ from google.protobuf.message import DecodeError
 from acz.convert import messages
 from acz.convert.sorted_table import FOOTER, MAGIC, TRAILER, entries_of
 from acz.convert.tensorflow import TYPES
-from acz.data.youtube8m.messages import varint
-from acz.data.youtube8m.records import masked
-from acz.errors import DataError
+from acz.foundation.errors import DataError
+from acz.foundation.files.protobuf import varint
+from acz.foundation.files.tfrecord import masked
 from fuzz.mutate import blind, join_parts, split_parts
 
 Entries = list[tuple[bytes, bytes]]

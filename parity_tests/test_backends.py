@@ -18,11 +18,12 @@ import pytest
 
 import acz
 from acz.checkpoint import load_checkpoint
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.processes.job_process import WorkerDied
 from acz.names import TAKEN
 from acz.reference import initial_parameters
 from acz.runs import read_log
-from acz.worker import Worker, WorkerDied
+from acz.worker import Worker
 from parity_tests.conftest import BACKENDS, require
 from tests.conftest import TINY, write_features
 

@@ -20,7 +20,7 @@ from acz.config import load_config
 from acz.convert import files
 from acz.convert.incoming import Converted, convert
 from acz.convert.outgoing import NATIVE, to_native
-from acz.errors import CheckFailed, DataError
+from acz.foundation.errors import CheckFailed, DataError
 from acz.parity import jobs
 from acz.reference import initial_parameters
 from acz.worker import Worker

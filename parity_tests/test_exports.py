@@ -146,8 +146,8 @@ from pathlib import Path
 from acz.export.artefact import export
 from acz.export.runtime import FORMATS
 from acz.checkpoint import load_checkpoint
-from acz.errors import CheckFailed
-from acz.progress import progress
+from acz.foundation.errors import CheckFailed
+from acz.foundation.progress import progress
 source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 try:
     with progress() as shown:

@@ -22,11 +22,12 @@ from acz.checkpoint import save_checkpoint
 from acz.export.runtime import FORMATS, Runtime, script
 from acz.export.signature import OUTPUT, metadata, ports
 from acz.export.verify import batches, verify
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.processes.job_process import JobFailed
 from acz.parity.cases import cases
 from acz.reference import initial_parameters
 from acz.spec import Spec
-from acz.worker import JobFailed, Worker
+from acz.worker import Worker
 from parity_tests.conftest import require
 
 pytestmark = pytest.mark.slow

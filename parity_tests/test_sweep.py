@@ -20,7 +20,7 @@ from typing import TypeVar
 
 import pytest
 
-from acz.concurrency import locked
+from acz.foundation.files.locks import locked
 from acz.results import read_csv
 from acz.runs import read_log
 from acz.sweep.results import finished

@@ -13,7 +13,7 @@ from acz.checkpoint import save_checkpoint
 from acz.config import load_spec
 from acz.data.features import Split
 from acz.evaluate import evaluate_by_class
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.metrics import YouTube8MMetrics, best_first, top_classes
 from acz.reference import initial_parameters
 from acz.spec import Spec

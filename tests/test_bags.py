@@ -11,7 +11,7 @@ import pytest
 from acz import reference
 from acz.data.youtube8m.open import open_youtube8m
 from acz.data.youtube8m.settings import CLASSES, WIDTHS, Reading, Sampling
-from acz.errors import DataError, SpecError
+from acz.foundation.errors import DataError, SpecError
 from acz.layers import LAYERS, Call
 from acz.parity.cases import cases
 from acz.spec import Spec

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from acz.checkpoint import save_checkpoint
-from acz.errors import SpecError
 from acz.export.onnx_writer import build_model
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import SpecError
 from acz.layers.circulant import FFT_COST, CirculantDense, CirculantProduct, chosen_form, correlate
 from acz.reference import forward, initial_parameters
 from acz.spec import Spec

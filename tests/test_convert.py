@@ -19,7 +19,7 @@ from acz.convert.files import TORCH_LEGACY, file_kind, read
 from acz.convert.incoming import convert
 from acz.convert.table import pointwise
 from acz.data.pickles import data_hash, open_split
-from acz.errors import AczError, DataError
+from acz.foundation.errors import AczError, DataError
 from tests.checkpoint_cases import FOLDER, Case, cases
 from tests.conftest import Answer, write_features
 

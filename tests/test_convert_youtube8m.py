@@ -18,7 +18,7 @@ from acz.convert.incoming import convert
 from acz.convert.systems import SYSTEMS
 from acz.convert.systems.starter_code import is_optimizer
 from acz.convert.table import DoesNotFit
-from acz.errors import AczError, SpecError
+from acz.foundation.errors import AczError, SpecError
 from fuzz import tables
 from tests.checkpoint_cases import Case, cases
 from tests.conftest import Answer

@@ -17,8 +17,8 @@ from acz.data.digits import DigitImages, Images, PixelNoise, load_digits, load_m
 from acz.data.features import Split, read_manifest, verify
 from acz.data.flash_mnist import Settings, Videos, build_features, build_noisy, claim
 from acz.data.idx import read_idx
-from acz.errors import DataError
-from acz.randomness import generator
+from acz.foundation.errors import DataError
+from acz.foundation.randomness import generator
 from tests.conftest import write_features
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from acz import numpy_backend
 from acz.data.features import Split, write_manifest, write_shard
-from acz.errors import CheckFailed
 from acz.evaluate import evaluate
+from acz.foundation.errors import CheckFailed
 from acz.metrics import YouTube8MMetrics
 from acz.runs import read_log
 from tests.conftest import Answer

@@ -13,9 +13,11 @@ import pytest
 
 from acz import numpy_backend
 from acz.config import load_config
-from acz.events import TAGS, read_records
+from acz.events import TAGS
+from acz.foundation.errors import Interrupted
+from acz.foundation.files.tfrecord import read_records
 from acz.runs import Log, read_log
-from acz.train import Interrupted, new_run, resumed_run, train
+from acz.train import new_run, resumed_run, train
 from tests.conftest import TINY
 from tests.test_predictions import several
 

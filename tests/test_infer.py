@@ -13,9 +13,9 @@ import acz.infer
 from acz.checkpoint import save_checkpoint
 from acz.config import load_spec
 from acz.data.features import Split
-from acz.errors import CheckFailed, DataError
+from acz.foundation.arrays import Array
+from acz.foundation.errors import CheckFailed, DataError
 from acz.infer import Best, Settings, best_of, infer, read_labels
-from acz.layers import Array
 from acz.metrics import top_classes
 from acz.reference import forward, initial_parameters
 from tests.conftest import TINY, Answer

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.errors import DataError, SpecError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError, SpecError
 from acz.metrics import Ties, YouTube8MMetrics, average_precision, top_classes
 from acz.metrics.precision import descending
 

@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 from acz import reference
-from acz.errors import MissingError, SpecError
 from acz.export.onnx_layers import LAYERS, OUTPUTS
 from acz.export.onnx_writer import build_model, write_onnx
 from acz.export.signature import OUTPUT, ports
 from acz.export.verify import Expected, as_ports
+from acz.foundation.arrays import Array
+from acz.foundation.errors import MissingError, SpecError
 from acz.layers import LAYERS as VOCABULARY
-from acz.layers import Array
 from acz.parity.cases import Case, cases
 from acz.parity.compare import FLOAT64, difference
 from acz.reference import initial_parameters

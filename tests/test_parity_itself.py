@@ -18,12 +18,13 @@ import numpy as np
 import pytest
 
 from acz.config import config_folder
+from acz.foundation.processes.job_process import CLAIM, FOLDER, JobFailed, WorkerDied, remove_abandoned
 from acz.parity.cases import cases
 from acz.parity.compare import Row, difference, worst
 from acz.parity.levels import check
 from acz.parity.mutants import MUTANTS
 from acz.parity.report import apply_waivers, failures, read_waivers, to_json
-from acz.worker import CLAIM, FOLDER, JobFailed, Worker, WorkerDied, remove_abandoned
+from acz.worker import Worker
 from tests.conftest import Answer
 
 MODEL = "layers/attention_over_units"

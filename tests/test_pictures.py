@@ -19,7 +19,7 @@ from acz.config import config_names, load_config
 from acz.data.digits import load_digits
 from acz.data.features import Split, write_manifest, write_shard
 from acz.data.flash_mnist import LABELS, Settings
-from acz.errors import DataError
+from acz.foundation.errors import DataError
 from acz.parity import cases
 from acz.pictures.strip import draw_strip
 from acz.pictures.svg import draw, shape_text

@@ -15,8 +15,8 @@ from acz.checkpoint import load_checkpoint, save_checkpoint
 from acz.config import load_config, load_spec
 from acz.data.features import Split, write_manifest, write_shard
 from acz.ensemble import ensemble, mean
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 from acz.metrics import YouTube8MMetrics, top_classes
 from acz.predictions import HEADER, Part, csv_lines, join, read_predictions, write_part
 from acz.reference import initial_parameters

@@ -11,7 +11,7 @@ import yaml
 
 import acz
 from acz.config import config_folder, config_names, load_config
-from acz.errors import SpecError
+from acz.foundation.errors import SpecError
 from acz.parity.cases import layer_models
 from acz.reference import initial_parameters
 from acz.spec import Spec

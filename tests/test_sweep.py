@@ -13,8 +13,8 @@ import pytest
 
 from acz.checkpoint import load_checkpoint, read_state
 from acz.config import config_names, parse_overrides
-from acz.errors import CheckpointError, MissingError, SpecError
-from acz.progress import Progress
+from acz.foundation.errors import CheckpointError, MissingError, SpecError
+from acz.foundation.progress import Progress
 from acz.results import read_csv
 from acz.sweep import run
 from acz.sweep.cluster import run_on_ray

@@ -12,8 +12,8 @@ import pytest
 from acz.convert import sorted_table, tensorflow
 from acz.convert.files import file_kind, read
 from acz.convert.sorted_table import read_table
-from acz.data.youtube8m.messages import varint
-from acz.errors import DataError
+from acz.foundation.errors import DataError
+from acz.foundation.files.protobuf import varint
 from fuzz import tables
 from tests.checkpoint_cases import Case, cases
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from acz.config import load_config
-from acz.errors import SpecError
+from acz.foundation.errors import SpecError
+from acz.foundation.randomness import generator, keep_mask
 from acz.metrics import NOTHING, Accuracy, top_classes
 from acz.optimizer import Adam
-from acz.randomness import generator, keep_mask
 from acz.schedule import Schedule
 
 

@@ -18,9 +18,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acz.errors import DataError
-from acz.pickle_globals import text
-from acz.unpickle import MOST_NESTED, load, loads
+from acz.foundation.errors import DataError
+from acz.foundation.files.pickle_globals import text
+from acz.foundation.files.unpickle import MOST_NESTED, load, loads
 from tests.checkpoint_cases import FOLDER
 
 ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00tU\x01btR"

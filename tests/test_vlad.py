@@ -9,7 +9,7 @@ import pytest
 from scipy import special
 
 from acz import reference
-from acz.errors import SpecError
+from acz.foundation.errors import SpecError
 from acz.layers import LAYERS, Call
 from acz.spec import Spec
 

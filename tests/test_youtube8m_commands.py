@@ -19,7 +19,7 @@ from acz.data.youtube8m.records import contents
 from acz.data.youtube8m.settings import Reading, Sampling
 from acz.data.youtube8m.synthesize import Synthesis, encode
 from acz.data.youtube8m.video import Criteria, Video, parse
-from acz.errors import DataError
+from acz.foundation.errors import DataError
 from tests.conftest import Answer
 from tests.youtube8m_cases import record, write, write_shards
 

@@ -20,9 +20,9 @@ from acz.data.youtube8m.plan import batches, order
 from acz.data.youtube8m.reader import YouTube8M
 from acz.data.youtube8m.sampling import draws_of, frames_at, select
 from acz.data.youtube8m.settings import Reading, Sampling
-from acz.errors import DataError
-from acz.layers import Array
-from acz.randomness import generator
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.randomness import generator
 from tests.conftest import write_features
 from tests.youtube8m_cases import record, write, write_shards
 

@@ -16,12 +16,13 @@ from acz.data.youtube8m.check import CUT, judged
 from acz.data.youtube8m.index import layout_of
 from acz.data.youtube8m.messages import full
 from acz.data.youtube8m.open import open_youtube8m
-from acz.data.youtube8m.records import BadRecord, contents, framed, is_packed, scan
+from acz.data.youtube8m.records import BadRecord, contents, is_packed, scan
 from acz.data.youtube8m.settings import Reading
 from acz.data.youtube8m.show import criteria_for, look_at
 from acz.data.youtube8m.video import Criteria, Video, parse
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.tfrecord import framed
 from tests.youtube8m_cases import record, write, write_shards
 
 FIXTURES = Path(__file__).parent / "fixtures/yt8m"

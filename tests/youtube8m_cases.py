@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.data.youtube8m.records import framed
 from acz.data.youtube8m.synthesize import encode
+from acz.foundation.files.tfrecord import framed
 
 
 def record(name: str, labels: Sequence[int] = (3,), frames: int = 2, audio: int | None = None, seed: int = 0) -> bytes:

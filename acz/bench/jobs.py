@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.randomness import generator
 from acz.losses import Loss, default_loss
 from acz.optimizer import Adam
 from acz.parity.cases import Case
-from acz.randomness import generator
 from acz.reference import initial_parameters
 from acz.spec import Spec
 

@@ -20,7 +20,7 @@ import numpy as np
 from acz.bench.jobs import random_features
 from acz.config import load_spec
 from acz.data.features import Split, write_manifest, write_shard
-from acz.progress import Progress
+from acz.foundation.progress import Progress
 from acz.runs import read_log
 from acz.spec import Spec
 from acz.worker import Worker

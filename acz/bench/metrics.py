@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acz.bench.jobs import Answer
-from acz.errors import CheckFailed
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import CheckFailed
+from acz.foundation.randomness import generator
 from acz.metrics import YouTube8MMetrics
-from acz.randomness import generator
 from acz.worker import Worker
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from acz.data.youtube8m.open import open_youtube8m
 from acz.data.youtube8m.reader import YouTube8M
 from acz.data.youtube8m.settings import CLASSES, Reading
 from acz.data.youtube8m.synthesize import Synthesis, synthesize
-from acz.process import cores, prepare
+from acz.foundation.processes.environment import cores, prepare
 from acz.runs import read_log
 from acz.worker import Worker
 

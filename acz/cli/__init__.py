@@ -20,7 +20,7 @@ from acz.cli.parity import parity_check
 from acz.cli.report import report_command
 from acz.cli.sweep import sweep_command
 from acz.cli.train import evaluate_command, train_command
-from acz.errors import AczError
+from acz.foundation.errors import AczError
 
 
 class Commands(TyperGroup):
@@ -60,7 +60,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        from acz import __version__
+        from acz.foundation.version import __version__
 
         typer.echo(f"acz {__version__}")
         raise typer.Exit

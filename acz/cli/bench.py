@@ -36,8 +36,8 @@ def bench_command(
     from acz.backend import installed
     from acz.bench.groups import GROUPS, OF_TORCH
     from acz.bench.measure import Bench, to_table
-    from acz.errors import MissingError, SpecError, nearest
-    from acz.progress import progress
+    from acz.foundation.errors import MissingError, SpecError, nearest
+    from acz.foundation.progress import progress
     from acz.results import environment, write_csv
 
     here = installed()

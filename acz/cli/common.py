@@ -40,7 +40,7 @@ def print_table(headers: list[str], rows: list[list[str]], right: set[int] = fro
 def default_backend(name: str | None) -> str:
     """The backend asked for, or the first installed. Raises MissingError where there is none."""
     from acz.backend import installed
-    from acz.errors import MissingError
+    from acz.foundation.errors import MissingError
 
     if name:
         return name

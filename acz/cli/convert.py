@@ -55,8 +55,8 @@ def convert_command(
     Everything in the file must fit the model; what does not is listed, and refused unless allowed by name. Nothing in a file is run.
     """
     from acz.config import parse_overrides
-    from acz.errors import SpecError
-    from acz.progress import progress
+    from acz.foundation.errors import SpecError
+    from acz.foundation.progress import progress
 
     if to is not None:
         from acz.convert.outgoing import to_native

@@ -9,7 +9,7 @@ import typer
 
 from acz.cli.common import Backend, Device, Json, Threads, default_backend, print_json
 from acz.cli.youtube8m import youtube8m
-from acz.process import cores, prepare
+from acz.foundation.processes.environment import cores, prepare
 
 data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
 data.add_typer(youtube8m, name="youtube8m")
@@ -50,7 +50,7 @@ def flash_mnist(
     Interrupted at any point, the same command goes on where it was.
     """
     prepare(threads)
-    from acz.errors import SpecError
+    from acz.foundation.errors import SpecError
 
     if mnist is not None and digits:
         raise SpecError("--mnist and --digits are two sources of images; give one of them")
@@ -77,7 +77,7 @@ def make(
     from acz.data.digits import load_digits, load_mnist
     from acz.data.flash_mnist import Settings
     from acz.data.make import make_flash_mnist
-    from acz.progress import progress
+    from acz.foundation.progress import progress
 
     images = load_digits() if mnist is None else load_mnist(mnist)
     small = mnist is None
@@ -101,7 +101,7 @@ def make(
 def verify_command(folder: Annotated[Path, typer.Argument(help="A data set's folder.")], as_json: Json = False) -> None:
     """Compare every file of a data set with the hash in its manifest."""
     from acz.data.features import read_manifest, verify
-    from acz.progress import progress
+    from acz.foundation.progress import progress
 
     total = sum(record.count for records in read_manifest(folder).splits.values() for record in records)
     done = 0

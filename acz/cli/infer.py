@@ -11,11 +11,11 @@ import typer
 
 from acz.cli.common import Device, Json, Threads, default_backend, print_json
 from acz.cli.reading import OnBadRecord, Sampling, Verify, Workers, choose_reading, given_settings
-from acz.process import cores, prepare
+from acz.foundation.processes.environment import cores, prepare
 
 if TYPE_CHECKING:
+    from acz.foundation.arrays import Array
     from acz.infer import Best, Predict
-    from acz.layers import Array
     from acz.spec import Spec
 
 
@@ -64,11 +64,12 @@ def infer_command(
     prepare(threads)
     from acz.config import load_config
     from acz.data.pickles import data_hash, open_split
-    from acz.errors import DataError, SpecError
     from acz.export.runtime import format_of
-    from acz.infer import Settings, file_hash, infer, read_labels
+    from acz.foundation.errors import DataError, SpecError
+    from acz.foundation.files.hashing import file_hash
+    from acz.foundation.progress import progress
+    from acz.infer import Settings, infer, read_labels
     from acz.predictions import kind_of
-    from acz.progress import progress
     from acz.runs import open_checkpoint
 
     form = kind_of(out, kind)

@@ -19,7 +19,7 @@ def models(
 ) -> None:
     """List the models of the zoo, with their parameters and sources; of a form, how many times smaller than the file's own model it is."""
     from acz.config import config_names, load_config
-    from acz.errors import SpecError, nearest
+    from acz.foundation.errors import SpecError, nearest
 
     names = config_names(pattern)
     if not names:
@@ -64,8 +64,8 @@ def show(
     config = load_config(model, parse_overrides(assignments or []))
     spec = config.spec
     if out is not None:
-        from acz.checkpoint import write_text_whole
-        from acz.errors import SpecError
+        from acz.foundation.errors import SpecError
+        from acz.foundation.files.atomic import write_text_whole
         from acz.pictures.svg import draw
 
         if out.suffix != ".svg":
@@ -124,8 +124,8 @@ def backends(as_json: Json = False) -> None:
     from concurrent.futures import ThreadPoolExecutor
 
     from acz.backend import FRAMEWORKS, installed, registered
-    from acz.errors import AczError
-    from acz.progress import progress
+    from acz.foundation.errors import AczError
+    from acz.foundation.progress import progress
     from acz.worker import Worker
 
     here = installed()

@@ -59,7 +59,7 @@ def given_settings(
 def _sampling(text: str) -> Any:
     """`strata:100` as {type: strata, frames: 100}; what begins with a brace as YAML."""
     from acz.config import parse_overrides
-    from acz.errors import SpecError
+    from acz.foundation.errors import SpecError
 
     if text.startswith("{"):
         return parse_overrides([f"sampling={text}"])["sampling"]
@@ -72,7 +72,7 @@ def _sampling(text: str) -> Any:
 def require_youtube8m(given: dict[str, Any], where: Path) -> None:
     """Raise SpecError where settings of its reading are given for another data set."""
     from acz.data.youtube8m.where import is_youtube8m
-    from acz.errors import SpecError
+    from acz.foundation.errors import SpecError
 
     if given and not is_youtube8m(where):
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
@@ -89,8 +89,8 @@ def choose_reading(of_run: Reading | None, given: dict[str, Any], where: Path, s
     from acz.data.youtube8m.folders import classes_of
     from acz.data.youtube8m.settings import Reading
     from acz.data.youtube8m.where import is_youtube8m
-    from acz.progress import progress
-    from acz.spec import validate
+    from acz.foundation.progress import progress
+    from acz.foundation.settings import validate
 
     require_youtube8m(given, where)
     if of_run:

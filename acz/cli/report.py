@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from acz.cli.common import Device, Json, Threads, print_json
-from acz.process import cores, prepare
+from acz.foundation.processes.environment import cores, prepare
 
 
 def report_command(

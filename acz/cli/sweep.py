@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from acz.cli.common import Json, Set, default_backend, print_json, print_table
-from acz.process import cores, prepare
+from acz.foundation.processes.environment import cores, prepare
 
 
 def sweep_command(
@@ -60,8 +60,8 @@ def sweep_command(
     """
     prepare(threads)
     from acz.config import parse_overrides
-    from acz.errors import CheckFailed, SpecError, nearest
-    from acz.progress import progress
+    from acz.foundation.errors import CheckFailed, SpecError, nearest
+    from acz.foundation.progress import progress
     from acz.sweep.cluster import run_on_ray
     from acz.sweep.file import expand, find_sweep, read_sweep
     from acz.sweep.local import run_here
@@ -126,7 +126,7 @@ def _number(value: object) -> str:
 
 def _amounts(words: list[str]) -> dict[str, float]:
     """`["GPU=1"]` to {"GPU": 1.0}. Raises SpecError."""
-    from acz.errors import SpecError
+    from acz.foundation.errors import SpecError
 
     found = {}
     for word in words:

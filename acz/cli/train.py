@@ -17,7 +17,7 @@ from acz.cli.reading import (
     given_settings,
     require_youtube8m,
 )
-from acz.process import cores, prepare
+from acz.foundation.processes.environment import cores, prepare
 
 DEFAULT = "flash_mnist/attention_cluster"
 
@@ -55,7 +55,7 @@ def train_command(
     prepare(threads or cores())
     from acz.backend import check_device, find_backend
     from acz.config import load_config, parse_overrides
-    from acz.errors import DataError, SpecError
+    from acz.foundation.errors import DataError, SpecError
     from acz.runs import latest_run, new_run_folder, read_run
     from acz.train import new_run, resumed_run, train
 
@@ -148,10 +148,10 @@ def evaluate_command(
     from acz.backend import build, find_backend
     from acz.config import load_config
     from acz.data.pickles import open_split
-    from acz.errors import DataError
     from acz.evaluate import evaluate_by_class
+    from acz.foundation.errors import DataError
+    from acz.foundation.progress import progress
     from acz.losses import OF_OUTPUT
-    from acz.progress import progress
     from acz.runs import open_checkpoint
 
     checkpoint, path, run = open_checkpoint(target)
@@ -185,9 +185,9 @@ def _evaluate_file(
 ) -> None:
     """Score a file of predictions."""
     from acz.data.pickles import open_split
-    from acz.errors import SpecError
     from acz.evaluate import evaluate_predictions
-    from acz.progress import progress
+    from acz.foundation.errors import SpecError
+    from acz.foundation.progress import progress
 
     if predictions is None or labels is None:
         raise SpecError("--predictions FILE and --labels DATA belong together, and --classes to them alone")

@@ -83,9 +83,9 @@ def convert(
     from acz.data.youtube8m.open import open_records
     from acz.data.youtube8m.settings import Reading
     from acz.data.youtube8m.where import shards_at
-    from acz.errors import DataError
-    from acz.progress import progress
-    from acz.spec import validate
+    from acz.foundation.errors import DataError
+    from acz.foundation.progress import progress
+    from acz.foundation.settings import validate
 
     given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
     reading = validate(Reading, given, "options")
@@ -120,7 +120,7 @@ def synthesize(
     """Write frame-level shards in the official format whose labels can be learnt from the few frames that show them."""
     from acz.data.youtube8m.synthesize import Synthesis
     from acz.data.youtube8m.synthesize import synthesize as write
-    from acz.progress import progress
+    from acz.foundation.progress import progress
 
     tested = validation or max(videos // 10, 1)
     asked = Synthesis(videos, tested, shards or -(-videos // 500), -(-tested // 500), seed, frames, classes)
@@ -138,8 +138,8 @@ def _look(
     """Read all of some shards."""
     from acz.data.youtube8m.show import criteria_for, look_at
     from acz.data.youtube8m.where import shards_at
-    from acz.errors import DataError
-    from acz.progress import progress
+    from acz.foundation.errors import DataError
+    from acz.foundation.progress import progress
 
     paths = [path for path in shards_at(shards) if path.suffix != ".pkl"]
     if not paths:

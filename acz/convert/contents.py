@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.errors import DataError
-from acz.layers import Array, Shape
+from acz.foundation.arrays import Array, Shape
+from acz.foundation.errors import DataError
 
 MOST_AXES = 32
 """Of an array in NumPy 1; more would make their product slow as well."""

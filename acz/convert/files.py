@@ -1,6 +1,6 @@
 """Kinds of files that hold weights, told by their first bytes, and their arrays.
 
-Nothing in a file is run: PyTorch's are read with `weights_only` in PyTorch's own process, pickles by `acz.unpickle`, the others byte by byte.
+Nothing in a file is run: PyTorch's are read with `weights_only` in PyTorch's own process, pickles by `acz.foundation.files.unpickle`, the others byte by byte.
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from acz.convert import messages
 from acz.convert.contents import Contents, array_over, size_of
 from acz.convert.sorted_table import is_table
 from acz.convert.tensorflow import find_prefix, read_tensorflow
-from acz.errors import DataError, MissingError
-from acz.layers import Array
-from acz.pickle_globals import text
-from acz.unpickle import load
-from acz.worker import JobFailed, Worker
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError, MissingError
+from acz.foundation.files.pickle_globals import text
+from acz.foundation.files.unpickle import load
+from acz.foundation.processes.job_process import JobFailed
+from acz.worker import Worker
 
 MINDSPORE_TYPES = {
     "Bool": "b1",

@@ -15,8 +15,8 @@ from acz.convert.files import file_kind, read
 from acz.convert.sizes import suggestion
 from acz.convert.systems import SYSTEMS
 from acz.convert.table import DoesNotFit, Entry, Match, System, allow, for_batches, listing, match
-from acz.errors import DataError, SpecError, nearest
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError, SpecError, nearest
 from acz.reference import initial_parameters
 from acz.spec import Spec
 

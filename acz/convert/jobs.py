@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.checkpoint import load_checkpoint
-from acz.layers import Array
+from acz.foundation.arrays import Array
 
 Answer = tuple[Any, dict[str, Array]]
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from acz.backend import FRAMEWORKS, installed
-from acz.checkpoint import write_whole
-from acz.errors import CheckFailed, MissingError, SpecError, nearest
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
+from acz.foundation.files.atomic import write_whole
 from acz.runs import open_checkpoint
 from acz.worker import Worker
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from acz.convert.table import Match, System, match
-from acz.errors import AczError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import AczError
 from acz.spec import Spec, Step
 
 SETTINGS: dict[tuple[str, str], tuple[str, ...]] = {

@@ -11,8 +11,8 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from acz.data.youtube8m.records import masked
-from acz.errors import DataError
+from acz.foundation.errors import DataError
+from acz.foundation.files.tfrecord import masked
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
 FOOTER, TRAILER = 48, 5

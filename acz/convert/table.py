@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from acz.errors import CheckpointError, DataError, SpecError
-from acz.layers import Array, Shape
+from acz.foundation.arrays import Array, Shape
+from acz.foundation.errors import CheckpointError, DataError, SpecError
 from acz.spec import Spec
 
 Turn = Callable[[Array], Array]

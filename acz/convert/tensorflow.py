@@ -14,9 +14,9 @@ from typing import Any
 from acz.convert import messages
 from acz.convert.contents import Contents, array_over, size_of
 from acz.convert.sorted_table import read_table
-from acz.data.youtube8m.records import masked
-from acz.errors import DataError
-from acz.layers import Array, Shape
+from acz.foundation.arrays import Array, Shape
+from acz.foundation.errors import DataError
+from acz.foundation.files.tfrecord import masked
 
 TYPES = {
     1: "f4", 2: "f8", 3: "i4", 4: "u1", 5: "i2", 6: "i1", 9: "i8", 10: "b1", 17: "u2", 19: "f2", 22: "u4", 23: "u8",

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from acz.data.idx import read_idx
-from acz.errors import DataError
-from acz.randomness import generator
+from acz.foundation.errors import DataError
+from acz.foundation.randomness import generator
 
 Bytes = npt.NDArray[np.uint8]
 SIDE = 28

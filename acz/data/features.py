@@ -10,7 +10,6 @@ a folder that has one is whole.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -19,12 +18,12 @@ from typing import Annotated, Any, Literal, Protocol
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from acz.checkpoint import write_text_whole
-from acz.data.npy import map_npy, write_npy
-from acz.errors import DataError, nearest
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError, nearest
+from acz.foundation.files.atomic import write_json
+from acz.foundation.files.npy import map_npy, write_npy
+from acz.foundation.randomness import generator
 from acz.losses import SEVERAL_LABELS, Loss
-from acz.randomness import generator
 from acz.spec import Spec
 
 FORMAT = "acz-features-1"
@@ -119,11 +118,6 @@ def written_shard(folder: Path, split: str, number: int) -> dict[str, Any] | Non
         return None
     whole = all((folder / file.file).is_file() for file in record.files.values())
     return record.model_dump() if whole else None
-
-
-def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
-    write_text_whole(path, json.dumps(value, indent=1) + "\n")
 
 
 def write_manifest(folder: Path, splits: Mapping[str, list[dict[str, Any]]], made: Mapping[str, Any]) -> None:

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from acz.concurrency import ahead
 from acz.data.digits import DigitImages, Images, PixelNoise
-from acz.data.features import write_json, write_manifest, write_shard, written_shard
-from acz.errors import DataError
-from acz.layers import Array
-from acz.randomness import generator
+from acz.data.features import write_manifest, write_shard, written_shard
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.atomic import write_json
+from acz.foundation.processes.prefetch import ahead
+from acz.foundation.randomness import generator
 
 FRAMES = 25
 LABELS = 1024

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from acz.errors import DataError
+from acz.foundation.errors import DataError
 
 MOST_BYTES = 2**31
 MOST_PACKED = 1032

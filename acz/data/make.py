@@ -10,16 +10,17 @@ from typing import Any
 import numpy as np
 
 from acz.backend import build, check_device, find_backend
-from acz.checkpoint import load_checkpoint, remove_leftovers
-from acz.concurrency import locked
+from acz.checkpoint import load_checkpoint
 from acz.config import load_config
 from acz.data.digits import DigitImages
 from acz.data.features import Split, read_manifest
 from acz.data.flash_mnist import Settings, build_features, build_noisy, claim
-from acz.errors import CheckpointError
 from acz.evaluate import evaluate, padded
-from acz.layers import Array
-from acz.progress import Progress
+from acz.foundation.arrays import Array
+from acz.foundation.errors import CheckpointError
+from acz.foundation.files.atomic import remove_leftovers
+from acz.foundation.files.locks import locked
+from acz.foundation.progress import Progress
 
 FRAMES_AT_ONCE = 1600
 FEATURES = "frame.features"

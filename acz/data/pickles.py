@@ -15,13 +15,13 @@ import numpy as np
 from acz.data.features import Data, Examples, Split, manifest_hash
 from acz.data.youtube8m.settings import Reading
 from acz.data.youtube8m.where import Where, is_youtube8m
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.pickle_globals import text
+from acz.foundation.files.unpickle import load
+from acz.foundation.progress import progress
 from acz.losses import Loss
-from acz.pickle_globals import text
-from acz.progress import progress
 from acz.spec import Spec
-from acz.unpickle import load
 
 FEATURES = "features"
 """What the arrays are called here; a model reads them under the name of its one input."""

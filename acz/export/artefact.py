@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend import installed
-from acz.checkpoint import Checkpoint, naming, write_text_whole
-from acz.errors import CheckFailed, DataError
+from acz.checkpoint import Checkpoint
 from acz.export.runtime import REFERENCE_EVALUATOR, Format, Runtime, format_of
 from acz.export.verify import TIMED, Check, verify
-from acz.progress import Progress
-from acz.worker import JobFailed, Worker, WorkerDied
+from acz.foundation.errors import CheckFailed, DataError
+from acz.foundation.files.atomic import naming, write_text_whole
+from acz.foundation.processes.job_process import JobFailed, WorkerDied
+from acz.foundation.progress import Progress
+from acz.worker import Worker
 
 ROOM = 2**20
 """Bytes that an artefact may need beside its parameters."""

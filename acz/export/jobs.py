@@ -10,7 +10,7 @@ import numpy as np
 
 from acz.checkpoint import load_checkpoint
 from acz.export.signature import metadata
-from acz.layers import Array
+from acz.foundation.arrays import Array
 
 
 def make(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Array]]:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 from typing import cast
 
-from acz.errors import SpecError
 from acz.export.onnx_functions import function
 from acz.export.onnx_graph import Graph
+from acz.foundation.errors import SpecError
 from acz.layers.circulant import CirculantDense, CirculantProduct
 from acz.spec import Step
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 
 if TYPE_CHECKING:
     import onnx

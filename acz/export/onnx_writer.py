@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from acz import __version__
-from acz.checkpoint import write_whole
-from acz.errors import MissingError, SpecError
 from acz.export.onnx_graph import Graph, Precision, element_type
 from acz.export.onnx_layers import LAYERS, OUTPUTS
 from acz.export.onnx_pooling import over_bags
 from acz.export.signature import OUTPUT, metadata, ports
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import MissingError, SpecError
+from acz.foundation.files.atomic import write_whole
+from acz.foundation.version import __version__
 from acz.reference import check_parameters
 from acz.spec import Spec
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend import FRAMEWORKS, installed, registered
-from acz.errors import DataError, MissingError, SpecError, nearest
-from acz.layers import Array
-from acz.worker import JobProcess
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError, MissingError, SpecError, nearest
+from acz.foundation.processes.job_process import JobProcess
 
 
 @dataclass(frozen=True)

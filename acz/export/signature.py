@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from acz.errors import SpecError
+from acz.foundation.errors import SpecError
 from acz.spec import Spec
 
 OUTPUT = "output"

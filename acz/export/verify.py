@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from acz import reference
-from acz.errors import CheckFailed
 from acz.export.runtime import Runtime, carried_spec
 from acz.export.signature import OUTPUT, ports
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import CheckFailed
 from acz.losses import OF_OUTPUT
 from acz.parity.cases import Case
 from acz.parity.compare import difference, float32_bound, moved

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from acz.foundation.arrays import Array, Shape
 from acz.layers.activation import Activation, LogSoftmax, Softmax
 from acz.layers.attention import AttentionCluster
-from acz.layers.base import Array, Call, Layer, Parameter, Shape
+from acz.layers.base import Call, Layer, Parameter
 from acz.layers.circulant import CirculantDense
 from acz.layers.dense import Dense, Rescale
 from acz.layers.dropout import Dropout

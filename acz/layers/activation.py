@@ -7,7 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from acz.layers.base import Array, Call, Layer
+from acz.foundation.arrays import Array
+from acz.layers.base import Call, Layer
 
 Function = Literal["relu", "relu6", "tanh", "sigmoid"]
 

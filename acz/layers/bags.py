@@ -6,7 +6,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acz.layers.base import Array, Call, Layer
+from acz.foundation.arrays import Array
+from acz.layers.base import Call, Layer
 
 
 def over_bags(layer: Layer, bag: int, x: Array, p: Mapping[str, Array], call: Call) -> Array:

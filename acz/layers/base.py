@@ -8,11 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
 
-Array = npt.NDArray[Any]
-Shape = tuple[int, ...]
+from acz.foundation.arrays import Array, Shape
 
 Role = Literal["trained", "fixed", "statistic"]
 

@@ -13,18 +13,9 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from pydantic import Field
 
+from acz.foundation.arrays import Array, Shape
 from acz.layers.activation import Function, apply
-from acz.layers.base import (
-    Array,
-    Call,
-    Layer,
-    Parameter,
-    Shape,
-    WeightInitial,
-    bias_initial,
-    signs,
-    weight_initial,
-)
+from acz.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, signs, weight_initial
 
 Form = Literal["fft", "dense"]
 

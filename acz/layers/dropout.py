@@ -7,7 +7,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from acz.layers.base import Array, Call, Layer, Shape
+from acz.foundation.arrays import Array, Shape
+from acz.layers.base import Call, Layer
 
 
 class Dropout(Layer):

@@ -8,18 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from acz.foundation.arrays import Array, Shape
 from acz.layers.activation import sigmoid
-from acz.layers.base import (
-    Array,
-    Call,
-    Layer,
-    Parameter,
-    Role,
-    Shape,
-    WeightInitial,
-    bias_initial,
-    weight_initial,
-)
+from acz.layers.base import Call, Layer, Parameter, Role, WeightInitial, bias_initial, weight_initial
 from acz.layers.normalize import BatchNormSettings, batch_norm_parameters
 
 

@@ -9,16 +9,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from acz.layers.base import (
-    Array,
-    Call,
-    Layer,
-    Parameter,
-    Shape,
-    WeightInitial,
-    bias_initial,
-    weight_initial,
-)
+from acz.foundation.arrays import Array, Shape
+from acz.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, weight_initial
 
 
 class Conv2d(Layer):

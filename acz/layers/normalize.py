@@ -8,7 +8,8 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
-from acz.layers.base import Array, Call, Layer, Parameter, Role, Shape, constant
+from acz.foundation.arrays import Array, Shape
+from acz.layers.base import Call, Layer, Parameter, Role, constant
 
 
 def l2_normalize(x: Array, epsilon: float = 1e-12) -> Array:

@@ -8,8 +8,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from acz.foundation.arrays import Array, Shape
 from acz.layers.activation import softmax
-from acz.layers.base import Array, Call, Layer, Parameter, Shape, normal
+from acz.layers.base import Call, Layer, Parameter, normal
 from acz.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
 
 MOST_SHARES = 2**31

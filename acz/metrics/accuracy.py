@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 
 NOTHING = -1
 """In place of a class: here is no prediction."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 
 
 class Columns:

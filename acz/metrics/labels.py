@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 
 
 def present_labels(

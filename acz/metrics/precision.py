@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 
 Ties = Literal["acz", "youtube-8m"]
 """How equal scores are ranked: in the order given, or as the official calculator does it."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 
 ROWS = 128
 """Videos at once: their scores stay in the processor's cache between the two looks at them."""

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from acz.errors import DataError, SpecError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError, SpecError
 from acz.metrics.accuracy import NOTHING, hits_of
 from acz.metrics.columns import Columns
 from acz.metrics.labels import present_labels

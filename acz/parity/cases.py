@@ -12,10 +12,10 @@ import numpy as np
 import yaml
 
 from acz.config import Config, config_names, load_config
-from acz.errors import SpecError, nearest
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import SpecError, nearest
+from acz.foundation.randomness import generator, keep_mask
 from acz.losses import OF_OUTPUT, SEVERAL_LABELS, Loss
-from acz.randomness import generator, keep_mask
 from acz.reference import initial_parameters
 from acz.spec import Spec
 

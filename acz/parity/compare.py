@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acz.layers import Array
-from acz.randomness import generator
+from acz.foundation.arrays import Array
+from acz.foundation.randomness import generator
 
 FLOAT64 = 1e-10
 """Only the same function stays within this, relative to the reference's largest value."""

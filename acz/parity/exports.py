@@ -14,7 +14,7 @@ import numpy as np
 from acz.checkpoint import save_checkpoint
 from acz.export.runtime import FORMATS, REFERENCE_EVALUATOR, Format, Runtime, script
 from acz.export.verify import verify
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.parity.cases import Case
 from acz.parity.compare import Row
 

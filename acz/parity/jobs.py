@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from acz.checkpoint import load_checkpoint, save_checkpoint
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.optimizer import Adam
 from acz.parity.cases import Batch
 from acz.spec import Spec

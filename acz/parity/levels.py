@@ -15,7 +15,8 @@ from typing import Any
 import numpy as np
 
 from acz import numpy_backend
-from acz.layers import Array
+from acz.foundation.arrays import Array, Arrays
+from acz.foundation.processes.job_process import WorkerDied
 from acz.optimizer import Adam
 from acz.parity import jobs
 from acz.parity.cases import Batch, Case
@@ -32,7 +33,7 @@ from acz.parity.compare import (
     worst,
 )
 from acz.parity.exports import ONNX, Ask, exports
-from acz.worker import Worker, WorkerDied
+from acz.worker import Worker
 
 LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints", 5: "exports"}
 STEPS = 50
@@ -45,7 +46,6 @@ TRAINING_VIDEOS = 8
 REST = 5
 """Of the steps, those after a checkpoint."""
 
-Arrays = dict[str, Array]
 Function = Callable[..., Iterator[Row]]
 
 

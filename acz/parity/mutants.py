@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.optimizer import Adam
 from acz.spec import Spec
 

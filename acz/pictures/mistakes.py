@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from acz.data.flash_mnist import LABELS
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.pictures.confusion import Digits, by_digit, matrix, most_confused, most_missed
 from acz.pictures.curves import number
 from acz.pictures.page import folded, note, table

@@ -13,12 +13,12 @@ import numpy as np
 
 from acz.backend import Backend, check_device, find_backend
 from acz.checkpoint import load_checkpoint
-from acz.concurrency import ahead
 from acz.data.features import Data
 from acz.data.pickles import open_split
 from acz.data.youtube8m.settings import Reading
 from acz.evaluate import BATCH, padded
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.processes.prefetch import ahead
 from acz.metrics import YouTube8MMetrics
 from acz.pictures.video import look
 from acz.spec import Spec

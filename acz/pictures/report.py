@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from acz import __version__
-from acz.checkpoint import write_text_whole
 from acz.data.pickles import data_hash, open_split
-from acz.errors import AczError, CheckpointError, DataError, MissingError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import AczError, CheckpointError, DataError, MissingError
+from acz.foundation.files.atomic import write_text_whole
+from acz.foundation.progress import Progress, progress
+from acz.foundation.randomness import generator
+from acz.foundation.version import __version__
 from acz.pictures import sections
 from acz.pictures.mistakes import Predicted, mistakes
 from acz.pictures.page import figure, note, page, picture
@@ -21,8 +23,6 @@ from acz.pictures.predict import Asked, choose_backend, look_at, predict
 from acz.pictures.runs import Reported, largest_differences, read_runs
 from acz.pictures.strip import draw_strip
 from acz.pictures.video import Attention, Frames, Video, add_look, attending, is_flash_mnist, made_of, take_video
-from acz.progress import Progress, progress
-from acz.randomness import generator
 from acz.worker import Worker
 
 SPLIT = "test"

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from acz.errors import DataError
+from acz.foundation.errors import DataError
 from acz.pictures.curves import Curve, chart, number
 from acz.pictures.page import figure, folded, note, table
 from acz.pictures.runs import OF_SEVERAL_LABELS, Reported, largest_differences, settings_that_differ

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from acz.backend import build, find_backend
-from acz.checkpoint import write_whole
 from acz.data.pickles import open_split
-from acz.errors import DataError
+from acz.foundation.errors import DataError
+from acz.foundation.files.atomic import write_whole
+from acz.foundation.progress import progress
 from acz.pictures.strip import draw_strip
 from acz.pictures.video import Frames, add_look, is_flash_mnist, look, made_of, take_video
-from acz.progress import progress
 from acz.runs import open_checkpoint
 
 

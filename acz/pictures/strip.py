@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from acz.errors import MissingError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import MissingError
 from acz.pictures.video import Attention, Video
 
 if TYPE_CHECKING:

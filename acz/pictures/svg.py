@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from xml.etree import ElementTree
 
-from acz.layers import Shape
+from acz.foundation.arrays import Shape
 from acz.spec import Spec, Step
 
 GREY, INK, NOTE = "#737a87", "#111827", "#374151"

@@ -13,8 +13,8 @@ from acz.backend import Backend
 from acz.data.digits import DigitImages, PixelNoise, load_digits, load_mnist
 from acz.data.features import Data, read_manifest
 from acz.data.flash_mnist import CHUNK, LABELS, Videos
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 from acz.spec import Spec
 
 FLASH = "Flash-MNIST"

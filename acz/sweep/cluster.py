@@ -17,11 +17,10 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import Any
 
-from acz.concurrency import interruptible
-from acz.errors import MissingError, SpecError
-from acz.progress import Progress
+from acz.foundation.errors import Interrupted, MissingError, SpecError
+from acz.foundation.processes.interrupt import interruptible
+from acz.foundation.progress import Progress
 from acz.sweep.trial import GRACE, Job, Outcome, Outcomes, run_trial
-from acz.train import Interrupted
 
 OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """Ray's own names of three resources in a task's options; others are custom ones."""

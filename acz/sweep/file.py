@@ -14,9 +14,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from acz.config import EXPERIMENTS, SET, Config, config_folder, load_config, read_yaml
-from acz.errors import SpecError, nearest
-from acz.spec import validate
+from acz.config import EXPERIMENTS, SET, Config, config_folder, load_config
+from acz.foundation.errors import SpecError, nearest
+from acz.foundation.files.yaml import read_yaml
+from acz.foundation.settings import validate
 
 MOST_TRIALS, LONGEST_NAME = 1000, 120
 WORDS = ("config", "backend", "device")

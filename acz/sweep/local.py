@@ -6,10 +6,10 @@ import time
 from collections import deque
 from collections.abc import Sequence
 
-from acz.concurrency import interruptible
-from acz.progress import Progress
+from acz.foundation.errors import Interrupted
+from acz.foundation.processes.interrupt import interruptible
+from acz.foundation.progress import Progress
 from acz.sweep.trial import Job, Outcomes, TrialProcess
-from acz.train import Interrupted
 
 
 def run_here(at_once: int, jobs: Sequence[Job], shown: Progress) -> Outcomes:

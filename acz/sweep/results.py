@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.checkpoint import read_state
-from acz.errors import AczError
+from acz.foundation.errors import AczError
 from acz.pictures.page import note, table
 from acz.pictures.report import Options, report
 from acz.pictures.runs import Reported, read_runs

@@ -20,18 +20,17 @@ from typing import Any
 import yaml
 
 from acz.backend import find_backend, installed, split_device
-from acz.concurrency import locked
 from acz.config import Config, load_config
 from acz.data.pickles import data_hash, open_split
-from acz.errors import CheckpointError, DataError, SpecError
+from acz.foundation.errors import CheckpointError, DataError, Interrupted, SpecError
+from acz.foundation.files.locks import locked
+from acz.foundation.progress import Progress
 from acz.losses import default_loss
 from acz.pictures.runs import flat, read_runs
-from acz.progress import Progress
 from acz.runs import read_run
 from acz.sweep.file import Trial
 from acz.sweep.results import finished, write_page, write_results
 from acz.sweep.trial import Job, Outcomes
-from acz.train import Interrupted
 
 Engine = Callable[[Sequence[Job], Progress], Outcomes]
 MOST_NAMED = 3

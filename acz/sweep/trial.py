@@ -19,8 +19,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
 
-from acz.concurrency import locked
-from acz.errors import DataError
+from acz.foundation.errors import DataError
+from acz.foundation.files.locks import locked
 
 if TYPE_CHECKING:
     from typing_extensions import Self

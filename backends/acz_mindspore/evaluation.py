@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz_mindspore.model import Model, in_mode, to_device
 from acz_mindspore.training import loss_of
 

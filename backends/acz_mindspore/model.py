@@ -10,7 +10,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.spec import Spec
 from acz_mindspore.base import number
 from acz_mindspore.devices import use_device

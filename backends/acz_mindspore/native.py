@@ -6,7 +6,7 @@ from pathlib import Path
 
 import mindspore as ms
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz_mindspore.model import Model
 
 

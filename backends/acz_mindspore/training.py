@@ -11,8 +11,8 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
-from acz.backend import quiet
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.processes.silence import quiet
 from acz.losses import EPSILON
 from acz.optimizer import Adam
 from acz_mindspore.layers import log_softmax, number

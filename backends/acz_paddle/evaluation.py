@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import paddle
 from paddle import Tensor
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz_paddle.layers import Call
 from acz_paddle.model import Model, to_device
 from acz_paddle.training import loss_of

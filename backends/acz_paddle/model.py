@@ -9,7 +9,7 @@ import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.base import core
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.spec import Spec
 from acz_paddle.devices import native_device
 from acz_paddle.layers import LAYERS, Call, log_softmax

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import paddle
 
-from acz.layers import Array
-from acz.unpickle import load
+from acz.foundation.arrays import Array
+from acz.foundation.files.unpickle import load
 from acz_paddle.model import Model
 
 

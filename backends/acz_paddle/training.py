@@ -10,7 +10,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, _C_ops
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.losses import EPSILON
 from acz.optimizer import Adam
 from acz_paddle.layers import Call, log_softmax

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Model, Tensors, to_device
 from acz_tensorflow.training import loss_of

@@ -10,8 +10,8 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.errors import SpecError
 from acz.export.signature import OUTPUT, ports
+from acz.foundation.errors import SpecError
 from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Model
 

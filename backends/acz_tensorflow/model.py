@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.spec import Spec
 from acz_tensorflow.devices import native_device
 from acz_tensorflow.layers import LAYERS, Call

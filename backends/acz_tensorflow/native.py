@@ -6,8 +6,8 @@ import json
 import zipfile
 from pathlib import Path
 
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 from acz.spec import Spec
 from acz_tensorflow.model import Model, build, dump_parameters
 

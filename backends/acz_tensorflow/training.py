@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.losses import EPSILON
 from acz.optimizer import Adam
 from acz_tensorflow.layers import Call

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz_torch.layers import Call
 from acz_torch.model import Model, to_device
 from acz_torch.training import loss_of

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.spec import Spec
 from acz_torch.devices import native_device
 from acz_torch.layers import LAYERS, Call

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import torch
 
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 from acz_torch.model import Model
 
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.losses import EPSILON
 from acz.optimizer import Adam
 from acz_torch.layers import Call

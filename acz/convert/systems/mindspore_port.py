@@ -10,7 +10,7 @@ import numpy as np
 from acz.convert.systems.flash_mnist import classifier_steps, dense, extractor_steps
 from acz.convert.systems.shapes import is_none_of
 from acz.convert.table import Entry, Match, System, pointwise
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.spec import Spec
 
 NO_BIAS = "the port's convolutions have no bias: zeros"

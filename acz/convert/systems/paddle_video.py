@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from acz.convert.systems.shapes import chain, is_none_of
 from acz.convert.table import Entry, Match, System, pointwise
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 from acz.spec import Spec
 
 ADAM = ("_beta1_pow_acc_0", "_beta2_pow_acc_0", "_moment1_0", "_moment2_0")

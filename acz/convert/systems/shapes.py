@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 
-from acz.errors import SpecError
+from acz.foundation.errors import SpecError
 from acz.layers import LAYERS
 from acz.spec import Spec, Step
 

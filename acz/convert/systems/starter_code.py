@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from acz.convert.table import Entry
-from acz.layers import Array
+from acz.foundation.arrays import Array
 from acz.spec import Step
 
 SCOPE = "tower/"

@@ -23,8 +23,8 @@ from acz.convert.systems.starter_code import (
     untrained_statistics,
 )
 from acz.convert.table import Entry, System, Turn
-from acz.errors import SpecError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import SpecError
 from acz.spec import Spec, Step
 
 MODALITIES = ("video", "audio")

@@ -10,8 +10,8 @@ import numpy as np
 from acz.data.youtube8m.sampling import select
 from acz.data.youtube8m.settings import MOST_FRAMES, Reading
 from acz.data.youtube8m.video import MEAN, Video
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 
 BUCKET = 20
 """The frames of a batch that holds whole videos are a multiple of this, so that frameworks compile few shapes."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from acz.checkpoint import write_whole
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.files.atomic import write_whole
 
 MAGIC = b"acz-youtube8m-1\n"
 

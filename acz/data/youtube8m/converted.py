@@ -12,8 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from acz.checkpoint import remove_leftovers
-from acz.concurrency import locked
 from acz.data.features import Split, write_manifest, write_shard, written_shard
 from acz.data.youtube8m.batch import frames_of
 from acz.data.youtube8m.folders import claim
@@ -21,8 +19,10 @@ from acz.data.youtube8m.settings import Reading
 from acz.data.youtube8m.sources import RecordSource
 from acz.data.youtube8m.video import Video
 from acz.data.youtube8m.where import CONVERTED
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.atomic import remove_leftovers
+from acz.foundation.files.locks import locked
 
 ID_BYTES = 64
 VIDEOS = 512

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acz.data.features import read_manifest, write_json
+from acz.data.features import read_manifest
 from acz.data.youtube8m.where import is_converted
-from acz.errors import DataError
+from acz.foundation.errors import DataError
+from acz.foundation.files.atomic import write_json
 
 SETTINGS = "settings.json"
 SYNTHETIC = "synthetic YouTube-8M"

@@ -14,8 +14,8 @@ from acz.data.youtube8m import cache
 from acz.data.youtube8m.check import bad_records
 from acz.data.youtube8m.records import BadRecord, Kind, Layout, scan
 from acz.data.youtube8m.video import Criteria
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 
 
 @dataclass(frozen=True)

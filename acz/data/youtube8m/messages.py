@@ -13,6 +13,8 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
+from acz.foundation.files.protobuf import varint
+
 __all__ = ["DecodeError", "feature_list", "float_list", "full", "lean", "varint"]
 
 _FIELD = descriptor_pb2.FieldDescriptorProto
@@ -88,12 +90,3 @@ def feature_list(content: bytes) -> Any:
 def float_list(content: bytes) -> Any:
     """FloatList. Raises DecodeError."""
     return _classes(False)[2].FromString(content)
-
-
-def varint(number: int) -> bytes:
-    """A number below 2^63 as the wire format has it: seven bits a byte, the lowest first."""
-    found = bytearray()
-    while number > 127:
-        found.append(number & 127 | 128)
-        number >>= 7
-    return bytes(found) + bytes([number])

@@ -17,8 +17,8 @@ from acz.data.youtube8m.settings import WIDTHS, Reading
 from acz.data.youtube8m.sources import HeldSource, RecordSource
 from acz.data.youtube8m.video import Criteria, Level
 from acz.data.youtube8m.where import Where, is_converted, shards_at, split_of
-from acz.errors import DataError
-from acz.progress import progress
+from acz.foundation.errors import DataError
+from acz.foundation.progress import progress
 
 
 def open_youtube8m(where: Where, name: str, reading: Reading | None = None, rank: int = 0, world: int = 1) -> YouTube8M:

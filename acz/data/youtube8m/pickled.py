@@ -14,11 +14,11 @@ import numpy as np
 
 from acz.data.youtube8m.records import BadRecord
 from acz.data.youtube8m.video import Criteria, Video, checked
-from acz.errors import DataError
-from acz.layers import Array
-from acz.pickle_globals import text
-from acz.progress import progress
-from acz.unpickle import load
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.pickle_globals import text
+from acz.foundation.files.unpickle import load
+from acz.foundation.progress import progress
 
 NAMES = {"rgb": "feature", "audio": "audio"}
 """What the arrays are called there."""

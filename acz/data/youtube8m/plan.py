@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from acz.layers import Array
-from acz.randomness import generator
+from acz.foundation.arrays import Array
+from acz.foundation.randomness import generator
 
 STRETCH = 2**16
 """Records whose draws are made at once. Orders depend on it: never change it."""

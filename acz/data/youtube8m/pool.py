@@ -22,8 +22,8 @@ from acz.data.youtube8m.batch import Form
 from acz.data.youtube8m.records import BadRecord
 from acz.data.youtube8m.sources import RecordSource, Unpacked
 from acz.data.youtube8m.worker import arrays_at, slot_size
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 
 ROWS = 32
 """Videos of one task."""

@@ -15,8 +15,8 @@ from acz.data.youtube8m.pool import Batch, Pool
 from acz.data.youtube8m.settings import WIDTHS, Reading
 from acz.data.youtube8m.sources import RecordSource, Source
 from acz.data.youtube8m.video import MEAN, Level
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 from acz.losses import SEVERAL_LABELS, Loss
 from acz.spec import Spec
 

@@ -7,7 +7,6 @@ A record is its length (uint64, little-endian), the masked CRC32C of these eight
 from __future__ import annotations
 
 import os
-import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,11 +15,11 @@ from itertools import count
 from pathlib import Path
 from typing import IO, Literal
 
-import google_crc32c
 import numpy as np
 
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.tfrecord import masked
 
 HEAD, TAIL = 12, 4
 """Bytes before and after the content of a record."""
@@ -28,7 +27,6 @@ LONGEST = 2**26
 """Bytes of a record's content; a video of 300 frames has some 350,000."""
 MOST_RECORDS = 2**16
 """Records of a shard; the official ones have a thousand."""
-MASK = 0xA282EAD8
 PART = 2**20
 
 Kind = Literal[
@@ -47,18 +45,6 @@ class BadRecord(DataError):
     def at(self, path: str | Path, number: int) -> BadRecord:
         """The same with its place; records count from 0."""
         return BadRecord(self.kind, f"{path}: record {number}: {self}")
-
-
-def masked(content: bytes) -> int:
-    """The masked CRC32C of some bytes."""
-    plain = google_crc32c.value(content)
-    return ((plain >> 15 | plain << 17) + MASK) & 0xFFFFFFFF
-
-
-def framed(content: bytes) -> bytes:
-    """A record of this content."""
-    length = struct.pack("<Q", len(content))
-    return b"".join((length, struct.pack("<I", masked(length)), content, struct.pack("<I", masked(content))))
 
 
 def length_of(head: bytes) -> int:

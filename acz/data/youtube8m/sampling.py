@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from acz.data.youtube8m.settings import MOST_FRAMES, Sampling
-from acz.layers import Array
-from acz.randomness import generator
+from acz.foundation.arrays import Array
+from acz.foundation.randomness import generator
 
 
 def frames_at(sampling: Sampling, count: int, u: Array) -> Array:

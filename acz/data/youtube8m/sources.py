@@ -11,13 +11,13 @@ from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 
-from acz.checkpoint import naming
 from acz.data.youtube8m.index import Index
 from acz.data.youtube8m.records import TAIL, BadRecord, check_content, unpack
 from acz.data.youtube8m.settings import Reading
 from acz.data.youtube8m.video import Criteria, Video, frame_head, parse
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.atomic import naming
 
 MOST_OPEN = 64
 """Files that are kept open."""

@@ -18,16 +18,16 @@ from statistics import NormalDist
 
 import numpy as np
 
-from acz.checkpoint import remove_leftovers, write_whole
-from acz.concurrency import locked
 from acz.data.youtube8m.folders import SYNTHETIC, claim
-from acz.data.youtube8m.messages import varint
-from acz.data.youtube8m.records import framed
 from acz.data.youtube8m.settings import CLASSES, WIDTHS
 from acz.data.youtube8m.video import frame_head
-from acz.errors import DataError
-from acz.layers import Array
-from acz.randomness import generator
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.atomic import remove_leftovers, write_whole
+from acz.foundation.files.locks import locked
+from acz.foundation.files.protobuf import varint
+from acz.foundation.files.tfrecord import framed
+from acz.foundation.randomness import generator
 
 NOISE, MARK, COMMON = 0.5, 0.19, 0.13
 """Standard deviation of the noise; sizes of a mark and of the common pattern, in each feature; dequantised, so within -2 .. 2."""

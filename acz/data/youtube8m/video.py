@@ -9,10 +9,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from acz.data.youtube8m.messages import DecodeError, feature_list, float_list, lean, varint
+from acz.data.youtube8m.messages import DecodeError, feature_list, float_list, lean
 from acz.data.youtube8m.records import BadRecord
 from acz.data.youtube8m.settings import CLASSES, MOST_FRAMES, WIDTHS
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.files.protobuf import varint
 
 Level = Literal["frame", "video"]
 MEAN = "mean_"

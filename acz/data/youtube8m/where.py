@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 from acz.data.features import read_manifest
-from acz.errors import DataError
+from acz.foundation.errors import DataError
 
 Where: TypeAlias = "Path | str | Sequence[Path | str]"
 SHARD = re.compile(r"(?!\.)(.*\.tfrecord(\.gz)?|(train|validate|test).*\.pkl)", re.DOTALL)

@@ -20,9 +20,9 @@ from acz.data.youtube8m.records import BadRecord
 from acz.data.youtube8m.settings import Reading
 from acz.data.youtube8m.sources import Opened, Place, read_video
 from acz.data.youtube8m.video import Criteria
-from acz.errors import AczError
-from acz.layers import Array
-from acz.process import prepare
+from acz.foundation.arrays import Array
+from acz.foundation.errors import AczError
+from acz.foundation.processes.environment import prepare
 
 ALIGNMENT = 4096
 

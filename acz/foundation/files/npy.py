@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.checkpoint import write_whole
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.files.atomic import write_whole
 
 MAGIC = b"\x93NUMPY"
 LONGEST = 4096

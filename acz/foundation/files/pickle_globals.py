@@ -1,4 +1,4 @@
-"""What the globals of a pickle stand for in `acz.unpickle`: functions of this file that build arrays, dtypes and dictionaries."""
+"""What the globals of a pickle stand for in `unpickle`: functions of this file that build arrays, dtypes and dictionaries."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from acz.errors import DataError
-from acz.layers import Array
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 
 
 class Budget(Protocol):

@@ -3,7 +3,7 @@
 A pickle is a program for a small stack machine, and Python's own reader runs it with real functions and objects: even with
 an allow-list its BUILD can set attributes of an allowed function, its memo can be made to reserve gigabytes, and its keys can be nested
 tuples whose hash takes for ever. So the machine here is our own, for the opcodes that such files use, protocols 0 to 5. A
-global is only a name; what it stands for is a function of `acz.pickle_globals`. Nothing is imported and nothing is called but these, an
+global is only a name; what it stands for is a function of `pickle_globals`. Nothing is imported and nothing is called but these, an
 array is as large as the bytes that the file holds for it, and both steps and memory are bounded by the file's size.
 
 The 8-bit strings of Python 2 come as bytes; `acz.pickle_globals.text` makes them text.
@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from acz.errors import DataError
-from acz.pickle_globals import GLOBALS, Global, Refused, Unbuilt, dictionary_key
+from acz.foundation.errors import DataError
+from acz.foundation.files.pickle_globals import GLOBALS, Global, Refused, Unbuilt, dictionary_key
 
 MOST_STEPS = 2**24
 """Opcodes of one file; the authors' 102,400 training videos take some 4 million."""

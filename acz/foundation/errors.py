@@ -58,3 +58,9 @@ def nearest(word: str, known: Iterable[object]) -> str:
     if close:
         return f"did you mean '{close[0]}'?"
     return "known: " + (", ".join(known) if known else "none")
+
+
+class Interrupted(AczError):
+    """The user ended a run; everything up to the last step is saved."""
+
+    exit_code = 130

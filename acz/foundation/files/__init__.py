@@ -1,0 +1,1 @@
+"""Files on disk: atomic writes, locks, hashes, and formats that several chapters read."""

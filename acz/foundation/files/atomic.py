@@ -1,0 +1,83 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+PARTIAL = ".partial"
+"""How the names of temporary files end."""
+
+
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""Errors of a full disk, a used-up quota, and a limit on files."""
+
+
+@contextmanager
+def naming(path: Path, *instead: str) -> Iterator[None]:
+    """Have an OSError in the body name `path`: a write that fails names no file, or one that the user never heard of.
+
+    `instead` lists such names; where there is no room, whatever is named gives way to `path`.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.filename not in (None, *instead) and error.errno not in NO_ROOM:
+            raise
+        raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from None
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+    """Let `write` fill a temporary file beside `path`, sync it, and rename it: all or nothing, also on a power cut.
+
+    Raises OSError that names `path` (a full disk, a folder that is read-only); the temporary file is gone then.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        with naming(path, name):
+            write(temporary)
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def write_text_whole(path: Path, text: str) -> None:
+    """Write a text file whole or not at all. Raises OSError."""
+    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files that a kill in the middle of `write_whole` left. Only while the folder is locked."""
+    for path in folder.rglob(f".*{PARTIAL}"):
+        if path.is_file():
+            path.unlink()
+
+
+def remove_leftovers_of(path: Path) -> None:
+    """Remove what kills in the middle of `write_whole` left of one file. Only while nobody else writes it."""
+    for left in path.parent.glob(f".{escape(path.name)}.*{PARTIAL}"):
+        left.unlink()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a JSON file whole or not at all."""
+    write_text_whole(path, json.dumps(value, indent=1) + "\n")

@@ -1,0 +1,1 @@
+"""This process and others: threads, prefetching, interrupts, processes that answer jobs."""
