@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from acz import reference
     from acz.backend import build
-    from acz.checkpoint import load_checkpoint, save_checkpoint
     from acz.config import load_config, load_spec
     from acz.foundation.errors import AczError
-    from acz.spec import Spec
+    from acz.model.checkpoint import load_checkpoint, save_checkpoint
+    from acz.model.spec import Spec
 
 from acz.foundation.version import __version__
 
@@ -19,10 +19,10 @@ _HOMES = {
     "load_spec": "acz.config",
     "load_config": "acz.config",
     "build": "acz.backend",
-    "load_checkpoint": "acz.checkpoint",
-    "save_checkpoint": "acz.checkpoint",
+    "load_checkpoint": "acz.model.checkpoint",
+    "save_checkpoint": "acz.model.checkpoint",
     "AczError": "acz.foundation.errors",
-    "Spec": "acz.spec",
+    "Spec": "acz.model.spec",
 }
 
 __all__ = [

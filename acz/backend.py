@@ -21,10 +21,10 @@ import numpy as np
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.processes.silence import quiet
-from acz.losses import Loss
-from acz.optimizer import Adam
-from acz.reference import check_parameters, initial_parameters
-from acz.spec import Spec
+from acz.model.losses import Loss
+from acz.model.optimizer import Adam
+from acz.model.parameters import check_parameters, initial_parameters
+from acz.model.spec import Spec
 
 Parameters = Mapping[str, Array]
 

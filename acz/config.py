@@ -15,10 +15,10 @@ from acz.data.youtube8m.settings import Reading
 from acz.foundation.errors import SpecError, nearest
 from acz.foundation.files.yaml import _copy, _Loader, read_yaml
 from acz.foundation.settings import validate
-from acz.losses import TrainingLoss, check_loss
-from acz.optimizer import Adam
+from acz.model.losses import TrainingLoss, check_loss
+from acz.model.optimizer import Adam
+from acz.model.spec import Spec
 from acz.schedule import Schedule
-from acz.spec import Spec
 
 
 class EarlyStopping(BaseModel):

@@ -13,10 +13,10 @@ from acz.data.features import Data
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.processes.prefetch import ahead
-from acz.losses import Loss
 from acz.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
+from acz.model.losses import Loss
+from acz.model.spec import Spec
 from acz.predictions import read_predictions
-from acz.spec import Spec
 
 BATCH = 512
 

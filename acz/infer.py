@@ -24,8 +24,8 @@ from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of, w
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.prefetch import ahead
 from acz.metrics import best_first, top_classes
+from acz.model.spec import Spec
 from acz.predictions import Kind, Part, join, write_part
-from acz.spec import Spec
 
 
 class Best(NamedTuple):

@@ -10,10 +10,10 @@ import numpy as np
 from acz import reference
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
-from acz.losses import Loss, reference_loss
 from acz.metrics import top_classes
-from acz.optimizer import Adam
-from acz.spec import Spec
+from acz.model.losses import Loss, reference_loss
+from acz.model.optimizer import Adam
+from acz.model.spec import Spec
 
 NAME = "numpy"
 MOST_PARAMETERS = 20_000

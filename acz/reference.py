@@ -10,12 +10,12 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError, nearest
-from acz.foundation.randomness import generator
-from acz.layers import Call
-from acz.layers.activation import log_softmax, sigmoid, softmax
-from acz.layers.bags import over_bags
-from acz.losses import Loss, reference_loss
-from acz.spec import Spec
+from acz.model.layers import Call
+from acz.model.layers.activation import log_softmax, sigmoid, softmax
+from acz.model.layers.bags import over_bags
+from acz.model.losses import Loss, reference_loss
+from acz.model.parameters import check_parameters
+from acz.model.spec import Spec
 
 
 @dataclass
@@ -26,13 +26,6 @@ class Result:
     output: Array
     recorded: dict[str, Array]
     updated: dict[str, Array]
-
-
-def initial_parameters(spec: Spec, seed: int = 0, dtype: Any = np.float32) -> dict[str, Array]:
-    """Starting values of every parameter and statistic, the same in every backend."""
-    return {
-        path: p.initial(generator(seed, "initial", path), p.shape).astype(dtype) for path, p in spec.parameters.items()
-    }
 
 
 def check_inputs(spec: Spec, inputs: Mapping[str, Array]) -> int:
@@ -61,18 +54,6 @@ def check_inputs(spec: Spec, inputs: Mapping[str, Array]) -> int:
         if mask is not None and np.shape(mask) != found[:2]:
             raise SpecError(f"input '{name}.mask' must have the shape {found[:2]}, got {np.shape(mask)}")
     return int(videos or 0)
-
-
-def check_parameters(spec: Spec, parameters: Mapping[str, Array]) -> None:
-    """Raise SpecError unless `parameters` are exactly the spec's, each with its shape."""
-    for path in parameters:
-        if path not in spec.parameters:
-            raise SpecError(f"the model has no parameter '{path}'; {nearest(path, spec.parameters)}")
-    for path, p in spec.parameters.items():
-        if path not in parameters:
-            raise SpecError(f"parameter '{path}' is missing")
-        if np.shape(parameters[path]) != p.shape:
-            raise SpecError(f"parameter '{path}' must have the shape {p.shape}, got {np.shape(parameters[path])}")
 
 
 def forward(

@@ -17,10 +17,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acz.checkpoint import Checkpoint, load_checkpoint
 from acz.events import FOLDER, Events
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import naming, write_text_whole
+from acz.model.checkpoint import Checkpoint, load_checkpoint
 
 RUNS = Path("runs")
 LATEST = ".latest"

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 
 from acz.backend import build, find_backend
-from acz.checkpoint import Checkpoint, load_checkpoint, require_spec, save_checkpoint
 from acz.config import Config, load_config
 from acz.data.features import Data, Examples
 from acz.data.pickles import data_hash, open_split
@@ -28,9 +27,10 @@ from acz.foundation.processes.prefetch import Awaited, ahead
 from acz.foundation.progress import Progress, progress
 from acz.foundation.randomness import generator, keep_mask
 from acz.foundation.version import __version__
-from acz.losses import default_loss
+from acz.model.checkpoint import Checkpoint, load_checkpoint, require_spec, save_checkpoint
+from acz.model.losses import default_loss
+from acz.model.spec import Spec
 from acz.runs import Log, mark_latest, read_run
-from acz.spec import Spec
 
 LOG_STEPS = 50
 """Steps between two `train` lines of the metrics."""

@@ -19,7 +19,6 @@ from random import Random
 import numpy as np
 import safetensors.numpy  # noqa: F401  (the core imports it when it is first needed, and imports are watched)
 
-from acz.checkpoint import save_checkpoint
 from acz.config import EXPERIMENTS, config_folder, load_config, load_spec, parse_overrides
 from acz.convert import messages as of_weights
 from acz.convert.tensorflow import read_tensorflow
@@ -37,7 +36,8 @@ from acz.data.youtube8m.synthesize import encode
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, DataError
 from acz.foundation.files.tfrecord import framed
-from acz.reference import initial_parameters
+from acz.model.checkpoint import save_checkpoint
+from acz.model.parameters import initial_parameters
 from acz.runs import open_checkpoint
 from acz.train import resumable
 from fuzz import mutate, tables

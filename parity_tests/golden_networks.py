@@ -9,7 +9,7 @@ import numpy as np
 from acz.convert.systems import SYSTEMS
 from acz.convert.systems.starter_code import SCOPE
 from acz.convert.table import match
-from acz.spec import Spec
+from acz.model.spec import Spec
 from parity_tests.golden_experts import OF_SLIM
 from parity_tests.golden_fixture import Array, Golden, same
 

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 
 import acz
-from acz.checkpoint import load_checkpoint
 from acz.foundation.arrays import Array
 from acz.foundation.processes.job_process import WorkerDied
-from acz.names import TAKEN
-from acz.reference import initial_parameters
+from acz.model.checkpoint import load_checkpoint
+from acz.model.names import TAKEN
+from acz.model.parameters import initial_parameters
 from acz.runs import read_log
 from acz.worker import Worker
 from parity_tests.conftest import BACKENDS, require

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from acz.model.spec import Spec
 from acz.parity import jobs
-from acz.spec import Spec
 from acz.worker import Worker
 from parity_tests.conftest import BACKENDS
 

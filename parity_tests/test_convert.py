@@ -21,8 +21,8 @@ from acz.convert import files
 from acz.convert.incoming import Converted, convert
 from acz.convert.outgoing import NATIVE, to_native
 from acz.foundation.errors import CheckFailed, DataError
+from acz.model.parameters import initial_parameters
 from acz.parity import jobs
-from acz.reference import initial_parameters
 from acz.worker import Worker
 from fuzz import tables
 from parity_tests.conftest import BACKENDS, require

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from acz.checkpoint import load_checkpoint
 from acz.config import config_names
 from acz.export.artefact import make
 from acz.export.runtime import FORMATS, Runtime, find_format
 from acz.export.verify import verify
-from acz.optimizer import Adam
+from acz.model.checkpoint import load_checkpoint
+from acz.model.optimizer import Adam
 from acz.parity.cases import Case, cases
 from acz.parity.levels import training_arguments
 from acz.runs import latest_run
@@ -145,7 +145,7 @@ import sys
 from pathlib import Path
 from acz.export.artefact import export
 from acz.export.runtime import FORMATS
-from acz.checkpoint import load_checkpoint
+from acz.model.checkpoint import load_checkpoint
 from acz.foundation.errors import CheckFailed
 from acz.foundation.progress import progress
 source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])

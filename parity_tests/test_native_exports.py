@@ -18,15 +18,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.checkpoint import save_checkpoint
 from acz.export.runtime import FORMATS, Runtime, script
 from acz.export.signature import OUTPUT, metadata, ports
 from acz.export.verify import batches, verify
 from acz.foundation.arrays import Array
 from acz.foundation.processes.job_process import JobFailed
+from acz.model.checkpoint import save_checkpoint
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
 from acz.parity.cases import cases
-from acz.reference import initial_parameters
-from acz.spec import Spec
 from acz.worker import Worker
 from parity_tests.conftest import require
 

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.optimizer import Adam
-from acz.reference import forward, initial_parameters
-from acz.spec import Spec
+from acz.model.optimizer import Adam
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
+from acz.reference import forward
 from acz.worker import Worker
 from parity_tests.conftest import require
 

@@ -12,9 +12,9 @@ from acz import reference
 from acz.data.youtube8m.open import open_youtube8m
 from acz.data.youtube8m.settings import CLASSES, WIDTHS, Reading, Sampling
 from acz.foundation.errors import DataError, SpecError
-from acz.layers import LAYERS, Call
+from acz.model.layers import LAYERS, Call
+from acz.model.spec import Spec
 from acz.parity.cases import cases
-from acz.spec import Spec
 from tests.youtube8m_cases import write_shards
 
 source = np.random.default_rng(5)

@@ -9,10 +9,10 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 import acz
-from acz.checkpoint import load_checkpoint, require_spec, save_checkpoint
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_whole
-from acz.reference import initial_parameters
+from acz.model.checkpoint import load_checkpoint, require_spec, save_checkpoint
+from acz.model.parameters import initial_parameters
 
 SPEC = acz.load_spec("flash_mnist/attention_cluster:tiny")
 

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.checkpoint import save_checkpoint
 from acz.export.onnx_writer import build_model
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
-from acz.layers.circulant import FFT_COST, CirculantDense, CirculantProduct, chosen_form, correlate
-from acz.reference import forward, initial_parameters
-from acz.spec import Spec
+from acz.model.checkpoint import save_checkpoint
+from acz.model.layers.circulant import FFT_COST, CirculantDense, CirculantProduct, chosen_form, correlate
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
+from acz.reference import forward
 from tests.conftest import Answer
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from acz.checkpoint import load_checkpoint
+from acz.model.checkpoint import load_checkpoint
 from tests.conftest import TINY
 
 TRAIN = ("train", TINY, "--backend", "numpy", "--set", "train.batch_size=16")

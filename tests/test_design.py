@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from acz.backend import FRAMEWORKS, Backend
-from acz.layers import LAYERS
+from acz.model.layers import LAYERS
 from acz.results import read_csv
 from tests.conftest import Answer
 

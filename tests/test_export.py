@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.checkpoint import load_checkpoint, save_checkpoint
 from acz.config import config_names, load_spec
 from acz.export import onnx_writer, runtime
 from acz.export.signature import ports
 from acz.foundation.errors import SpecError
-from acz.reference import initial_parameters
-from acz.spec import Spec
+from acz.model.checkpoint import load_checkpoint, save_checkpoint
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
 from tests.conftest import TINY, Answer
 
 

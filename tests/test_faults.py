@@ -18,12 +18,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acz.checkpoint import load_checkpoint, save_checkpoint
 from acz.config import load_config
 from acz.data.features import write_shard
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_whole
 from acz.foundation.files.locks import locked
+from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.runs import latest_run, read_log
 from acz.train import new_run, resumed_run, train
 from tests.checkpoint_cases import cases as checkpoints

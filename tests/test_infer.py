@@ -10,14 +10,15 @@ import numpy as np
 import pytest
 
 import acz.infer
-from acz.checkpoint import save_checkpoint
 from acz.config import load_spec
 from acz.data.features import Split
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.infer import Best, Settings, best_of, infer, read_labels
 from acz.metrics import top_classes
-from acz.reference import forward, initial_parameters
+from acz.model.checkpoint import save_checkpoint
+from acz.model.parameters import initial_parameters
+from acz.reference import forward
 from tests.conftest import TINY, Answer
 
 SPEC = load_spec(TINY)

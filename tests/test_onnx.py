@@ -20,11 +20,11 @@ from acz.export.signature import OUTPUT, ports
 from acz.export.verify import Expected, as_ports
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError
-from acz.layers import LAYERS as VOCABULARY
+from acz.model.layers import LAYERS as VOCABULARY
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Output, Spec
 from acz.parity.cases import Case, cases
 from acz.parity.compare import FLOAT64, difference
-from acz.reference import initial_parameters
-from acz.spec import Output, Spec
 from tests.conftest import by_model
 from tests.test_design import imports
 

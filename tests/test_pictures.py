@@ -14,18 +14,18 @@ import pytest
 import yaml
 
 from acz import numpy_backend, reference
-from acz.checkpoint import save_checkpoint
 from acz.config import config_names, load_config
 from acz.data.digits import load_digits
 from acz.data.features import Split, write_manifest, write_shard
 from acz.data.flash_mnist import LABELS, Settings
 from acz.foundation.errors import DataError
+from acz.model.checkpoint import save_checkpoint
+from acz.model.drawing import draw, shape_text
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
 from acz.parity import cases
 from acz.pictures.strip import draw_strip
-from acz.pictures.svg import draw, shape_text
 from acz.pictures.video import Frames, add_look, digits_of, look, take_video
-from acz.reference import initial_parameters
-from acz.spec import Spec
 from tests.conftest import TINY, Answer
 
 SVG = "{http://www.w3.org/2000/svg}"

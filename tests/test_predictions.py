@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.checkpoint import load_checkpoint, save_checkpoint
 from acz.config import load_config, load_spec
 from acz.data.features import Split, write_manifest, write_shard
 from acz.ensemble import ensemble, mean
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.metrics import YouTube8MMetrics, top_classes
+from acz.model.checkpoint import load_checkpoint, save_checkpoint
+from acz.model.parameters import initial_parameters
 from acz.predictions import HEADER, Part, csv_lines, join, read_predictions, write_part
-from acz.reference import initial_parameters
 from acz.runs import read_log
 from acz.train import new_run, resumable, resumed_run, train
 from tests.conftest import TINY, Answer

@@ -9,10 +9,10 @@ import pytest
 from scipy import signal, special
 
 from acz import load_spec, reference
-from acz.layers import LAYERS, Call
-from acz.losses import reference_loss
+from acz.model.layers import LAYERS, Call
+from acz.model.losses import reference_loss
+from acz.model.spec import Spec
 from acz.parity.cases import cases
-from acz.spec import Spec
 from tests.conftest import by_model
 
 source = np.random.default_rng(0)

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 
 from acz import numpy_backend
-from acz.checkpoint import load_checkpoint
 from acz.config import load_config
 from acz.data.features import Split
 from acz.data.youtube8m.settings import Reading
 from acz.evaluate import evaluate, evaluate_by_class
+from acz.model.checkpoint import load_checkpoint
 from acz.pictures.confusion import by_digit, matrix, most_confused, most_missed
 from acz.pictures.curves import Curve, chart, number, ticks
 from acz.pictures.mistakes import mistakes

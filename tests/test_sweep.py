@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from acz.checkpoint import load_checkpoint, read_state
 from acz.config import config_names, parse_overrides
 from acz.foundation.errors import CheckpointError, MissingError, SpecError
 from acz.foundation.progress import Progress
+from acz.model.checkpoint import load_checkpoint, read_state
 from acz.results import read_csv
 from acz.sweep import run
 from acz.sweep.cluster import run_on_ray

@@ -15,11 +15,11 @@ import pytest
 
 import acz
 from acz import numpy_backend
-from acz.checkpoint import load_checkpoint
 from acz.config import load_config
 from acz.foundation.errors import AczError, CheckFailed, CheckpointError, DataError, Interrupted
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.prefetch import Awaited
+from acz.model.checkpoint import load_checkpoint
 from acz.runs import read_log
 from acz.train import SPEEDS, Run, batches, new_run, resumed_run, train
 from tests.conftest import TINY, Answer, write_features

@@ -9,7 +9,7 @@ from acz.config import load_config
 from acz.foundation.errors import SpecError
 from acz.foundation.randomness import generator, keep_mask
 from acz.metrics import NOTHING, Accuracy, top_classes
-from acz.optimizer import Adam
+from acz.model.optimizer import Adam
 from acz.schedule import Schedule
 
 

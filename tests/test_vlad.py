@@ -10,8 +10,8 @@ from scipy import special
 
 from acz import reference
 from acz.foundation.errors import SpecError
-from acz.layers import LAYERS, Call
-from acz.spec import Spec
+from acz.model.layers import LAYERS, Call
+from acz.model.spec import Spec
 
 source = np.random.default_rng(0)
 VIDEOS, FRAMES, FEATURES, CLUSTERS = 3, 5, 4, 2

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from safetensors.numpy import load_file
 
-from acz.checkpoint import load_checkpoint
 from acz.foundation.files.atomic import PARTIAL
 from acz.foundation.files.npy import map_npy
 from acz.foundation.files.tfrecord import read_records
+from acz.model.checkpoint import load_checkpoint
 from acz.train import SPEEDS
 
 

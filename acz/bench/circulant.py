@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from acz.bench.measure import Bench, Row, ratio
-from acz.layers.circulant import ROWS, chosen_form
+from acz.model.layers.circulant import ROWS, chosen_form
 from acz.worker import Worker
 
 SIZES = ((32, 32), (256, 256), (1024, 512), (1024, 8192), (8192, 64), (8192, 512))

@@ -12,11 +12,11 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.randomness import generator
-from acz.losses import Loss, default_loss
-from acz.optimizer import Adam
+from acz.model.losses import Loss, default_loss
+from acz.model.optimizer import Adam
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
 from acz.parity.cases import Case
-from acz.reference import initial_parameters
-from acz.spec import Spec
 
 Answer = tuple[Any, dict[str, Array]]
 

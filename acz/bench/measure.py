@@ -21,8 +21,8 @@ from acz.bench.jobs import random_features
 from acz.config import load_spec
 from acz.data.features import Split, write_manifest, write_shard
 from acz.foundation.progress import Progress
+from acz.model.spec import Spec
 from acz.runs import read_log
-from acz.spec import Spec
 from acz.worker import Worker
 
 HIDDEN, LINEAR = "flash_mnist/attention_cluster_hidden", "flash_mnist/attention_cluster"

@@ -7,7 +7,7 @@ from statistics import median
 from typing import Any
 
 from acz.bench.measure import Bench, Row, ratio
-from acz.spec import Spec
+from acz.model.spec import Spec
 from acz.worker import Worker
 
 VIDEOS, CLUSTERS, CLASSES = 80, 64, 3862

@@ -16,7 +16,7 @@ from acz.foundation.processes.environment import cores, prepare
 if TYPE_CHECKING:
     from acz.foundation.arrays import Array
     from acz.infer import Best, Predict
-    from acz.spec import Spec
+    from acz.model.spec import Spec
 
 
 def infer_command(

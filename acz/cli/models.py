@@ -66,7 +66,7 @@ def show(
     if out is not None:
         from acz.foundation.errors import SpecError
         from acz.foundation.files.atomic import write_text_whole
-        from acz.pictures.svg import draw
+        from acz.model.drawing import draw
 
         if out.suffix != ".svg":
             raise SpecError(f"a model is drawn as SVG; --out must end in .svg, got {out}")

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from acz.data.youtube8m.settings import Reading
-    from acz.spec import Spec
+    from acz.model.spec import Spec
 
 Sampling = Annotated[
     str | None,

@@ -151,7 +151,7 @@ def evaluate_command(
     from acz.evaluate import evaluate_by_class
     from acz.foundation.errors import DataError
     from acz.foundation.progress import progress
-    from acz.losses import OF_OUTPUT
+    from acz.model.losses import OF_OUTPUT
     from acz.runs import open_checkpoint
 
     checkpoint, path, run = open_checkpoint(target)

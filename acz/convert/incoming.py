@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acz.checkpoint import save_checkpoint
 from acz.config import load_config
 from acz.convert.contents import Contents
 from acz.convert.files import file_kind, read
@@ -17,8 +16,9 @@ from acz.convert.systems import SYSTEMS
 from acz.convert.table import DoesNotFit, Entry, Match, System, allow, for_batches, listing, match
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError, nearest
-from acz.reference import initial_parameters
-from acz.spec import Spec
+from acz.model.checkpoint import save_checkpoint
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
 
 SEED = 0
 """Of the starting values that stand where a parameter was allowed to be missing."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acz.checkpoint import load_checkpoint
 from acz.foundation.arrays import Array
+from acz.model.checkpoint import load_checkpoint
 
 Answer = tuple[Any, dict[str, Array]]
 

@@ -8,7 +8,7 @@ from typing import Any
 from acz.convert.table import Match, System, match
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError
-from acz.spec import Spec, Step
+from acz.model.spec import Spec, Step
 
 SETTINGS: dict[tuple[str, str], tuple[str, ...]] = {
     ("attention_cluster", "hidden.weight"): ("features", "hidden"),

@@ -13,7 +13,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array, Shape
 from acz.foundation.errors import CheckpointError, DataError, SpecError
-from acz.spec import Spec
+from acz.model.spec import Spec
 
 Turn = Callable[[Array], Array]
 

@@ -23,8 +23,8 @@ from acz.foundation.errors import DataError, nearest
 from acz.foundation.files.atomic import write_json
 from acz.foundation.files.npy import map_npy, write_npy
 from acz.foundation.randomness import generator
-from acz.losses import SEVERAL_LABELS, Loss
-from acz.spec import Spec
+from acz.model.losses import SEVERAL_LABELS, Loss
+from acz.model.spec import Spec
 
 FORMAT = "acz-features-1"
 Count = Annotated[int, Field(ge=0, lt=2**63)]

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from acz.backend import build, check_device, find_backend
-from acz.checkpoint import load_checkpoint
 from acz.config import load_config
 from acz.data.digits import DigitImages
 from acz.data.features import Split, read_manifest
@@ -21,6 +20,7 @@ from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import remove_leftovers
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress
+from acz.model.checkpoint import load_checkpoint
 
 FRAMES_AT_ONCE = 1600
 FEATURES = "frame.features"

@@ -20,8 +20,8 @@ from acz.foundation.errors import DataError
 from acz.foundation.files.pickle_globals import text
 from acz.foundation.files.unpickle import load
 from acz.foundation.progress import progress
-from acz.losses import Loss
-from acz.spec import Spec
+from acz.model.losses import Loss
+from acz.model.spec import Spec
 
 FEATURES = "features"
 """What the arrays are called here; a model reads them under the name of its one input."""

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from acz.checkpoint import load_checkpoint
 from acz.export.signature import metadata
 from acz.foundation.arrays import Array
+from acz.model.checkpoint import load_checkpoint
 
 
 def make(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Array]]:

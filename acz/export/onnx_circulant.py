@@ -12,8 +12,8 @@ from typing import cast
 from acz.export.onnx_functions import function
 from acz.export.onnx_graph import Graph
 from acz.foundation.errors import SpecError
-from acz.layers.circulant import CirculantDense, CirculantProduct
-from acz.spec import Step
+from acz.model.layers.circulant import CirculantDense, CirculantProduct
+from acz.model.spec import Step
 
 
 def product(graph: Graph, x: str, settings: CirculantProduct, features: int, units: int, prefix: str = "") -> str:

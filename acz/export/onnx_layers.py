@@ -1,4 +1,4 @@
-"""Every layer in evaluation mode, in operators of ONNX. Formulas and settings are those of acz.layers.
+"""Every layer in evaluation mode, in operators of ONNX. Formulas and settings are those of acz.model.layers.
 
 A function takes the graph, the layer in place and its input's name, and gives its output's name. To add a layer, write one and
 enter it in LAYERS; shapes below start with the axis of videos.
@@ -14,14 +14,14 @@ from acz.export.onnx_functions import batch_norm, function, l2_normalize, linear
 from acz.export.onnx_graph import Graph
 from acz.export.onnx_pooling import write_frame_pool
 from acz.export.onnx_vlad import write_light_vlad, write_net_fv, write_netvlad
-from acz.layers.activation import Activation
-from acz.layers.attention import LOWEST, AttentionCluster
-from acz.layers.dense import Dense, Rescale
-from acz.layers.experts import MixtureOfExperts
-from acz.layers.gating import ContextGating, DeepContextGating
-from acz.layers.image import Conv2d, MaxPool2d
-from acz.layers.normalize import BatchNorm, L2Normalize
-from acz.spec import Step
+from acz.model.layers.activation import Activation
+from acz.model.layers.attention import LOWEST, AttentionCluster
+from acz.model.layers.dense import Dense, Rescale
+from acz.model.layers.experts import MixtureOfExperts
+from acz.model.layers.gating import ContextGating, DeepContextGating
+from acz.model.layers.image import Conv2d, MaxPool2d
+from acz.model.layers.normalize import BatchNorm, L2Normalize
+from acz.model.spec import Step
 
 
 def write_dense(graph: Graph, step: Step, x: str) -> str:

@@ -1,4 +1,4 @@
-"""Pooling over frames, and bags of frames, in operators of ONNX. Formulas and settings are those of acz.layers.pooling and acz.layers.bags."""
+"""Pooling over frames, and bags of frames, in operators of ONNX. Formulas and settings are those of acz.model.layers.pooling and acz.model.layers.bags."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import cast
 
 from acz.export.onnx_functions import l2_normalize
 from acz.export.onnx_graph import Graph
-from acz.layers.attention import LOWEST
-from acz.layers.pooling import FramePool
-from acz.spec import Step
+from acz.model.layers.attention import LOWEST
+from acz.model.layers.pooling import FramePool
+from acz.model.spec import Step
 
 
 def pool(graph: Graph, kind: str, x: str, mask: str | None, shape: tuple[int, ...]) -> str:

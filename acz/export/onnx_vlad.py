@@ -1,4 +1,4 @@
-"""Aggregation by clusters in operators of ONNX. Formulas and settings are those of acz.layers.vlad."""
+"""Aggregation by clusters in operators of ONNX. Formulas and settings are those of acz.model.layers.vlad."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from typing import cast
 
 from acz.export.onnx_functions import batch_norm, linear, softmax
 from acz.export.onnx_graph import Graph
-from acz.layers.vlad import LEAST_SPREAD, NetFV, SoftAssignment
-from acz.spec import Step
+from acz.model.layers.vlad import LEAST_SPREAD, NetFV, SoftAssignment
+from acz.model.spec import Step
 
 
 def assign(graph: Graph, step: Step, x: str) -> str:

@@ -16,8 +16,8 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError
 from acz.foundation.files.atomic import write_whole
 from acz.foundation.version import __version__
-from acz.reference import check_parameters
-from acz.spec import Spec
+from acz.model.parameters import check_parameters
+from acz.model.spec import Spec
 
 if TYPE_CHECKING:
     import onnx

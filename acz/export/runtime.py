@@ -111,7 +111,7 @@ def carried_spec(path: Path, metadata: Mapping[str, str]) -> Any:
     """The spec that an artefact carries. Raises DataError where it has none."""
     import json
 
-    from acz.spec import Spec
+    from acz.model.spec import Spec
 
     try:
         spec = Spec.from_dict(json.loads(metadata["acz.spec"]))

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 from acz.foundation.errors import SpecError
-from acz.spec import Spec
+from acz.model.spec import Spec
 
 OUTPUT = "output"
 """The one output of every artefact: float32 (videos, classes), the spec's output."""

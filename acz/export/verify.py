@@ -14,10 +14,10 @@ from acz.export.runtime import Runtime, carried_spec
 from acz.export.signature import OUTPUT, ports
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
-from acz.losses import OF_OUTPUT
+from acz.model.losses import OF_OUTPUT
+from acz.model.spec import Spec
 from acz.parity.cases import Case
 from acz.parity.compare import difference, float32_bound, moved
-from acz.spec import Spec
 
 TIMED = (1, 256)
 """Batch sizes whose latency is measured."""

@@ -15,9 +15,9 @@ from acz.config import Config, config_names, load_config
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError, nearest
 from acz.foundation.randomness import generator, keep_mask
-from acz.losses import OF_OUTPUT, SEVERAL_LABELS, Loss
-from acz.reference import initial_parameters
-from acz.spec import Spec
+from acz.model.losses import OF_OUTPUT, SEVERAL_LABELS, Loss
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
 
 VIDEOS = 4
 LOSSES: dict[str, Loss] = {

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from acz.checkpoint import save_checkpoint
 from acz.export.runtime import FORMATS, REFERENCE_EVALUATOR, Format, Runtime, script
 from acz.export.verify import verify
 from acz.foundation.arrays import Array
+from acz.model.checkpoint import save_checkpoint
 from acz.parity.cases import Case
 from acz.parity.compare import Row
 

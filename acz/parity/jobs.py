@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from acz.checkpoint import load_checkpoint, save_checkpoint
 from acz.foundation.arrays import Array
-from acz.optimizer import Adam
+from acz.model.checkpoint import load_checkpoint, save_checkpoint
+from acz.model.optimizer import Adam
+from acz.model.spec import Spec
 from acz.parity.cases import Batch
-from acz.spec import Spec
 
 Answer = tuple[Any, dict[str, Array]]
 

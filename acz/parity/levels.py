@@ -17,7 +17,7 @@ import numpy as np
 from acz import numpy_backend
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.job_process import WorkerDied
-from acz.optimizer import Adam
+from acz.model.optimizer import Adam
 from acz.parity import jobs
 from acz.parity.cases import Batch, Case
 from acz.parity.compare import (

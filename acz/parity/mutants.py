@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from acz.foundation.arrays import Array
-from acz.optimizer import Adam
-from acz.spec import Spec
+from acz.model.optimizer import Adam
+from acz.model.spec import Spec
 
 
 class Mutant:

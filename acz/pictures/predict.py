@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from acz.backend import Backend, check_device, find_backend
-from acz.checkpoint import load_checkpoint
 from acz.data.features import Data
 from acz.data.pickles import open_split
 from acz.data.youtube8m.settings import Reading
@@ -20,8 +19,9 @@ from acz.evaluate import BATCH, padded
 from acz.foundation.arrays import Array
 from acz.foundation.processes.prefetch import ahead
 from acz.metrics import YouTube8MMetrics
+from acz.model.checkpoint import load_checkpoint
+from acz.model.spec import Spec
 from acz.pictures.video import look
-from acz.spec import Spec
 from acz.worker import Worker
 
 SLICE = 4096

@@ -15,7 +15,7 @@ from acz.data.features import Data, read_manifest
 from acz.data.flash_mnist import CHUNK, LABELS, Videos
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.spec import Spec
+from acz.model.spec import Spec
 
 FLASH = "Flash-MNIST"
 

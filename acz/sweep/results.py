@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from acz.checkpoint import read_state
 from acz.foundation.errors import AczError
+from acz.model.checkpoint import read_state
 from acz.pictures.page import note, table
 from acz.pictures.report import Options, report
 from acz.pictures.runs import Reported, read_runs

@@ -25,7 +25,7 @@ from acz.data.pickles import data_hash, open_split
 from acz.foundation.errors import CheckpointError, DataError, Interrupted, SpecError
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress
-from acz.losses import default_loss
+from acz.model.losses import default_loss
 from acz.pictures.runs import flat, read_runs
 from acz.runs import read_run
 from acz.sweep.file import Trial

@@ -13,7 +13,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
-from acz.spec import Step
+from acz.model.spec import Step
 
 Call = tuple[Tensor | None, dict[str, Tensor] | None]
 """What the layers share in one run. Valid frames, bool (videos, frames); and dropout masks by path. No masks: the

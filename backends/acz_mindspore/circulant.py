@@ -6,7 +6,7 @@ from typing import Any
 
 from mindspore import Tensor, ops
 
-from acz.layers.circulant import CirculantProduct
+from acz.model.layers.circulant import CirculantProduct
 from acz_mindspore.base import Call, Layer, apply
 
 

@@ -1,4 +1,4 @@
-"""The layers in MindSpore. Formulas and settings are those of acz.layers; so are parameter names and layouts.
+"""The layers in MindSpore. Formulas and settings are those of acz.model.layers; so are parameter names and layouts.
 
 How MindSpore wants them written stands in `base`.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, ops
 
-from acz.layers.attention import LOWEST
+from acz.model.layers.attention import LOWEST
 from acz_mindspore.base import (
     Call,
     Layer,

@@ -11,7 +11,7 @@ import numpy as np
 from mindspore import Tensor, nn, ops
 
 from acz.foundation.arrays import Array
-from acz.spec import Spec
+from acz.model.spec import Spec
 from acz_mindspore.base import number
 from acz_mindspore.devices import use_device
 from acz_mindspore.layers import LAYERS, Call, log_softmax, sigmoid, softmax

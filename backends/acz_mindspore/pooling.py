@@ -1,10 +1,10 @@
-"""Pooling over frames, and bags of frames, in MindSpore. Formulas and settings are those of acz.layers.pooling and acz.layers.bags."""
+"""Pooling over frames, and bags of frames, in MindSpore. Formulas and settings are those of acz.model.layers.pooling and acz.model.layers.bags."""
 
 from __future__ import annotations
 
 from mindspore import Tensor, ops
 
-from acz.layers.attention import LOWEST
+from acz.model.layers.attention import LOWEST
 from acz_mindspore.base import Call, Layer, l2_normalize, number
 
 

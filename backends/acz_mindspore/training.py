@@ -13,8 +13,8 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from acz.foundation.arrays import Array
 from acz.foundation.processes.silence import quiet
-from acz.losses import EPSILON
-from acz.optimizer import Adam
+from acz.model.losses import EPSILON
+from acz.model.optimizer import Adam
 from acz_mindspore.layers import log_softmax, number
 from acz_mindspore.model import Model, in_mode, to_device
 
@@ -147,7 +147,7 @@ class Step(nn.Cell):
     def update(
         self, w: Parameter, m: Parameter, v: Parameter, gradient: Tensor, rate: Tensor, epsilon: Tensor, shrink: Tensor
     ) -> None:
-        """Adam as acz.optimizer has it; `rate` is corrected for both moments, so that their powers are left out."""
+        """Adam as acz.model.optimizer has it; `rate` is corrected for both moments, so that their powers are left out."""
         decayed = w * shrink if self.shrinks else w
         if self.decays:
             gradient = gradient + w * self.weight_decay

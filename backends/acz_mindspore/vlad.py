@@ -1,10 +1,10 @@
-"""Aggregation by clusters in MindSpore. Formulas and settings are those of acz.layers.vlad; so are parameter names and layouts."""
+"""Aggregation by clusters in MindSpore. Formulas and settings are those of acz.model.layers.vlad; so are parameter names and layouts."""
 
 from __future__ import annotations
 
 from mindspore import Tensor, ops
 
-from acz.layers.vlad import LEAST_SPREAD
+from acz.model.layers.vlad import LEAST_SPREAD
 from acz_mindspore.base import Call, Layer, batch_norm, l2_normalize, linear, number
 
 

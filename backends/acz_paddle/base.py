@@ -9,7 +9,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from acz.spec import Step
+from acz.model.spec import Step
 
 
 @dataclass

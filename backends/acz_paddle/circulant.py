@@ -9,7 +9,7 @@ from paddle import Tensor
 from paddle.autograd import PyLayer
 from paddle.fft import irfft, rfft
 
-from acz.layers.circulant import CirculantProduct
+from acz.model.layers.circulant import CirculantProduct
 from acz_paddle.base import Call, Layer, apply
 
 

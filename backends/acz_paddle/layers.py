@@ -1,4 +1,4 @@
-"""The layers in PaddlePaddle. Formulas and settings are those of acz.layers; so are parameter names and layouts."""
+"""The layers in PaddlePaddle. Formulas and settings are those of acz.model.layers; so are parameter names and layouts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from acz.layers.attention import LOWEST
+from acz.model.layers.attention import LOWEST
 from acz_paddle.base import Call, Layer, apply, batch_norm, drop, l2_normalize, log_softmax
 from acz_paddle.circulant import CirculantDense, product
 from acz_paddle.pooling import FramePool

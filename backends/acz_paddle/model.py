@@ -10,7 +10,7 @@ from paddle import Tensor, nn
 from paddle.base import core
 
 from acz.foundation.arrays import Array
-from acz.spec import Spec
+from acz.model.spec import Spec
 from acz_paddle.devices import native_device
 from acz_paddle.layers import LAYERS, Call, log_softmax
 from acz_paddle.pooling import over_bags

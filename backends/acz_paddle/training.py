@@ -11,8 +11,8 @@ import paddle.nn.functional as F
 from paddle import Tensor, _C_ops
 
 from acz.foundation.arrays import Array
-from acz.losses import EPSILON
-from acz.optimizer import Adam
+from acz.model.losses import EPSILON
+from acz.model.optimizer import Adam
 from acz_paddle.layers import Call, log_softmax
 from acz_paddle.model import Model, to_device
 

@@ -1,4 +1,4 @@
-"""Aggregation by clusters in PaddlePaddle. Formulas and settings are those of acz.layers.vlad; so are parameter names and layouts."""
+"""Aggregation by clusters in PaddlePaddle. Formulas and settings are those of acz.model.layers.vlad; so are parameter names and layouts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
-from acz.layers.vlad import LEAST_SPREAD
+from acz.model.layers.vlad import LEAST_SPREAD
 from acz_paddle.base import Call, Layer, batch_norm, l2_normalize, rsqrt
 
 

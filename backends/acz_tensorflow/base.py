@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.spec import Step
+from acz.model.spec import Step
 
 
 @dataclass

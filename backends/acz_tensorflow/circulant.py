@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.layers.circulant import CirculantProduct
+from acz.model.layers.circulant import CirculantProduct
 from acz_tensorflow.base import Call, Layer, apply
 
 

@@ -1,11 +1,11 @@
-"""The layers in TensorFlow. Formulas and settings are those of acz.layers; so are parameter names and layouts."""
+"""The layers in TensorFlow. Formulas and settings are those of acz.model.layers; so are parameter names and layouts."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.layers.attention import LOWEST
+from acz.model.layers.attention import LOWEST
 from acz_tensorflow.base import (
     Call,
     Layer,

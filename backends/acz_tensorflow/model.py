@@ -10,7 +10,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.foundation.arrays import Array
-from acz.spec import Spec
+from acz.model.spec import Spec
 from acz_tensorflow.devices import native_device
 from acz_tensorflow.layers import LAYERS, Call
 from acz_tensorflow.pooling import over_bags

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.spec import Spec
+from acz.model.spec import Spec
 from acz_tensorflow.model import Model, build, dump_parameters
 
 

@@ -1,11 +1,11 @@
-"""Pooling over frames, and bags of frames, in TensorFlow. Formulas and settings are those of acz.layers.pooling and acz.layers.bags."""
+"""Pooling over frames, and bags of frames, in TensorFlow. Formulas and settings are those of acz.model.layers.pooling and acz.model.layers.bags."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.layers.attention import LOWEST
+from acz.model.layers.attention import LOWEST
 from acz_tensorflow.base import Call, Layer, l2_normalize
 
 

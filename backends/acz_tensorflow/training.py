@@ -10,8 +10,8 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.foundation.arrays import Array
-from acz.losses import EPSILON
-from acz.optimizer import Adam
+from acz.model.losses import EPSILON
+from acz.model.optimizer import Adam
 from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Graphs, Model, Tensors, to_device
 

@@ -1,11 +1,11 @@
-"""Aggregation by clusters in TensorFlow. Formulas and settings are those of acz.layers.vlad; so are parameter names and layouts."""
+"""Aggregation by clusters in TensorFlow. Formulas and settings are those of acz.model.layers.vlad; so are parameter names and layouts."""
 
 from __future__ import annotations
 
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.layers.vlad import LEAST_SPREAD
+from acz.model.layers.vlad import LEAST_SPREAD
 from acz_tensorflow.base import Call, Layer, batch_norm, l2_normalize, linear, softmax
 
 

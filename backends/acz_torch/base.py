@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acz.spec import Step
+from acz.model.spec import Step
 
 
 @dataclass

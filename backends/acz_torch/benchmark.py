@@ -13,9 +13,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acz.bench.jobs import HELD, numbers
-from acz.layers.vlad import SoftAssignment
-from acz.reference import initial_parameters
-from acz.spec import Spec
+from acz.model.layers.vlad import SoftAssignment
+from acz.model.parameters import initial_parameters
+from acz.model.spec import Spec
 from acz_torch.model import Model, load_parameters, to_device
 
 

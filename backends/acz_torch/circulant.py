@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acz.layers.circulant import CirculantProduct
+from acz.model.layers.circulant import CirculantProduct
 from acz_torch.base import Call, Layer, apply
 
 

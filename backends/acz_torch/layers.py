@@ -1,4 +1,4 @@
-"""The layers in PyTorch. Formulas and settings are those of acz.layers; so are parameter names and layouts."""
+"""The layers in PyTorch. Formulas and settings are those of acz.model.layers; so are parameter names and layouts."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acz.layers.attention import LOWEST
-from acz.spec import Step
+from acz.model.layers.attention import LOWEST
+from acz.model.spec import Step
 from acz_torch.base import Call, Layer, Packed, apply, batch_norm, drop, l2_normalize, sigmoid
 from acz_torch.circulant import CirculantDense, product
 from acz_torch.pooling import FramePool

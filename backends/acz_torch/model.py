@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from acz.foundation.arrays import Array
-from acz.spec import Spec
+from acz.model.spec import Spec
 from acz_torch.devices import native_device
 from acz_torch.layers import LAYERS, Call
 from acz_torch.pooling import over_bags

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from acz.foundation.arrays import Array
-from acz.losses import EPSILON
-from acz.optimizer import Adam
+from acz.model.losses import EPSILON
+from acz.model.optimizer import Adam
 from acz_torch.layers import Call
 from acz_torch.model import Model, to_device
 

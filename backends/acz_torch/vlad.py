@@ -1,4 +1,4 @@
-"""Aggregation by clusters in PyTorch. Formulas and settings are those of acz.layers.vlad; so are parameter names and layouts."""
+"""Aggregation by clusters in PyTorch. Formulas and settings are those of acz.model.layers.vlad; so are parameter names and layouts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from acz.layers.vlad import LEAST_SPREAD
+from acz.model.layers.vlad import LEAST_SPREAD
 from acz_torch.base import Call, Layer, batch_norm, l2_normalize
 
 CACHED = 2**19

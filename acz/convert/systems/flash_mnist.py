@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from acz.convert.systems.shapes import chain, is_none_of, only_stream
 from acz.convert.table import Entry, System, pointwise, transposed
-from acz.spec import Spec, Step
+from acz.model.spec import Spec, Step
 
 EXTRACTOR = (
     "conv2d max_pool2d activation conv2d max_pool2d activation flatten dense log_softmax".split()  # dense 50, relu

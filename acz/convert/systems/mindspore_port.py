@@ -11,7 +11,7 @@ from acz.convert.systems.flash_mnist import classifier_steps, dense, extractor_s
 from acz.convert.systems.shapes import is_none_of
 from acz.convert.table import Entry, Match, System, pointwise
 from acz.foundation.arrays import Array
-from acz.spec import Spec
+from acz.model.spec import Spec
 
 NO_BIAS = "the port's convolutions have no bias: zeros"
 

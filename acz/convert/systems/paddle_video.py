@@ -12,7 +12,7 @@ from acz.convert.systems.shapes import chain, is_none_of
 from acz.convert.table import Entry, Match, System, pointwise
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.spec import Spec
+from acz.model.spec import Spec
 
 ADAM = ("_beta1_pow_acc_0", "_beta2_pow_acc_0", "_moment1_0", "_moment2_0")
 """Adam's four variables of each parameter; `learning_rate_0` comes once."""

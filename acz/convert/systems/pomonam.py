@@ -21,7 +21,7 @@ from acz.convert.systems.starter_code import (
 )
 from acz.convert.table import Entry, System, Turn
 from acz.foundation.arrays import Array
-from acz.spec import Spec, Step
+from acz.model.spec import Spec, Step
 
 MODALITIES = ("video", "audio")
 """Of the two streams, in the order of the concatenation."""

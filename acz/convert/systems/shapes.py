@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 
 from acz.foundation.errors import SpecError
-from acz.layers import LAYERS
-from acz.spec import Spec, Step
+from acz.model.layers import LAYERS
+from acz.model.spec import Spec, Step
 
 WITHOUT_EFFECT = ("rescale", "dropout")
 """Layers that hold no parameter and stand where a system has its own way: scaling of inputs, dropout in training."""

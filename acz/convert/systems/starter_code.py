@@ -9,7 +9,7 @@ import numpy as np
 
 from acz.convert.table import Entry
 from acz.foundation.arrays import Array
-from acz.spec import Step
+from acz.model.spec import Step
 
 SCOPE = "tower/"
 """Of every variable of a network."""

@@ -25,7 +25,7 @@ from acz.convert.systems.starter_code import (
 from acz.convert.table import Entry, System, Turn
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
-from acz.spec import Spec, Step
+from acz.model.spec import Spec, Step
 
 MODALITIES = ("video", "audio")
 """Of the inputs, in their order."""

@@ -17,8 +17,8 @@ from acz.data.youtube8m.sources import RecordSource, Source
 from acz.data.youtube8m.video import MEAN, Level
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.losses import SEVERAL_LABELS, Loss
-from acz.spec import Spec
+from acz.model.losses import SEVERAL_LABELS, Loss
+from acz.model.spec import Spec
 
 MOST_IDS = 2**16
 """Ids of videos that were read and are remembered."""

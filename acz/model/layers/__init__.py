@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.activation import Activation, LogSoftmax, Softmax
-from acz.layers.attention import AttentionCluster
-from acz.layers.base import Call, Layer, Parameter
-from acz.layers.circulant import CirculantDense
-from acz.layers.dense import Dense, Rescale
-from acz.layers.dropout import Dropout
-from acz.layers.experts import MixtureOfExperts
-from acz.layers.gating import ContextGating, DeepContextGating
-from acz.layers.image import Conv2d, Flatten, MaxPool2d
-from acz.layers.normalize import BatchNorm, L2Normalize
-from acz.layers.pooling import FramePool
-from acz.layers.vlad import LightVLAD, NetFV, NetVLAD
+from acz.model.layers.activation import Activation, LogSoftmax, Softmax
+from acz.model.layers.attention import AttentionCluster
+from acz.model.layers.base import Call, Layer, Parameter
+from acz.model.layers.circulant import CirculantDense
+from acz.model.layers.dense import Dense, Rescale
+from acz.model.layers.dropout import Dropout
+from acz.model.layers.experts import MixtureOfExperts
+from acz.model.layers.gating import ContextGating, DeepContextGating
+from acz.model.layers.image import Conv2d, Flatten, MaxPool2d
+from acz.model.layers.normalize import BatchNorm, L2Normalize
+from acz.model.layers.pooling import FramePool
+from acz.model.layers.vlad import LightVLAD, NetFV, NetVLAD
 
 LAYERS: dict[str, type[Layer]] = {
     "dense": Dense,

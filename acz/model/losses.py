@@ -8,8 +8,8 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
-from acz.layers.activation import log_softmax
-from acz.spec import Output, Spec
+from acz.model.layers.activation import log_softmax
+from acz.model.spec import Output, Spec
 
 TrainingLoss = Literal[
     "softmax_cross_entropy",

@@ -20,8 +20,8 @@ import numpy as np
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, SpecError
 from acz.foundation.files.atomic import write_whole
-from acz.reference import check_parameters
-from acz.spec import Spec
+from acz.model.parameters import check_parameters
+from acz.model.spec import Spec
 
 FORMAT = "1"
 OPTIMIZER = "optimizer."

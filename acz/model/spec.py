@@ -15,8 +15,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from acz.foundation.arrays import Shape
 from acz.foundation.errors import SpecError, nearest
 from acz.foundation.settings import validate
-from acz.layers import LAYERS, Layer, Parameter
-from acz.names import OWN, TAKEN
+from acz.model.layers import LAYERS, Layer, Parameter
+from acz.model.names import OWN, TAKEN
 
 Output = Literal["none", "softmax", "log_softmax", "sigmoid", "probabilities"]
 """What is done to the trunk's last values, the logits. Nothing for `none`, and for `probabilities`, which they are already."""
@@ -81,7 +81,7 @@ class Step:
     output_shape: Shape
     parameters: Mapping[str, Parameter]
     bag: int = 0
-    """Frames of a bag, if this layer takes each bag by itself (acz.layers.bags); its input shape is that of one bag then."""
+    """Frames of a bag, if this layer takes each bag by itself (acz.model.layers.bags); its input shape is that of one bag then."""
 
 
 @dataclass(frozen=True)

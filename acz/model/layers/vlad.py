@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.activation import softmax
-from acz.layers.base import Call, Layer, Parameter, normal
-from acz.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
+from acz.model.layers.activation import softmax
+from acz.model.layers.base import Call, Layer, Parameter, normal
+from acz.model.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
 
 MOST_SHARES = 2**31
 """Frames times clusters of a video."""

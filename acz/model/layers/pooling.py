@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.attention import LOWEST
-from acz.layers.base import Call, Layer
-from acz.layers.normalize import l2_normalize
+from acz.model.layers.attention import LOWEST
+from acz.model.layers.base import Call, Layer
+from acz.model.layers.normalize import l2_normalize
 
 Pooling = Literal["max", "mean", "sum", "l2_norm", "variance"]
 

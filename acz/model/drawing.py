@@ -12,7 +12,7 @@ from itertools import groupby
 from xml.etree import ElementTree
 
 from acz.foundation.arrays import Shape
-from acz.spec import Spec, Step
+from acz.model.spec import Spec, Step
 
 GREY, INK, NOTE = "#737a87", "#111827", "#374151"
 GROUND = {"input": "#d1fae5", "weights": "#dbeafe", "plain": "#f1f3f5", "output": "#ffe8cc"}

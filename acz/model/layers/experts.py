@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.activation import sigmoid, softmax
-from acz.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, weight_initial
-from acz.layers.circulant import CirculantProduct
+from acz.model.layers.activation import sigmoid, softmax
+from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, weight_initial
+from acz.model.layers.circulant import CirculantProduct
 
 
 class MixtureOfExperts(Layer):

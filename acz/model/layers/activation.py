@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from acz.foundation.arrays import Array
-from acz.layers.base import Call, Layer
+from acz.model.layers.base import Call, Layer
 
 Function = Literal["relu", "relu6", "tanh", "sigmoid"]
 

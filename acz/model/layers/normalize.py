@@ -9,7 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.base import Call, Layer, Parameter, Role, constant
+from acz.model.layers.base import Call, Layer, Parameter, Role, constant
 
 
 def l2_normalize(x: Array, epsilon: float = 1e-12) -> Array:

@@ -9,9 +9,9 @@ import numpy as np
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.activation import sigmoid
-from acz.layers.base import Call, Layer, Parameter, Role, WeightInitial, bias_initial, weight_initial
-from acz.layers.normalize import BatchNormSettings, batch_norm_parameters
+from acz.model.layers.activation import sigmoid
+from acz.model.layers.base import Call, Layer, Parameter, Role, WeightInitial, bias_initial, weight_initial
+from acz.model.layers.normalize import BatchNormSettings, batch_norm_parameters
 
 
 class ContextGating(Layer):

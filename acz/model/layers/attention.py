@@ -9,9 +9,19 @@ import numpy as np
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.activation import softmax
-from acz.layers.base import Call, Layer, Parameter, Role, WeightInitial, bias_initial, constant, normal, weight_initial
-from acz.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
+from acz.model.layers.activation import softmax
+from acz.model.layers.base import (
+    Call,
+    Layer,
+    Parameter,
+    Role,
+    WeightInitial,
+    bias_initial,
+    constant,
+    normal,
+    weight_initial,
+)
+from acz.model.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
 
 LOWEST = -1e30
 """Score of a padded frame: exp of it is zero beside any other, in float32 too."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from acz.foundation.arrays import Array
-from acz.layers.base import Call, Layer
+from acz.model.layers.base import Call, Layer
 
 
 def over_bags(layer: Layer, bag: int, x: Array, p: Mapping[str, Array], call: Call) -> Array:

@@ -8,8 +8,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.activation import Function, apply
-from acz.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, weight_initial
+from acz.model.layers.activation import Function, apply
+from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, weight_initial
 
 
 class Dense(Layer):

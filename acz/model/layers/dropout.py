@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.base import Call, Layer
+from acz.model.layers.base import Call, Layer
 
 
 class Dropout(Layer):

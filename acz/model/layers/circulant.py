@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.activation import Function, apply
-from acz.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, signs, weight_initial
+from acz.model.layers.activation import Function, apply
+from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, signs, weight_initial
 
 Form = Literal["fft", "dense"]
 

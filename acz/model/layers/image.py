@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, weight_initial
+from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, weight_initial
 
 
 class Conv2d(Layer):
