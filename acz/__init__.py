@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from acz import reference
-    from acz.backend import build
+    from acz.backend.build import build
     from acz.config import load_config, load_spec
     from acz.foundation.errors import AczError
     from acz.model.checkpoint import load_checkpoint, save_checkpoint
@@ -18,7 +18,7 @@ from acz.foundation.version import __version__
 _HOMES = {
     "load_spec": "acz.config",
     "load_config": "acz.config",
-    "build": "acz.backend",
+    "build": "acz.backend.build",
     "load_checkpoint": "acz.model.checkpoint",
     "save_checkpoint": "acz.model.checkpoint",
     "AczError": "acz.foundation.errors",

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend import Backend
+from acz.backend.protocol import Backend
 from acz.data.features import Data
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError

@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend import build, find_backend
+from acz.backend.build import build
+from acz.backend.registry import find_backend
 from acz.config import Config, load_config
 from acz.data.features import Data, Examples
 from acz.data.pickles import data_hash, open_split

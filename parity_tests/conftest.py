@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from acz.backend import installed
-from acz.worker import Worker
+from acz.backend.registry import installed
+from acz.backend.worker import Worker
 
 pytest.register_assert_rewrite("parity_tests.parity_of_cases")
 

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 import acz
+from acz.backend.worker import Worker
 from acz.foundation.arrays import Array
 from acz.foundation.processes.job_process import WorkerDied
 from acz.model.checkpoint import load_checkpoint
 from acz.model.names import TAKEN
 from acz.model.parameters import initial_parameters
 from acz.runs import read_log
-from acz.worker import Worker
 from parity_tests.conftest import BACKENDS, require
 from tests.conftest import TINY, write_features
 

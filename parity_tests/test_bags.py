@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from acz.backend.worker import Worker
 from acz.model.spec import Spec
 from acz.parity import jobs
-from acz.worker import Worker
 from parity_tests.conftest import BACKENDS
 
 pytestmark = pytest.mark.slow

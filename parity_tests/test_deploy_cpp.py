@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from acz.backend.signature import ports
 from acz.export.onnx_writer import write_onnx
-from acz.export.signature import ports
 from acz.export.verify import Expected, as_ports
 from acz.parity.cases import Case, cases
 from acz.parity.compare import difference

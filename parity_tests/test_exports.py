@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from acz.backend.worker import Worker
 from acz.config import config_names
 from acz.export.artefact import make
 from acz.export.runtime import FORMATS, Runtime, find_format
@@ -20,7 +21,6 @@ from acz.model.optimizer import Adam
 from acz.parity.cases import Case, cases
 from acz.parity.levels import training_arguments
 from acz.runs import latest_run
-from acz.worker import Worker
 from parity_tests.conftest import BACKENDS, require
 from parity_tests.test_backends import SETTINGS, type_command
 from tests.conftest import TINY, write_features

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from acz.backend.worker import Worker
 from acz.model.losses import reference_loss
 from acz.model.spec import Spec
 from acz.parity import jobs
-from acz.worker import Worker
 from parity_tests import golden_cases
 from parity_tests.conftest import BACKENDS
 

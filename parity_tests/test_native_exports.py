@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acz.backend.signature import OUTPUT, metadata, ports
+from acz.backend.worker import Worker
 from acz.export.runtime import FORMATS, Runtime, script
-from acz.export.signature import OUTPUT, metadata, ports
 from acz.export.verify import batches, verify
 from acz.foundation.arrays import Array
 from acz.foundation.processes.job_process import JobFailed
@@ -27,7 +28,6 @@ from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity.cases import cases
-from acz.worker import Worker
 from parity_tests.conftest import require
 
 pytestmark = pytest.mark.slow

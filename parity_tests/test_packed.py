@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acz.backend.worker import Worker
 from acz.model.optimizer import Adam
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.reference import forward
-from acz.worker import Worker
 from parity_tests.conftest import require
 
 pytestmark = pytest.mark.slow

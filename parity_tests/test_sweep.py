@@ -21,7 +21,7 @@ from typing import TypeVar
 import pytest
 
 from acz.foundation.files.locks import locked
-from acz.results import read_csv
+from acz.foundation.files.tables import read_csv
 from acz.runs import read_log
 from acz.sweep.results import finished
 from tests.conftest import TINY, write_features

@@ -7,12 +7,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from acz.backend.worker import Worker
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity import jobs
 from acz.parity.compare import FLOAT64, difference, worst
 from acz.reference import forward
-from acz.worker import Worker
 from parity_tests.conftest import BACKENDS, require
 
 pytestmark = pytest.mark.slow

@@ -17,11 +17,12 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from acz.backend.versions import environment
 from acz.config import config_names, load_config
 from acz.data.features import read_manifest
 from acz.data.youtube8m.folders import SETTINGS
+from acz.foundation.files.tables import markdown, read_csv, replace_table, write_csv
 from acz.pictures.runs import read_runs
-from acz.results import environment, markdown, read_csv, replace_table, write_csv
 from acz.runs import read_log, read_run
 
 ROOT = Path(__file__).parent.parent

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from acz.backend import FRAMEWORKS, Backend
+from acz.backend.protocol import Backend
+from acz.backend.registry import FRAMEWORKS
+from acz.foundation.files.tables import read_csv
 from acz.model.layers import LAYERS
-from acz.results import read_csv
 from tests.conftest import Answer
 
 ROOT = Path(__file__).parent.parent

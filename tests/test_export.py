@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acz.backend.signature import ports
 from acz.config import config_names, load_spec
 from acz.export import onnx_writer, runtime
-from acz.export.signature import ports
 from acz.foundation.errors import SpecError
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from acz import reference
+from acz.backend.signature import OUTPUT, ports
 from acz.export.onnx_layers import LAYERS, OUTPUTS
 from acz.export.onnx_writer import build_model, write_onnx
-from acz.export.signature import OUTPUT, ports
 from acz.export.verify import Expected, as_ports
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError

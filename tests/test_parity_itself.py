@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from acz.backend.worker import Worker
 from acz.config import config_folder
 from acz.foundation.processes.job_process import CLAIM, FOLDER, JobFailed, WorkerDied, remove_abandoned
 from acz.parity.cases import cases
@@ -24,7 +25,6 @@ from acz.parity.compare import Row, difference, worst
 from acz.parity.levels import check
 from acz.parity.mutants import MUTANTS
 from acz.parity.report import apply_waivers, failures, read_waivers, to_json
-from acz.worker import Worker
 from tests.conftest import Answer
 
 MODEL = "layers/attention_over_units"
@@ -92,7 +92,7 @@ def test_a_job_that_raises_leaves_its_worker_alive() -> None:
     with Worker("numpy") as worker:
         with pytest.raises(JobFailed, match="no_such_job"):
             worker.run("acz.parity.jobs:no_such_job")
-        assert worker.run("acz.worker:describe")[0]["devices"] == ["CPU"]
+        assert worker.run("acz.backend.worker:describe")[0]["devices"] == ["CPU"]
 
 
 def test_a_worker_that_hangs_is_ended() -> None:
@@ -102,7 +102,7 @@ def test_a_worker_that_hangs_is_ended() -> None:
 
 def test_what_a_killed_command_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import os, signal; from acz.worker import Worker; worker = Worker('numpy'); worker.run('acz.worker:describe'); "
+        "import os, signal; from acz.backend.worker import Worker; worker = Worker('numpy'); worker.run('acz.backend.worker:describe'); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)}, check=False)

@@ -13,9 +13,9 @@ import pytest
 
 from acz.config import config_names, parse_overrides
 from acz.foundation.errors import CheckpointError, MissingError, SpecError
+from acz.foundation.files.tables import read_csv
 from acz.foundation.progress import Progress
 from acz.model.checkpoint import load_checkpoint, read_state
-from acz.results import read_csv
 from acz.sweep import run
 from acz.sweep.cluster import run_on_ray
 from acz.sweep.file import Trial, expand, find_sweep, read_sweep

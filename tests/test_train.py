@@ -217,7 +217,7 @@ def test_each_mistake_is_one_clear_error(
 def test_two_backends_can_not_share_a_process_by_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    from acz import backend
+    from acz.backend.registry import registry as backend
 
     monkeypatch.setitem(sys.modules, "paddle", object())  # as if the user had imported it
     monkeypatch.setattr(backend, "installed", lambda: ["torch"])

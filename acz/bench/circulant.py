@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from acz.backend.worker import Worker
 from acz.bench.measure import Bench, Row, ratio
 from acz.model.layers.circulant import ROWS, chosen_form
-from acz.worker import Worker
 
 SIZES = ((32, 32), (256, 256), (1024, 512), (1024, 8192), (8192, 64), (8192, 512))
 """Features and units: small ones, those of the compact models' expansions and 512-layers, and a very narrow output."""

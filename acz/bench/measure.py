@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
+from acz.backend.worker import Worker
 from acz.bench.jobs import random_features
 from acz.config import load_spec
 from acz.data.features import Split, write_manifest, write_shard
 from acz.foundation.progress import Progress
 from acz.model.spec import Spec
 from acz.runs import read_log
-from acz.worker import Worker
 
 HIDDEN, LINEAR = "flash_mnist/attention_cluster_hidden", "flash_mnist/attention_cluster"
 UNITS = "model.streams.features.layers.attention.units"
@@ -231,7 +231,7 @@ def starting(bench: Bench) -> Iterator[Row]:
 
     first = (
         "import sys, json, numpy, acz; s = acz.load_spec('{0}'); m = acz.build(s, backend='{1}'); "
-        "from acz.backend import find_backend; "
+        "from acz.backend.registry import find_backend; "
         "find_backend('{1}').forward(m, {{'features': numpy.zeros((1, 25, 50), 'float32')}})"
     )
     found: dict[str, list[float]] = {}

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from acz.backend.worker import Worker
 from acz.bench.jobs import Answer
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
 from acz.foundation.randomness import generator
 from acz.metrics import YouTube8MMetrics
-from acz.worker import Worker
 
 if TYPE_CHECKING:
     from acz.bench.measure import Bench, Row

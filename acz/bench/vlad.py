@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from acz.backend.worker import Worker
 from acz.bench.measure import Bench, Row, ratio
 from acz.model.spec import Spec
-from acz.worker import Worker
 
 VIDEOS, CLUSTERS, CLASSES = 80, 64, 3862
 SIZES = ((15, 1024), (15, 128), (150, 1024), (150, 128))

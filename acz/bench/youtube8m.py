@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from acz.backend.worker import Worker
 from acz.bench.measure import Bench, Row, ratio
 from acz.data.youtube8m.open import open_youtube8m
 from acz.data.youtube8m.reader import YouTube8M
@@ -20,7 +21,6 @@ from acz.data.youtube8m.settings import CLASSES, Reading
 from acz.data.youtube8m.synthesize import Synthesis, synthesize
 from acz.foundation.processes.environment import cores, prepare
 from acz.runs import read_log
-from acz.worker import Worker
 
 VIDEOS, SHARDS, BATCH = 1536, 6, 128
 FRAMES = (120, 300)

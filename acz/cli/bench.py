@@ -33,12 +33,13 @@ def bench_command(
 
     Things that are compared take turns, so that a machine that is shared slows both; the ratio is the median of the turns' ratios.
     """
-    from acz.backend import installed
+    from acz.backend.registry import installed
+    from acz.backend.versions import environment
     from acz.bench.groups import GROUPS, OF_TORCH
     from acz.bench.measure import Bench, to_table
     from acz.foundation.errors import MissingError, SpecError, nearest
+    from acz.foundation.files.tables import write_csv
     from acz.foundation.progress import progress
-    from acz.results import environment, write_csv
 
     here = installed()
     wanted = [name.strip() for name in backends.split(",")] if backends else here

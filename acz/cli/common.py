@@ -35,16 +35,3 @@ def print_table(headers: list[str], rows: list[list[str]], right: set[int] = fro
         print("  ".join(cells).rstrip())
         if number == 0:
             print("  ".join("-" * w for w in widths))
-
-
-def default_backend(name: str | None) -> str:
-    """The backend asked for, or the first installed. Raises MissingError where there is none."""
-    from acz.backend import installed
-    from acz.foundation.errors import MissingError
-
-    if name:
-        return name
-    here = installed()
-    if not here:
-        raise MissingError('no framework is installed; pip install "acz[torch]" brings the smallest')
-    return here[0]

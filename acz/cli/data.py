@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.common import Backend, Device, Json, Threads, default_backend, print_json
+from acz.cli.common import Backend, Device, Json, Threads, print_json
 from acz.cli.youtube8m import youtube8m
 from acz.foundation.processes.environment import cores, prepare
 
@@ -74,6 +74,7 @@ def make(
     threads: int = 1,
 ) -> dict[str, object]:
     """Make a data set with the defaults that belong to its images."""
+    from acz.backend.registry import default_backend
     from acz.data.digits import load_digits, load_mnist
     from acz.data.flash_mnist import Settings
     from acz.data.make import make_flash_mnist

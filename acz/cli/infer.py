@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acz.cli.common import Device, Json, Threads, default_backend, print_json
+from acz.cli.common import Device, Json, Threads, print_json
 from acz.cli.reading import OnBadRecord, Sampling, Verify, Workers, choose_reading, given_settings
 from acz.foundation.processes.environment import cores, prepare
 
@@ -62,6 +62,7 @@ def infer_command(
     Interrupted at any point, the same command goes on where it was.
     """
     prepare(threads)
+    from acz.backend.registry import default_backend
     from acz.config import load_config
     from acz.data.pickles import data_hash, open_split
     from acz.export.runtime import format_of
@@ -119,7 +120,8 @@ def infer_command(
 @contextmanager
 def _model(checkpoint: Any, name: str, device: str, threads: int) -> Iterator[tuple[Spec, Predict]]:
     """A checkpoint's model in a backend, in this process."""
-    from acz.backend import build, find_backend
+    from acz.backend.build import build
+    from acz.backend.registry import find_backend
     from acz.infer import Best
 
     found = find_backend(name)
@@ -136,8 +138,8 @@ def _model(checkpoint: Any, name: str, device: str, threads: int) -> Iterator[tu
 @contextmanager
 def _artefact(path: Path, threads: int) -> Iterator[tuple[Spec, Predict]]:
     """An artefact in its runtime, in a process of its own."""
+    from acz.backend.signature import OUTPUT
     from acz.export.runtime import Runtime, carried_spec, find_format, format_of
-    from acz.export.signature import OUTPUT
     from acz.export.verify import as_ports
     from acz.infer import best_of
 

@@ -123,10 +123,10 @@ def backends(as_json: Json = False) -> None:
     """List the backends: what is installed, versions, devices found, and what each can do."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from acz.backend import FRAMEWORKS, installed, registered
+    from acz.backend.registry import FRAMEWORKS, installed, registered
+    from acz.backend.worker import Worker
     from acz.foundation.errors import AczError
     from acz.foundation.progress import progress
-    from acz.worker import Worker
 
     here = installed()
 
@@ -135,7 +135,7 @@ def backends(as_json: Json = False) -> None:
             return {"installed": False, "problem": f'not installed; pip install "acz[{name}]"'}
         try:
             with Worker(name) as worker:
-                found, _ = worker.run("acz.worker:describe")
+                found, _ = worker.run("acz.backend.worker:describe")
             return {"installed": True, **found}
         except AczError as error:
             return {"installed": True, "problem": str(error)}

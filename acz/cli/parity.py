@@ -46,15 +46,15 @@ def parity_check(
     """
     from importlib.util import find_spec
 
-    from acz.backend import installed, registered
+    from acz.backend.registry import installed, registered
     from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
+    from acz.foundation.files.tables import write_csv
     from acz.foundation.progress import progress
     from acz.parity.cases import cases
     from acz.parity.exports import ONNX
     from acz.parity.levels import LEVELS, check
     from acz.parity.mutants import MUTANTS
     from acz.parity.report import apply_waivers, failures, read_waivers, summary, to_json, to_table
-    from acz.results import write_csv
 
     chosen = cases(pattern)
     levels = sorted(set(level or LEVELS))

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.common import Json, Set, default_backend, print_json, print_table
+from acz.cli.common import Json, Set, print_json, print_table
 from acz.foundation.processes.environment import cores, prepare
 
 
@@ -59,6 +59,7 @@ def sweep_command(
     The same command goes on with a sweep that was interrupted or killed: what is done is kept, what is not goes on from its last checkpoint.
     """
     prepare(threads)
+    from acz.backend.registry import default_backend
     from acz.config import parse_overrides
     from acz.foundation.errors import CheckFailed, SpecError, nearest
     from acz.foundation.progress import progress

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from acz.cli.common import Backend, Device, Json, Set, Threads, default_backend, print_json
+from acz.cli.common import Backend, Device, Json, Set, Threads, print_json
 from acz.cli.reading import (
     OnBadRecord,
     Sampling,
@@ -53,7 +53,8 @@ def train_command(
     With nothing given it trains the attention cluster on scikit-learn's digits, and makes that data set first.
     """
     prepare(threads or cores())
-    from acz.backend import check_device, find_backend
+    from acz.backend.devices import check_device
+    from acz.backend.registry import default_backend, find_backend
     from acz.config import load_config, parse_overrides
     from acz.foundation.errors import DataError, SpecError
     from acz.runs import latest_run, new_run_folder, read_run
@@ -145,7 +146,8 @@ def evaluate_command(
         given |= {} if classes is None else {"classes": classes}
         _evaluate_file(predictions, labels, split, given, as_json, alone)
         return
-    from acz.backend import build, find_backend
+    from acz.backend.build import build
+    from acz.backend.registry import default_backend, find_backend
     from acz.config import load_config
     from acz.data.pickles import open_split
     from acz.evaluate import evaluate_by_class

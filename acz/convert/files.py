@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from acz.backend.worker import Worker
 from acz.convert import messages
 from acz.convert.contents import Contents, array_over, size_of
 from acz.convert.sorted_table import is_table
@@ -21,7 +22,6 @@ from acz.foundation.errors import DataError, MissingError
 from acz.foundation.files.pickle_globals import text
 from acz.foundation.files.unpickle import load
 from acz.foundation.processes.job_process import JobFailed
-from acz.worker import Worker
 
 MINDSPORE_TYPES = {
     "Bool": "b1",
@@ -83,7 +83,7 @@ def read(path: Path, kind: str) -> Contents:
 
 def in_framework(backend: str, path: Path) -> Contents:
     """Read by the framework itself, in its own process."""
-    from acz.backend import installed
+    from acz.backend.registry import installed
 
     if backend not in installed():
         raise MissingError(

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.backend import FRAMEWORKS, installed
+from acz.backend.registry import FRAMEWORKS, installed
+from acz.backend.worker import Worker
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
 from acz.foundation.files.atomic import write_whole
 from acz.runs import open_checkpoint
-from acz.worker import Worker
 
 
 @dataclass(frozen=True)

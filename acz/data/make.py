@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend import build, check_device, find_backend
+from acz.backend.build import build
+from acz.backend.devices import check_device
+from acz.backend.registry import find_backend
 from acz.config import load_config
 from acz.data.digits import DigitImages
 from acz.data.features import Split, read_manifest

@@ -14,7 +14,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from acz.backend import installed
+from acz.backend.registry import installed
+from acz.backend.worker import Worker
 from acz.export.runtime import REFERENCE_EVALUATOR, Format, Runtime, format_of
 from acz.export.verify import TIMED, Check, verify
 from acz.foundation.errors import CheckFailed, DataError
@@ -22,7 +23,6 @@ from acz.foundation.files.atomic import naming, write_text_whole
 from acz.foundation.processes.job_process import JobFailed, WorkerDied
 from acz.foundation.progress import Progress
 from acz.model.checkpoint import Checkpoint
-from acz.worker import Worker
 
 ROOM = 2**20
 """Bytes that an artefact may need beside its parameters."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.export.signature import metadata
+from acz.backend.signature import metadata
 from acz.foundation.arrays import Array
 from acz.model.checkpoint import load_checkpoint
 

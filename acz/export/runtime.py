@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from acz.backend import FRAMEWORKS, installed, registered
+from acz.backend.registry import FRAMEWORKS, installed, registered
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, MissingError, SpecError, nearest
 from acz.foundation.processes.job_process import JobProcess

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from acz import reference
+from acz.backend.signature import OUTPUT, ports
 from acz.export.runtime import Runtime, carried_spec
-from acz.export.signature import OUTPUT, ports
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
 from acz.model.losses import OF_OUTPUT

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from acz import numpy_backend
+from acz.backend.worker import Worker
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.job_process import WorkerDied
 from acz.model.optimizer import Adam
@@ -33,7 +34,6 @@ from acz.parity.compare import (
     worst,
 )
 from acz.parity.exports import ONNX, Ask, exports
-from acz.worker import Worker
 
 LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints", 5: "exports"}
 STEPS = 50

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import yaml
 
+from acz.backend.versions import environment
 from acz.parity.cases import Case
 from acz.parity.compare import Row
 from acz.parity.levels import LEVELS
-from acz.results import environment
 
 WAIVERS = Path(__file__).parent / "waivers.yaml"
 

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend import Backend, check_device, find_backend
+from acz.backend.devices import check_device
+from acz.backend.protocol import Backend
+from acz.backend.registry import find_backend
+from acz.backend.worker import Worker
 from acz.data.features import Data
 from acz.data.pickles import open_split
 from acz.data.youtube8m.settings import Reading
@@ -22,7 +25,6 @@ from acz.metrics import YouTube8MMetrics
 from acz.model.checkpoint import load_checkpoint
 from acz.model.spec import Spec
 from acz.pictures.video import look
-from acz.worker import Worker
 
 SLICE = 4096
 """Videos of one job, so that progress is seen."""

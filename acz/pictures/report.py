@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from acz.backend.worker import Worker
 from acz.data.pickles import data_hash, open_split
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, CheckpointError, DataError, MissingError
@@ -23,7 +24,6 @@ from acz.pictures.predict import Asked, choose_backend, look_at, predict
 from acz.pictures.runs import Reported, largest_differences, read_runs
 from acz.pictures.strip import draw_strip
 from acz.pictures.video import Attention, Frames, Video, add_look, attending, is_flash_mnist, made_of, take_video
-from acz.worker import Worker
 
 SPLIT = "test"
 

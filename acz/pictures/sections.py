@@ -13,10 +13,10 @@ from typing import Any
 import yaml
 
 from acz.foundation.errors import DataError
+from acz.foundation.files.tables import read_csv
 from acz.pictures.curves import Curve, chart, number
 from acz.pictures.page import figure, folded, note, table
 from acz.pictures.runs import OF_SEVERAL_LABELS, Reported, largest_differences, settings_that_differ
-from acz.results import read_csv
 
 NAMES = {
     "loss": "test loss",

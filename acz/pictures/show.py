@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from acz.backend import build, find_backend
+from acz.backend.build import build
+from acz.backend.registry import find_backend
 from acz.data.pickles import open_split
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import write_whole

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend import Backend
+from acz.backend.protocol import Backend
 from acz.data.digits import DigitImages, PixelNoise, load_digits, load_mnist
 from acz.data.features import Data, read_manifest
 from acz.data.flash_mnist import CHUNK, LABELS, Videos

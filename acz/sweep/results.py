@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from acz.foundation.errors import AczError
+from acz.foundation.files.tables import write_csv
 from acz.model.checkpoint import read_state
 from acz.pictures.page import note, table
 from acz.pictures.report import Options, report
 from acz.pictures.runs import Reported, read_runs
-from acz.results import write_csv
 from acz.sweep.file import Trial
 
 FIGURES = ("top1", "top5", "gap", "loss")

@@ -19,7 +19,8 @@ from typing import Any
 
 import yaml
 
-from acz.backend import find_backend, installed, split_device
+from acz.backend.devices import split_device
+from acz.backend.registry import find_backend, installed
 from acz.config import Config, load_config
 from acz.data.pickles import data_hash, open_split
 from acz.foundation.errors import CheckpointError, DataError, Interrupted, SpecError

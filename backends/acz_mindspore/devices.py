@@ -5,7 +5,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import device_context
 
-from acz.backend import split_device
+from acz.backend.devices import split_device
 from acz.foundation.processes.silence import quiet
 
 KINDS = {"CPU": device_context.cpu, "GPU": device_context.gpu, "Ascend": device_context.ascend}

@@ -12,7 +12,7 @@ import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore.train import serialization
 
-from acz.export.signature import OUTPUT, ports
+from acz.backend.signature import OUTPUT, ports
 from acz.foundation.errors import SpecError
 from acz_mindspore.model import Model, in_mode
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import paddle
 from paddle.base import core
 
-from acz.backend import split_device
+from acz.backend.devices import split_device
 
 ASCEND = "npu"
 """What PaddlePaddle calls an Ascend, which a plugin brings."""

@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor, nn
 from paddle.static import InputSpec
 
-from acz.export.signature import OUTPUT, ports
+from acz.backend.signature import OUTPUT, ports
 from acz_paddle.model import Model
 
 EXPORT = "paddle"

@@ -10,7 +10,7 @@ os.environ.setdefault("TF_FORCE_GPU_ALLOW_GROWTH", "true")  # or the first proce
 import keras
 import tensorflow as tf
 
-from acz.backend import split_device
+from acz.backend.devices import split_device
 
 
 def versions() -> dict[str, str]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.export.signature import OUTPUT, ports
+from acz.backend.signature import OUTPUT, ports
 from acz.foundation.errors import SpecError
 from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Model

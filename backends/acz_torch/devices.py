@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from acz.backend import split_device
+from acz.backend.devices import split_device
 
 
 def versions() -> dict[str, str]:

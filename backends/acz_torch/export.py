@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from acz.export.signature import OUTPUT, ports
+from acz.backend.signature import OUTPUT, ports
 from acz_torch.model import Model
 
 EXPORT = "pt2"

@@ -1,6 +1,6 @@
 """One process for each framework: jobs go in and results come out as files, and a crash stays in its process.
 
-`python -m acz.worker BACKEND` reads one JSON line a job from standard input and answers one JSON line each.
+`python -m acz.backend.worker BACKEND` reads one JSON line a job from standard input and answers one JSON line each.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Worker(JobProcess):
 
     def __init__(self, backend: str, threads: int = 1, wrap: str = "") -> None:
         self.backend = backend
-        command = [sys.executable, "-m", "acz.worker", backend, str(threads), wrap]
+        command = [sys.executable, "-m", "acz.backend.worker", backend, str(threads), wrap]
         super().__init__(f"the process of backend '{backend}'", command)
 
     def run(
@@ -54,7 +54,7 @@ def describe(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, 
 
 def main(backend_name: str, threads: str, wrap: str) -> None:
     """The loop of a worker. Answers go to the first standard output; what a framework prints goes to the log."""
-    from acz.backend import find_backend
+    from acz.backend.registry import find_backend
 
     prepare(int(threads))
     answers = os.fdopen(os.dup(1), "w")
