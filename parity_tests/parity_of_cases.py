@@ -13,11 +13,11 @@ import pytest
 
 from acz.backend.registry import installed
 from acz.foundation.files.tables import write_csv
-from acz.parity.cases import Case
-from acz.parity.compare import Row
 from acz.parity.exports import ONNX
 from acz.parity.levels import LEVELS, check
 from acz.parity.report import apply_waivers, failures, read_waivers, to_table
+from acz.parity.row import Row
+from acz.reference.samples import Case
 from parity_tests.conftest import BACKENDS, require
 
 LEVELS_OF_FORMS = (1, 2, 5)

@@ -18,8 +18,9 @@ import pytest
 from acz.backend.signature import ports
 from acz.export.onnx_writer import write_onnx
 from acz.export.verify import Expected, as_ports
-from acz.parity.cases import Case, cases
-from acz.parity.compare import difference
+from acz.parity.cases import cases
+from acz.reference.bounds import difference
+from acz.reference.samples import Case
 
 pytestmark = pytest.mark.slow
 

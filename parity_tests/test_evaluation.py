@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from acz import numpy_backend
 from acz.backend.worker import Worker
+from acz.reference import numpy_backend
 from parity_tests.conftest import BACKENDS, require
 from tests.evaluation_cases import SETS, evaluate_job, hostile_scores, small_checkpoint
 from tests.test_predictions import several

@@ -18,8 +18,9 @@ from acz.export.runtime import FORMATS, Runtime, find_format
 from acz.export.verify import verify
 from acz.model.checkpoint import load_checkpoint
 from acz.model.optimizer import Adam
-from acz.parity.cases import Case, cases
+from acz.parity.cases import cases
 from acz.parity.levels import training_arguments
+from acz.reference.samples import Case
 from acz.runs import latest_run
 from parity_tests.conftest import BACKENDS, require
 from parity_tests.test_backends import SETTINGS, type_command

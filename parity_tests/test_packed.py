@@ -14,7 +14,7 @@ from acz.backend.worker import Worker
 from acz.model.optimizer import Adam
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
-from acz.reference import forward
+from acz.reference.execution import forward
 from parity_tests.conftest import require
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import pytest
 
-from acz.parity.cases import Case, cases
+from acz.parity.cases import cases
+from acz.reference.samples import Case
 from parity_tests.parity_of_cases import ParityOfCases
 
 pytestmark = pytest.mark.slow

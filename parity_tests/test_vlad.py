@@ -11,8 +11,8 @@ from acz.backend.worker import Worker
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity import jobs
-from acz.parity.compare import FLOAT64, difference, worst
-from acz.reference import forward
+from acz.reference.bounds import FLOAT64, difference, worst
+from acz.reference.execution import forward
 from parity_tests.conftest import BACKENDS, require
 
 pytestmark = pytest.mark.slow

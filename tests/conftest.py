@@ -13,7 +13,7 @@ import pytest
 
 from acz.cli import main
 from acz.data.features import write_manifest, write_shard
-from acz.parity.cases import Case
+from acz.reference.samples import Case
 
 TINY = "flash_mnist/attention_cluster:tiny"
 

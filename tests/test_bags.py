@@ -8,13 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz import reference
 from acz.data.youtube8m.open import open_youtube8m
 from acz.data.youtube8m.settings import CLASSES, WIDTHS, Reading, Sampling
 from acz.foundation.errors import DataError, SpecError
 from acz.model.layers import LAYERS, Call
+from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity.cases import cases
+from acz.reference import derivatives, execution
 from tests.youtube8m_cases import write_shards
 
 source = np.random.default_rng(5)
@@ -36,7 +37,7 @@ def model(layers: dict[str, Any], bags: int = 1, output: str = "none", **more: A
 
 def run(spec: Spec, x: np.ndarray, mask: np.ndarray | None = None, p: Any = None, **more: Any) -> dict[str, np.ndarray]:
     inputs = {"x": x} if mask is None else {"x": x, "x.mask": mask}
-    return reference.forward(spec, reference.initial_parameters(spec, 1, np.float64) | (p or {}), inputs, **more)
+    return execution.forward(spec, initial_parameters(spec, 1, np.float64) | (p or {}), inputs, **more)
 
 
 @pytest.mark.parametrize("kind", POOLED)
@@ -64,7 +65,7 @@ def test_an_l2_norm_of_zeros_is_zero_with_gradient_zero() -> None:
     x[0] = 0
     cotangent = source.standard_normal((2, FEATURES))
     assert (run(spec, x)["output"][0] == 0).all()
-    found = reference.gradient(spec, {}, {"x": x}, cotangent, "projection", ["x"])["x"]
+    found = derivatives.gradient(spec, {}, {"x": x}, cotangent, "projection", ["x"])["x"]
     assert (found[0] == 0).all()
     np.testing.assert_allclose(found[1], cotangent[1] * x[1] / np.linalg.norm(x[1], axis=0), rtol=1e-12)
 
@@ -181,7 +182,7 @@ def test_dbof_and_soft_dbof_are_frame_pool_behind_other_layers() -> None:
     relu6 = {"type": "activation", "function": "relu6"}
     x = 4 * source.standard_normal((2, FRAMES, FEATURES))
     spec = model({"clusters": clusters, "relu6": relu6, "pool": {"type": "frame_pool", "pooling": "max"}})
-    w = reference.initial_parameters(spec, 1, np.float64)["x.clusters.weight"]
+    w = initial_parameters(spec, 1, np.float64)["x.clusters.weight"]
     np.testing.assert_allclose(run(spec, x)["output"], np.clip(x @ w, 0, 6).max(1), rtol=1e-12)
     soft = model(
         {

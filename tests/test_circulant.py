@@ -18,7 +18,7 @@ from acz.model.checkpoint import save_checkpoint
 from acz.model.layers.circulant import FFT_COST, CirculantDense, CirculantProduct, chosen_form, correlate
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
-from acz.reference import forward
+from acz.reference.execution import forward
 from tests.conftest import Answer
 
 

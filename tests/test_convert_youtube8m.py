@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz import reference
 from acz.config import parse_overrides
 from acz.convert.files import read
 from acz.convert.incoming import convert
@@ -19,6 +18,7 @@ from acz.convert.systems import SYSTEMS
 from acz.convert.systems.starter_code import is_optimizer
 from acz.convert.table import DoesNotFit
 from acz.foundation.errors import AczError, SpecError
+from acz.reference import execution
 from fuzz import tables
 from tests.checkpoint_cases import Case, cases
 from tests.conftest import Answer
@@ -139,7 +139,7 @@ def test_the_order_of_the_streams_is_put_right_in_the_classifier(tmp_path: Path)
     recorded = COMPACT.expected["predictions"][0]
     for tree in (COMPACT.model, other):
         done = convert(COMPACT.file, tree, {}, tmp_path / "out.safetensors")
-        assert np.abs(reference.forward(done.spec, done.parameters, inputs)["output"] - recorded).max() < 1e-5
+        assert np.abs(execution.forward(done.spec, done.parameters, inputs)["output"] - recorded).max() < 1e-5
     circulant = {"factors": 1, "diagonal": "learned"}
     over = {"model.trunk": {"experts": {**model["trunk"]["experts"], "circulant": circulant}}}
     with pytest.raises(SpecError, match="settles the order"):

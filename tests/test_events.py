@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz import numpy_backend
 from acz.config import load_config
 from acz.events import TAGS
 from acz.foundation.errors import Interrupted
 from acz.foundation.files.tfrecord import read_records
+from acz.reference import numpy_backend
 from acz.runs import Log, read_log
 from acz.train import new_run, resumed_run, train
 from tests.conftest import TINY

@@ -18,7 +18,7 @@ from acz.infer import Best, Settings, best_of, infer, read_labels
 from acz.metrics import top_classes
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
-from acz.reference import forward
+from acz.reference.execution import forward
 from tests.conftest import TINY, Answer
 
 SPEC = load_spec(TINY)

@@ -13,7 +13,6 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from acz import reference
 from acz.backend.signature import OUTPUT, ports
 from acz.export.onnx_layers import LAYERS, OUTPUTS
 from acz.export.onnx_writer import build_model, write_onnx
@@ -23,8 +22,10 @@ from acz.foundation.errors import MissingError, SpecError
 from acz.model.layers import LAYERS as VOCABULARY
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Output, Spec
-from acz.parity.cases import Case, cases
-from acz.parity.compare import FLOAT64, difference
+from acz.parity.cases import cases
+from acz.reference import execution
+from acz.reference.bounds import FLOAT64, difference
+from acz.reference.samples import Case
 from tests.conftest import by_model
 from tests.test_design import imports
 
@@ -86,7 +87,7 @@ def test_the_file_computes_what_the_reference_does(case: Case, runtime: str, tmp
 def test_the_same_graph_in_float64_is_exact(case: Case) -> None:
     evaluator = onnx.reference.ReferenceEvaluator(build_model(case.spec, case.parameters, "float64"))
     for name, inputs in batches(case).items():
-        exact = reference.forward(case.spec, case.parameters, inputs)["output"]
+        exact = execution.forward(case.spec, case.parameters, inputs)["output"]
         with np.errstate(over="ignore"):
             (found,) = evaluator.run(None, as_ports(case.spec, inputs))
         assert found.dtype == np.float64

@@ -21,10 +21,11 @@ from acz.backend.worker import Worker
 from acz.config import config_folder
 from acz.foundation.processes.job_process import CLAIM, FOLDER, JobFailed, WorkerDied, remove_abandoned
 from acz.parity.cases import cases
-from acz.parity.compare import Row, difference, worst
 from acz.parity.levels import check
 from acz.parity.mutants import MUTANTS
 from acz.parity.report import apply_waivers, failures, read_waivers, to_json
+from acz.parity.row import Row
+from acz.reference.bounds import difference, worst
 from tests.conftest import Answer
 
 MODEL = "layers/attention_over_units"

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import yaml
 
-from acz import numpy_backend, reference
 from acz.config import config_names, load_config
 from acz.data.digits import load_digits
 from acz.data.features import Split, write_manifest, write_shard
@@ -26,6 +25,7 @@ from acz.model.spec import Spec
 from acz.parity import cases
 from acz.pictures.strip import draw_strip
 from acz.pictures.video import Frames, add_look, digits_of, look, take_video
+from acz.reference import execution, numpy_backend
 from tests.conftest import TINY, Answer
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -132,7 +132,7 @@ def test_attention_is_the_references_and_padding_is_cut_off(tmp_path: Path) -> N
     numpy_backend.load_parameters(model, parameters)
     output, weights = look(numpy_backend, model, spec, split, [1, 3])  # type: ignore[arg-type]
     inputs = split.take(np.array([1, 3]), ["features"]).inputs
-    wanted = reference.forward(spec, parameters, inputs, record=True)
+    wanted = execution.forward(spec, parameters, inputs, record=True)
     np.testing.assert_array_equal(weights["features.attention"], wanted["features.attention.weights"])
     video, _ = take_video(split, 1, {})
     add_look(video, spec, {}, output[0], {"features.attention": weights["features.attention"][0]})

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 from scipy import signal, special
 
-from acz import load_spec, reference
+from acz import load_spec
 from acz.model.layers import LAYERS, Call
 from acz.model.losses import reference_loss
+from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity.cases import cases
+from acz.reference import derivatives, execution
 from tests.conftest import by_model
 
 source = np.random.default_rng(0)
@@ -135,12 +137,12 @@ def test_padding_that_is_rescaled_and_normalised_still_counts_for_nothing() -> N
     inputs = {
         name: source.integers(0, 256, (3, 5, width), dtype=np.uint8) for name, width in (("rgb", 4), ("audio", 3))
     }
-    plain = reference.forward(spec, case.parameters, inputs, training=True)
+    plain = execution.forward(spec, case.parameters, inputs, training=True)
     longer: dict[str, np.ndarray] = {}
     for name, value in inputs.items():
         longer[name] = np.concatenate([value, np.full((3, 2, value.shape[2]), 77, np.uint8)], axis=1)
         longer[f"{name}.mask"] = np.arange(7) < np.full((3, 1), 5)
-    padded = reference.forward(spec, case.parameters, longer, training=True)
+    padded = execution.forward(spec, case.parameters, longer, training=True)
     for name, value in plain.items():
         np.testing.assert_allclose(padded[name], value, rtol=1e-9, err_msg=name)
 
@@ -197,7 +199,7 @@ def test_hostile_inputs_have_a_finite_answer(case: Any) -> None:
     for name in case.names:
         batch = case.batch(name)
         for training in (False, True):
-            found = reference.forward(case.spec, case.parameters, batch.inputs, training, True, batch.dropout)
+            found = execution.forward(case.spec, case.parameters, batch.inputs, training, True, batch.dropout)
             for path, value in found.items():
                 assert np.isfinite(value).all(), (name, path)
 
@@ -205,7 +207,7 @@ def test_hostile_inputs_have_a_finite_answer(case: Any) -> None:
 @pytest.mark.parametrize("case", by_model([c for c in cases() if "padded" in c.names]))
 def test_padded_frames_get_no_weight(case: Any) -> None:
     batch = case.batch("padded")
-    found = reference.forward(case.spec, case.parameters, batch.inputs, record=True)
+    found = execution.forward(case.spec, case.parameters, batch.inputs, record=True)
     for name, stream in case.spec.streams.items():
         mask = batch.inputs[f"{stream.input}.mask"]
         weights = found.get(f"{name}.attention.weights")
@@ -219,14 +221,14 @@ def test_padded_frames_get_no_weight(case: Any) -> None:
 @pytest.mark.parametrize("case", by_model(cases()))
 def test_complex_steps_agree_with_central_differences(case: Any) -> None:
     batch, parameters = case.batch("plain"), case.parameters
-    found = reference.gradient(
+    found = derivatives.gradient(
         case.spec, parameters, batch.inputs, batch.labels, case.loss, case.spec.trained, batch.dropout
     )
     worst = 0.0
     for path in case.spec.trained:
         direction = source.standard_normal(parameters[path].shape)
         values = [
-            reference.loss(
+            derivatives.loss(
                 case.spec,
                 {**parameters, path: parameters[path] + sign * 1e-6 * direction},
                 batch.inputs,
@@ -271,11 +273,11 @@ def test_wrong_inputs_and_parameters_are_named() -> None:
     case = cases("flash_mnist/multimodal")[0]
     parameters, inputs = case.parameters, case.batch("plain").inputs
     with pytest.raises(Exception, match="did you mean 'audio'"):
-        reference.forward(case.spec, parameters, {**inputs, "adio": inputs["audio"]})
+        execution.forward(case.spec, parameters, {**inputs, "adio": inputs["audio"]})
     with pytest.raises(Exception, match=r"input 'audio' must have the shape \(videos, 4, 2\), got \(4, 4, 1\)"):
-        reference.forward(case.spec, parameters, {**inputs, "audio": inputs["audio"][:, :, :1]})
+        execution.forward(case.spec, parameters, {**inputs, "audio": inputs["audio"][:, :, :1]})
     with pytest.raises(Exception, match=r"'trunk.logits.bias' must have the shape \(5,\), got \(4,\)"):
-        reference.forward(case.spec, {**parameters, "trunk.logits.bias": np.zeros(4)}, inputs)
+        execution.forward(case.spec, {**parameters, "trunk.logits.bias": np.zeros(4)}, inputs)
 
 
 def test_parameters_start_the_same_everywhere() -> None:
@@ -286,6 +288,6 @@ def test_parameters_start_the_same_everywhere() -> None:
             "output": "none",
         }
     )
-    found = reference.initial_parameters(spec, 7)
+    found = initial_parameters(spec, 7)
     np.testing.assert_allclose(found["x.a.bias"], np.array([-0.26561484, 0.02173295], np.float32), rtol=1e-6)
-    assert not np.array_equal(found["x.a.bias"], reference.initial_parameters(spec, 8)["x.a.bias"])
+    assert not np.array_equal(found["x.a.bias"], initial_parameters(spec, 8)["x.a.bias"])

@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acz import numpy_backend
 from acz.config import load_config
 from acz.data.features import Split
 from acz.data.youtube8m.settings import Reading
@@ -23,6 +22,7 @@ from acz.pictures.curves import Curve, chart, number, ticks
 from acz.pictures.mistakes import mistakes
 from acz.pictures.predict import Asked, choose_backend, multiplications, predict_job
 from acz.pictures.runs import largest_differences, read_runs, settings_that_differ
+from acz.reference import numpy_backend
 from acz.train import new_run, train
 from tests.conftest import TINY, Answer, write_features
 from tests.test_predictions import several

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import acz
-from acz import numpy_backend
 from acz.config import load_config
 from acz.foundation.errors import AczError, CheckFailed, CheckpointError, DataError, Interrupted
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.prefetch import Awaited
 from acz.model.checkpoint import load_checkpoint
+from acz.reference import numpy_backend
 from acz.runs import read_log
 from acz.train import SPEEDS, Run, batches, new_run, resumed_run, train
 from tests.conftest import TINY, Answer, write_features

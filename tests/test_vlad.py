@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from scipy import special
 
-from acz import reference
 from acz.foundation.errors import SpecError
 from acz.model.layers import LAYERS, Call
+from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 
 source = np.random.default_rng(0)
@@ -107,7 +107,7 @@ def test_a_video_without_a_valid_frame_is_zero(kind: str) -> None:
 def test_parameters_start_as_published() -> None:
     layers = {"clusters": {"type": "net_fv", "clusters": 64}}
     tree = {"inputs": {"x": {"frames": 2, "features": 256}}, "streams": {"x": {"input": "x", "layers": layers}}}
-    start = reference.initial_parameters(Spec.from_dict(tree))
+    start = initial_parameters(Spec.from_dict(tree))
     for name, mean in (("assignment.weight", 0.0), ("centres", 0.0), ("spread", 1.0)):
         value = start[f"x.clusters.{name}"]
         assert value.mean() == pytest.approx(mean, abs=2e-3)

@@ -52,7 +52,7 @@ def find_backend(name: str) -> Backend:
     Raises SpecError for a name that is none, MissingError with what to install.
     """
     if name == "numpy":
-        from acz import numpy_backend
+        from acz.reference import numpy_backend
 
         return cast(Backend, numpy_backend)
     known = registered()

@@ -16,7 +16,7 @@ from acz.model.losses import Loss, default_loss
 from acz.model.optimizer import Adam
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
-from acz.parity.cases import Case
+from acz.reference.samples import Case
 
 Answer = tuple[Any, dict[str, Array]]
 

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from acz import reference
 from acz.backend.signature import OUTPUT, ports
 from acz.export.runtime import Runtime, carried_spec
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
 from acz.model.losses import OF_OUTPUT
 from acz.model.spec import Spec
-from acz.parity.cases import Case
-from acz.parity.compare import difference, float32_bound, moved
+from acz.reference import execution
+from acz.reference.bounds import difference, float32_bound, moved
+from acz.reference.samples import Case
 
 TIMED = (1, 256)
 """Batch sizes whose latency is measured."""
@@ -70,7 +70,7 @@ class Expected:
 
     def __call__(self, inputs: Mapping[str, Array]) -> tuple[Array, float]:
         with np.errstate(all="ignore"):
-            exact, *others = (reference.forward(self.spec, values, inputs)["output"] for values in self.parameters)
+            exact, *others = (execution.forward(self.spec, values, inputs)["output"] for values in self.parameters)
         return exact, float32_bound(max(difference(other, exact) for other in others))
 
 

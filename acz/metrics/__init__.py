@@ -1,9 +1,9 @@
 """Figures that say how good predictions are: top-1 and top-5 of ranked classes, and the metrics of YouTube-8M."""
 
-from acz.metrics.accuracy import NOTHING, Accuracy
+from acz.metrics.accuracy import Accuracy
 from acz.metrics.precision import Ties, average_precision
-from acz.metrics.selection import top_classes
-from acz.metrics.youtube8m import YouTube8MMetrics, best_first
+from acz.metrics.youtube8m import YouTube8MMetrics
+from acz.reference.ranking import NOTHING, best_first, top_classes
 
 __all__ = [
     "NOTHING",

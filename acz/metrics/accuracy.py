@@ -7,9 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from acz.foundation.arrays import Array
-
-NOTHING = -1
-"""In place of a class: here is no prediction."""
+from acz.reference.ranking import NOTHING
 
 
 def hits_of(classes: Array, labels: Array) -> Array:

@@ -13,11 +13,11 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
-from acz.metrics.accuracy import NOTHING, hits_of
+from acz.metrics.accuracy import hits_of
 from acz.metrics.columns import Columns
 from acz.metrics.labels import present_labels
 from acz.metrics.precision import Ties, average_precision, descending, heaped
-from acz.metrics.selection import ROWS, refuse_nan, top_classes
+from acz.reference.ranking import NOTHING, ROWS, best_first, refuse_nan, top_classes
 
 Labels = Array | Sequence[Sequence[int]]
 """(videos, classes), above 0 where a video has the label; (videos) of one class each; or a list of classes for each video."""
@@ -280,13 +280,6 @@ class YouTube8MMetrics:
             own = by_class[ends[label - 1] if label else 0 : end]
             found[label] = average_precision(*heaped(scores[own], hits[own]), positives=positives, ties=self.ties)
         return gap, found
-
-
-def best_first(scores: Array, classes: Array) -> tuple[Array, Array]:
-    """The same predictions, scores and classes (videos, k), in the order in which they rank; NOTHING comes last."""
-    given = classes != NOTHING
-    order = np.lexsort((classes, -np.where(given, scores, -np.inf), ~given), axis=1)
-    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(classes, order, axis=1)
 
 
 def _floats(scores: Array) -> Array:

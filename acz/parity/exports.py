@@ -15,8 +15,8 @@ from acz.export.runtime import FORMATS, REFERENCE_EVALUATOR, Format, Runtime, sc
 from acz.export.verify import verify
 from acz.foundation.arrays import Array
 from acz.model.checkpoint import save_checkpoint
-from acz.parity.cases import Case
-from acz.parity.compare import Row
+from acz.parity.row import Row
+from acz.reference.samples import Case
 
 ONNX = "onnx"
 """Stands among the backends for the ONNX file, which the core writes."""

@@ -17,7 +17,7 @@ from acz.foundation.arrays import Array
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec
-from acz.parity.cases import Batch
+from acz.reference.samples import Batch
 
 Answer = tuple[Any, dict[str, Array]]
 

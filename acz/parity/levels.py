@@ -14,26 +14,26 @@ from typing import Any
 
 import numpy as np
 
-from acz import numpy_backend
 from acz.backend.worker import Worker
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.job_process import WorkerDied
 from acz.model.optimizer import Adam
 from acz.parity import jobs
-from acz.parity.cases import Batch, Case
-from acz.parity.compare import (
+from acz.parity.exports import ONNX, Ask, exports
+from acz.parity.row import Row
+from acz.reference import numpy_backend
+from acz.reference.bounds import (
     FLOAT64,
     GRADIENT_ROUNDING,
     HALF_UNIT,
     ROUNDING,
-    Row,
     difference,
     float32_bound,
     gradient_scales,
     moved,
     worst,
 )
-from acz.parity.exports import ONNX, Ask, exports
+from acz.reference.samples import Batch, Case
 
 LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints", 5: "exports"}
 STEPS = 50

@@ -11,9 +11,9 @@ import numpy as np
 import yaml
 
 from acz.backend.versions import environment
-from acz.parity.cases import Case
-from acz.parity.compare import Row
 from acz.parity.levels import LEVELS
+from acz.parity.row import Row
+from acz.reference.samples import Case
 
 WAIVERS = Path(__file__).parent / "waivers.yaml"
 

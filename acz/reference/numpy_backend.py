@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acz import reference
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
 from acz.metrics import top_classes
 from acz.model.losses import Loss, reference_loss
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec
+from acz.reference import derivatives, execution
 
 NAME = "numpy"
 MOST_PARAMETERS = 20_000
@@ -74,7 +74,7 @@ def forward(
     dropout: Mapping[str, Array] | None = None,
     record: Sequence[str] = (),
 ) -> dict[str, Array]:
-    result = reference.run(model.spec, model.parameters, inputs, training, bool(record), dropout)
+    result = execution.run(model.spec, model.parameters, inputs, training, bool(record), dropout)
     model.parameters |= {path: value.astype(model.dtype) for path, value in result.updated.items()}
     return {"output": result.output, "logits": result.logits} | {path: result.recorded[path] for path in record}
 
@@ -108,8 +108,8 @@ def loss_and_gradients(
     now = model.parameters
     fed = {k: v.astype(model.dtype) if v.dtype.kind == "f" else v for k, v in inputs.items()}
     paths = [*model.spec.trained, *(name for name, value in fed.items() if value.dtype.kind == "f")]
-    value = reference.loss(model.spec, now, fed, labels, loss, dropout, training)
-    return float(value), reference.gradient(model.spec, now, fed, labels, loss, paths, dropout, training)
+    value = derivatives.loss(model.spec, now, fed, labels, loss, dropout, training)
+    return float(value), derivatives.gradient(model.spec, now, fed, labels, loss, paths, dropout, training)
 
 
 def start_training(model: Model, optimizer: Adam, loss: Loss) -> Trainer:
@@ -129,9 +129,9 @@ def training_step(
     learning_rate: float,
 ) -> tuple[float, int]:
     model = trainer.model
-    result = reference.run(model.spec, model.parameters, inputs, True, False, dropout)
+    result = execution.run(model.spec, model.parameters, inputs, True, False, dropout)
     value = reference_loss(trainer.loss, result.logits, result.output, labels)
-    gradients = reference.gradient(
+    gradients = derivatives.gradient(
         model.spec, model.parameters, inputs, labels, trainer.loss, model.spec.trained, dropout
     )
     trainer.step += 1

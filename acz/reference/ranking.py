@@ -78,3 +78,14 @@ def _by_threshold(scores: Array, count: int, groups: int, numbers: Array) -> tup
     found[video, place] = flat - video * classes
     order = np.argsort(negated, axis=1, kind="stable")[:, :count]  # candidates stand in the order of their classes
     return np.take_along_axis(found, order, axis=1), -np.take_along_axis(negated, order, axis=1)
+
+
+def best_first(scores: Array, classes: Array) -> tuple[Array, Array]:
+    """The same predictions, scores and classes (videos, k), in the order in which they rank; NOTHING comes last."""
+    given = classes != NOTHING
+    order = np.lexsort((classes, -np.where(given, scores, -np.inf), ~given), axis=1)
+    return np.take_along_axis(scores, order, axis=1), np.take_along_axis(classes, order, axis=1)
+
+
+NOTHING = -1
+"""In place of a class: here is no prediction."""
