@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import acz as package
+from acz.reference import execution
 from acz.convert import messages
 from acz.convert.files import TORCH_LEGACY, file_kind, read
 from acz.convert.incoming import convert
@@ -45,7 +46,7 @@ def test_a_file_is_recognised_converted_and_gives_the_recorded_values(case: Case
     assert case.file.is_dir() or source["file"] == case.file.name
     assert digest in (source["sha256"], None)
     inputs = {name: value if value.dtype == bool else value.astype(np.float64) for name, value in case.inputs.items()}
-    ours = package.reference.run(checkpoint.spec, checkpoint.parameters, inputs, record=True)
+    ours = execution.run(checkpoint.spec, checkpoint.parameters, inputs, record=True)
     found = {**(ours.recorded or {}), "logits": ours.logits, "output": ours.output}
     for what, (recorded, mapped) in case.expected.items():
         assert np.abs(mapped(found) - recorded).max() <= 1e-4 * np.abs(recorded).max(), what
