@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from acz.backend.protocol import Backend
-from acz.data.features import Data
+from acz.data.base import Data
+from acz.data.batching import BATCH, padded
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.processes.prefetch import ahead
@@ -17,18 +18,6 @@ from acz.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
 from acz.model.losses import Loss
 from acz.model.spec import Spec
 from acz.predictions import read_predictions
-
-BATCH = 512
-
-
-def padded(inputs: Mapping[str, Array], size: int) -> dict[str, Array]:
-    """The inputs with empty videos added up to `size`: an output depends on no other video, and one shape compiles once."""
-    return {
-        name: np.concatenate([value, np.zeros((size - len(value), *value.shape[1:]), value.dtype)])
-        if len(value) < size
-        else value
-        for name, value in inputs.items()
-    }
 
 
 def evaluate(

@@ -6,7 +6,6 @@ does not grow with the number of examples.
 
 from __future__ import annotations
 
-import csv
 import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -16,8 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from acz.data.features import Data
-from acz.evaluate import padded
+from acz.data.base import Data
+from acz.data.batching import padded
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of, write_text_whole
@@ -65,26 +64,6 @@ def best_of(output: Array, count: int) -> Best:
     finite = np.isfinite(output).all(axis=1)
     classes, scores = top_classes(np.where(finite[:, None], output, 0), count)
     return Best(scores, classes, finite)
-
-
-def read_labels(path: Path) -> list[str]:
-    """Names of the classes: a line each, or a CSV file with the columns Index and Name (YouTube-8M's vocabulary).
-
-    Raises DataError.
-    """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: can't be read as labels: {error}") from None
-    if path.suffix.lower() != ".csv":
-        return text.splitlines()
-    try:
-        rows = {int(row["Index"]): row["Name"] for row in csv.DictReader(text.splitlines())}
-    except (KeyError, TypeError, ValueError, csv.Error):
-        raise DataError(f"{path}: a CSV file of labels needs the columns Index and Name") from None
-    if not rows or min(rows) < 0 or max(rows) >= 10_000_000:
-        raise DataError(f"{path}: holds no labels, or an Index that is none")
-    return [rows.get(index) or "" for index in range(max(rows) + 1)]
 
 
 def infer(

@@ -16,8 +16,8 @@ import numpy as np
 from acz.backend.build import build
 from acz.backend.registry import find_backend
 from acz.config import Config, load_config
-from acz.data.features import Data, Examples
-from acz.data.pickles import data_hash, open_split
+from acz.data.base import Data, Examples
+from acz.data.registry import data_hash, open_split
 from acz.evaluate import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, CheckpointError, DataError, Interrupted

@@ -22,17 +22,17 @@ import safetensors.numpy  # noqa: F401  (the core imports it when it is first ne
 from acz.config import EXPERIMENTS, config_folder, load_config, load_spec, parse_overrides
 from acz.convert import messages as of_weights
 from acz.convert.tensorflow import read_tensorflow
-from acz.data.features import Split, read_manifest, verify, write_manifest, write_shard
-from acz.data.idx import read_idx
-from acz.data.pickles import open_split
-from acz.data.youtube8m import messages
-from acz.data.youtube8m.batch import Form, fill, frames_of
-from acz.data.youtube8m.index import Index
-from acz.data.youtube8m.records import scan
+from acz.data.flash_mnist.idx import read_idx
+from acz.data.folder import Split, read_manifest, verify, write_manifest, write_shard
+from acz.data.registry import open_split
+from acz.data.youtube8m.making.synthesize import encode
+from acz.data.youtube8m.reading.batch import Form, fill, frames_of
+from acz.data.youtube8m.reading.sources import RecordSource
 from acz.data.youtube8m.settings import WIDTHS, Reading
-from acz.data.youtube8m.show import criteria_for, look_at
-from acz.data.youtube8m.sources import RecordSource
-from acz.data.youtube8m.synthesize import encode
+from acz.data.youtube8m.shards import messages
+from acz.data.youtube8m.shards.index import Index
+from acz.data.youtube8m.shards.records import scan
+from acz.data.youtube8m.shards.summary import criteria_for, look_at
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, DataError
 from acz.foundation.files.tfrecord import framed

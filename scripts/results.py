@@ -19,8 +19,8 @@ from typing import Any
 
 from acz.backend.versions import environment
 from acz.config import config_names, load_config
-from acz.data.features import read_manifest
-from acz.data.youtube8m.folders import SETTINGS
+from acz.data.folder import read_manifest
+from acz.data.youtube8m.location import SETTINGS
 from acz.foundation.files.tables import markdown, read_csv, replace_table, write_csv
 from acz.pictures.runs import read_runs
 from acz.runs import read_log, read_run

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from acz.cli import main
-from acz.data.features import write_manifest, write_shard
+from acz.data.folder import write_manifest, write_shard
 from acz.reference.samples import Case
 
 TINY = "flash_mnist/attention_cluster:tiny"

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acz.config import load_spec
-from acz.data.features import Split
+from acz.data.folder import Split
 from acz.evaluate import evaluate_by_class
 from acz.foundation.arrays import Array
 from acz.metrics import YouTube8MMetrics, best_first, top_classes

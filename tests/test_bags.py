@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.data.youtube8m.open import open_youtube8m
+from acz.data.youtube8m.dataset import open_youtube8m
 from acz.data.youtube8m.settings import CLASSES, WIDTHS, Reading, Sampling
 from acz.foundation.errors import DataError, SpecError
 from acz.model.layers import LAYERS, Call

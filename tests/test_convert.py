@@ -14,13 +14,13 @@ import numpy as np
 import pytest
 
 import acz as package
-from acz.reference import execution
 from acz.convert import messages
 from acz.convert.files import TORCH_LEGACY, file_kind, read
 from acz.convert.incoming import convert
 from acz.convert.table import pointwise
-from acz.data.pickles import data_hash, open_split
+from acz.data.registry import data_hash, open_split
 from acz.foundation.errors import AczError, DataError
+from acz.reference import execution
 from tests.checkpoint_cases import FOLDER, Case, cases
 from tests.conftest import Answer, write_features
 

@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acz.data.digits import DigitImages, Images, PixelNoise, load_digits, load_mnist
-from acz.data.features import Split, read_manifest, verify
-from acz.data.flash_mnist import Settings, Videos, build_features, build_noisy, claim
-from acz.data.idx import read_idx
+from acz.data.flash_mnist.build import Settings, build_features, build_noisy, claim
+from acz.data.flash_mnist.digits import DigitImages, Images, PixelNoise, load_digits, load_mnist
+from acz.data.flash_mnist.idx import read_idx
+from acz.data.flash_mnist.videos import Videos
+from acz.data.folder import Split, read_manifest, verify
 from acz.foundation.errors import DataError
 from acz.foundation.randomness import generator
 from tests.conftest import write_features

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.data.features import Split, write_manifest, write_shard
+from acz.data.folder import Split, write_manifest, write_shard
 from acz.evaluate import evaluate
 from acz.foundation.errors import CheckFailed
 from acz.metrics import YouTube8MMetrics

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from acz.config import load_config
-from acz.data.features import write_shard
+from acz.data.folder import write_shard
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_whole
 from acz.foundation.files.locks import locked

@@ -11,10 +11,11 @@ import pytest
 
 import acz.infer
 from acz.config import load_spec
-from acz.data.features import Split
+from acz.data.folder import Split
+from acz.data.vocabulary import read_labels
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
-from acz.infer import Best, Settings, best_of, infer, read_labels
+from acz.infer import Best, Settings, best_of, infer
 from acz.metrics import top_classes
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters

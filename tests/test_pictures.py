@@ -14,9 +14,11 @@ import pytest
 import yaml
 
 from acz.config import config_names, load_config
-from acz.data.digits import load_digits
-from acz.data.features import Split, write_manifest, write_shard
-from acz.data.flash_mnist import LABELS, Settings
+from acz.data.flash_mnist.build import Settings
+from acz.data.flash_mnist.digits import load_digits
+from acz.data.flash_mnist.labels import digits_of
+from acz.data.flash_mnist.videos import LABELS, Frames
+from acz.data.folder import Split, write_manifest, write_shard
 from acz.foundation.errors import DataError
 from acz.model.checkpoint import save_checkpoint
 from acz.model.drawing import draw, shape_text
@@ -24,7 +26,7 @@ from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity import cases
 from acz.pictures.strip import draw_strip
-from acz.pictures.video import Frames, add_look, digits_of, look, take_video
+from acz.pictures.video import add_look, look, take_video
 from acz.reference import execution, numpy_backend
 from tests.conftest import TINY, Answer
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from acz.config import load_config, load_spec
-from acz.data.features import Split, write_manifest, write_shard
+from acz.data.folder import Split, write_manifest, write_shard
 from acz.ensemble import ensemble, mean
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError

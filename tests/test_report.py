@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from acz.config import load_config
-from acz.data.features import Split
+from acz.data.folder import Split
 from acz.data.youtube8m.settings import Reading
 from acz.evaluate import evaluate, evaluate_by_class
 from acz.model.checkpoint import load_checkpoint

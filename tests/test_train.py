@@ -129,7 +129,7 @@ def test_early_stopping(features: Path, tmp_path: Path) -> None:
 
 def test_each_epoch_sees_every_example_once(features: Path) -> None:
     spec = acz.load_spec(TINY)
-    from acz.data.features import Split
+    from acz.data.folder import Split
 
     split = Split(features, "train")
     steps = list(batches(spec, split, 16, 0, 0, 8))

@@ -11,14 +11,14 @@ import numpy as np
 import pytest
 
 from acz.config import load_spec
-from acz.data.features import verify
-from acz.data.pickles import data_hash, open_split
-from acz.data.youtube8m.messages import full
-from acz.data.youtube8m.open import open_youtube8m
-from acz.data.youtube8m.records import contents
+from acz.data.folder import verify
+from acz.data.registry import data_hash, open_split
+from acz.data.youtube8m.dataset import open_youtube8m
+from acz.data.youtube8m.making.synthesize import Synthesis, encode
 from acz.data.youtube8m.settings import Reading, Sampling
-from acz.data.youtube8m.synthesize import Synthesis, encode
-from acz.data.youtube8m.video import Criteria, Video, parse
+from acz.data.youtube8m.shards.messages import full
+from acz.data.youtube8m.shards.records import contents
+from acz.data.youtube8m.shards.video import Criteria, Video, parse
 from acz.foundation.errors import DataError
 from tests.conftest import Answer
 from tests.youtube8m_cases import record, write, write_shards

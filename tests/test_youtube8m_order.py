@@ -14,11 +14,12 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from acz.data.features import Examples, Split
-from acz.data.youtube8m.open import open_youtube8m
-from acz.data.youtube8m.plan import batches, order
-from acz.data.youtube8m.reader import YouTube8M
-from acz.data.youtube8m.sampling import draws_of, frames_at, select
+from acz.data.base import Examples
+from acz.data.folder import Split
+from acz.data.youtube8m.dataset import open_youtube8m
+from acz.data.youtube8m.reading.plan import batches, order
+from acz.data.youtube8m.reading.reader import YouTube8M
+from acz.data.youtube8m.reading.sampling import draws_of, frames_at, select
 from acz.data.youtube8m.settings import Reading, Sampling
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
@@ -148,7 +149,7 @@ def test_a_worker_that_dies_is_an_error_and_the_next_epoch_is_read(tmp_path: Pat
 
 READS = """
 import sys
-from acz.data.youtube8m.open import open_youtube8m
+from acz.data.youtube8m.dataset import open_youtube8m
 from acz.data.youtube8m.settings import Reading
 data = open_youtube8m(sys.argv[1], "train", Reading(workers=int(sys.argv[2]), shuffle_buffer=50))
 for number, batch in enumerate(data.epoch(7, 0, 8, int(sys.argv[3]), ["rgb"]), int(sys.argv[3])):
@@ -337,7 +338,7 @@ def test_one_shape_for_every_batch(tmp_path: Path) -> None:
 
 MEMORY = """
 import resource, sys
-from acz.data.youtube8m.open import open_youtube8m
+from acz.data.youtube8m.dataset import open_youtube8m
 from acz.data.youtube8m.settings import Reading
 data = open_youtube8m(sys.argv[1], "train", Reading(workers=int(sys.argv[2])))
 for epoch in range(2):

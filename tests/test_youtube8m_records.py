@@ -11,15 +11,15 @@ import numpy as np
 import pytest
 from google.protobuf.internal import api_implementation
 
-from acz.data.youtube8m import cache
-from acz.data.youtube8m.check import CUT, judged
-from acz.data.youtube8m.index import layout_of
-from acz.data.youtube8m.messages import full
-from acz.data.youtube8m.open import open_youtube8m
-from acz.data.youtube8m.records import BadRecord, contents, is_packed, scan
+from acz.data.youtube8m.dataset import open_youtube8m
 from acz.data.youtube8m.settings import Reading
-from acz.data.youtube8m.show import criteria_for, look_at
-from acz.data.youtube8m.video import Criteria, Video, parse
+from acz.data.youtube8m.shards import cache
+from acz.data.youtube8m.shards.check import CUT, judged
+from acz.data.youtube8m.shards.index import layout_of
+from acz.data.youtube8m.shards.messages import full
+from acz.data.youtube8m.shards.records import BadRecord, contents, is_packed, scan
+from acz.data.youtube8m.shards.summary import criteria_for, look_at
+from acz.data.youtube8m.shards.video import Criteria, Video, parse
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.tfrecord import framed
@@ -234,7 +234,7 @@ def test_the_index_is_kept_and_made_anew_when_a_file_changes(tmp_path: Path, mon
     path = write_shards(tmp_path, [3]) / "train00.tfrecord"
     want = layout_of(path)
     assert [file.suffix for file in cache.folder().iterdir()] == [".index"]
-    monkeypatch.setattr("acz.data.youtube8m.index.scan", None)  # it is not needed again
+    monkeypatch.setattr("acz.data.youtube8m.shards.index.scan", None)  # it is not needed again
     np.testing.assert_array_equal(layout_of(path).lengths, want.lengths)
     monkeypatch.undo()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))

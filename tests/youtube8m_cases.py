@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.data.youtube8m.synthesize import encode
+from acz.data.youtube8m.making.synthesize import encode
 from acz.foundation.files.tfrecord import framed
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from acz.backend.worker import Worker
 from acz.bench.jobs import random_features
 from acz.config import load_spec
-from acz.data.features import Split, write_manifest, write_shard
+from acz.data.folder import Split, write_manifest, write_shard
 from acz.foundation.progress import Progress
 from acz.model.spec import Spec
 from acz.runs import read_log

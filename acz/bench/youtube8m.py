@@ -15,10 +15,10 @@ from statistics import median
 
 from acz.backend.worker import Worker
 from acz.bench.measure import Bench, Row, ratio
-from acz.data.youtube8m.open import open_youtube8m
-from acz.data.youtube8m.reader import YouTube8M
+from acz.data.youtube8m.dataset import open_youtube8m
+from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
+from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.settings import CLASSES, Reading
-from acz.data.youtube8m.synthesize import Synthesis, synthesize
 from acz.foundation.processes.environment import cores, prepare
 from acz.runs import read_log
 

@@ -75,8 +75,8 @@ def make(
 ) -> dict[str, object]:
     """Make a data set with the defaults that belong to its images."""
     from acz.backend.registry import default_backend
-    from acz.data.digits import load_digits, load_mnist
-    from acz.data.flash_mnist import Settings
+    from acz.data.flash_mnist.build import Settings
+    from acz.data.flash_mnist.digits import load_digits, load_mnist
     from acz.data.make import make_flash_mnist
     from acz.foundation.progress import progress
 
@@ -101,7 +101,7 @@ def make(
 @data.command("verify")
 def verify_command(folder: Annotated[Path, typer.Argument(help="A data set's folder.")], as_json: Json = False) -> None:
     """Compare every file of a data set with the hash in its manifest."""
-    from acz.data.features import read_manifest, verify
+    from acz.data.folder import read_manifest, verify
     from acz.foundation.progress import progress
 
     total = sum(record.count for records in read_manifest(folder).splits.values() for record in records)

@@ -64,12 +64,13 @@ def infer_command(
     prepare(threads)
     from acz.backend.registry import default_backend
     from acz.config import load_config
-    from acz.data.pickles import data_hash, open_split
+    from acz.data.registry import data_hash, open_split
+    from acz.data.vocabulary import read_labels
     from acz.export.runtime import format_of
     from acz.foundation.errors import DataError, SpecError
     from acz.foundation.files.hashing import file_hash
     from acz.foundation.progress import progress
-    from acz.infer import Settings, infer, read_labels
+    from acz.infer import Settings, infer
     from acz.predictions import kind_of
     from acz.runs import open_checkpoint
 

@@ -71,7 +71,7 @@ def _sampling(text: str) -> Any:
 
 def require_youtube8m(given: dict[str, Any], where: Path) -> None:
     """Raise SpecError where settings of its reading are given for another data set."""
-    from acz.data.youtube8m.where import is_youtube8m
+    from acz.data.youtube8m.location import is_youtube8m
     from acz.foundation.errors import SpecError
 
     if given and not is_youtube8m(where):
@@ -86,9 +86,8 @@ def choose_reading(of_run: Reading | None, given: dict[str, Any], where: Path, s
 
     Without a model the classes are those of the folder, where it says how many it has. What is assumed is said in a line on standard error. Raises SpecError.
     """
-    from acz.data.youtube8m.folders import classes_of
+    from acz.data.youtube8m.location import classes_of, is_youtube8m
     from acz.data.youtube8m.settings import Reading
-    from acz.data.youtube8m.where import is_youtube8m
     from acz.foundation.progress import progress
     from acz.foundation.settings import validate
 

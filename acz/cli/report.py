@@ -48,7 +48,7 @@ def report_command(
     The page holds everything that it needs and opens without a network.
     """
     prepare(threads)
-    from acz.infer import read_labels
+    from acz.data.vocabulary import read_labels
     from acz.pictures.report import Options, report
     from acz.runs import latest_run
 

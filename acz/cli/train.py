@@ -149,7 +149,7 @@ def evaluate_command(
     from acz.backend.build import build
     from acz.backend.registry import default_backend, find_backend
     from acz.config import load_config
-    from acz.data.pickles import open_split
+    from acz.data.registry import open_split
     from acz.evaluate import evaluate_by_class
     from acz.foundation.errors import DataError
     from acz.foundation.progress import progress
@@ -186,7 +186,7 @@ def _evaluate_file(
     predictions: Path | None, labels: Path | None, split: str, given: dict[str, Any], as_json: bool, alone: bool
 ) -> None:
     """Score a file of predictions."""
-    from acz.data.pickles import open_split
+    from acz.data.registry import open_split
     from acz.evaluate import evaluate_predictions
     from acz.foundation.errors import SpecError
     from acz.foundation.progress import progress

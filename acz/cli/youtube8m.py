@@ -30,7 +30,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Count videos, frames and labels, and list the first videos."""
-    from acz.infer import read_labels
+    from acz.data.vocabulary import read_labels
 
     about = _look(shards, classes, True, videos, read_labels(vocabulary) if vocabulary else None)
     if as_json:
@@ -79,10 +79,10 @@ def convert(
     as_json: Json = False,
 ) -> None:
     """Convert frame-level shards to memory-mapped arrays, which are read without parsing. Interrupted, the same command goes on."""
-    from acz.data.youtube8m.converted import convert as write
-    from acz.data.youtube8m.open import open_records
+    from acz.data.youtube8m.dataset import open_records
+    from acz.data.youtube8m.location import shards_at
+    from acz.data.youtube8m.making.convert import convert as write
     from acz.data.youtube8m.settings import Reading
-    from acz.data.youtube8m.where import shards_at
     from acz.foundation.errors import DataError
     from acz.foundation.progress import progress
     from acz.foundation.settings import validate
@@ -118,8 +118,8 @@ def synthesize(
     as_json: Json = False,
 ) -> None:
     """Write frame-level shards in the official format whose labels can be learnt from the few frames that show them."""
-    from acz.data.youtube8m.synthesize import Synthesis
-    from acz.data.youtube8m.synthesize import synthesize as write
+    from acz.data.youtube8m.making.synthesize import Synthesis
+    from acz.data.youtube8m.making.synthesize import synthesize as write
     from acz.foundation.progress import progress
 
     tested = validation or max(videos // 10, 1)
@@ -136,8 +136,8 @@ def _look(
     shards: list[str], classes: int, unlabelled: bool, videos: int = 0, names: list[str] | None = None
 ) -> dict[str, Any]:
     """Read all of some shards."""
-    from acz.data.youtube8m.show import criteria_for, look_at
-    from acz.data.youtube8m.where import shards_at
+    from acz.data.youtube8m.location import shards_at
+    from acz.data.youtube8m.shards.summary import criteria_for, look_at
     from acz.foundation.errors import DataError
     from acz.foundation.progress import progress
 
@@ -155,7 +155,7 @@ def _look(
 
 
 def _print_defects(about: dict[str, Any]) -> None:
-    from acz.data.youtube8m.check import CUT
+    from acz.data.youtube8m.shards.check import CUT
 
     if about[CUT]:
         print(f"{about[CUT]:,} videos have {CUT}, and are cut")

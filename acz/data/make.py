@@ -13,10 +13,11 @@ from acz.backend.build import build
 from acz.backend.devices import check_device
 from acz.backend.registry import find_backend
 from acz.config import load_config
-from acz.data.digits import DigitImages
-from acz.data.features import Split, read_manifest
-from acz.data.flash_mnist import Settings, build_features, build_noisy, claim
-from acz.evaluate import evaluate, padded
+from acz.data.batching import padded
+from acz.data.flash_mnist.build import Settings, build_features, build_noisy, claim
+from acz.data.flash_mnist.digits import DigitImages
+from acz.data.folder import Split, read_manifest
+from acz.evaluate import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import remove_leftovers

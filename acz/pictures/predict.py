@@ -15,10 +15,10 @@ from acz.backend.devices import check_device
 from acz.backend.protocol import Backend
 from acz.backend.registry import find_backend
 from acz.backend.worker import Worker
-from acz.data.features import Data
-from acz.data.pickles import open_split
+from acz.data.base import Data
+from acz.data.batching import BATCH, padded
+from acz.data.registry import open_split
 from acz.data.youtube8m.settings import Reading
-from acz.evaluate import BATCH, padded
 from acz.foundation.arrays import Array
 from acz.foundation.processes.prefetch import ahead
 from acz.metrics import YouTube8MMetrics

@@ -10,7 +10,10 @@ from typing import Any
 import numpy as np
 
 from acz.backend.worker import Worker
-from acz.data.pickles import data_hash, open_split
+from acz.data.flash_mnist.labels import is_flash_mnist
+from acz.data.flash_mnist.videos import Frames
+from acz.data.folder import made_of
+from acz.data.registry import data_hash, open_split
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, CheckpointError, DataError, MissingError
 from acz.foundation.files.atomic import write_text_whole
@@ -23,7 +26,7 @@ from acz.pictures.page import figure, note, page, picture
 from acz.pictures.predict import Asked, choose_backend, look_at, predict
 from acz.pictures.runs import Reported, largest_differences, read_runs
 from acz.pictures.strip import draw_strip
-from acz.pictures.video import Attention, Frames, Video, add_look, attending, is_flash_mnist, made_of, take_video
+from acz.pictures.video import Attention, Video, add_look, attending, take_video
 
 SPLIT = "test"
 

@@ -6,12 +6,15 @@ from pathlib import Path
 
 from acz.backend.build import build
 from acz.backend.registry import find_backend
-from acz.data.pickles import open_split
+from acz.data.flash_mnist.labels import is_flash_mnist
+from acz.data.flash_mnist.videos import Frames
+from acz.data.folder import made_of
+from acz.data.registry import open_split
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import write_whole
 from acz.foundation.progress import progress
 from acz.pictures.strip import draw_strip
-from acz.pictures.video import Frames, add_look, is_flash_mnist, look, made_of, take_video
+from acz.pictures.video import add_look, look, take_video
 from acz.runs import open_checkpoint
 
 

@@ -22,7 +22,7 @@ import yaml
 from acz.backend.devices import split_device
 from acz.backend.registry import find_backend, installed
 from acz.config import Config, load_config
-from acz.data.pickles import data_hash, open_split
+from acz.data.registry import data_hash, open_split
 from acz.foundation.errors import CheckpointError, DataError, Interrupted, SpecError
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress

@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
-from acz.data.features import manifest_hash
-from acz.data.youtube8m.check import first_level
-from acz.data.youtube8m.converted import MappedSource
-from acz.data.youtube8m.index import build_index, layout_of
-from acz.data.youtube8m.pickled import pickled_videos
-from acz.data.youtube8m.reader import YouTube8M
+from acz.data.folder import manifest_hash
+from acz.data.youtube8m.location import Where, is_converted, shards_at, split_of
+from acz.data.youtube8m.reading.mapped import MappedSource
+from acz.data.youtube8m.reading.reader import YouTube8M
+from acz.data.youtube8m.reading.sources import HeldSource, RecordSource
 from acz.data.youtube8m.settings import WIDTHS, Reading
-from acz.data.youtube8m.sources import HeldSource, RecordSource
-from acz.data.youtube8m.video import Criteria, Level
-from acz.data.youtube8m.where import Where, is_converted, shards_at, split_of
+from acz.data.youtube8m.shards.check import first_level
+from acz.data.youtube8m.shards.index import build_index, layout_of
+from acz.data.youtube8m.shards.pickled import pickled_videos
+from acz.data.youtube8m.shards.video import Criteria, Level
 from acz.foundation.errors import DataError
 from acz.foundation.progress import progress
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import glob
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from acz.data.features import read_manifest
+from acz.data.folder import read_manifest
 from acz.foundation.errors import DataError
 
 Where: TypeAlias = "Path | str | Sequence[Path | str]"
@@ -71,3 +72,33 @@ def split_of(where: Where, name: str) -> list[Path]:
         f"{shown}: {len(found)} shards, from {found[0].name} on, and none begins with {' or '.join(prefixes)}, as those of "
         f"the split '{name}' do; give a folder or a glob that has both splits, or another --split"
     )
+
+
+SETTINGS = "settings.json"
+
+
+SYNTHETIC = "synthetic YouTube-8M"
+"""What the settings of a synthesis say of themselves."""
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    """What was asked for; empty where a folder does not say."""
+    try:
+        held = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
+
+
+def classes_of(where: Path) -> int | None:
+    """How many classes a folder that was converted or synthesized here has, or that of a glob or a shard; none where it does not say.
+
+    Raises DataError where the manifest of a converted one is damaged.
+    """
+    if is_converted(where):
+        about = read_manifest(where).made.get("reading")
+    else:
+        about = _read(where if where.is_dir() else where.parent)
+        about = about if about.get("what") == SYNTHETIC else None
+    classes = about.get("classes") if isinstance(about, dict) else None
+    return classes if isinstance(classes, int) else None

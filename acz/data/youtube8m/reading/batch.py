@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from acz.data.youtube8m.sampling import select
+from acz.data.youtube8m.reading.sampling import select
 from acz.data.youtube8m.settings import MOST_FRAMES, Reading
-from acz.data.youtube8m.video import MEAN, Video
+from acz.data.youtube8m.shards.video import MEAN, Video
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from acz.data.youtube8m.check import CUT, Report, first_level, judged
-from acz.data.youtube8m.records import BadRecord
 from acz.data.youtube8m.settings import CLASSES, WIDTHS
-from acz.data.youtube8m.video import Criteria
+from acz.data.youtube8m.shards.check import CUT, Report, first_level, judged
+from acz.data.youtube8m.shards.records import BadRecord
+from acz.data.youtube8m.shards.video import Criteria
 
 MOST_LABELS = 20
 """Labels that are counted by name."""

@@ -8,13 +8,13 @@ from threading import Lock
 
 import numpy as np
 
-from acz.data.features import Examples
-from acz.data.youtube8m.batch import Form, fill, frames_of
-from acz.data.youtube8m.plan import batches, order
-from acz.data.youtube8m.pool import Batch, Pool
+from acz.data.base import Examples
+from acz.data.youtube8m.reading.batch import Form, fill, frames_of
+from acz.data.youtube8m.reading.plan import batches, order
+from acz.data.youtube8m.reading.pool import Batch, Pool
+from acz.data.youtube8m.reading.sources import RecordSource, Source
 from acz.data.youtube8m.settings import WIDTHS, Reading
-from acz.data.youtube8m.sources import RecordSource, Source
-from acz.data.youtube8m.video import MEAN, Level
+from acz.data.youtube8m.shards.video import MEAN, Level
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.model.losses import SEVERAL_LABELS, Loss

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from acz.data.idx import read_idx
+from acz.data.flash_mnist.idx import read_idx
 from acz.foundation.errors import DataError
 from acz.foundation.randomness import generator
 

@@ -10,10 +10,10 @@ from typing import Any, cast
 
 import numpy as np
 
-from acz.data.youtube8m import cache
-from acz.data.youtube8m.check import bad_records
-from acz.data.youtube8m.records import BadRecord, Kind, Layout, scan
-from acz.data.youtube8m.video import Criteria
+from acz.data.youtube8m.shards import cache
+from acz.data.youtube8m.shards.check import bad_records
+from acz.data.youtube8m.shards.records import BadRecord, Kind, Layout, scan
+from acz.data.youtube8m.shards.video import Criteria
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 

@@ -11,10 +11,10 @@ from typing import IO, NamedTuple, Protocol
 
 import numpy as np
 
-from acz.data.youtube8m.index import Index
-from acz.data.youtube8m.records import TAIL, BadRecord, check_content, unpack
 from acz.data.youtube8m.settings import Reading
-from acz.data.youtube8m.video import Criteria, Video, frame_head, parse
+from acz.data.youtube8m.shards.index import Index
+from acz.data.youtube8m.shards.records import TAIL, BadRecord, check_content, unpack
+from acz.data.youtube8m.shards.video import Criteria, Video, frame_head, parse
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import naming

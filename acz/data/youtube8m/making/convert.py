@@ -1,4 +1,4 @@
-"""Shards converted to memory-mapped arrays (`acz.data.features`), and read from them.
+"""Shards converted to memory-mapped arrays (`acz.data.folder`), and read from them.
 
 A shard's arrays: `rgb` and `audio` uint8 (videos, frames, features), filled up with zeros to the frames of a batch, `rgb.lengths` and `audio.lengths`, `labels`
 uint8 (videos, classes), and `id`, uint8 (videos, 64) filled up with zeros. Any reader of the format reads them; here frames are sampled besides.
@@ -6,19 +6,18 @@ uint8 (videos, classes), and `id`, uint8 (videos, 64) filled up with zeros. Any 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from acz.data.features import Split, write_manifest, write_shard, written_shard
-from acz.data.youtube8m.batch import frames_of
-from acz.data.youtube8m.folders import claim
+from acz.data.folder import write_manifest, write_shard, written_shard
+from acz.data.youtube8m.location import CONVERTED
+from acz.data.youtube8m.making.claim import claim
+from acz.data.youtube8m.reading.batch import frames_of
+from acz.data.youtube8m.reading.sources import RecordSource
 from acz.data.youtube8m.settings import Reading
-from acz.data.youtube8m.sources import RecordSource
-from acz.data.youtube8m.video import Video
-from acz.data.youtube8m.where import CONVERTED
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers
@@ -81,29 +80,3 @@ def _arrays(source: RecordSource, numbers: Array) -> dict[str, Array]:
             raise DataError(f"the id {video.id} has {len(ids[-1])} bytes; at most {ID_BYTES} are kept")
     arrays["id"] = np.array(ids, f"S{ID_BYTES}").view(np.uint8).reshape(count, ID_BYTES)
     return arrays | {f"{key}.lengths": lengths for key in source.criteria.widths}
-
-
-class MappedSource:
-    """A split of a converted folder. Raises DataError where it is damaged."""
-
-    def __init__(self, folder: Path, name: str) -> None:
-        self.split = Split(folder, name)
-        self.starts = self.split.starts
-        needed = {"rgb", "audio", "rgb.lengths", "audio.lengths", "id"}
-        missing = needed - set(self.split.shards[0])
-        if missing:
-            raise DataError(f"{folder}/{name}: no '{min(missing)}' in its shards; convert them anew")
-        self.longest = self.split.shards[0]["rgb"].shape[1]
-        self.classes = self.split.shards[0]["labels"].shape[-1]
-
-    def videos(self, numbers: Array) -> Iterator[Video]:
-        shards = np.searchsorted(self.starts, numbers, side="right") - 1
-        for number, index in zip(numbers.tolist(), shards.tolist(), strict=True):
-            shard, row = self.split.shards[index], number - int(self.starts[index])
-            lengths = {int(shard[f"{key}.lengths"][row]) for key in ("rgb", "audio")}
-            length = lengths.pop()
-            if lengths or not 0 < length <= self.longest:
-                raise DataError(f"{self.split.folder}/{self.split.name}: video {number} has a damaged number of frames")
-            features = {key: np.asarray(shard[key][row, :length]) for key in ("rgb", "audio")}
-            name = bytes(shard["id"][row]).rstrip(b"\0").decode("latin1")
-            yield Video(name, np.flatnonzero(shard["labels"][row]).tolist(), features)

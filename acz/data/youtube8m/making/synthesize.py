@@ -18,9 +18,10 @@ from statistics import NormalDist
 
 import numpy as np
 
-from acz.data.youtube8m.folders import SYNTHETIC, claim
+from acz.data.youtube8m.location import SYNTHETIC
+from acz.data.youtube8m.making.claim import claim
 from acz.data.youtube8m.settings import CLASSES, WIDTHS
-from acz.data.youtube8m.video import frame_head
+from acz.data.youtube8m.shards.video import frame_head
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers, write_whole

@@ -1,33 +1,24 @@
-"""Flash-MNIST: digits that flash up in noise (Long et al. 2018, section 4.1; the authors' code).
-
-Noisy frames train an extractor; videos of 25 frames, labelled with the set of digits that they show, become features.
-"""
+"""Building Flash-MNIST's files: noisy frames for the extractor, features for the models."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from acz.data.digits import DigitImages, Images, PixelNoise
-from acz.data.features import write_manifest, write_shard, written_shard
+from acz.data.flash_mnist.digits import DigitImages, PixelNoise
+from acz.data.flash_mnist.videos import CHUNK, FRAMES, Videos, noisy_frames
+from acz.data.folder import write_manifest, write_shard, written_shard
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import write_json
 from acz.foundation.processes.prefetch import ahead
-from acz.foundation.randomness import generator
 
-FRAMES = 25
-LABELS = 1024
-NOISE = 10
-CHUNK = 128
-"""Videos that are made at once; with those that wait, the frames of at most 384 are held, 8 MB."""
 SHARD = 2048
-NOISY_SHARD = 32768
 
 
 @dataclass(frozen=True)
@@ -51,59 +42,9 @@ class Settings:
     """A hash of the digits' images and labels."""
 
 
-def noisy_frames(
-    images: Images, noise: PixelNoise, seed: int, split: str, repeats: int
-) -> Iterator[tuple[Array, Array]]:
-    """Chunks of frames (count, 1, 28, 28) and labels (count): every image `repeats` times on fresh noise, in a fixed random
-    order, and a tenth as many of pure noise with label 10."""
-    shown = len(images.digits) * repeats
-    order = generator(seed, "noisy", split).permutation(shown + shown // 10)
-    for start in range(0, len(order), NOISY_SHARD):
-        chosen = order[start : start + NOISY_SHARD]
-        source = generator(seed, "noisy", split, start)
-        frames = noise.draw(source, (len(chosen), 28, 28))
-        is_digit = chosen < shown
-        which = chosen[is_digit] // repeats
-        frames[is_digit] = np.maximum(frames[is_digit], images.pixels[which])
-        labels = np.full(len(chosen), NOISE, dtype=np.int64)
-        labels[is_digit] = images.digits[which]
-        yield frames[:, None], labels
-
-
-class Videos:
-    """The videos of one split, made chunk by chunk; each chunk depends on the seed and its number alone."""
-
-    def __init__(self, images: Images, noise: PixelNoise, seed: int, split: str, videos_per_label: int) -> None:
-        self.noise, self.seed, self.split = noise, seed, split
-        self.count = videos_per_label * LABELS
-        self.by_digit = [images.pixels[images.digits == digit] for digit in range(10)]
-
-    def labels(self, start: int, stop: int) -> Array:
-        """Labels run round, so that every stretch of 1,024 videos has each once."""
-        return np.arange(start, stop, dtype=np.int64) % LABELS
-
-    def chunk(self, number: int) -> tuple[Array, Array]:
-        """Frames (videos, 25, 28, 28) and labels (videos) of chunk `number`."""
-        start = number * CHUNK
-        labels = self.labels(start, min(start + CHUNK, self.count))
-        source = generator(self.seed, "videos", self.split, number)
-        frames = self.noise.draw(source, (len(labels), FRAMES, 28, 28))
-        shown = (labels[:, None] >> np.arange(10)) & 1  # (videos, digits): bit d says that digit d is shown
-        times = shown * source.integers(1, 3, shown.shape)  # once or twice
-        video, digit = (np.repeat(index, times.reshape(-1)) for index in np.indices(times.shape).reshape(2, -1))
-        position = np.arange(len(video)) - np.searchsorted(video, video)  # 0, 1, .. within each video
-        places = source.permuted(np.tile(np.arange(FRAMES), (len(labels), 1)), axis=1)[video, position]
-        draws = source.random(len(video))
-        for value in range(10):
-            mine = digit == value
-            images = self.by_digit[value]
-            chosen = images[(draws[mine] * len(images)).astype(np.int64)]
-            at = (video[mine], places[mine])
-            frames[at] = np.maximum(frames[at], chosen)
-        return frames, labels
-
-
 Progress = Callable[[str, int, int], None]
+
+
 Extract = Callable[[Array], Array]
 
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from acz.data.youtube8m.records import BadRecord
-from acz.data.youtube8m.video import Criteria, Video, checked
+from acz.data.youtube8m.shards.records import BadRecord
+from acz.data.youtube8m.shards.video import Criteria, Video, checked
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.pickle_globals import text

@@ -18,10 +18,10 @@ from typing import IO, Any
 
 import numpy as np
 
-from acz.data.youtube8m.batch import Form
-from acz.data.youtube8m.records import BadRecord
-from acz.data.youtube8m.sources import RecordSource, Unpacked
-from acz.data.youtube8m.worker import arrays_at, slot_size
+from acz.data.youtube8m.reading.batch import Form
+from acz.data.youtube8m.reading.sources import RecordSource, Unpacked
+from acz.data.youtube8m.reading.worker import arrays_at, slot_size
+from acz.data.youtube8m.shards.records import BadRecord
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 
@@ -75,7 +75,7 @@ class _Worker:
     def __init__(self, descriptor: int, about: dict[str, Any]) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "acz.data.youtube8m.worker", str(descriptor)],
+            [sys.executable, "-m", "acz.data.youtube8m.reading.worker", str(descriptor)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             pass_fds=[descriptor],

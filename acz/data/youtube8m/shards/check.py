@@ -10,10 +10,10 @@ from typing import cast
 
 import numpy as np
 
-from acz.data.youtube8m import cache
-from acz.data.youtube8m.records import BadRecord, Kind, contents
 from acz.data.youtube8m.settings import MOST_FRAMES
-from acz.data.youtube8m.video import Criteria, Video, level_of, parse
+from acz.data.youtube8m.shards import cache
+from acz.data.youtube8m.shards.records import BadRecord, Kind, contents
+from acz.data.youtube8m.shards.video import Criteria, Video, level_of, parse
 
 CUT = f"more than {MOST_FRAMES} frames"
 """What is counted and is no defect: such videos are cut."""

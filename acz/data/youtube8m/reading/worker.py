@@ -1,4 +1,4 @@
-"""One process that reads: `python -m acz.data.youtube8m.worker DESCRIPTOR`.
+"""One process that reads: `python -m acz.data.youtube8m.reading.worker DESCRIPTOR`.
 
 It takes one JSON line a task from standard input, puts the videos of some rows into shared memory (the file of that descriptor), and answers one JSON
 line. It ends when its input does, which is when the process that started it is gone.
@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from acz.data.youtube8m.batch import Form, fill
-from acz.data.youtube8m.records import BadRecord
+from acz.data.youtube8m.reading.batch import Form, fill
+from acz.data.youtube8m.reading.sources import Opened, Place, read_video
 from acz.data.youtube8m.settings import Reading
-from acz.data.youtube8m.sources import Opened, Place, read_video
-from acz.data.youtube8m.video import Criteria
+from acz.data.youtube8m.shards.records import BadRecord
+from acz.data.youtube8m.shards.video import Criteria
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError
 from acz.foundation.processes.environment import prepare

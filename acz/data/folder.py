@@ -10,14 +10,14 @@ a folder that has one is whole.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
+from acz.data.base import Examples
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, nearest
 from acz.foundation.files.atomic import write_json
@@ -53,44 +53,6 @@ class Manifest(BaseModel):
     format: Literal["acz-features-1"]
     made: dict[str, Any]
     splits: dict[str, list[ShardRecord]]
-
-
-@dataclass
-class Examples:
-    """One batch: inputs by name (with `<name>.mask` where videos are padded), labels, the examples' numbers, and their ids if at hand."""
-
-    inputs: dict[str, Array]
-    labels: Array
-    numbers: Array
-    ids: list[str] | None = None
-
-
-class Data(Protocol):
-    """One split of any data set: what training, evaluation and inference read."""
-
-    folder: Path
-    name: str
-
-    @property
-    def known(self) -> Sequence[str]:
-        """The names of the inputs that it has."""
-
-    def __len__(self) -> int: ...
-
-    def require(self, spec: Spec, loss: Loss | None = None) -> None:
-        """Raise DataError unless these examples are what the model reads and the labels are what its loss takes."""
-
-    def take(self, numbers: Array, names: list[str]) -> Examples:
-        """The examples of these numbers, in their order, with the named inputs."""
-
-    def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
-        """Every example once, in batches of `size`, the last one smaller."""
-
-    def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: list[str]) -> Iterator[Examples]:
-        """The full batches of a training epoch, from batch number `first`, in an order that follows from seed and epoch alone."""
-
-    def ids(self, numbers: Array) -> list[str]:
-        """What the examples are called."""
 
 
 def write_shard(folder: Path, split: str, number: int, arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -295,3 +257,8 @@ def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -
             total += record.count
             progress(record.count)
     return total
+
+
+def made_of(folder: Path) -> dict[str, Any]:
+    """A manifest's `made`; empty for data that have none, such as the authors' pickles."""
+    return read_manifest(folder).made if (folder / "manifest.json").is_file() else {}

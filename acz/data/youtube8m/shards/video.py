@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from acz.data.youtube8m.messages import DecodeError, feature_list, float_list, lean
-from acz.data.youtube8m.records import BadRecord
 from acz.data.youtube8m.settings import CLASSES, MOST_FRAMES, WIDTHS
+from acz.data.youtube8m.shards.messages import DecodeError, feature_list, float_list, lean
+from acz.data.youtube8m.shards.records import BadRecord
 from acz.foundation.arrays import Array
 from acz.foundation.files.protobuf import varint
 

@@ -1,0 +1,1 @@
+"""Flash-MNIST: digits that flash up in noise."""

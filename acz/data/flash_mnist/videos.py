@@ -1,0 +1,115 @@
+"""Flash-MNIST: digits that flash up in noise (Long et al. 2018, section 4.1; the authors' code).
+
+Noisy frames train an extractor; videos of 25 frames, labelled with the set of digits that they show, become features.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from acz.data.flash_mnist.digits import DigitImages, Images, PixelNoise, load_digits, load_mnist
+from acz.data.folder import read_manifest
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.randomness import generator
+
+FRAMES = 25
+LABELS = 1024
+NOISE = 10
+CHUNK = 128
+"""Videos that are made at once; with those that wait, the frames of at most 384 are held, 8 MB."""
+NOISY_SHARD = 32768
+
+
+def noisy_frames(
+    images: Images, noise: PixelNoise, seed: int, split: str, repeats: int
+) -> Iterator[tuple[Array, Array]]:
+    """Chunks of frames (count, 1, 28, 28) and labels (count): every image `repeats` times on fresh noise, in a fixed random
+    order, and a tenth as many of pure noise with label 10."""
+    shown = len(images.digits) * repeats
+    order = generator(seed, "noisy", split).permutation(shown + shown // 10)
+    for start in range(0, len(order), NOISY_SHARD):
+        chosen = order[start : start + NOISY_SHARD]
+        source = generator(seed, "noisy", split, start)
+        frames = noise.draw(source, (len(chosen), 28, 28))
+        is_digit = chosen < shown
+        which = chosen[is_digit] // repeats
+        frames[is_digit] = np.maximum(frames[is_digit], images.pixels[which])
+        labels = np.full(len(chosen), NOISE, dtype=np.int64)
+        labels[is_digit] = images.digits[which]
+        yield frames[:, None], labels
+
+
+class Videos:
+    """The videos of one split, made chunk by chunk; each chunk depends on the seed and its number alone."""
+
+    def __init__(self, images: Images, noise: PixelNoise, seed: int, split: str, videos_per_label: int) -> None:
+        self.noise, self.seed, self.split = noise, seed, split
+        self.count = videos_per_label * LABELS
+        self.by_digit = [images.pixels[images.digits == digit] for digit in range(10)]
+
+    def labels(self, start: int, stop: int) -> Array:
+        """Labels run round, so that every stretch of 1,024 videos has each once."""
+        return np.arange(start, stop, dtype=np.int64) % LABELS
+
+    def chunk(self, number: int) -> tuple[Array, Array]:
+        """Frames (videos, 25, 28, 28) and labels (videos) of chunk `number`."""
+        start = number * CHUNK
+        labels = self.labels(start, min(start + CHUNK, self.count))
+        source = generator(self.seed, "videos", self.split, number)
+        frames = self.noise.draw(source, (len(labels), FRAMES, 28, 28))
+        shown = (labels[:, None] >> np.arange(10)) & 1  # (videos, digits): bit d says that digit d is shown
+        times = shown * source.integers(1, 3, shown.shape)  # once or twice
+        video, digit = (np.repeat(index, times.reshape(-1)) for index in np.indices(times.shape).reshape(2, -1))
+        position = np.arange(len(video)) - np.searchsorted(video, video)  # 0, 1, .. within each video
+        places = source.permuted(np.tile(np.arange(FRAMES), (len(labels), 1)), axis=1)[video, position]
+        draws = source.random(len(video))
+        for value in range(10):
+            mine = digit == value
+            images = self.by_digit[value]
+            chosen = images[(draws[mine] * len(images)).astype(np.int64)]
+            at = (video[mine], places[mine])
+            frames[at] = np.maximum(frames[at], chosen)
+        return frames, labels
+
+
+class Frames:
+    """Makes the frames of Flash-MNIST's videos again: seed, split and number determine them, so they are not stored."""
+
+    def __init__(self, folder: Path, mnist: Path | None) -> None:
+        """`mnist` is the folder of MNIST's files, for videos that were made from them.
+
+        Raises DataError where it is missing, or holds other images than those that the videos were made from.
+        """
+        self.made = read_manifest(folder).made
+        images = self._images(folder, mnist)
+        if images.hash != self.made.get("images"):
+            raise DataError(
+                f"{mnist or 'scikit-learn'} has other images than those that {folder} was made from: their hash is "
+                f"{images.hash[:16]}, the manifest says {str(self.made.get('images'))[:16]}; --mnist takes the folder of these"
+            )
+        self.parts = {"train": images.train, "test": images.test}
+        self.noise = PixelNoise.of(images.train.pixels, images.test.pixels)
+
+    def _images(self, folder: Path, mnist: Path | None) -> DigitImages:
+        if self.made.get("digits") != "mnist":
+            return load_digits()
+        if mnist is None:
+            raise DataError(
+                f"the videos of {folder} are made from MNIST, whose images are not stored with them; "
+                "give the folder of its four files with --mnist"
+            )
+        return load_mnist(mnist)
+
+    def of(self, split: str, number: int, label: int) -> Array:
+        """The frames of one video, (frames, 28, 28) of bytes. Raises DataError where its label is not `label`."""
+        per_label = int(self.made[f"{split}_videos_per_label"])
+        videos = Videos(self.parts[split], self.noise, int(self.made["seed"]), split, per_label)
+        frames, labels = videos.chunk(number // CHUNK)
+        if labels[number % CHUNK] != label:
+            raise DataError(f"video {number} of '{split}' has the label {label}, made again {labels[number % CHUNK]}")
+        found: Array = frames[number % CHUNK]
+        return found

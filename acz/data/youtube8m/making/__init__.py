@@ -1,0 +1,1 @@
+"""Making YouTube-8M folders: conversion to mapped arrays, and synthesis."""

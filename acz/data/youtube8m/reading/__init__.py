@@ -1,0 +1,1 @@
+"""Batches of YouTube-8M: order, sampling, processes that read."""

@@ -1,0 +1,1 @@
+"""YouTube-8M on disk: records, messages, videos, indices."""
