@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from acz import reference
     from acz.backend.build import build
-    from acz.config import load_config, load_spec
     from acz.foundation.errors import AczError
     from acz.model.checkpoint import load_checkpoint, save_checkpoint
     from acz.model.spec import Spec
+    from acz.zoo.config import load_config, load_spec
 
 from acz.foundation.version import __version__
 
 _HOMES = {
-    "load_spec": "acz.config",
-    "load_config": "acz.config",
+    "load_spec": "acz.zoo.config",
+    "load_config": "acz.zoo.config",
     "build": "acz.backend.build",
     "load_checkpoint": "acz.model.checkpoint",
     "save_checkpoint": "acz.model.checkpoint",

@@ -19,7 +19,6 @@ from random import Random
 import numpy as np
 import safetensors.numpy  # noqa: F401  (the core imports it when it is first needed, and imports are watched)
 
-from acz.config import EXPERIMENTS, config_folder, load_config, load_spec, parse_overrides
 from acz.convert import messages as of_weights
 from acz.convert.tensorflow import read_tensorflow
 from acz.data.flash_mnist.idx import read_idx
@@ -38,8 +37,10 @@ from acz.foundation.errors import AczError, DataError
 from acz.foundation.files.tfrecord import framed
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
-from acz.runs import open_checkpoint
-from acz.train import resumable
+from acz.training.run import resumable
+from acz.training.run_folder import open_checkpoint
+from acz.zoo.catalog import EXPERIMENTS, config_folder
+from acz.zoo.config import load_config, load_spec, parse_overrides
 from fuzz import mutate, tables
 from fuzz.guard import guarded
 

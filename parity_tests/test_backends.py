@@ -23,7 +23,7 @@ from acz.foundation.processes.job_process import WorkerDied
 from acz.model.checkpoint import load_checkpoint
 from acz.model.names import TAKEN
 from acz.model.parameters import initial_parameters
-from acz.runs import read_log
+from acz.training.log import read_log
 from parity_tests.conftest import BACKENDS, require
 from tests.conftest import TINY, write_features
 

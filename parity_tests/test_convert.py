@@ -17,13 +17,13 @@ import pytest
 
 import acz
 from acz.backend.worker import Worker
-from acz.config import load_config
 from acz.convert import files
 from acz.convert.incoming import Converted, convert
 from acz.convert.outgoing import NATIVE, to_native
 from acz.foundation.errors import CheckFailed, DataError
 from acz.model.parameters import initial_parameters
 from acz.parity import jobs
+from acz.zoo.config import load_config
 from fuzz import tables
 from parity_tests.conftest import BACKENDS, require
 from tests.checkpoint_cases import Case, cases

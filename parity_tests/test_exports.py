@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from acz.backend.worker import Worker
-from acz.config import config_names
 from acz.export.artefact import make
 from acz.export.runtime import FORMATS, Runtime, find_format
 from acz.export.verify import verify
@@ -21,7 +20,8 @@ from acz.model.optimizer import Adam
 from acz.parity.cases import cases
 from acz.parity.levels import training_arguments
 from acz.reference.samples import Case
-from acz.runs import latest_run
+from acz.training.run_folder import latest_run
+from acz.zoo.catalog import config_names
 from parity_tests.conftest import BACKENDS, require
 from parity_tests.test_backends import SETTINGS, type_command
 from tests.conftest import TINY, write_features

@@ -20,9 +20,9 @@ from pathlib import Path
 
 import pytest
 
-from acz.config import load_spec
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters
+from acz.zoo.config import load_spec
 from parity_tests.conftest import require
 from tests.conftest import TINY, write_features
 from tests.whole import Disk, check_whole, contents, leftovers, may_mount, metrics

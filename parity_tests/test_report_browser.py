@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
-from acz.config import load_config
+from acz.api.runs import new_run
 from acz.pictures.page import page, table
 from acz.pictures.report import Options, report
-from acz.train import new_run, train
+from acz.training.loop import train
+from acz.zoo.config import load_config
 from tests.conftest import TINY, write_features
 from tests.test_predictions import several
 from tests.test_report import SECTIONS

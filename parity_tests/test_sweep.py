@@ -22,8 +22,8 @@ import pytest
 
 from acz.foundation.files.locks import locked
 from acz.foundation.files.tables import read_csv
-from acz.runs import read_log
 from acz.sweep.results import finished
+from acz.training.log import read_log
 from tests.conftest import TINY, write_features
 
 pytestmark = pytest.mark.slow

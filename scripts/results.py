@@ -18,12 +18,14 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend.versions import environment
-from acz.config import config_names, load_config
 from acz.data.folder import read_manifest
 from acz.data.youtube8m.location import SETTINGS
 from acz.foundation.files.tables import markdown, read_csv, replace_table, write_csv
 from acz.pictures.runs import read_runs
-from acz.runs import read_log, read_run
+from acz.training.log import read_log
+from acz.training.run_folder import read_run
+from acz.zoo.catalog import config_names
+from acz.zoo.config import load_config
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"

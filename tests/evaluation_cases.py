@@ -9,14 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from acz.config import load_spec
 from acz.data.folder import Split
-from acz.evaluate import evaluate_by_class
+from acz.evaluation.metrics import YouTube8MMetrics, best_first, top_classes
+from acz.evaluation.scoring import evaluate_by_class
 from acz.foundation.arrays import Array
-from acz.metrics import YouTube8MMetrics, best_first, top_classes
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
+from acz.zoo.config import load_spec
 from tests.conftest import TINY
 
 SETS = ("--set", "model.trunk.logits.units=3", "--set", "data.reading.classes=3")

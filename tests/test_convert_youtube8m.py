@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.config import parse_overrides
 from acz.convert.files import read
 from acz.convert.incoming import convert
 from acz.convert.systems import SYSTEMS
@@ -19,6 +18,7 @@ from acz.convert.systems.starter_code import is_optimizer
 from acz.convert.table import DoesNotFit
 from acz.foundation.errors import AczError, SpecError
 from acz.reference import execution
+from acz.zoo.config import parse_overrides
 from fuzz import tables
 from tests.checkpoint_cases import Case, cases
 from tests.conftest import Answer

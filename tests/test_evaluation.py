@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 
 from acz.data.folder import Split, write_manifest, write_shard
-from acz.evaluate import evaluate
+from acz.evaluation.metrics import YouTube8MMetrics
+from acz.evaluation.scoring import evaluate
 from acz.foundation.errors import CheckFailed
-from acz.metrics import YouTube8MMetrics
 from acz.reference import numpy_backend
-from acz.runs import read_log
+from acz.training.log import read_log
 from tests.conftest import Answer
 from tests.evaluation_cases import SETS, evaluate_job, hostile_scores, model_of, not_finite_job, small_checkpoint
 from tests.test_predictions import several

@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.config import load_config
-from acz.events import TAGS
+from acz.api.runs import new_run, resumed_run
 from acz.foundation.errors import Interrupted
 from acz.foundation.files.tfrecord import read_records
 from acz.reference import numpy_backend
-from acz.runs import Log, read_log
-from acz.train import new_run, resumed_run, train
+from acz.training.log import Log, read_log
+from acz.training.loop import train
+from acz.training.tensorboard import TAGS
+from acz.zoo.config import load_config
 from tests.conftest import TINY
 from tests.test_predictions import several
 
@@ -92,7 +93,7 @@ def test_what_a_kill_cut_off_or_made_in_vain_is_taken_back(tmp_path: Path, cut: 
 def test_a_resumed_run_keeps_when_its_lines_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tensorboardX.proto.event_pb2 import Event
 
-    from acz import events
+    from acz.training import tensorboard as events
 
     monkeypatch.setattr(events.time, "time", lambda: 1000.0)
     log = Log(tmp_path / "metrics.jsonl", 0)
@@ -108,7 +109,7 @@ def test_writing_events_imports_no_framework_and_starts_no_thread(tmp_path: Path
     """tensorboardX imports torch where it is installed, and two frameworks in one process crash."""
     (tmp_path / "torch.py").write_text("raise SystemExit('torch was imported')\n")
     code = (
-        "import sys, threading; from pathlib import Path; from acz.runs import Log\n"
+        "import sys, threading; from pathlib import Path; from acz.training.log import Log\n"
         f"log = Log(Path({str(tmp_path / 'run' / 'metrics.jsonl')!r}), 0)\n"
         f"log.write({lines(range(1, 2))[0]!r}); log.sync(); log.close()\n"
         "assert threading.active_count() == 1\n"
@@ -123,7 +124,7 @@ def test_writing_events_imports_no_framework_and_starts_no_thread(tmp_path: Path
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     """A file-size limit stands in for the disk: writing past it fails as a full disk does."""
     code = (
-        "import resource, signal, sys; from pathlib import Path; from acz.events import Events\n"
+        "import resource, signal, sys; from pathlib import Path; from acz.training.tensorboard import Events\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"events = Events(Path({str(tmp_path)!r}), [])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))\n"

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from acz.backend.signature import ports
-from acz.config import config_names, load_spec
 from acz.export import onnx_writer, runtime
 from acz.foundation.errors import SpecError
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
+from acz.zoo.catalog import config_names
+from acz.zoo.config import load_spec
 from tests.conftest import TINY, Answer
 
 

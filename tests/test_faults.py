@@ -18,14 +18,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acz.config import load_config
+from acz.api.runs import new_run, resumed_run
 from acz.data.folder import write_shard
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_whole
 from acz.foundation.files.locks import locked
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
-from acz.runs import latest_run, read_log
-from acz.train import new_run, resumed_run, train
+from acz.training.log import read_log
+from acz.training.loop import train
+from acz.training.run_folder import latest_run
+from acz.zoo.config import load_config
 from tests.checkpoint_cases import cases as checkpoints
 from tests.conftest import TINY, Answer
 from tests.whole import Disk, check_whole, contents, largest_file, leftovers, may_mount, metrics

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acz.config import load_config
 from acz.foundation.errors import SpecError
 from acz.foundation.files.yaml import LONGEST
+from acz.zoo.config import load_config
 from fuzz.guard import Violation, guarded
 from fuzz.readers import READERS, input_folder, mutated, remove_folder, try_input
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import acz.infer
-from acz.config import load_spec
 from acz.data.folder import Split
 from acz.data.vocabulary import read_labels
+from acz.evaluation import inference
+from acz.evaluation.inference import Best, Settings, best_of, infer
+from acz.evaluation.metrics import top_classes
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
-from acz.infer import Best, Settings, best_of, infer
-from acz.metrics import top_classes
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.reference.execution import forward
+from acz.zoo.config import load_spec
 from tests.conftest import TINY, Answer
 
 SPEC = load_spec(TINY)
@@ -70,7 +70,7 @@ def test_every_example_once_and_in_order(features: Path, tmp_path: Path, wanted:
 def test_an_interrupted_inference_goes_on_and_ends_the_same(
     features: Path, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(acz.infer, "STRETCH", 2)
+    monkeypatch.setattr(inference, "STRETCH", 2)
     split, calls = Split(features, "test"), 0
     infer(predict, SPEC, split, tmp_path / "whole", settings(kind))
 

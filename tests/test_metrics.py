@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acz.evaluation.metrics import Ties, YouTube8MMetrics, average_precision, top_classes
+from acz.evaluation.metrics.precision import descending
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
-from acz.metrics import Ties, YouTube8MMetrics, average_precision, top_classes
-from acz.metrics.precision import descending
 
 FOLDER = Path(os.environ.get("ACZ_GOLDEN", Path(__file__).parent / "fixtures/metrics"))
 GOLDEN = sorted(path.stem for path in FOLDER.glob("*.json") if json.loads(path.read_text()).get("kind") == "eval")

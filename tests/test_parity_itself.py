@@ -18,7 +18,6 @@ import numpy as np
 import pytest
 
 from acz.backend.worker import Worker
-from acz.config import config_folder
 from acz.foundation.processes.job_process import CLAIM, FOLDER, JobFailed, WorkerDied, remove_abandoned
 from acz.parity.cases import cases
 from acz.parity.levels import check
@@ -26,6 +25,7 @@ from acz.parity.mutants import MUTANTS
 from acz.parity.report import apply_waivers, failures, read_waivers, to_json
 from acz.parity.row import Row
 from acz.reference.bounds import difference, worst
+from acz.zoo.catalog import config_folder
 from tests.conftest import Answer
 
 MODEL = "layers/attention_over_units"

@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 import yaml
 
-from acz.config import config_names, load_config
 from acz.data.flash_mnist.build import Settings
 from acz.data.flash_mnist.digits import load_digits
 from acz.data.flash_mnist.labels import digits_of
@@ -28,6 +27,8 @@ from acz.parity import cases
 from acz.pictures.strip import draw_strip
 from acz.pictures.video import add_look, look, take_video
 from acz.reference import execution, numpy_backend
+from acz.zoo.catalog import config_names
+from acz.zoo.config import load_config
 from tests.conftest import TINY, Answer
 
 SVG = "{http://www.w3.org/2000/svg}"

@@ -11,17 +11,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.config import load_config, load_spec
+from acz.api.runs import new_run, resumed_run
 from acz.data.folder import Split, write_manifest, write_shard
-from acz.ensemble import ensemble, mean
+from acz.evaluation.ensemble import ensemble, mean
+from acz.evaluation.metrics import YouTube8MMetrics, top_classes
+from acz.evaluation.predictions import HEADER, Part, csv_lines, join, read_predictions, write_part
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.metrics import YouTube8MMetrics, top_classes
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters
-from acz.predictions import HEADER, Part, csv_lines, join, read_predictions, write_part
-from acz.runs import read_log
-from acz.train import new_run, resumable, resumed_run, train
+from acz.training.log import read_log
+from acz.training.loop import train
+from acz.training.run import resumable
+from acz.zoo.config import load_config, load_spec
 from tests.conftest import TINY, Answer
 
 FOLDER = Path(__file__).parent / "fixtures/metrics"

@@ -12,10 +12,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acz.config import load_config
+from acz.api.runs import new_run
 from acz.data.folder import Split
 from acz.data.youtube8m.settings import Reading
-from acz.evaluate import evaluate, evaluate_by_class
+from acz.evaluation.scoring import evaluate, evaluate_by_class
 from acz.model.checkpoint import load_checkpoint
 from acz.pictures.confusion import by_digit, matrix, most_confused, most_missed
 from acz.pictures.curves import Curve, chart, number, ticks
@@ -23,7 +23,8 @@ from acz.pictures.mistakes import mistakes
 from acz.pictures.predict import Asked, choose_backend, multiplications, predict_job
 from acz.pictures.runs import largest_differences, read_runs, settings_that_differ
 from acz.reference import numpy_backend
-from acz.train import new_run, train
+from acz.training.loop import train
+from acz.zoo.config import load_config
 from tests.conftest import TINY, Answer, write_features
 from tests.test_predictions import several
 

@@ -10,11 +10,12 @@ import pytest
 import yaml
 
 import acz
-from acz.config import config_folder, config_names, load_config
 from acz.foundation.errors import SpecError
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity.cases import layer_models
+from acz.zoo.catalog import config_folder, config_names
+from acz.zoo.config import load_config
 
 MODEL: dict[str, Any] = {
     "inputs": {"rgb": {"frames": 4, "features": 3}, "audio": {"frames": 4, "features": 2}},

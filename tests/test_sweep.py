@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from acz.config import config_names, parse_overrides
 from acz.foundation.errors import CheckpointError, MissingError, SpecError
 from acz.foundation.files.tables import read_csv
 from acz.foundation.progress import Progress
@@ -21,6 +20,8 @@ from acz.sweep.cluster import run_on_ray
 from acz.sweep.file import Trial, expand, find_sweep, read_sweep
 from acz.sweep.results import finished, write_results
 from acz.sweep.trial import Job, Outcome, Outcomes, run_trial
+from acz.zoo.catalog import config_names
+from acz.zoo.config import parse_overrides
 from tests.conftest import TINY, Answer, write_features
 
 UNITS = "model.streams.features.layers.attention.units"

@@ -14,14 +14,17 @@ import numpy as np
 import pytest
 
 import acz
-from acz.config import load_config
+from acz.api.runs import new_run, resumed_run
 from acz.foundation.errors import AczError, CheckFailed, CheckpointError, DataError, Interrupted
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.prefetch import Awaited
 from acz.model.checkpoint import load_checkpoint
 from acz.reference import numpy_backend
-from acz.runs import read_log
-from acz.train import SPEEDS, Run, batches, new_run, resumed_run, train
+from acz.training.batches import batches
+from acz.training.log import read_log
+from acz.training.loop import SPEEDS, train
+from acz.training.run import Run
+from acz.zoo.config import load_config
 from tests.conftest import TINY, Answer, write_features
 
 OVERRIDES = {
@@ -112,7 +115,7 @@ def test_a_run_says_what_share_of_the_time_it_waited_for_data(
             now += 1.0
             yield item
 
-    monkeypatch.setattr("acz.train.ahead", slowly)
+    monkeypatch.setattr("acz.training.loop.ahead", slowly)
     train(start(features, tmp_path / "run"))
     lines = read_log(tmp_path / "run/metrics.jsonl")
     assert {line["kind"] for line in lines} == {"train", "evaluation"}
@@ -228,7 +231,7 @@ def test_two_backends_can_not_share_a_process_by_mistake(monkeypatch: pytest.Mon
 def test_latest_run_is_the_one_written_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = write_features(tmp_path / "data")
-    from acz.runs import latest_run
+    from acz.training.run_folder import latest_run
 
     for name in ("b", "a"):
         train(start(data, tmp_path / "runs" / name, **{"train.epochs": 1}))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from acz.config import load_config
+from acz.evaluation.metrics import NOTHING, Accuracy, top_classes
 from acz.foundation.errors import SpecError
 from acz.foundation.randomness import generator, keep_mask
-from acz.metrics import NOTHING, Accuracy, top_classes
 from acz.model.optimizer import Adam
-from acz.schedule import Schedule
+from acz.zoo.config import load_config
+from acz.zoo.recipe import Schedule
 
 
 def test_keyed_generators_are_stable() -> None:

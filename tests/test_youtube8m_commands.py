@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from acz.config import load_spec
 from acz.data.folder import verify
 from acz.data.registry import data_hash, open_split
 from acz.data.youtube8m.dataset import open_youtube8m
@@ -20,6 +19,7 @@ from acz.data.youtube8m.shards.messages import full
 from acz.data.youtube8m.shards.records import contents
 from acz.data.youtube8m.shards.video import Criteria, Video, parse
 from acz.foundation.errors import DataError
+from acz.zoo.config import load_spec
 from tests.conftest import Answer
 from tests.youtube8m_cases import record, write, write_shards
 

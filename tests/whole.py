@@ -17,7 +17,7 @@ from acz.foundation.files.atomic import PARTIAL
 from acz.foundation.files.npy import map_npy
 from acz.foundation.files.tfrecord import read_records
 from acz.model.checkpoint import load_checkpoint
-from acz.train import SPEEDS
+from acz.training.loop import SPEEDS
 
 
 def is_temporary(path: Path, folder: Path) -> bool:

@@ -19,11 +19,11 @@ import numpy as np
 
 from acz.backend.worker import Worker
 from acz.bench.jobs import random_features
-from acz.config import load_spec
 from acz.data.folder import Split, write_manifest, write_shard
 from acz.foundation.progress import Progress
 from acz.model.spec import Spec
-from acz.runs import read_log
+from acz.training.log import read_log
+from acz.zoo.config import load_spec
 
 HIDDEN, LINEAR = "flash_mnist/attention_cluster_hidden", "flash_mnist/attention_cluster"
 UNITS = "model.streams.features.layers.attention.units"

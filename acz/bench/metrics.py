@@ -12,10 +12,10 @@ import numpy as np
 
 from acz.backend.worker import Worker
 from acz.bench.jobs import Answer
+from acz.evaluation.metrics import YouTube8MMetrics
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
 from acz.foundation.randomness import generator
-from acz.metrics import YouTube8MMetrics
 
 if TYPE_CHECKING:
     from acz.bench.measure import Bench, Row

@@ -20,7 +20,7 @@ from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.settings import CLASSES, Reading
 from acz.foundation.processes.environment import cores, prepare
-from acz.runs import read_log
+from acz.training.log import read_log
 
 VIDEOS, SHARDS, BATCH = 1536, 6, 128
 FRAMES = (120, 300)

@@ -54,9 +54,9 @@ def convert_command(
 
     Everything in the file must fit the model; what does not is listed, and refused unless allowed by name. Nothing in a file is run.
     """
-    from acz.config import parse_overrides
     from acz.foundation.errors import SpecError
     from acz.foundation.progress import progress
+    from acz.zoo.config import parse_overrides
 
     if to is not None:
         from acz.convert.outgoing import to_native

@@ -30,10 +30,10 @@ def ensemble_command(
 
     A label's score is the weighted mean of its scores in the files; where a file does not list it, it counts 0.
     """
-    from acz.ensemble import ensemble
+    from acz.evaluation.ensemble import ensemble
+    from acz.evaluation.predictions import kind_of
     from acz.foundation.errors import SpecError
     from acz.foundation.progress import progress
-    from acz.predictions import kind_of
 
     try:
         numbers = [float(word) for word in weights.split(",")] if weights else None

@@ -37,7 +37,7 @@ def export_command(
     from acz.export.runtime import FORMATS, find_format
     from acz.foundation.errors import SpecError
     from acz.foundation.progress import progress
-    from acz.runs import open_checkpoint
+    from acz.training.run_folder import open_checkpoint
 
     if not formats:
         raise SpecError(f"which --format? One of {', '.join(FORMATS)}, or all")

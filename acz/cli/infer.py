@@ -14,8 +14,8 @@ from acz.cli.reading import OnBadRecord, Sampling, Verify, Workers, choose_readi
 from acz.foundation.processes.environment import cores, prepare
 
 if TYPE_CHECKING:
+    from acz.evaluation.inference import Best, Predict
     from acz.foundation.arrays import Array
-    from acz.infer import Best, Predict
     from acz.model.spec import Spec
 
 
@@ -63,16 +63,16 @@ def infer_command(
     """
     prepare(threads)
     from acz.backend.registry import default_backend
-    from acz.config import load_config
     from acz.data.registry import data_hash, open_split
     from acz.data.vocabulary import read_labels
+    from acz.evaluation.inference import Settings, infer
+    from acz.evaluation.predictions import kind_of
     from acz.export.runtime import format_of
     from acz.foundation.errors import DataError, SpecError
     from acz.foundation.files.hashing import file_hash
     from acz.foundation.progress import progress
-    from acz.infer import Settings, infer
-    from acz.predictions import kind_of
-    from acz.runs import open_checkpoint
+    from acz.training.run_folder import open_checkpoint
+    from acz.zoo.config import load_config
 
     form = kind_of(out, kind)
     given = given_settings(sampling, verify, on_bad_record, workers)
@@ -123,7 +123,7 @@ def _model(checkpoint: Any, name: str, device: str, threads: int) -> Iterator[tu
     """A checkpoint's model in a backend, in this process."""
     from acz.backend.build import build
     from acz.backend.registry import find_backend
-    from acz.infer import Best
+    from acz.evaluation.inference import Best
 
     found = find_backend(name)
     found.set_threads(threads)
@@ -140,9 +140,9 @@ def _model(checkpoint: Any, name: str, device: str, threads: int) -> Iterator[tu
 def _artefact(path: Path, threads: int) -> Iterator[tuple[Spec, Predict]]:
     """An artefact in its runtime, in a process of its own."""
     from acz.backend.signature import OUTPUT
+    from acz.evaluation.inference import best_of
     from acz.export.runtime import Runtime, carried_spec, find_format, format_of
     from acz.export.verify import as_ports
-    from acz.infer import best_of
 
     kind = format_of(path)
     assert kind is not None

@@ -10,7 +10,7 @@ import typer
 from acz.cli.common import Json, Set, print_json, print_table
 
 if TYPE_CHECKING:
-    from acz.config import Config
+    from acz.zoo.config import Config
 
 
 def models(
@@ -18,8 +18,9 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the models of the zoo, with their parameters and sources; of a form, how many times smaller than the file's own model it is."""
-    from acz.config import config_names, load_config
     from acz.foundation.errors import SpecError, nearest
+    from acz.zoo.catalog import config_names
+    from acz.zoo.config import load_config
 
     names = config_names(pattern)
     if not names:
@@ -59,7 +60,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a model: inputs, layers, output shapes, parameters; with --out as a drawing."""
-    from acz.config import load_config, parse_overrides
+    from acz.zoo.config import load_config, parse_overrides
 
     config = load_config(model, parse_overrides(assignments or []))
     spec = config.spec

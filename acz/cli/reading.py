@@ -58,8 +58,8 @@ def given_settings(
 
 def _sampling(text: str) -> Any:
     """`strata:100` as {type: strata, frames: 100}; what begins with a brace as YAML."""
-    from acz.config import parse_overrides
     from acz.foundation.errors import SpecError
+    from acz.zoo.config import parse_overrides
 
     if text.startswith("{"):
         return parse_overrides([f"sampling={text}"])["sampling"]

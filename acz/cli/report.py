@@ -50,7 +50,7 @@ def report_command(
     prepare(threads)
     from acz.data.vocabulary import read_labels
     from acz.pictures.report import Options, report
-    from acz.runs import latest_run
+    from acz.training.run_folder import latest_run
 
     folders = runs or [latest_run()]
     path = out or (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))

@@ -53,12 +53,13 @@ def train_command(
     With nothing given it trains the attention cluster on scikit-learn's digits, and makes that data set first.
     """
     prepare(threads or cores())
+    from acz.api.runs import new_run, resumed_run
     from acz.backend.devices import check_device
     from acz.backend.registry import default_backend, find_backend
-    from acz.config import load_config, parse_overrides
     from acz.foundation.errors import DataError, SpecError
-    from acz.runs import latest_run, new_run_folder, read_run
-    from acz.train import new_run, resumed_run, train
+    from acz.training.loop import train
+    from acz.training.run_folder import latest_run, new_run_folder, read_run
+    from acz.zoo.config import load_config, parse_overrides
 
     given = given_settings(sampling, verify, on_bad_record, workers)
     if resume:
@@ -148,13 +149,13 @@ def evaluate_command(
         return
     from acz.backend.build import build
     from acz.backend.registry import default_backend, find_backend
-    from acz.config import load_config
     from acz.data.registry import open_split
-    from acz.evaluate import evaluate_by_class
+    from acz.evaluation.scoring import evaluate_by_class
     from acz.foundation.errors import DataError
     from acz.foundation.progress import progress
     from acz.model.losses import OF_OUTPUT
-    from acz.runs import open_checkpoint
+    from acz.training.run_folder import open_checkpoint
+    from acz.zoo.config import load_config
 
     checkpoint, path, run = open_checkpoint(target)
     name = backend or (run["backend"] if run else default_backend(None))
@@ -187,7 +188,7 @@ def _evaluate_file(
 ) -> None:
     """Score a file of predictions."""
     from acz.data.registry import open_split
-    from acz.evaluate import evaluate_predictions
+    from acz.evaluation.scoring import evaluate_predictions
     from acz.foundation.errors import SpecError
     from acz.foundation.progress import progress
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acz.config import load_config
 from acz.convert.contents import Contents
 from acz.convert.files import file_kind, read
 from acz.convert.sizes import suggestion
@@ -19,6 +18,7 @@ from acz.foundation.errors import DataError, SpecError, nearest
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
+from acz.zoo.config import load_config
 
 SEED = 0
 """Of the starting values that stand where a parameter was allowed to be missing."""

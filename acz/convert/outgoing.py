@@ -14,7 +14,7 @@ from acz.backend.worker import Worker
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
 from acz.foundation.files.atomic import write_whole
-from acz.runs import open_checkpoint
+from acz.training.run_folder import open_checkpoint
 
 
 @dataclass(frozen=True)

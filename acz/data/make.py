@@ -12,18 +12,18 @@ import numpy as np
 from acz.backend.build import build
 from acz.backend.devices import check_device
 from acz.backend.registry import find_backend
-from acz.config import load_config
 from acz.data.batching import padded
 from acz.data.flash_mnist.build import Settings, build_features, build_noisy, claim
 from acz.data.flash_mnist.digits import DigitImages
 from acz.data.folder import Split, read_manifest
-from acz.evaluate import evaluate
+from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import remove_leftovers
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress
 from acz.model.checkpoint import load_checkpoint
+from acz.zoo.config import load_config
 
 FRAMES_AT_ONCE = 1600
 FEATURES = "frame.features"
@@ -93,7 +93,8 @@ def _bytes(path: Path) -> bytes:
 
 def _train_extractor(folder: Path, noisy: Path, settings: Settings, backend: str, device: str, threads: int) -> Path:
     """Train the zoo's extractor as a run under `folder`/extractor, or go on with it."""
-    from acz.train import new_run, resumed_run, train
+    from acz.api.runs import new_run, resumed_run
+    from acz.training.loop import train
 
     out = folder / "extractor"
     if (out / "run.json").is_file():

@@ -6,7 +6,7 @@ import hashlib
 from pathlib import Path
 
 from acz.data.base import Data
-from acz.data.flash_mnist.dataset import _pickles
+from acz.data.flash_mnist.dataset import feature_files
 from acz.data.flash_mnist.pickles import PickledSplit
 from acz.data.folder import Split, manifest_hash
 from acz.data.youtube8m.location import Where, is_youtube8m
@@ -35,7 +35,7 @@ def open_split(path: Where, name: str, reading: Reading | None = None) -> Data:
             )
         return PickledSplit(path, name)
     if path.is_dir() and not (path / "manifest.json").is_file():
-        files = _pickles(path)
+        files = feature_files(path)
         if name in files:
             return PickledSplit(files[name], name)
         if files:
@@ -53,7 +53,7 @@ def data_hash(path: Where) -> str:
         return youtube8m_hash(path)
     assert isinstance(path, (str, Path))
     path = Path(path)
-    files = [path] if path.is_file() else list(_pickles(path).values())
+    files = [path] if path.is_file() else list(feature_files(path).values())
     if (path / "manifest.json").is_file() or not files:
         return manifest_hash(path)
     whole = hashlib.sha256()

@@ -9,11 +9,12 @@ from typing import Any
 
 import yaml
 
-from acz.config import Config, config_names, load_config
 from acz.foundation.errors import SpecError, nearest
 from acz.model.losses import OF_OUTPUT, Loss
 from acz.model.spec import Spec
 from acz.reference.samples import Case
+from acz.zoo.catalog import config_names
+from acz.zoo.config import Config, load_config
 
 LOSSES: dict[str, Loss] = {
     "layers/softmax_normalize": "hinge",

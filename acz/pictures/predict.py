@@ -19,9 +19,9 @@ from acz.data.base import Data
 from acz.data.batching import BATCH, padded
 from acz.data.registry import open_split
 from acz.data.youtube8m.settings import Reading
+from acz.evaluation.metrics import YouTube8MMetrics
 from acz.foundation.arrays import Array
 from acz.foundation.processes.prefetch import ahead
-from acz.metrics import YouTube8MMetrics
 from acz.model.checkpoint import load_checkpoint
 from acz.model.spec import Spec
 from acz.pictures.video import look

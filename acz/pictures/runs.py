@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acz.config import Config, load_config
 from acz.model.spec import Spec
-from acz.runs import read_log, read_run
+from acz.training.log import read_log
+from acz.training.run_folder import read_run
+from acz.zoo.config import Config, load_config
 
 OF_RUN = ("backend", "device", "threads", "spec_hash", "data_manifest")
 """What run.json says beside the configuration; the first three are not the experiment's."""

@@ -15,7 +15,7 @@ from acz.foundation.files.atomic import write_whole
 from acz.foundation.progress import progress
 from acz.pictures.strip import draw_strip
 from acz.pictures.video import add_look, look, take_video
-from acz.runs import open_checkpoint
+from acz.training.run_folder import open_checkpoint
 
 
 def show_video(

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from acz.evaluation.metrics import top_classes
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
-from acz.metrics import top_classes
 from acz.model.losses import Loss, reference_loss
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec

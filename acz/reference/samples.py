@@ -51,7 +51,7 @@ class Case:
                 value = source.uniform(0.5, 2.0, start.shape)
             else:
                 value = 1.5 * start + 0.2 * source.standard_normal(start.shape)
-            found[path] = _exact(value)
+            found[path] = round_to_float32(value)
         return found
 
     def batch(self, name: str, step: int = 0, videos: int = VIDEOS) -> Batch:
@@ -65,7 +65,7 @@ class Case:
             if entry.dtype == "uint8":
                 inputs[key] = source.integers(0, 256, shape, dtype=np.uint8)
             else:
-                inputs[key] = _exact(source.standard_normal(shape))
+                inputs[key] = round_to_float32(source.standard_normal(shape))
             if name == "zeros":
                 inputs[key][:] = 0
             elif name == "equal":
@@ -99,6 +99,6 @@ class Case:
         return ["plain", "zeros", "equal", "huge", *(["padded", "one frame"] if framed else [])]
 
 
-def _exact(value: Array) -> Array:
+def round_to_float32(value: Array) -> Array:
     """float64 numbers that float32 holds too, so that precisions are compared on the same numbers."""
     return value.astype(np.float32).astype(np.float64)

@@ -14,10 +14,11 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from acz.config import EXPERIMENTS, SET, Config, config_folder, load_config
 from acz.foundation.errors import SpecError, nearest
 from acz.foundation.files.yaml import read_yaml
 from acz.foundation.settings import validate
+from acz.zoo.catalog import EXPERIMENTS, config_folder
+from acz.zoo.config import SET, Config, load_config
 
 MOST_TRIALS, LONGEST_NAME = 1000, 120
 WORDS = ("config", "backend", "device")

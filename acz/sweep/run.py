@@ -21,17 +21,17 @@ import yaml
 
 from acz.backend.devices import split_device
 from acz.backend.registry import find_backend, installed
-from acz.config import Config, load_config
 from acz.data.registry import data_hash, open_split
 from acz.foundation.errors import CheckpointError, DataError, Interrupted, SpecError
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress
 from acz.model.losses import default_loss
 from acz.pictures.runs import flat, read_runs
-from acz.runs import read_run
 from acz.sweep.file import Trial
 from acz.sweep.results import finished, write_page, write_results
 from acz.sweep.trial import Job, Outcomes
+from acz.training.run_folder import read_run
+from acz.zoo.config import Config, load_config
 
 Engine = Callable[[Sequence[Job], Progress], Outcomes]
 MOST_NAMED = 3

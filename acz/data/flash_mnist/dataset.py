@@ -7,7 +7,7 @@ from pathlib import Path
 from acz.foundation.errors import DataError
 
 
-def _pickles(folder: Path) -> dict[str, Path]:
+def feature_files(folder: Path) -> dict[str, Path]:
     """The feature file of each split in a folder. Raises DataError where a split has several."""
     found: dict[str, Path] = {}
     for split in ("train", "test"):

@@ -81,7 +81,7 @@ SYNTHETIC = "synthetic YouTube-8M"
 """What the settings of a synthesis say of themselves."""
 
 
-def _read(folder: Path) -> dict[str, Any]:
+def read_settings(folder: Path) -> dict[str, Any]:
     """What was asked for; empty where a folder does not say."""
     try:
         held = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
@@ -98,7 +98,7 @@ def classes_of(where: Path) -> int | None:
     if is_converted(where):
         about = read_manifest(where).made.get("reading")
     else:
-        about = _read(where if where.is_dir() else where.parent)
+        about = read_settings(where if where.is_dir() else where.parent)
         about = about if about.get("what") == SYNTHETIC else None
     classes = about.get("classes") if isinstance(about, dict) else None
     return classes if isinstance(classes, int) else None

@@ -18,7 +18,7 @@ TEXTS, NUMBERS = (":timestamp", ":value"), (":int", ":float")
 """Ends of YAML's own names for what a plain word may be."""
 
 
-class _Loader(yaml.SafeLoader):
+class ConfigLoader(yaml.SafeLoader):
     """The YAML of a configuration: mappings, lists, texts, numbers, truth and null, a bounded number of them.
 
     It refuses a key given twice (nothing is dropped silently), tags, which would ask for other kinds of values, and aliases that stand
@@ -75,7 +75,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
             text = file.read(LONGEST + 1)
         if len(text) > LONGEST:
             raise SpecError(f"{path}: longer than {LONGEST:,} characters, which no configuration is")
-        tree = yaml.load(text, _Loader)
+        tree = yaml.load(text, ConfigLoader)
     except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
         raise SpecError(f"{path}: not YAML: {' '.join(str(error).split())}") from None
     except OSError as error:
@@ -85,7 +85,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     return tree
 
 
-def _copy(value: Any, depth: int = 0) -> Any:
+def copy_tree(value: Any, depth: int = 0) -> Any:
     if depth > 32:
         raise SpecError("the configuration is nested more than 32 deep, or holds itself")
-    return {k: _copy(v, depth + 1) for k, v in value.items()} if isinstance(value, Mapping) else value
+    return {k: copy_tree(v, depth + 1) for k, v in value.items()} if isinstance(value, Mapping) else value

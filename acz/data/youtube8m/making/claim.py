@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from acz.data.youtube8m.location import SETTINGS, _read
+from acz.data.youtube8m.location import SETTINGS, read_settings
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import write_json
 
@@ -15,7 +15,7 @@ def claim(folder: Path, asked: dict[str, Any]) -> None:
     """Take a folder. Raises DataError where it was made with other settings, or holds other files."""
     path = folder / SETTINGS
     if path.is_file():
-        held, asked = _read(folder), json.loads(json.dumps(asked))
+        held, asked = read_settings(folder), json.loads(json.dumps(asked))
         different = [key for key in asked if key not in held or held[key] != asked[key]]
         if different:
             raise DataError(

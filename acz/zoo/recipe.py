@@ -1,4 +1,4 @@
-"""Learning rates over a run, as a factor of the optimiser's base rate."""
+"""A training recipe: epochs, batches, loss, optimiser, schedule, early stopping."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import math
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from acz.model.losses import TrainingLoss, check_loss
+from acz.model.optimizer import Adam
+from acz.model.spec import Spec
 
 
 class Schedule(BaseModel):
@@ -40,3 +44,33 @@ class Schedule(BaseModel):
 
 def _cosine(start: float, end: float, share: float) -> float:
     return end + (start - end) / 2 * (1 + math.cos(math.pi * share))
+
+
+class EarlyStopping(BaseModel):
+    """Stop when the best top-1 has not risen for `patience` epochs."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    patience: int = Field(gt=0)
+
+
+class Recipe(BaseModel):
+    """How a model is trained. `loss` none means the one that belongs to the model's output."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: int = Field(default=10, gt=0, le=2**31)
+    batch_size: int = Field(default=64, gt=0, le=2**31)
+    seed: int = Field(default=0, ge=0, lt=2**64)
+    loss: TrainingLoss | None = None
+    optimizer: Adam = Adam()
+    schedule: Schedule = Schedule()
+    early_stopping: EarlyStopping | None = None
+    checkpoint_steps: int = Field(default=500, gt=0, lt=2**63)
+    """Steps between checkpoints inside an epoch; each epoch ends with one too."""
+
+    def require(self, spec: Spec) -> None:
+        """Raise SpecError where the loss does not fit the model's output, or a penalty names none of its parameters."""
+        if self.loss:
+            check_loss(self.loss, spec)
+        self.optimizer.penalties(spec.trained)

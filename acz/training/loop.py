@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import math
-import platform
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +13,21 @@ import numpy as np
 
 from acz.backend.build import build
 from acz.backend.registry import find_backend
-from acz.config import Config, load_config
-from acz.data.base import Data, Examples
-from acz.data.registry import data_hash, open_split
-from acz.evaluate import evaluate
+from acz.data.base import Examples
+from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
-from acz.foundation.errors import CheckFailed, CheckpointError, DataError, Interrupted
-from acz.foundation.files.atomic import remove_leftovers, write_json
+from acz.foundation.errors import CheckFailed, CheckpointError, Interrupted
+from acz.foundation.files.atomic import remove_leftovers
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.interrupt import interruptible
 from acz.foundation.processes.prefetch import Awaited, ahead
 from acz.foundation.progress import Progress, progress
-from acz.foundation.randomness import generator, keep_mask
-from acz.foundation.version import __version__
-from acz.model.checkpoint import Checkpoint, load_checkpoint, require_spec, save_checkpoint
+from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.model.losses import default_loss
-from acz.model.spec import Spec
-from acz.runs import Log, mark_latest, read_run
+from acz.training.batches import batches
+from acz.training.log import Log
+from acz.training.run import Run, State, resumable
+from acz.training.run_folder import mark_latest, write_run
 
 LOG_STEPS = 50
 """Steps between two `train` lines of the metrics."""
@@ -42,170 +38,6 @@ MOST_WAIT = 0.05
 """Share of the time from which waiting for data is shown."""
 
 
-@dataclass
-class State:
-    """Where a run is. Saved with `last`, so that a resumed run does exactly what the other one would have done."""
-
-    step: int = 0
-    epoch: int = 0
-    """Epochs that are complete."""
-    loss_sum: float = 0.0
-    hits: float = 0.0
-    examples: int = 0
-    """Sums over the present epoch."""
-    best_top1: float = -1.0
-    best_gap: float = -1.0
-    """Of the best epoch: by GAP where videos have several labels, else by top-1; -1 where there is none yet."""
-    best_epoch: int = 0
-    stopped: bool = False
-
-    @property
-    def best(self) -> dict[str, float]:
-        return {"top1": self.best_top1} | ({"gap": self.best_gap} if self.best_gap >= 0 else {})
-
-
-@dataclass
-class Run:
-    """A run's settings and what it trains on."""
-
-    config: Config
-    backend: str
-    device: str
-    folder: Path
-    data: Path
-    train: Data
-    test: Data
-    threads: int
-    resumed: bool = False
-    again: str = ""
-    """The command that goes on with the run, where it is not `acz train`."""
-    state: State = field(default_factory=State)
-
-    @property
-    def goes_on(self) -> str:
-        """What to type after an interruption."""
-        return self.again or f"acz train --resume --out {self.folder}"
-
-    @property
-    def batch_size(self) -> int:
-        return min(self.config.recipe.batch_size, len(self.train))
-
-    @property
-    def steps_per_epoch(self) -> int:
-        return len(self.train) // self.batch_size
-
-    @property
-    def steps(self) -> int:
-        return self.steps_per_epoch * self.config.recipe.epochs
-
-
-def batches(
-    spec: Spec, split: Data, batch_size: int, seed: int, first: int, last: int
-) -> Iterator[tuple[Examples, dict[str, Array]]]:
-    """Examples and dropout masks of steps first .. last - 1.
-
-    Every epoch runs over the split in an order of its own; what does not fill a batch is left out of that epoch. Each
-    step's numbers depend on the seed and the step alone.
-    """
-    per_epoch = len(split) // batch_size
-    of_epoch: Iterator[Examples] = iter(())
-    for step in range(first, last):
-        epoch, place = divmod(step, per_epoch)
-        if step == first or place == 0:
-            of_epoch = split.epoch(seed, epoch, batch_size, place, list(spec.inputs))
-        examples = next(of_epoch)
-        frames = {n: examples.inputs[n].shape[1] for n, entry in spec.inputs.items() if entry.has_frames}
-        masks = {
-            path: keep_mask(generator(seed, "dropout", step, path), (batch_size, *shape), rate)
-            for path, (shape, rate) in spec.dropout_masks(frames).items()
-        }
-        yield examples, masks
-
-
-def new_run(config: Config, backend: str, device: str, data: Path, folder: Path, threads: int) -> Run:
-    """Prepare a run in a folder that holds nothing else.
-
-    Raises CheckpointError where the folder holds a run or other files, DataError where the data are not what the model reads.
-    """
-    _check_new(folder)
-    return _open(config, backend, device, data, folder, threads)
-
-
-def resumed_run(
-    folder: Path,
-    backend: str | None = None,
-    device: str | None = None,
-    data: Path | None = None,
-    threads: int | None = None,
-) -> Run:
-    """Go on with a run, by default as it was begun, or in another backend. Raises CheckpointError where the folder holds none."""
-    kept = read_run(folder)
-    config = replace(load_config(kept["config"]), name=kept["name"])
-    where = data or Path(kept["data"])
-    if data is None and data_hash(where) != kept.get("data_manifest"):
-        raise DataError(
-            f"{where} is not the data set that {folder} was trained on; "
-            "give that one with --data, or this one explicitly to go on with it"
-        )
-    run = _open(
-        config, backend or kept["backend"], device or kept["device"], where, folder, threads or int(kept["threads"])
-    )
-    run.resumed = True
-    return run
-
-
-def _open(config: Config, backend: str, device: str, data: Path, folder: Path, threads: int) -> Run:
-    loss = config.recipe.loss or default_loss(config.spec)
-    train, test = (open_split(data, split, config.reading) for split in ("train", "test"))
-    train.require(config.spec, loss)
-    test.require(config.spec, loss)
-    return Run(config, backend, device, folder, data, train, test, threads)
-
-
-def _check_new(folder: Path) -> None:
-    if (folder / "run.json").exists():
-        raise CheckpointError(f"{folder} holds a run already; add --resume to go on with it, or choose another --out")
-    if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-        raise CheckpointError(f"{folder} holds other files; choose another --out")
-
-
-def _write_run(run: Run) -> None:
-    """run.json: what the run is, and what it was begun with."""
-    _check_new(run.folder)
-    versions = {"python": platform.python_version(), "numpy": np.__version__, **find_backend(run.backend).versions()}
-    write_json(
-        run.folder / "run.json",
-        {
-            "acz": __version__,
-            "name": run.config.name,
-            "config": run.config.to_dict(),
-            "spec_hash": run.config.spec.hash,
-            "backend": run.backend,
-            "device": run.device,
-            "threads": run.threads,
-            "data": str(run.data.resolve()),
-            "data_manifest": data_hash(run.data),
-            "versions": versions,
-        },
-    )
-
-
-def resumable(path: Path, spec: Spec) -> Checkpoint:
-    """A checkpoint that training can go on from. Raises CheckpointError where it is of another model, or holds weights only."""
-    checkpoint = load_checkpoint(path)
-    require_spec(checkpoint, spec, path)
-    needed = {"step", *(f"{moment}.{name}" for name in spec.trained for moment in "mv")}
-    start = vars(State())
-    state = checkpoint.state = {"best_gap": -1.0, **checkpoint.state}  # files of before GAP have none
-    if set(state) != set(start) or not needed <= set(checkpoint.optimizer):
-        raise CheckpointError(f"{path} holds no training state, so the run can't go on from it")
-    for name, value in start.items():
-        of_kind = type(state[name]) in ((int, float) if type(value) is float else (type(value),))
-        if not of_kind or not -1 <= state[name] < 2**63:
-            raise CheckpointError(f"{path}: its state is damaged: {name} is {state[name]!r}")
-    return checkpoint
-
-
 def train(run: Run) -> dict[str, Any]:
     """Train to the end of the recipe, or from the last checkpoint; gives the best epoch and its figures.
 
@@ -214,7 +46,7 @@ def train(run: Run) -> dict[str, Any]:
     with locked(run.folder), progress() as shown, interruptible() as asked:
         remove_leftovers(run.folder)
         if not run.resumed:
-            _write_run(run)
+            write_run(run)
         mark_latest(run.folder)
         return _Loop(run, shown, asked).run_all()
 

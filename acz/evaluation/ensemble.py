@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 
+from acz.evaluation.metrics import NOTHING
+from acz.evaluation.predictions import Kind, Part, join, read_predictions, write_part
 from acz.foundation.errors import DataError, SpecError
-from acz.metrics import NOTHING
-from acz.predictions import Kind, Part, join, read_predictions, write_part
 
 
 def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = None) -> Part:

@@ -17,14 +17,14 @@ import numpy as np
 
 from acz.data.base import Data
 from acz.data.batching import padded
+from acz.evaluation.metrics import best_first, top_classes
+from acz.evaluation.predictions import Kind, Part, join, write_part
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of, write_text_whole
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.prefetch import ahead
-from acz.metrics import best_first, top_classes
 from acz.model.spec import Spec
-from acz.predictions import Kind, Part, join, write_part
 
 
 class Best(NamedTuple):
@@ -77,7 +77,7 @@ def infer(
 ) -> int:
     """Write the predictions of a split to `out`, or go on with what an interrupted call left; gives the number of examples.
 
-    `acz.predictions` says what such a file holds; JSON also has `names`, where they are given.
+    `acz.evaluation.predictions` says what such a file holds; JSON also has `names`, where they are given.
 
     Raises DataError where the work folder is of another inference, CheckFailed where an output is not finite.
     """

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from acz.evaluation.metrics.accuracy import hits_of
+from acz.evaluation.metrics.columns import Columns
+from acz.evaluation.metrics.labels import present_labels
+from acz.evaluation.metrics.precision import Ties, average_precision, descending, heaped
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
-from acz.metrics.accuracy import hits_of
-from acz.metrics.columns import Columns
-from acz.metrics.labels import present_labels
-from acz.metrics.precision import Ties, average_precision, descending, heaped
 from acz.reference.ranking import NOTHING, ROWS, best_first, refuse_nan, top_classes
 
 Labels = Array | Sequence[Sequence[int]]

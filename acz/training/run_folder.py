@@ -10,17 +10,21 @@ best.safetensors      weights of the best epoch: by top-1, or by GAP where video
 from __future__ import annotations
 
 import json
-import os
+import platform
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acz.events import FOLDER, Events
+import numpy as np
+
+from acz.backend.registry import find_backend
+from acz.data.registry import data_hash
 from acz.foundation.errors import CheckpointError
-from acz.foundation.files.atomic import naming, write_text_whole
+from acz.foundation.files.atomic import write_json
+from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint, load_checkpoint
+from acz.training.run import Run
 
 RUNS = Path("runs")
 LATEST = ".latest"
@@ -97,48 +101,29 @@ def open_checkpoint(path: Path | None) -> tuple[Checkpoint, Path, dict[str, Any]
     return checkpoint, path, read_run(path.parent) if beside.is_file() else None
 
 
-class Log:
-    """metrics.jsonl, one JSON object a line, and the TensorBoard events beside it.
-
-    Lines after the checkpoint that a run goes on from are taken back first, from both. Raises OSError.
-    """
-
-    def __init__(self, path: Path, keep_until_step: int) -> None:
-        self.path = path
-        kept = [line for line in read_log(path) if line["step"] <= keep_until_step] if path.is_file() else []
-        write_text_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self.events = Events(path.parent / FOLDER, kept)
-        self.file = path.open("a", encoding="utf-8")
-
-    def write(self, line: Mapping[str, Any]) -> None:
-        with naming(self.path):
-            self.file.write(json.dumps(line) + "\n")
-            self.file.flush()
-        with naming(self.path.parent / FOLDER):
-            self.events.write(line)
-
-    def sync(self) -> None:
-        """Have the lines on disk: before the checkpoint that counts on them."""
-        with naming(self.path):
-            os.fsync(self.file.fileno())
-        with naming(self.path.parent / FOLDER):
-            self.events.sync()
-
-    def close(self) -> None:
-        with naming(self.path.parent / FOLDER):
-            self.events.close()
-        with naming(self.path):
-            self.file.close()
+def check_new_folder(folder: Path) -> None:
+    if (folder / "run.json").exists():
+        raise CheckpointError(f"{folder} holds a run already; add --resume to go on with it, or choose another --out")
+    if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
+        raise CheckpointError(f"{folder} holds other files; choose another --out")
 
 
-def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; one that was cut off, or is no record, is left out."""
-    lines = []
-    for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            line = json.loads(text)
-        except ValueError:
-            continue
-        if isinstance(line, dict) and isinstance(line.get("step"), int):
-            lines.append(line)
-    return lines
+def write_run(run: Run) -> None:
+    """run.json: what the run is, and what it was begun with."""
+    check_new_folder(run.folder)
+    versions = {"python": platform.python_version(), "numpy": np.__version__, **find_backend(run.backend).versions()}
+    write_json(
+        run.folder / "run.json",
+        {
+            "acz": __version__,
+            "name": run.config.name,
+            "config": run.config.to_dict(),
+            "spec_hash": run.config.spec.hash,
+            "backend": run.backend,
+            "device": run.device,
+            "threads": run.threads,
+            "data": str(run.data.resolve()),
+            "data_manifest": data_hash(run.data),
+            "versions": versions,
+        },
+    )

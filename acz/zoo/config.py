@@ -2,53 +2,21 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 
 from acz.data.youtube8m.settings import Reading
 from acz.foundation.errors import SpecError, nearest
-from acz.foundation.files.yaml import _copy, _Loader, read_yaml
+from acz.foundation.files.yaml import ConfigLoader, copy_tree
 from acz.foundation.settings import validate
-from acz.model.losses import TrainingLoss, check_loss
-from acz.model.optimizer import Adam
 from acz.model.spec import Spec
-from acz.schedule import Schedule
-
-
-class EarlyStopping(BaseModel):
-    """Stop when the best top-1 has not risen for `patience` epochs."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    patience: int = Field(gt=0)
-
-
-class Recipe(BaseModel):
-    """How a model is trained. `loss` none means the one that belongs to the model's output."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    epochs: int = Field(default=10, gt=0, le=2**31)
-    batch_size: int = Field(default=64, gt=0, le=2**31)
-    seed: int = Field(default=0, ge=0, lt=2**64)
-    loss: TrainingLoss | None = None
-    optimizer: Adam = Adam()
-    schedule: Schedule = Schedule()
-    early_stopping: EarlyStopping | None = None
-    checkpoint_steps: int = Field(default=500, gt=0, lt=2**63)
-    """Steps between checkpoints inside an epoch; each epoch ends with one too."""
-
-    def require(self, spec: Spec) -> None:
-        """Raise SpecError where the loss does not fit the model's output, or a penalty names none of its parameters."""
-        if self.loss:
-            check_loss(self.loss, spec)
-        self.optimizer.penalties(spec.trained)
+from acz.zoo.catalog import CHANGES, find_file, named_changes, read_config_file
+from acz.zoo.recipe import Recipe
 
 
 class DataSettings(BaseModel):
@@ -90,30 +58,8 @@ class Config:
         return tree | ({"data": self.data.model_dump(mode="json", exclude_defaults=True)} if self.data else {})
 
 
-EXPERIMENTS = "experiments"
-"""The folder of the zoo that holds sweeps, and no models."""
 SET = {"model", "data", "train"}
-CHANGES = ("forms", "variants")
-"""Sections of named changes; a name may be followed by some of them, `:circulant_fc:tiny`, applied in that order."""
 TOP = {"model", "data", "train", "description", "source", *CHANGES}
-
-
-def config_folder() -> Path:
-    """The zoo's folder: beside the package in a checkout, inside it in an installed wheel."""
-    packaged = Path(__file__).parent / "configs"
-    return packaged if packaged.is_dir() else Path(__file__).parent.parent / "configs"
-
-
-def config_names(pattern: str = "*") -> list[str]:
-    """Names in the zoo, each followed by its forms and variants; `pattern` is a part of a name, or wildcards for one from any of its folders on."""
-    names = []
-    for path in sorted(config_folder().rglob("*.yaml")):
-        name = path.relative_to(config_folder()).with_suffix("").as_posix()
-        if name.startswith(f"{EXPERIMENTS}/"):
-            continue
-        names += [name, *(f"{name}:{change}" for change in _changes(_read(path)))]
-    wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-    return [name for name in names if fnmatch.fnmatchcase(name, wanted) or fnmatch.fnmatchcase(name, f"*/{wanted}")]
 
 
 def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
@@ -125,15 +71,15 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
     if isinstance(name, Mapping):
         label, tree = "(given)", dict(name) if "model" in name else {"model": dict(name)}
     else:
-        path, chosen = _find(str(name))
-        label, tree = str(name), _copy(_read(path))
-        changes = _changes(tree)
+        path, chosen = find_file(str(name))
+        label, tree = str(name), copy_tree(read_config_file(path))
+        changes = named_changes(tree)
         for change in chosen:
             if change not in changes:
                 raise SpecError(f"{label}: there is no form or variant '{change}'; {nearest(change, changes)}")
             for key, value in changes[change].items():
-                _set(tree, str(key), _copy(value))
-    tree = _copy(tree)
+                _set(tree, str(key), copy_tree(value))
+    tree = copy_tree(tree)
     for key in tree:
         if key not in TOP:
             raise SpecError(f"{label}: unknown key '{key}'; {nearest(str(key), TOP)}")
@@ -173,36 +119,10 @@ def parse_overrides(assignments: list[str]) -> dict[str, Any]:
         if not equals or not key:
             raise SpecError(f"--set needs path=value, got '{text}'; for example --set train.epochs=3")
         try:
-            overrides[key] = yaml.load(value, _Loader)
+            overrides[key] = yaml.load(value, ConfigLoader)
         except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
             raise SpecError(f"--set {key}: '{value}' is no YAML value: {' '.join(str(error).split())}") from None
     return overrides
-
-
-def _changes(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The forms and the variants of a file, each a mapping of dotted paths to values, by name."""
-    return {name: change for section in CHANGES for name, change in (tree.get(section) or {}).items()}
-
-
-def _find(name: str) -> tuple[Path, list[str]]:
-    """The file of a name and the changes asked for after it, or SpecError with the nearest name."""
-    base, *chosen = name.split(":") if not Path(name).is_file() else [name]
-    for candidate in (Path(base), config_folder() / f"{base}.yaml"):
-        if candidate.is_file():
-            return candidate, chosen
-    raise SpecError(f"there is no model or file '{base}'; {nearest(base, config_names())}")
-
-
-def _read(path: Path) -> dict[str, Any]:
-    tree = read_yaml(path)
-    for section in CHANGES:
-        changes = tree.get(section) or {}
-        if not isinstance(changes, dict) or not all(isinstance(change, dict) for change in changes.values()):
-            raise SpecError(f"{path}: '{section}' must map names to mappings of paths and values")
-    both = set(tree.get("forms") or {}) & set(tree.get("variants") or {})
-    if both:
-        raise SpecError(f"{path}: '{both.pop()}' is both a form and a variant")
-    return tree
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:

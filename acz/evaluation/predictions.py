@@ -20,11 +20,11 @@ from typing import Any, Literal
 import numpy as np
 from numpy.lib import format as npy
 
+from acz.evaluation.metrics import NOTHING
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.atomic import write_text_whole, write_whole
 from acz.foundation.files.npy import MAGIC
-from acz.metrics import NOTHING
 
 Kind = Literal["jsonl", "npz", "csv"]
 FORMATS: dict[str, Kind] = {"jsonl": "jsonl", "npz": "npz", "youtube8m-csv": "csv", "csv": "csv"}

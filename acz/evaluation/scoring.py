@@ -11,13 +11,13 @@ import numpy as np
 from acz.backend.protocol import Backend
 from acz.data.base import Data
 from acz.data.batching import BATCH, padded
+from acz.evaluation.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
+from acz.evaluation.predictions import read_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.processes.prefetch import ahead
-from acz.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
 from acz.model.losses import Loss
 from acz.model.spec import Spec
-from acz.predictions import read_predictions
 
 
 def evaluate(

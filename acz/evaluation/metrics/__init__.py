@@ -1,8 +1,8 @@
 """Figures that say how good predictions are: top-1 and top-5 of ranked classes, and the metrics of YouTube-8M."""
 
-from acz.metrics.accuracy import Accuracy
-from acz.metrics.precision import Ties, average_precision
-from acz.metrics.youtube8m import YouTube8MMetrics
+from acz.evaluation.metrics.accuracy import Accuracy
+from acz.evaluation.metrics.precision import Ties, average_precision
+from acz.evaluation.metrics.youtube8m import YouTube8MMetrics
 from acz.reference.ranking import NOTHING, best_first, top_classes
 
 __all__ = [

@@ -1,0 +1,1 @@
+"""Training runs: the loop, its batches, and the run folder."""
