@@ -19,8 +19,6 @@ from random import Random
 import numpy as np
 import safetensors.numpy  # noqa: F401  (the core imports it when it is first needed, and imports are watched)
 
-from acz.convert import messages as of_weights
-from acz.convert.tensorflow import read_tensorflow
 from acz.data.flash_mnist.idx import read_idx
 from acz.data.folder import Split, read_manifest, verify, write_manifest, write_shard
 from acz.data.registry import open_split
@@ -32,6 +30,8 @@ from acz.data.youtube8m.shards import messages
 from acz.data.youtube8m.shards.index import Index
 from acz.data.youtube8m.shards.records import scan
 from acz.data.youtube8m.shards.summary import criteria_for, look_at
+from acz.exchange.weights.readers import messages as of_weights
+from acz.exchange.weights.readers.tensorflow import read_tensorflow
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, DataError
 from acz.foundation.files.tfrecord import framed

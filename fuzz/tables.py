@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 from google.protobuf.message import DecodeError
 
-from acz.convert import messages
-from acz.convert.sorted_table import FOOTER, MAGIC, TRAILER, entries_of
-from acz.convert.tensorflow import TYPES
+from acz.exchange.weights.readers import messages
+from acz.exchange.weights.readers.sorted_table import FOOTER, MAGIC, TRAILER, entries_of
+from acz.exchange.weights.readers.tensorflow import TYPES
 from acz.foundation.errors import DataError
 from acz.foundation.files.protobuf import varint
 from acz.foundation.files.tfrecord import masked

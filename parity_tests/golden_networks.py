@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from acz.convert.systems import SYSTEMS
-from acz.convert.systems.starter_code import SCOPE
-from acz.convert.table import match
+from acz.exchange.weights.matching import match
+from acz.exchange.weights.systems import SYSTEMS
+from acz.exchange.weights.systems.starter_code import SCOPE
 from acz.model.spec import Spec
 from parity_tests.golden_experts import OF_SLIM
 from parity_tests.golden_fixture import Array, Golden, same

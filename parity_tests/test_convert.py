@@ -17,9 +17,9 @@ import pytest
 
 import acz
 from acz.backend.worker import Worker
-from acz.convert import files
-from acz.convert.incoming import Converted, convert
-from acz.convert.outgoing import NATIVE, to_native
+from acz.exchange.weights.incoming import Converted, convert
+from acz.exchange.weights.outgoing import NATIVE, to_native
+from acz.exchange.weights.readers import kinds
 from acz.foundation.errors import CheckFailed, DataError
 from acz.model.parameters import initial_parameters
 from acz.parity import jobs
@@ -44,7 +44,7 @@ FOUND: dict[tuple[str, bytes], dict[str, np.ndarray]] = {}
 @pytest.fixture
 def one_process(worker: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let conversions read files in the tests' own process of a framework, where each would start another."""
-    monkeypatch.setattr(files, "Worker", lambda backend: nullcontext(worker(backend)))
+    monkeypatch.setattr(kinds, "Worker", lambda backend: nullcontext(worker(backend)))
 
 
 def converted(case: Case, folder: Path) -> Converted:
@@ -135,7 +135,7 @@ def test_todays_tensorflow_writes_what_is_read_and_reads_what_the_tests_write(tm
     done = subprocess.run([sys.executable, "-c", WRITE], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     with np.load(tmp_path / "arrays.npz") as arrays, np.load(tmp_path / "ours.npz") as ours:
-        alone, whole = (files.read(tmp_path / name, "tensorflow") for name in ("alone", "whole"))
+        alone, whole = (kinds.read(tmp_path / name, "tensorflow") for name in ("alone", "whole"))
         assert (len(alone.files), len(whole.files)) == (2, 3)
         assert min(one.files[0].stat().st_size for one in (alone, whole)) > 2**18
         assert set(whole.named) == set(alone.named) == set(arrays.files)
@@ -147,7 +147,7 @@ def test_todays_tensorflow_writes_what_is_read_and_reads_what_the_tests_write(tm
             assert np.array_equal(ours[name], value)
     for name, message in (("sliced", "'w' is partitioned"), ("text", "type 7 of TensorFlow")):
         with pytest.raises(DataError, match=message):
-            files.read(tmp_path / name, "tensorflow")
+            kinds.read(tmp_path / name, "tensorflow")
 
 
 USE = {

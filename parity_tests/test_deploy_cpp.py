@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from acz.backend.signature import ports
-from acz.export.onnx_writer import write_onnx
-from acz.export.verify import Expected, as_ports
+from acz.exchange.artefacts.onnx.writer import write_onnx
+from acz.exchange.artefacts.verify import Expected, as_ports
 from acz.parity.cases import cases
 from acz.reference.bounds import difference
 from acz.reference.samples import Case

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from acz.backend.worker import Worker
-from acz.export.artefact import make
-from acz.export.runtime import FORMATS, Runtime, find_format
-from acz.export.verify import verify
+from acz.exchange.artefacts.formats import FORMATS, find_format
+from acz.exchange.artefacts.making import make
+from acz.exchange.artefacts.runtime import Runtime
+from acz.exchange.artefacts.verify import verify
 from acz.model.checkpoint import load_checkpoint
 from acz.model.optimizer import Adam
 from acz.parity.cases import cases
@@ -73,7 +74,7 @@ def check_export(worker: Callable[[str], Worker], runtimes: Runtimes, tmp_path: 
         if chosen.backend is None:
             make(checkpoint, path, chosen, made)
         else:
-            worker(chosen.backend).run("acz.export.jobs:make", {"checkpoint": str(path), "out": str(made)})
+            worker(chosen.backend).run("acz.exchange.artefacts.jobs:make", {"checkpoint": str(path), "out": str(made)})
         checks, about = verify(checkpoint.spec, checkpoint.parameters, made, runtimes(name), timed=False)
         assert {check.videos for check in checks} >= {1, 4, 7}
         assert not [check for check in checks if not check.passed]
@@ -144,8 +145,8 @@ def test_export_is_typed_with_nothing_after_it(name: str, after_a_run: Path, mon
 DAMAGED = """
 import sys
 from pathlib import Path
-from acz.export.artefact import export
-from acz.export.runtime import FORMATS
+from acz.exchange.artefacts.making import export
+from acz.exchange.artefacts.formats import FORMATS
 from acz.model.checkpoint import load_checkpoint
 from acz.foundation.errors import CheckFailed
 from acz.foundation.progress import progress

@@ -20,8 +20,9 @@ import pytest
 
 from acz.backend.signature import OUTPUT, metadata, ports
 from acz.backend.worker import Worker
-from acz.export.runtime import FORMATS, Runtime, script
-from acz.export.verify import batches, verify
+from acz.exchange.artefacts.formats import FORMATS, script
+from acz.exchange.artefacts.runtime import Runtime
+from acz.exchange.artefacts.verify import batches, verify
 from acz.foundation.arrays import Array
 from acz.foundation.processes.job_process import JobFailed
 from acz.model.checkpoint import save_checkpoint
@@ -69,7 +70,7 @@ def made(worker: Callable[[str], Worker], tmp_path_factory: pytest.TempPathFacto
             save_checkpoint(stem.with_suffix(".safetensors"), spec, parameters)
             temporary = stem.with_name(f"making{chosen.suffix}")
             job = {"checkpoint": str(stem.with_suffix(".safetensors")), "out": str(temporary)}
-            worker(chosen.backend).run("acz.export.jobs:make", job)
+            worker(chosen.backend).run("acz.exchange.artefacts.jobs:make", job)
             found[name, model] = Made(spec, parameters, temporary.rename(stem.with_suffix(chosen.suffix)))
         return found[name, model]
 
@@ -224,5 +225,7 @@ def test_a_saved_model_refuses_what_tensorflow_would_rename(
     spec, path = Spec.from_dict(tree), tmp_path / "named.safetensors"
     save_checkpoint(path, spec, initial_parameters(spec, 3, np.dtype(np.float32)))
     with pytest.raises(JobFailed, match=f"'{name}'"):
-        worker("tensorflow").run("acz.export.jobs:make", {"checkpoint": str(path), "out": str(tmp_path / "out")})
+        worker("tensorflow").run(
+            "acz.exchange.artefacts.jobs:make", {"checkpoint": str(path), "out": str(tmp_path / "out")}
+        )
     assert not (tmp_path / "out").exists()

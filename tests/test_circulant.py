@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.export.onnx_writer import build_model
+from acz.exchange.artefacts.onnx.writer import build_model
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
 from acz.model.checkpoint import save_checkpoint

@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 import acz as package
-from acz.convert import messages
-from acz.convert.files import TORCH_LEGACY, file_kind, read
-from acz.convert.incoming import convert
-from acz.convert.table import pointwise
 from acz.data.registry import data_hash, open_split
+from acz.exchange.weights.incoming import convert
+from acz.exchange.weights.matching import pointwise
+from acz.exchange.weights.readers import messages
+from acz.exchange.weights.readers.kinds import TORCH_LEGACY, file_kind, read
 from acz.foundation.errors import AczError, DataError
 from acz.reference import execution
 from tests.checkpoint_cases import FOLDER, Case, cases

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.convert.files import read
-from acz.convert.incoming import convert
-from acz.convert.systems import SYSTEMS
-from acz.convert.systems.starter_code import is_optimizer
-from acz.convert.table import DoesNotFit
+from acz.exchange.weights.incoming import convert
+from acz.exchange.weights.matching import DoesNotFit
+from acz.exchange.weights.readers.kinds import read
+from acz.exchange.weights.systems import SYSTEMS
+from acz.exchange.weights.systems.starter_code import is_optimizer
 from acz.foundation.errors import AczError, SpecError
 from acz.reference import execution
 from acz.zoo.config import parse_overrides

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from acz.backend.signature import ports
-from acz.export import onnx_writer, runtime
+from acz.exchange.artefacts import formats
+from acz.exchange.artefacts.onnx import writer as onnx_writer
 from acz.foundation.errors import SpecError
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters
@@ -80,7 +81,7 @@ def test_what_is_in_the_way_is_not_overwritten(acz: Callable[..., Answer], check
 def test_wrong_use_is_explained(acz: Callable[..., Answer], checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "did you mean 'mindir'" in acz("export", checkpoint, "--format", "mindi").err
     assert "which --format" in acz("export", checkpoint).err
-    monkeypatch.setattr(runtime, "installed", list)
+    monkeypatch.setattr(formats, "installed", list)
     answer = acz("export", checkpoint, "--format", "mindir")
     assert answer.code == 3
     assert 'pip install "acz[mindspore]"' in answer.err

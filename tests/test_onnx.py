@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 
 from acz.backend.signature import OUTPUT, ports
-from acz.export.onnx_layers import LAYERS, OUTPUTS
-from acz.export.onnx_writer import build_model, write_onnx
-from acz.export.verify import Expected, as_ports
+from acz.exchange.artefacts.onnx.layers import LAYERS, OUTPUTS
+from acz.exchange.artefacts.onnx.writer import build_model, write_onnx
+from acz.exchange.artefacts.verify import Expected, as_ports
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError
 from acz.model.layers import LAYERS as VOCABULARY
@@ -32,10 +32,10 @@ from tests.test_design import imports
 onnx: Any = pytest.importorskip("onnx", reason="pip install 'acz[export]'")
 pytest.importorskip("onnxruntime", reason="pip install 'acz[export]'")
 
-from acz.export import onnx_reference, onnx_runtime  # noqa: E402 (only where both libraries are)
+from acz.exchange.artefacts.onnx import evaluator, runtime  # noqa: E402 (only where both libraries are)
 
 CASES = cases()
-RUNTIMES = {"onnxruntime": onnx_runtime.load, "reference evaluator": onnx_reference.load}
+RUNTIMES = {"onnxruntime": runtime.load, "reference evaluator": evaluator.load}
 
 
 def rounded(parameters: dict[str, Array]) -> dict[str, Array]:
@@ -129,7 +129,7 @@ def test_a_transposed_weight_is_seen(case: Case, tmp_path: Path) -> None:
     ]  # of a circulant product it is the matrix's first column, and the transposed one's is turned round
     wrong = value.T.reshape(value.shape) if value.ndim == 2 else np.roll(value[..., ::-1], 1, axis=-1)
     write_onnx(case.spec, rounded({**case.parameters, last: wrong}), tmp_path / "model.onnx")
-    run, _ = onnx_runtime.load(str(tmp_path / "model.onnx"), 1)
+    run, _ = runtime.load(str(tmp_path / "model.onnx"), 1)
     assert outside(case, run, case.parameters)
 
 
@@ -215,6 +215,6 @@ def test_a_folder_that_takes_no_file_is_an_error_of_the_system() -> None:
         write_onnx(spec, initial_parameters(spec), Path("/proc/model.onnx"))
 
 
-@pytest.mark.parametrize(("module", "library"), [(onnx_runtime, "onnxruntime"), (onnx_reference, "onnx")])
+@pytest.mark.parametrize(("module", "library"), [(runtime, "onnxruntime"), (evaluator, "onnx")])
 def test_what_runs_the_file_needs_nothing_of_acz(module: Any, library: str) -> None:
     assert imports(Path(module.__file__)) - sys.stdlib_module_names <= {"numpy", library}

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.convert import sorted_table, tensorflow
-from acz.convert.files import file_kind, read
-from acz.convert.sorted_table import read_table
+from acz.exchange.weights.readers import sorted_table, tensorflow
+from acz.exchange.weights.readers.kinds import file_kind, read
+from acz.exchange.weights.readers.sorted_table import read_table
 from acz.foundation.errors import DataError
 from acz.foundation.files.protobuf import varint
 from fuzz import tables

@@ -220,12 +220,12 @@ def test_each_mistake_is_one_clear_error(
 def test_two_backends_can_not_share_a_process_by_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     import sys
 
-    from acz.backend.registry import registry as backend
+    from acz.backend import registry
 
     monkeypatch.setitem(sys.modules, "paddle", object())  # as if the user had imported it
-    monkeypatch.setattr(backend, "installed", lambda: ["torch"])
+    monkeypatch.setattr(registry, "installed", lambda: ["torch"])
     with pytest.raises(AczError, match="start another process"):
-        backend.find_backend("torch")
+        registry.find_backend("torch")
 
 
 def test_latest_run_is_the_one_written_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

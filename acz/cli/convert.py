@@ -59,7 +59,7 @@ def convert_command(
     from acz.zoo.config import parse_overrides
 
     if to is not None:
-        from acz.convert.outgoing import to_native
+        from acz.exchange.weights.outgoing import to_native
 
         if source or model or assignments or allow or batch_size:
             raise SpecError(
@@ -75,7 +75,7 @@ def convert_command(
         return
     if model is None:
         raise SpecError("--model says which model the file is, --to which kind of file to write; one of them is needed")
-    from acz.convert.incoming import convert
+    from acz.exchange.weights.incoming import convert
 
     with progress() as shown:
         done = convert(file, model, parse_overrides(assignments or []), out, source, allow or [], shown, batch_size)

@@ -33,8 +33,8 @@ def export_command(
     compared with the NumPy reference within a derived bound. If one check fails nothing is written and the exit code is 1. Any checkpoint goes to
     any format, whichever framework trained it. A report lies beside the artefact.
     """
-    from acz.export.artefact import export
-    from acz.export.runtime import FORMATS, find_format
+    from acz.exchange.artefacts.formats import FORMATS, find_format
+    from acz.exchange.artefacts.making import export
     from acz.foundation.errors import SpecError
     from acz.foundation.progress import progress
     from acz.training.run_folder import open_checkpoint

@@ -67,7 +67,7 @@ def infer_command(
     from acz.data.vocabulary import read_labels
     from acz.evaluation.inference import Settings, infer
     from acz.evaluation.predictions import kind_of
-    from acz.export.runtime import format_of
+    from acz.exchange.artefacts.formats import format_of
     from acz.foundation.errors import DataError, SpecError
     from acz.foundation.files.hashing import file_hash
     from acz.foundation.progress import progress
@@ -141,8 +141,9 @@ def _artefact(path: Path, threads: int) -> Iterator[tuple[Spec, Predict]]:
     """An artefact in its runtime, in a process of its own."""
     from acz.backend.signature import OUTPUT
     from acz.evaluation.inference import best_of
-    from acz.export.runtime import Runtime, carried_spec, find_format, format_of
-    from acz.export.verify import as_ports
+    from acz.exchange.artefacts.formats import find_format, format_of
+    from acz.exchange.artefacts.runtime import Runtime, carried_spec
+    from acz.exchange.artefacts.verify import as_ports
 
     kind = format_of(path)
     assert kind is not None

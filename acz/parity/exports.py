@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from acz.export.runtime import FORMATS, REFERENCE_EVALUATOR, Format, Runtime, script
-from acz.export.verify import verify
+from acz.exchange.artefacts.formats import FORMATS, REFERENCE_EVALUATOR, Format, script
+from acz.exchange.artefacts.runtime import Runtime
+from acz.exchange.artefacts.verify import verify
 from acz.foundation.arrays import Array
 from acz.model.checkpoint import save_checkpoint
 from acz.parity.row import Row
@@ -48,12 +49,12 @@ def _one(case: Case, backend: str, made: Format, stem: Path, runtimes: Mapping[s
     checkpoint, out = stem.with_suffix(".safetensors"), stem.with_suffix(made.suffix)
     parameters = {path: value.astype(np.float32) for path, value in case.parameters.items()}
     if made.backend is None:
-        from acz.export.onnx_writer import write_onnx
+        from acz.exchange.artefacts.onnx.writer import write_onnx
 
         write_onnx(case.spec, parameters, out)
     else:
         save_checkpoint(checkpoint, case.spec, parameters)
-        ask("acz.export.jobs:make", {"checkpoint": str(checkpoint), "out": str(out)}, {})
+        ask("acz.exchange.artefacts.jobs:make", {"checkpoint": str(checkpoint), "out": str(out)}, {})
     rows = []
     for name, runtime in runtimes.items():
         checks, _ = verify(case.spec, parameters, out, runtime, timed=False)

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 from typing import cast
 
-from acz.export.onnx_functions import function
-from acz.export.onnx_graph import Graph
+from acz.exchange.artefacts.onnx.functions import function
+from acz.exchange.artefacts.onnx.graph import Graph
 from acz.foundation.errors import SpecError
 from acz.model.layers.circulant import CirculantDense, CirculantProduct
 from acz.model.spec import Step

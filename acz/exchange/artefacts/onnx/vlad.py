@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import cast
 
-from acz.export.onnx_functions import batch_norm, linear, softmax
-from acz.export.onnx_graph import Graph
+from acz.exchange.artefacts.onnx.functions import batch_norm, linear, softmax
+from acz.exchange.artefacts.onnx.graph import Graph
 from acz.model.layers.vlad import LEAST_SPREAD, NetFV, SoftAssignment
 from acz.model.spec import Step
 

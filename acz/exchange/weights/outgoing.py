@@ -71,9 +71,11 @@ def to_native(
     with Worker(native.backend) as worker:
         made = Path(worker.folder.name) / f"made{out.suffix}"
         progress(f"writing it in {native.backend}", 0, 3)
-        worker.run("acz.convert.jobs:save", {"checkpoint": str(source.resolve()), "out": str(made), "dtype": dtype})
+        worker.run(
+            "acz.exchange.weights.jobs:save", {"checkpoint": str(source.resolve()), "out": str(made), "dtype": dtype}
+        )
         progress("reading it back", 1, 3)
-        names, arrays = worker.run("acz.convert.jobs:read", {"path": str(made)})
+        names, arrays = worker.run("acz.exchange.weights.jobs:read", {"path": str(made)})
         want = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
         _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, to)
         progress(f"keeping {out.name}", 2, 3)

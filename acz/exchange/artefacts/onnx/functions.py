@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acz.export.onnx_graph import Graph
+from acz.exchange.artefacts.onnx.graph import Graph
 
 
 def linear(graph: Graph, x: str, weight: str, bias: str | None, axes: int) -> str:

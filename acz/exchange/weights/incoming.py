@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acz.convert.contents import Contents
-from acz.convert.files import file_kind, read
-from acz.convert.sizes import suggestion
-from acz.convert.systems import SYSTEMS
-from acz.convert.table import DoesNotFit, Entry, Match, System, allow, for_batches, listing, match
+from acz.exchange.weights.matching import DoesNotFit, Entry, Match, System, allow, for_batches, listing, match
+from acz.exchange.weights.readers.contents import Contents
+from acz.exchange.weights.readers.kinds import file_kind, read
+from acz.exchange.weights.suggestion import suggestion
+from acz.exchange.weights.systems import SYSTEMS
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError, nearest
 from acz.model.checkpoint import save_checkpoint

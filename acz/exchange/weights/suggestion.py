@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from acz.convert.table import Match, System, match
+from acz.exchange.weights.matching import Match, System, match
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError
 from acz.model.spec import Spec, Step

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acz.backend.signature import OUTPUT, metadata, ports
-from acz.export.onnx_graph import Graph, Precision, element_type
-from acz.export.onnx_layers import LAYERS, OUTPUTS
-from acz.export.onnx_pooling import over_bags
+from acz.exchange.artefacts.onnx.graph import Graph, Precision, element_type
+from acz.exchange.artefacts.onnx.layers import LAYERS, OUTPUTS
+from acz.exchange.artefacts.onnx.pooling import over_bags
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError
 from acz.foundation.files.atomic import write_whole

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from acz.convert.systems.shapes import chain, is_none_of, only_stream
-from acz.convert.table import Entry, System, pointwise, transposed
+from acz.exchange.weights.matching import Entry, System, pointwise, transposed
+from acz.exchange.weights.systems.shapes import chain, is_none_of, only_stream
 from acz.model.spec import Spec, Step
 
 EXTRACTOR = (

@@ -7,9 +7,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acz.convert.systems.flash_mnist import classifier_steps, dense, extractor_steps
-from acz.convert.systems.shapes import is_none_of
-from acz.convert.table import Entry, Match, System, pointwise
+from acz.exchange.weights.matching import Entry, Match, System, pointwise
+from acz.exchange.weights.systems.flash_mnist import classifier_steps, dense, extractor_steps
+from acz.exchange.weights.systems.shapes import is_none_of
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from acz.convert.table import Entry, System
+from acz.exchange.weights.matching import Entry, System
 
 OWN = System(
     "acz",

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from acz.export.onnx_functions import l2_normalize
-from acz.export.onnx_graph import Graph
+from acz.exchange.artefacts.onnx.functions import l2_normalize
+from acz.exchange.artefacts.onnx.graph import Graph
 from acz.model.layers.attention import LOWEST
 from acz.model.layers.pooling import FramePool
 from acz.model.spec import Step

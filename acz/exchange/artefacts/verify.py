@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend.signature import OUTPUT, ports
-from acz.export.runtime import Runtime, carried_spec
+from acz.exchange.artefacts.runtime import Runtime, carried_spec
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
 from acz.model.losses import OF_OUTPUT

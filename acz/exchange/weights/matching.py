@@ -66,7 +66,7 @@ class System:
     name: str
     about: str
     kinds: tuple[str, ...]
-    """Of its files, as `acz.convert.files` tells them."""
+    """Of its files, as `readers.kinds` tells them."""
     table: Callable[[Spec], list[Entry]]
     """The entries for a spec. Raises SpecError where the spec is none of its models."""
     is_optimizer: Callable[[str], bool] = lambda name: False

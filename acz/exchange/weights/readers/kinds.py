@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from acz.backend.worker import Worker
-from acz.convert import messages
-from acz.convert.contents import Contents, array_over, size_of
-from acz.convert.sorted_table import is_table
-from acz.convert.tensorflow import find_prefix, read_tensorflow
+from acz.exchange.weights.readers import messages
+from acz.exchange.weights.readers.contents import Contents, array_over, size_of
+from acz.exchange.weights.readers.sorted_table import is_table
+from acz.exchange.weights.readers.tensorflow import find_prefix, read_tensorflow
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, MissingError
 from acz.foundation.files.pickle_globals import text
@@ -91,7 +91,7 @@ def in_framework(backend: str, path: Path) -> Contents:
         )
     with Worker(backend) as worker:
         try:
-            names, arrays = worker.run("acz.convert.jobs:read", {"path": str(path.resolve())})
+            names, arrays = worker.run("acz.exchange.weights.jobs:read", {"path": str(path.resolve())})
         except JobFailed as error:
             why = str(error).partition("\n")[0][:300]
             raise DataError(f"{path}: {backend} can't read it: {why}") from None

@@ -13,8 +13,9 @@ from itertools import product
 
 import numpy as np
 
-from acz.convert.systems.shapes import WITH_ACTIVATION, chain, is_none_of
-from acz.convert.systems.starter_code import (
+from acz.exchange.weights.matching import Entry, System, Turn
+from acz.exchange.weights.systems.shapes import WITH_ACTIVATION, chain, is_none_of
+from acz.exchange.weights.systems.starter_code import (
     SCOPE,
     is_optimizer,
     norm,
@@ -22,7 +23,6 @@ from acz.convert.systems.starter_code import (
     settings_of_experts,
     untrained_statistics,
 )
-from acz.convert.table import Entry, System, Turn
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
 from acz.model.spec import Spec, Step

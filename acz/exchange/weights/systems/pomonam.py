@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acz.convert.systems.shapes import chain, is_none_of
-from acz.convert.systems.starter_code import (
+from acz.exchange.weights.matching import Entry, System, Turn
+from acz.exchange.weights.systems.shapes import chain, is_none_of
+from acz.exchange.weights.systems.starter_code import (
     SCOPE,
     is_optimizer,
     norm,
@@ -19,7 +20,6 @@ from acz.convert.systems.starter_code import (
     settings_of_experts,
     untrained_statistics,
 )
-from acz.convert.table import Entry, System, Turn
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec, Step
 

@@ -9,11 +9,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from acz.export.onnx_circulant import product, write_circulant_dense
-from acz.export.onnx_functions import batch_norm, function, l2_normalize, linear, log_softmax, sigmoid, softmax
-from acz.export.onnx_graph import Graph
-from acz.export.onnx_pooling import write_frame_pool
-from acz.export.onnx_vlad import write_light_vlad, write_net_fv, write_netvlad
+from acz.exchange.artefacts.onnx.circulant import product, write_circulant_dense
+from acz.exchange.artefacts.onnx.functions import (
+    batch_norm,
+    function,
+    l2_normalize,
+    linear,
+    log_softmax,
+    sigmoid,
+    softmax,
+)
+from acz.exchange.artefacts.onnx.graph import Graph
+from acz.exchange.artefacts.onnx.pooling import write_frame_pool
+from acz.exchange.artefacts.onnx.vlad import write_light_vlad, write_net_fv, write_netvlad
 from acz.model.layers.activation import Activation
 from acz.model.layers.attention import LOWEST, AttentionCluster
 from acz.model.layers.dense import Dense, Rescale

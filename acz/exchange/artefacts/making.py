@@ -16,8 +16,9 @@ from typing import Any
 
 from acz.backend.registry import installed
 from acz.backend.worker import Worker
-from acz.export.runtime import REFERENCE_EVALUATOR, Format, Runtime, format_of
-from acz.export.verify import TIMED, Check, verify
+from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, format_of
+from acz.exchange.artefacts.runtime import Runtime
+from acz.exchange.artefacts.verify import TIMED, Check, verify
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.files.atomic import naming, write_text_whole
 from acz.foundation.processes.job_process import JobFailed, WorkerDied
@@ -82,13 +83,13 @@ def make(checkpoint: Checkpoint, source: Path, chosen: Format, out: Path, wrap: 
     if chosen.backend is None:
         import onnx
 
-        from acz.export.onnx_writer import write_onnx
+        from acz.exchange.artefacts.onnx.writer import write_onnx
 
         write_onnx(checkpoint.spec, checkpoint.parameters, out)
         return {"onnx": onnx.__version__}
     with Worker(chosen.backend, wrap=wrap) as worker:
         arguments = {"checkpoint": str(source.resolve()), "out": str(out.resolve())}
-        versions, _ = worker.run("acz.export.jobs:make", arguments)
+        versions, _ = worker.run("acz.exchange.artefacts.jobs:make", arguments)
     return dict(versions)
 
 

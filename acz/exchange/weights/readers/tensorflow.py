@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acz.convert import messages
-from acz.convert.contents import Contents, array_over, size_of
-from acz.convert.sorted_table import read_table
+from acz.exchange.weights.readers import messages
+from acz.exchange.weights.readers.contents import Contents, array_over, size_of
+from acz.exchange.weights.readers.sorted_table import read_table
 from acz.foundation.arrays import Array, Shape
 from acz.foundation.errors import DataError
 from acz.foundation.files.tfrecord import masked

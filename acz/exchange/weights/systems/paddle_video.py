@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from acz.convert.systems.shapes import chain, is_none_of
-from acz.convert.table import Entry, Match, System, pointwise
+from acz.exchange.weights.matching import Entry, Match, System, pointwise
+from acz.exchange.weights.systems.shapes import chain, is_none_of
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.model.spec import Spec

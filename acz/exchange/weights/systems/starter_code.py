@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acz.convert.table import Entry
+from acz.exchange.weights.matching import Entry
 from acz.foundation.arrays import Array
 from acz.model.spec import Step
 

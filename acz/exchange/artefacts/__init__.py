@@ -1,0 +1,1 @@
+"""Artefacts: models written for a runtime, verified there, and served."""

@@ -1,0 +1,1 @@
+"""Weights of other systems in, and a framework's own files out."""
