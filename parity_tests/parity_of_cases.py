@@ -13,10 +13,12 @@ import pytest
 
 from acz.backend.registry import installed
 from acz.foundation.files.tables import write_csv
-from acz.parity.exports import ONNX
-from acz.parity.levels import LEVELS, check
-from acz.parity.report import apply_waivers, failures, read_waivers, to_table
+from acz.parity.comparison import check
+from acz.parity.levels import LEVELS
+from acz.parity.levels.exports import ONNX
+from acz.parity.report import failures, to_table
 from acz.parity.row import Row
+from acz.parity.waivers import apply_waivers, read_waivers
 from acz.reference.samples import Case
 from parity_tests.conftest import BACKENDS, require
 

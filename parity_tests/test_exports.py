@@ -19,7 +19,7 @@ from acz.exchange.artefacts.verify import verify
 from acz.model.checkpoint import load_checkpoint
 from acz.model.optimizer import Adam
 from acz.parity.cases import cases
-from acz.parity.levels import training_arguments
+from acz.parity.levels.training import training_arguments
 from acz.reference.samples import Case
 from acz.training.run_folder import latest_run
 from acz.zoo.catalog import config_names

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from acz.parity.cases import cases
-from acz.parity.levels import check
+from acz.parity.comparison import check
 from parity_tests.conftest import BACKENDS, require
 
 pytestmark = pytest.mark.slow

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from acz.api.runs import new_run
-from acz.pictures.page import page, table
-from acz.pictures.report import Options, report
+from acz.studies.reports.page import page, table
+from acz.studies.reports.report import Options, report
 from acz.training.loop import train
 from acz.zoo.config import load_config
 from tests.conftest import TINY, write_features

@@ -22,7 +22,7 @@ import pytest
 
 from acz.foundation.files.locks import locked
 from acz.foundation.files.tables import read_csv
-from acz.sweep.results import finished
+from acz.studies.sweeps.results import finished
 from acz.training.log import read_log
 from tests.conftest import TINY, write_features
 

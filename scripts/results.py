@@ -21,7 +21,7 @@ from acz.backend.versions import environment
 from acz.data.folder import read_manifest
 from acz.data.youtube8m.location import SETTINGS
 from acz.foundation.files.tables import markdown, read_csv, replace_table, write_csv
-from acz.pictures.runs import read_runs
+from acz.studies.reports.run_comparison import read_runs
 from acz.training.log import read_log
 from acz.training.run_folder import read_run
 from acz.zoo.catalog import config_names

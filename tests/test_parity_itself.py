@@ -20,10 +20,11 @@ import pytest
 from acz.backend.worker import Worker
 from acz.foundation.processes.job_process import CLAIM, FOLDER, JobFailed, WorkerDied, remove_abandoned
 from acz.parity.cases import cases
-from acz.parity.levels import check
+from acz.parity.comparison import check
 from acz.parity.mutants import MUTANTS
-from acz.parity.report import apply_waivers, failures, read_waivers, to_json
+from acz.parity.report import failures, to_json
 from acz.parity.row import Row
+from acz.parity.waivers import apply_waivers, read_waivers
 from acz.reference.bounds import difference, worst
 from acz.zoo.catalog import config_folder
 from tests.conftest import Answer
@@ -142,9 +143,9 @@ def test_what_others_left_under_such_a_name_stays_and_holds_nothing_up(
 
 
 def test_the_others_finish_when_one_backend_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    import acz.parity.levels as levels
+    from acz.parity import comparison
 
-    started = levels.Worker
+    started = comparison.Worker
 
     def doomed(name: str, threads: int = 1, wrap: str = "") -> Worker:
         worker = started("numpy", threads, wrap)
@@ -152,7 +153,7 @@ def test_the_others_finish_when_one_backend_dies(monkeypatch: pytest.MonkeyPatch
             worker.process.kill()
         return worker
 
-    monkeypatch.setattr(levels, "Worker", doomed)
+    monkeypatch.setattr(comparison, "Worker", doomed)
     rows = check(cases("flash_mnist/attention_cluster"), ["numpy", "doomed"], [1, 4])
     assert {row.backend for row in rows if not row.passed} == {"doomed"}
     assert all("doomed" not in row.backend or "SIGKILL" in row.problem for row in rows if row.level == 1)

@@ -24,9 +24,9 @@ from acz.model.drawing import draw, shape_text
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity import cases
-from acz.pictures.strip import draw_strip
-from acz.pictures.video import add_look, look, take_video
 from acz.reference import execution, numpy_backend
+from acz.studies.reports.attention import add_look, look, take_video
+from acz.studies.reports.strip import draw_strip
 from acz.zoo.catalog import config_names
 from acz.zoo.config import load_config
 from tests.conftest import TINY, Answer

@@ -17,12 +17,12 @@ from acz.data.folder import Split
 from acz.data.youtube8m.settings import Reading
 from acz.evaluation.scoring import evaluate, evaluate_by_class
 from acz.model.checkpoint import load_checkpoint
-from acz.pictures.confusion import by_digit, matrix, most_confused, most_missed
-from acz.pictures.curves import Curve, chart, number, ticks
-from acz.pictures.mistakes import mistakes
-from acz.pictures.predict import Asked, choose_backend, multiplications, predict_job
-from acz.pictures.runs import largest_differences, read_runs, settings_that_differ
 from acz.reference import numpy_backend
+from acz.studies.reports.confusion import by_digit, matrix, most_confused, most_missed
+from acz.studies.reports.curves import Curve, chart, number, ticks
+from acz.studies.reports.mistakes import mistakes
+from acz.studies.reports.predictions import Asked, choose_backend, multiplications, predict_job
+from acz.studies.reports.run_comparison import largest_differences, read_runs, settings_that_differ
 from acz.training.loop import train
 from acz.zoo.config import load_config
 from tests.conftest import TINY, Answer, write_features

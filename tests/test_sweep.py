@@ -15,11 +15,11 @@ from acz.foundation.errors import CheckpointError, MissingError, SpecError
 from acz.foundation.files.tables import read_csv
 from acz.foundation.progress import Progress
 from acz.model.checkpoint import load_checkpoint, read_state
-from acz.sweep import run
-from acz.sweep.cluster import run_on_ray
-from acz.sweep.file import Trial, expand, find_sweep, read_sweep
-from acz.sweep.results import finished, write_results
-from acz.sweep.trial import Job, Outcome, Outcomes, run_trial
+from acz.studies.sweeps import run
+from acz.studies.sweeps.cluster import run_on_ray
+from acz.studies.sweeps.file import Trial, expand, find_sweep, read_sweep
+from acz.studies.sweeps.results import finished, write_results
+from acz.studies.sweeps.trial import Job, Outcome, Outcomes, run_trial
 from acz.zoo.catalog import config_names
 from acz.zoo.config import parse_overrides
 from tests.conftest import TINY, Answer, write_features

@@ -35,11 +35,11 @@ def bench_command(
     """
     from acz.backend.registry import installed
     from acz.backend.versions import environment
-    from acz.bench.groups import GROUPS, OF_TORCH
-    from acz.bench.measure import Bench, to_table
     from acz.foundation.errors import MissingError, SpecError, nearest
     from acz.foundation.files.tables import write_csv
     from acz.foundation.progress import progress
+    from acz.studies.benchmarks.groups import GROUPS, OF_TORCH
+    from acz.studies.benchmarks.measure import Bench, to_table
 
     here = installed()
     wanted = [name.strip() for name in backends.split(",")] if backends else here

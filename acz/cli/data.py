@@ -139,7 +139,7 @@ def show_command(
 ) -> None:
     """Draw a video: its frames as a strip with its label, or its features; with --run also what every attention unit looks at."""
     prepare(threads)
-    from acz.pictures.show import show_video
+    from acz.studies.reports.show import show_video
 
     about = show_video(folder, split, video, out, run, mnist, backend, threads)
     if as_json:

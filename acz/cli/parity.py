@@ -51,10 +51,12 @@ def parity_check(
     from acz.foundation.files.tables import write_csv
     from acz.foundation.progress import progress
     from acz.parity.cases import cases
-    from acz.parity.exports import ONNX
-    from acz.parity.levels import LEVELS, check
+    from acz.parity.comparison import check
+    from acz.parity.levels import LEVELS
+    from acz.parity.levels.exports import ONNX
     from acz.parity.mutants import MUTANTS
-    from acz.parity.report import apply_waivers, failures, read_waivers, summary, to_json, to_table
+    from acz.parity.report import failures, summary, to_json, to_table
+    from acz.parity.waivers import apply_waivers, read_waivers
 
     chosen = cases(pattern)
     levels = sorted(set(level or LEVELS))

@@ -49,7 +49,7 @@ def report_command(
     """
     prepare(threads)
     from acz.data.vocabulary import read_labels
-    from acz.pictures.report import Options, report
+    from acz.studies.reports.report import Options, report
     from acz.training.run_folder import latest_run
 
     folders = runs or [latest_run()]

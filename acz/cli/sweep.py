@@ -62,10 +62,10 @@ def sweep_command(
     from acz.backend.registry import default_backend
     from acz.foundation.errors import CheckFailed, SpecError, nearest
     from acz.foundation.progress import progress
-    from acz.sweep.cluster import run_on_ray
-    from acz.sweep.file import expand, find_sweep, read_sweep
-    from acz.sweep.local import run_here
-    from acz.sweep.run import check_unchanged, plan, sweep
+    from acz.studies.sweeps.cluster import run_on_ray
+    from acz.studies.sweeps.file import expand, find_sweep, read_sweep
+    from acz.studies.sweeps.local import run_here
+    from acz.studies.sweeps.run import check_unchanged, plan, sweep
     from acz.zoo.config import parse_overrides
 
     if engine not in ("local", "ray"):

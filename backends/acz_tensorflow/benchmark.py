@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from acz.bench.jobs import HELD
+from acz.studies.benchmarks.jobs import HELD
 
 CONTEXT = {"id": tf.io.FixedLenFeature([], tf.string), "labels": tf.io.VarLenFeature(tf.int64)}
 FRAMES = {name: tf.io.FixedLenSequenceFeature([], tf.string) for name in ("rgb", "audio")}

@@ -12,10 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acz.bench.jobs import HELD, numbers
 from acz.model.layers.vlad import SoftAssignment
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
+from acz.studies.benchmarks.jobs import HELD, numbers
 from acz_torch.model import Model, load_parameters, to_device
 
 

@@ -10,10 +10,10 @@ import numpy as np
 from acz.data.flash_mnist.labels import is_flash_mnist
 from acz.data.flash_mnist.videos import LABELS
 from acz.foundation.arrays import Array
-from acz.pictures.confusion import Digits, by_digit, matrix, most_confused, most_missed
-from acz.pictures.curves import number
-from acz.pictures.page import folded, note, table
-from acz.pictures.runs import Reported
+from acz.studies.reports.confusion import Digits, by_digit, matrix, most_confused, most_missed
+from acz.studies.reports.curves import number
+from acz.studies.reports.page import folded, note, table
+from acz.studies.reports.run_comparison import Reported
 
 FEW = 20
 """Classes of which a whole matrix is still read."""

@@ -26,10 +26,10 @@ from acz.foundation.errors import CheckpointError, DataError, Interrupted, SpecE
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress
 from acz.model.losses import default_loss
-from acz.pictures.runs import flat, read_runs
-from acz.sweep.file import Trial
-from acz.sweep.results import finished, write_page, write_results
-from acz.sweep.trial import Job, Outcomes
+from acz.studies.reports.run_comparison import flat, read_runs
+from acz.studies.sweeps.file import Trial
+from acz.studies.sweeps.results import finished, write_page, write_results
+from acz.studies.sweeps.trial import Job, Outcomes
 from acz.training.run_folder import read_run
 from acz.zoo.config import Config, load_config
 

@@ -11,10 +11,10 @@ from typing import Any
 from acz.foundation.errors import AczError
 from acz.foundation.files.tables import write_csv
 from acz.model.checkpoint import read_state
-from acz.pictures.page import note, table
-from acz.pictures.report import Options, report
-from acz.pictures.runs import Reported, read_runs
-from acz.sweep.file import Trial
+from acz.studies.reports.page import note, table
+from acz.studies.reports.report import Options, report
+from acz.studies.reports.run_comparison import Reported, read_runs
+from acz.studies.sweeps.file import Trial
 
 FIGURES = ("top1", "top5", "gap", "loss")
 IDENTITY = 16

@@ -14,9 +14,9 @@ import yaml
 
 from acz.foundation.errors import DataError
 from acz.foundation.files.tables import read_csv
-from acz.pictures.curves import Curve, chart, number
-from acz.pictures.page import figure, folded, note, table
-from acz.pictures.runs import OF_SEVERAL_LABELS, Reported, largest_differences, settings_that_differ
+from acz.studies.reports.curves import Curve, chart, number
+from acz.studies.reports.page import figure, folded, note, table
+from acz.studies.reports.run_comparison import OF_SEVERAL_LABELS, Reported, largest_differences, settings_that_differ
 
 NAMES = {
     "loss": "test loss",
@@ -29,7 +29,7 @@ NAMES = {
     "train_loss": "training loss",
     "train_top1": "training top-1",
 }
-CHECKOUT = Path(__file__).parents[2] / "docs/results/parity.csv"
+CHECKOUT = Path(__file__).parents[3] / "docs/results/parity.csv"
 
 
 def key(runs: Sequence[Reported]) -> str:

@@ -3,27 +3,23 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from acz.exchange.artefacts.formats import FORMATS, REFERENCE_EVALUATOR, Format, script
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import verify
-from acz.foundation.arrays import Array
 from acz.model.checkpoint import save_checkpoint
+from acz.parity.levels.base import Ask, Guarded
 from acz.parity.row import Row
 from acz.reference.samples import Case
 
 ONNX = "onnx"
 """Stands among the backends for the ONNX file, which the core writes."""
-
-Ask = Callable[[str, Mapping[str, Any], Mapping[str, Array]], dict[str, Array]]
-Guarded = Callable[[str, Case, int, Callable[[Ask], list[Row]]], list[Row]]
 
 
 def exports(chosen: list[Case], backend: str, guarded: Guarded) -> Iterator[Row]:

@@ -20,13 +20,13 @@ from acz.foundation.files.atomic import write_text_whole
 from acz.foundation.progress import Progress, progress
 from acz.foundation.randomness import generator
 from acz.foundation.version import __version__
-from acz.pictures import sections
-from acz.pictures.mistakes import Predicted, mistakes
-from acz.pictures.page import figure, note, page, picture
-from acz.pictures.predict import Asked, choose_backend, look_at, predict
-from acz.pictures.runs import Reported, largest_differences, read_runs
-from acz.pictures.strip import draw_strip
-from acz.pictures.video import Attention, Video, add_look, attending, take_video
+from acz.studies.reports import sections
+from acz.studies.reports.attention import Attention, Video, add_look, attending, take_video
+from acz.studies.reports.mistakes import Predicted, mistakes
+from acz.studies.reports.page import figure, note, page, picture
+from acz.studies.reports.predictions import Asked, choose_backend, look_at, predict
+from acz.studies.reports.run_comparison import Reported, largest_differences, read_runs
+from acz.studies.reports.strip import draw_strip
 
 SPLIT = "test"
 

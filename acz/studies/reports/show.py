@@ -13,8 +13,8 @@ from acz.data.registry import open_split
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import write_whole
 from acz.foundation.progress import progress
-from acz.pictures.strip import draw_strip
-from acz.pictures.video import add_look, look, take_video
+from acz.studies.reports.attention import add_look, look, take_video
+from acz.studies.reports.strip import draw_strip
 from acz.training.run_folder import open_checkpoint
 
 

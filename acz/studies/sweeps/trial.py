@@ -1,16 +1,14 @@
 """A trial as a process: `acz train` in a run folder of its own, which ends, saved, when whoever started it is gone.
 
-`python -m acz.sweep.trial` reads a job from the first line of its standard input. The pipe stays open as long as its starter lives.
+`python -m acz.cli.trial` reads a job from the first line of its standard input. The pipe stays open as long as its starter lives.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Generator
 from contextlib import suppress
@@ -18,9 +16,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
-
-from acz.foundation.errors import DataError
-from acz.foundation.files.locks import locked
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -40,6 +35,8 @@ class Job:
     log: str
     first: tuple[str, ...]
     again: tuple[str, ...]
+    grace: float = GRACE
+    """Seconds that a former process of the trial may still take to save its state."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +61,7 @@ class TrialProcess:
         with log.open("ab") as file:
             self.start = file.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "acz.sweep.trial"],
+                [sys.executable, "-m", "acz.cli.trial"],
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=file,
@@ -121,46 +118,3 @@ def run_trial(job: Job) -> Outcome:
         while (ended := running.outcome()) is None:
             time.sleep(0.1)
     return ended
-
-
-def _wait_for(folder: Path) -> None:
-    """Wait for the trial's former process, which may still be saving. Raises DataError where it does not end."""
-    end = time.monotonic() + GRACE
-    while True:
-        try:
-            with locked(folder):
-                return
-        except DataError:
-            if time.monotonic() > end:
-                raise
-        time.sleep(0.2)
-
-
-def _follow() -> None:
-    """End, as on Ctrl-C, when the pipe to the starter is closed: by its wish or by its death."""
-    while os.read(0, 1):
-        pass
-    os.kill(os.getpid(), signal.SIGTERM)
-
-
-def main() -> None:
-    """The trial's process."""
-    from acz.cli import main as command_line
-
-    with open(0, "rb", buffering=0, closefd=False) as pipe:
-        line = pipe.readline()
-    if not line:
-        return
-    job = json.loads(line)
-    threading.Thread(target=_follow, daemon=True).start()
-    folder = Path(job["folder"])
-    try:
-        _wait_for(folder)
-    except DataError as error:
-        sys.exit(f"acz: {error}")
-    sys.argv = ["acz", *(job["again"] if (folder / "run.json").is_file() else job["first"])]
-    command_line()
-
-
-if __name__ == "__main__":
-    main()

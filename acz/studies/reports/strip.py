@@ -9,7 +9,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError
-from acz.pictures.video import Attention, Video
+from acz.studies.reports.attention import Attention, Video
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from acz.foundation.errors import Interrupted
 from acz.foundation.processes.interrupt import interruptible
 from acz.foundation.progress import Progress
-from acz.sweep.trial import Job, Outcomes, TrialProcess
+from acz.studies.sweeps.trial import Job, Outcomes, TrialProcess
 
 
 def run_here(at_once: int, jobs: Sequence[Job], shown: Progress) -> Outcomes:

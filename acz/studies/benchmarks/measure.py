@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 
 from acz.backend.worker import Worker
-from acz.bench.jobs import random_features
 from acz.data.folder import Split, write_manifest, write_shard
 from acz.foundation.progress import Progress
 from acz.model.spec import Spec
+from acz.studies.benchmarks.jobs import random_features
 from acz.training.log import read_log
 from acz.zoo.config import load_spec
 
@@ -64,7 +64,7 @@ class Bench:
             for label, (worker, name) in stretches.items():
                 self.shown(label, done, self.rounds)
                 arguments = {"name": name, "repeats": 200, "seconds": self.seconds}
-                found[label].append(median(worker.run("acz.bench.jobs:clock", arguments)[0]))
+                found[label].append(median(worker.run("acz.studies.benchmarks.jobs:clock", arguments)[0]))
         return found
 
 
@@ -101,8 +101,8 @@ def against_the_loop(bench: Bench) -> Iterator[Row]:
         for setting, (overrides, videos) in settings.items():
             spec = load_spec(LINEAR, overrides)
             common = {"spec": spec.to_dict(), "videos": videos}
-            worker.run("acz.bench.jobs:hold_step", {**common, "name": "step"})
-            worker.run("acz.bench.jobs:hold_forward", {**common, "name": "forward"})
+            worker.run("acz.studies.benchmarks.jobs:hold_step", {**common, "name": "step"})
+            worker.run("acz.studies.benchmarks.jobs:hold_forward", {**common, "name": "forward"})
             worker.run("acz_torch.benchmark:hold_loop", {**common, "name": "loop"})
             inputs, outputs = spec.parameters["trunk.logits.weight"].shape
             shape = {"rows": videos, "inputs": inputs, "outputs": outputs}
@@ -118,7 +118,7 @@ def against_the_loop(bench: Bench) -> Iterator[Row]:
                 yield Row("loop", what, "torch", setting, ours_ms, "ms", "loop", ratio(one, other), floor_ms)
                 of_floor = median(one) / floor
                 yield Row("floor", what, "torch", setting, ours_ms, "ms", "floor", of_floor, floor_ms)
-            worker.run("acz.bench.jobs:release")
+            worker.run("acz.studies.benchmarks.jobs:release")
 
 
 def steps(bench: Bench) -> Iterator[Row]:
@@ -129,14 +129,16 @@ def steps(bench: Bench) -> Iterator[Row]:
         with ExitStack() as stack:
             workers = {name: stack.enter_context(Worker(name, bench.threads)) for name in bench.backends}
             for worker in workers.values():
-                worker.run("acz.bench.jobs:hold_step", {"spec": spec.to_dict(), "videos": videos, "name": "step"})
+                worker.run(
+                    "acz.studies.benchmarks.jobs:hold_step", {"spec": spec.to_dict(), "videos": videos, "name": "step"}
+                )
             found = bench.alternate({name: (worker, "step") for name, worker in workers.items()})
             for name, seconds in found.items():
                 beside = found.get("torch")
                 of = ratio(seconds, beside) if beside else None
                 yield Row("step", "training step", name, setting, median(seconds) * 1e3, "ms", "torch", of)
             for name, worker in workers.items():
-                peak, _ = worker.run("acz.bench.jobs:release")
+                peak, _ = worker.run("acz.studies.benchmarks.jobs:release")
                 yield Row("memory", "peak resident, training step", name, setting, peak, "MiB")
 
 
@@ -149,7 +151,7 @@ def inference(bench: Bench) -> Iterator[Row]:
         for videos in INFERENCE_SIZES:
             for worker in workers.values():
                 arguments = {"spec": spec.to_dict(), "videos": videos, "name": "forward"}
-                worker.run("acz.bench.jobs:hold_forward", arguments)
+                worker.run("acz.studies.benchmarks.jobs:hold_forward", arguments)
             found = bench.alternate({name: (worker, "forward") for name, worker in workers.items()})
             for name, seconds in found.items():
                 of = ratio(seconds, found["torch"]) if "torch" in found else None
@@ -175,15 +177,17 @@ def train_command(bench: Bench) -> Iterator[Row]:
         write_data(folder / "data", videos)
         workers = {name: stack.enter_context(Worker(name, bench.threads)) for name in bench.backends}
         for worker in workers.values():
-            worker.run("acz.bench.jobs:hold_step", {"spec": spec.to_dict(), "videos": batch, "name": "step"})
+            worker.run(
+                "acz.studies.benchmarks.jobs:hold_step", {"spec": spec.to_dict(), "videos": batch, "name": "step"}
+            )
         spent: dict[str, tuple[list[float], list[float]]] = {name: ([], []) for name in workers}
         for done in range(bench.rounds):
             for name, worker in workers.items():
                 bench.shown(f"{name}: acz train beside its bare step", done, bench.rounds)
                 arguments = {"name": "step", "repeats": 200, "seconds": bench.seconds}
-                before = median(worker.run("acz.bench.jobs:clock", arguments)[0])
+                before = median(worker.run("acz.studies.benchmarks.jobs:clock", arguments)[0])
                 spent[name][0].append(_train(name, folder, f"{name}-{done}", batch, epochs, bench.threads))
-                after = median(worker.run("acz.bench.jobs:clock", arguments)[0])
+                after = median(worker.run("acz.studies.benchmarks.jobs:clock", arguments)[0])
                 spent[name][1].append((before + after) / 2)
         for name, (ours, bare) in spent.items():
             setting = "64 units, fc 2, batch 256"

@@ -24,7 +24,7 @@ from acz.foundation.arrays import Array
 from acz.foundation.processes.prefetch import ahead
 from acz.model.checkpoint import load_checkpoint
 from acz.model.spec import Spec
-from acz.pictures.video import look
+from acz.studies.reports.attention import look
 
 SLICE = 4096
 """Videos of one job, so that progress is seen."""
@@ -84,7 +84,9 @@ def predict(worker: Worker, asked: Asked, count: int, progress: Callable[[int], 
     for start in range(0, count, SLICE):
         stop = min(start + SLICE, count)
         parts.append(
-            worker.run("acz.pictures.predict:predict_job", asked.arguments() | {"start": start, "stop": stop})[1]
+            worker.run(
+                "acz.studies.reports.predictions:predict_job", asked.arguments() | {"start": start, "stop": stop}
+            )[1]
         )
         progress(stop)
     if "best" in parts[0]:
@@ -99,7 +101,7 @@ def predict(worker: Worker, asked: Asked, count: int, progress: Callable[[int], 
 
 def look_at(worker: Worker, asked: Asked, numbers: Sequence[int]) -> tuple[Array, dict[str, Array]]:
     """`video.look` in a worker. Raises JobFailed, WorkerDied."""
-    found = worker.run("acz.pictures.predict:look_job", asked.arguments() | {"numbers": list(numbers)})[1]
+    found = worker.run("acz.studies.reports.predictions:look_job", asked.arguments() | {"numbers": list(numbers)})[1]
     output = found.pop("output")
     return output, found
 

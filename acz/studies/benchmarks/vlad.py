@@ -7,8 +7,8 @@ from statistics import median
 from typing import Any
 
 from acz.backend.worker import Worker
-from acz.bench.measure import Bench, Row, ratio
 from acz.model.spec import Spec
+from acz.studies.benchmarks.measure import Bench, Row, ratio
 
 VIDEOS, CLUSTERS, CLASSES = 80, 64, 3862
 SIZES = ((15, 1024), (15, 128), (150, 1024), (150, 128))
@@ -43,7 +43,9 @@ def vlad(bench: Bench) -> Iterator[Row]:
                 for whole in (True, False):
                     spec = model(kind, frames, features, whole)
                     common = {"spec": spec.to_dict(), "videos": VIDEOS, "name": "ours"}
-                    worker.run("acz.bench.jobs:hold_step" if whole else "acz_torch.benchmark:hold_layer", common)
+                    worker.run(
+                        "acz.studies.benchmarks.jobs:hold_step" if whole else "acz_torch.benchmark:hold_layer", common
+                    )
                     worker.run("acz_torch.benchmark:hold_floor", common)
                     names = ["ours", "ours products", *(["ours Adam"] if whole else [])]
                     found = bench.alternate({f"{setting}: {name}": (worker, name) for name in names})
@@ -54,4 +56,4 @@ def vlad(bench: Bench) -> Iterator[Row]:
                     for against, floor in floors.items():
                         ours_ms, floor_ms = median(ours) * 1e3, median(floor) * 1e3
                         yield Row("vlad", what, "torch", setting, ours_ms, "ms", against, ratio(ours, floor), floor_ms)
-                    worker.run("acz.bench.jobs:release")
+                    worker.run("acz.studies.benchmarks.jobs:release")

@@ -20,7 +20,7 @@ from typing import Any
 from acz.foundation.errors import Interrupted, MissingError, SpecError
 from acz.foundation.processes.interrupt import interruptible
 from acz.foundation.progress import Progress
-from acz.sweep.trial import GRACE, Job, Outcome, Outcomes, run_trial
+from acz.studies.sweeps.trial import GRACE, Job, Outcome, Outcomes, run_trial
 
 OPTIONS = {"CPU": "num_cpus", "GPU": "num_gpus", "memory": "memory"}
 """Ray's own names of three resources in a task's options; others are custom ones."""

@@ -7,8 +7,8 @@ from statistics import median
 from typing import Any
 
 from acz.backend.worker import Worker
-from acz.bench.measure import Bench, Row, ratio
 from acz.model.layers.circulant import ROWS, chosen_form
+from acz.studies.benchmarks.measure import Bench, Row, ratio
 
 SIZES = ((32, 32), (256, 256), (1024, 512), (1024, 8192), (8192, 64), (8192, 512))
 """Features and units: small ones, those of the compact models' expansions and 512-layers, and a very narrow output."""
@@ -22,7 +22,7 @@ def circulant(bench: Bench) -> Iterator[Row]:
                 for form in ("fft", "dense"):
                     spec = _layer(features, units, form)
                     arguments = {"spec": spec, "videos": ROWS, "name": form}
-                    worker.run("acz.bench.jobs:hold_gradients", arguments)
+                    worker.run("acz.studies.benchmarks.jobs:hold_gradients", arguments)
                 found = bench.alternate({form: (worker, form) for form in ("fft", "dense")})
                 against = ratio(found["fft"], found["dense"])
                 setting = f"{features} -> {units}, {ROWS} rows"

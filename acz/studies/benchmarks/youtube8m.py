@@ -14,12 +14,12 @@ from pathlib import Path
 from statistics import median
 
 from acz.backend.worker import Worker
-from acz.bench.measure import Bench, Row, ratio
 from acz.data.youtube8m.dataset import open_youtube8m
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.settings import CLASSES, Reading
 from acz.foundation.processes.environment import cores, prepare
+from acz.studies.benchmarks.measure import Bench, Row, ratio
 from acz.training.log import read_log
 
 VIDEOS, SHARDS, BATCH = 1536, 6, 128
@@ -104,7 +104,9 @@ def _processes(workers: int) -> str:
 
 def _clock(worker: Worker, seconds: float) -> float:
     """Seconds of a pass by tf.data."""
-    return median(worker.run("acz.bench.jobs:clock", {"name": "read", "repeats": 50, "seconds": seconds})[0])
+    return median(
+        worker.run("acz.studies.benchmarks.jobs:clock", {"name": "read", "repeats": 50, "seconds": seconds})[0]
+    )
 
 
 def _epochs(data: YouTube8M, seconds: float) -> float:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from acz.bench.circulant import circulant
-from acz.bench.measure import against_the_loop, inference, reading, starting, steps, train_command
-from acz.bench.metrics import metrics
-from acz.bench.vlad import vlad
-from acz.bench.youtube8m import youtube8m
+from acz.studies.benchmarks.circulant import circulant
+from acz.studies.benchmarks.measure import against_the_loop, inference, reading, starting, steps, train_command
+from acz.studies.benchmarks.metrics import metrics
+from acz.studies.benchmarks.vlad import vlad
+from acz.studies.benchmarks.youtube8m import youtube8m
 
 GROUPS = {
     "loop": against_the_loop,

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from acz.backend.worker import Worker
-from acz.bench.jobs import Answer
 from acz.evaluation.metrics import YouTube8MMetrics
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
 from acz.foundation.randomness import generator
+from acz.studies.benchmarks.jobs import Answer
 
 if TYPE_CHECKING:
-    from acz.bench.measure import Bench, Row
+    from acz.studies.benchmarks.measure import Bench, Row
 
 CLASSES, TOP_K = 3862, 20
 VIDEOS, BATCH, TURN = 100_000, 1000, 5000
@@ -125,7 +125,7 @@ def count(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
 
 def metrics(bench: Bench) -> Iterator[Row]:
     """The metrics of 100,000 videos of 3,862 classes, their selection of the best 20 included; and the peak memory of it."""
-    from acz.bench.measure import Row
+    from acz.studies.benchmarks.measure import Row
 
     spent: dict[str, list[float]] = {kind: [] for kind in KINDS}
     figures = {}
@@ -137,9 +137,9 @@ def metrics(bench: Bench) -> Iterator[Row]:
             bench.shown("metrics beside the official formulation", first, batches)
             for kind, worker in workers.items():
                 arguments = {"kind": kind, "first": first, "last": last, "end": last == batches}
-                (seconds, figures[kind]), _ = worker.run("acz.bench.metrics:count", arguments)
+                (seconds, figures[kind]), _ = worker.run("acz.studies.benchmarks.metrics:count", arguments)
                 spent[kind].append(seconds)
-        peaks = {kind: worker.run("acz.bench.jobs:release")[0] for kind, worker in workers.items()}
+        peaks = {kind: worker.run("acz.studies.benchmarks.jobs:release")[0] for kind, worker in workers.items()}
     # both did the same work; two million float32 scores have equal ones, which rank differently and move GAP by some 1e-6
     wrong = {name: value for name, value in figures["acz"].items() if abs(value - figures["official"][name]) > 1e-4}
     if wrong:

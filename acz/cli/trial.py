@@ -1,0 +1,57 @@
+"""The process of one trial of a sweep."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+from acz.foundation.errors import DataError
+from acz.foundation.files.locks import locked
+
+
+def _wait_for(folder: Path, grace: float) -> None:
+    """Wait for the trial's former process, which may still be saving. Raises DataError where it does not end."""
+    end = time.monotonic() + grace
+    while True:
+        try:
+            with locked(folder):
+                return
+        except DataError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.2)
+
+
+def _follow() -> None:
+    """End, as on Ctrl-C, when the pipe to the starter is closed: by its wish or by its death."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def main() -> None:
+    """The trial's process."""
+    from acz.cli import main as command_line
+
+    with open(0, "rb", buffering=0, closefd=False) as pipe:
+        line = pipe.readline()
+    if not line:
+        return
+    job = json.loads(line)
+    threading.Thread(target=_follow, daemon=True).start()
+    folder = Path(job["folder"])
+    try:
+        _wait_for(folder, job["grace"])
+    except DataError as error:
+        sys.exit(f"acz: {error}")
+    sys.argv = ["acz", *(job["again"] if (folder / "run.json").is_file() else job["first"])]
+    command_line()
+
+
+if __name__ == "__main__":
+    main()
