@@ -12,14 +12,14 @@ from typer.core import TyperGroup
 from acz.cli.bench import bench_command
 from acz.cli.convert import convert_command
 from acz.cli.data import data
-from acz.cli.ensemble import ensemble_command
+from acz.cli.evaluate import evaluate_command
 from acz.cli.export import export_command
-from acz.cli.infer import infer_command
+from acz.cli.infer import ensemble_command, infer_command
 from acz.cli.models import backends, models, show
 from acz.cli.parity import parity_check
 from acz.cli.report import report_command
 from acz.cli.sweep import sweep_command
-from acz.cli.train import evaluate_command, train_command
+from acz.cli.train import train_command
 from acz.foundation.errors import AczError
 
 

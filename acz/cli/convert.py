@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.common import Json, Set, print_json
+from acz.cli.options import Json, Set, print_json
 
 
 def convert_command(

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from acz.cli.common import Json, print_json, print_table
+from acz.cli.options import Json, print_json, print_table
 
 
 def export_command(

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from acz.cli.common import Device, Json, Threads, print_json
-from acz.cli.reading import OnBadRecord, Sampling, Verify, Workers, choose_reading, given_settings
+from acz.cli.options import Device, Json, OnBadRecord, Sampling, Threads, Verify, Workers, given_settings, print_json
 from acz.foundation.processes.environment import cores, prepare
-
-if TYPE_CHECKING:
-    from acz.evaluation.inference import Best, Predict
-    from acz.foundation.arrays import Array
-    from acz.model.spec import Spec
 
 
 def infer_command(
@@ -62,12 +54,15 @@ def infer_command(
     Interrupted at any point, the same command goes on where it was.
     """
     prepare(threads)
+    from acz.api.reading import choose_reading
     from acz.backend.registry import default_backend
     from acz.data.registry import data_hash, open_split
     from acz.data.vocabulary import read_labels
     from acz.evaluation.inference import Settings, infer
     from acz.evaluation.predictions import kind_of
+    from acz.evaluation.predictor import model_predictor
     from acz.exchange.artefacts.formats import format_of
+    from acz.exchange.artefacts.predictor import artefact_predictor
     from acz.foundation.errors import DataError, SpecError
     from acz.foundation.files.hashing import file_hash
     from acz.foundation.progress import progress
@@ -89,7 +84,7 @@ def infer_command(
         raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
     names = read_labels(labels) if labels else None
     name = artefact.name if artefact else backend or (run["backend"] if run else default_backend(None))
-    opened = _artefact(path, threads) if artefact else _model(checkpoint, name, device, threads)
+    opened = artefact_predictor(path, threads) if artefact else model_predictor(checkpoint, name, device, threads)
     of_run = load_config(run["config"]).reading if run else None
     with opened as (spec, predict):
         reading = choose_reading(of_run, given, where, spec).model_copy(update={"unlabelled": True})
@@ -118,40 +113,39 @@ def infer_command(
         print(f"{out}: the best {min(count, spec.width)} labels of {videos:,} videos, by {name}")
 
 
-@contextmanager
-def _model(checkpoint: Any, name: str, device: str, threads: int) -> Iterator[tuple[Spec, Predict]]:
-    """A checkpoint's model in a backend, in this process."""
-    from acz.backend.build import build
-    from acz.backend.registry import find_backend
-    from acz.evaluation.inference import Best
+def ensemble_command(
+    files: Annotated[list[Path], typer.Argument(help="Files of predictions, npz or CSV, of the same videos in order.")],
+    out: Annotated[Path, typer.Option(help="The file to write; .npz, .jsonl or .csv.")],
+    weights: Annotated[
+        str | None, typer.Option(help="A number a file, with commas between them.", show_default="all the same")
+    ] = None,
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", help="jsonl, npz or youtube8m-csv.", show_default="by the name of --out"),
+    ] = None,
+    top_k: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many of the best labels to give.", show_default="as many as the files list"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Average predictions of several models, which `acz infer` wrote.
 
-    found = find_backend(name)
-    found.set_threads(threads)
-    model = build(checkpoint.spec, name, checkpoint.parameters, device)
+    A label's score is the weighted mean of its scores in the files; where a file does not list it, it counts 0.
+    """
+    from acz.evaluation.ensemble import ensemble
+    from acz.evaluation.predictions import kind_of
+    from acz.foundation.errors import SpecError
+    from acz.foundation.progress import progress
 
-    def predict(inputs: Mapping[str, Array], count: int) -> Best:
-        best = found.forward_best(model, inputs, {"output": count})
-        return Best(best["output"], best["output.classes"], best["finite"])
-
-    yield checkpoint.spec, predict
-
-
-@contextmanager
-def _artefact(path: Path, threads: int) -> Iterator[tuple[Spec, Predict]]:
-    """An artefact in its runtime, in a process of its own."""
-    from acz.backend.signature import OUTPUT
-    from acz.evaluation.inference import best_of
-    from acz.exchange.artefacts.formats import find_format, format_of
-    from acz.exchange.artefacts.runtime import Runtime, carried_spec
-    from acz.exchange.artefacts.verify import as_ports
-
-    kind = format_of(path)
-    assert kind is not None
-    with Runtime(find_format(kind.name), threads) as runtime:
-        _, about = runtime.run(path, {})
-        spec = carried_spec(path, about["metadata"])
-
-        def predict(inputs: Mapping[str, Array], count: int) -> Best:
-            return best_of(runtime.run(path, {"batch": as_ports(spec, inputs)})[0]["batch"][OUTPUT], count)
-
-        yield spec, predict
+    try:
+        numbers = [float(word) for word in weights.split(",")] if weights else None
+    except ValueError:
+        raise SpecError(f"--weights must be numbers with commas between them, got '{weights}'") from None
+    form = kind_of(out, kind)
+    with progress() as shown:
+        videos = ensemble(files, out, form, numbers, top_k, lambda done: shown("averaging", done, done))
+    if as_json:
+        print_json({"out": str(out), "examples": videos, "files": [str(path) for path in files]})
+    else:
+        print(f"{out}: the mean of {len(files)} files, {videos:,} videos")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from acz.cli.common import Json, Set, print_json, print_table
+from acz.cli.options import Json, Set, print_json, print_table
 
 if TYPE_CHECKING:
     from acz.zoo.config import Config

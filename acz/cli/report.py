@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.common import Device, Json, Threads, print_json
+from acz.cli.options import Device, Json, Threads, print_json
 from acz.foundation.processes.environment import cores, prepare
 
 

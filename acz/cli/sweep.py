@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.common import Json, Set, print_json, print_table
+from acz.cli.options import Json, Set, print_json, print_table
 from acz.foundation.processes.environment import cores, prepare
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from acz.cli.common import Json, print_json, print_table
+from acz.cli.options import Json, print_json, print_table
 
 youtube8m = typer.Typer(no_args_is_help=True, help="YouTube-8M: look at its shards, check, convert or imitate them.")
 

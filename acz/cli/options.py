@@ -1,16 +1,41 @@
-"""Options of `train`, `eval` and `infer` that say how YouTube-8M is read."""
+"""Options that several commands share, and output."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import json
+import sys
+from typing import Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from pathlib import Path
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the configuration; may be repeated."),
+]
+Backend = Annotated[
+    str | None,
+    typer.Option(help="torch, tensorflow, paddle or mindspore. Default: the first that is installed."),
+]
+Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on; never replaced in silence.")]
+Threads = Annotated[int, typer.Option(min=1, help="Threads on the CPU.", show_default="all cores")]
 
-    from acz.data.youtube8m.settings import Reading
-    from acz.model.spec import Spec
+
+def print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, indent=2, default=str, allow_nan=False)
+    sys.stdout.write("\n")
+
+
+def print_table(headers: list[str], rows: list[list[str]], right: set[int] = frozenset()) -> None:  # type: ignore[assignment]
+    """A table without borders: for terminals, pipes and documents alike."""
+    table = [headers, *rows]
+    widths = [max(len(row[i]) for row in table) for i in range(len(headers))]
+    for number, row in enumerate(table):
+        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
+        print("  ".join(cells).rstrip())
+        if number == 0:
+            print("  ".join("-" * w for w in widths))
+
 
 Sampling = Annotated[
     str | None,
@@ -19,6 +44,8 @@ Sampling = Annotated[
         show_default="the run's or configuration's; else all",
     ),
 ]
+
+
 Verify = Annotated[
     str | None,
     typer.Option(
@@ -26,6 +53,8 @@ Verify = Annotated[
         show_default="the run's or configuration's; else first",
     ),
 ]
+
+
 OnBadRecord = Annotated[
     str | None,
     typer.Option(
@@ -33,6 +62,8 @@ OnBadRecord = Annotated[
         show_default="the run's or configuration's; else fail",
     ),
 ]
+
+
 Workers = Annotated[
     int | None,
     typer.Option(
@@ -67,39 +98,3 @@ def _sampling(text: str) -> Any:
     if colon and not (frames.isascii() and frames.isdigit()):
         raise SpecError(f"--sampling: the frames must be a number, as in strata:100, got '{text}'")
     return {"type": kind, "frames": int(frames)} if colon else {"type": kind}
-
-
-def require_youtube8m(given: dict[str, Any], where: Path) -> None:
-    """Raise SpecError where settings of its reading are given for another data set."""
-    from acz.data.youtube8m.location import is_youtube8m
-    from acz.foundation.errors import SpecError
-
-    if given and not is_youtube8m(where):
-        options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
-        raise SpecError(
-            f"{where} is no YouTube-8M, which {options} is for; leave {'it' if len(given) == 1 else 'them'} out"
-        )
-
-
-def choose_reading(of_run: Reading | None, given: dict[str, Any], where: Path, spec: Spec | None = None) -> Reading:
-    """How YouTube-8M at `where` is read: as the run says, changed by what is given; a model without a run by its classes.
-
-    Without a model the classes are those of the folder, where it says how many it has. What is assumed is said in a line on standard error. Raises SpecError.
-    """
-    from acz.data.youtube8m.location import classes_of, is_youtube8m
-    from acz.data.youtube8m.settings import Reading
-    from acz.foundation.progress import progress
-    from acz.foundation.settings import validate
-
-    require_youtube8m(given, where)
-    if of_run:
-        start = of_run.model_dump()
-    else:
-        classes = spec.width if spec else classes_of(where)
-        start = {} if classes is None else {"classes": classes}
-    if of_run is None and spec is not None and "sampling" not in given and is_youtube8m(where):
-        with progress() as shown:
-            shown.line(
-                f"{where}: all frames are taken, since the model's file does not say; --sampling strata:100 takes 100"
-            )
-    return validate(Reading, {**start, **given}, "reading")

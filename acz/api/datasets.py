@@ -11,18 +11,24 @@ import numpy as np
 
 from acz.backend.build import build
 from acz.backend.devices import check_device
-from acz.backend.registry import find_backend
+from acz.backend.registry import default_backend, find_backend
 from acz.data.batching import padded
 from acz.data.flash_mnist.build import Settings, build_features, build_noisy, claim
-from acz.data.flash_mnist.digits import DigitImages
-from acz.data.folder import Split, read_manifest
+from acz.data.flash_mnist.digits import DigitImages, load_digits, load_mnist
+from acz.data.flash_mnist.labels import is_flash_mnist
+from acz.data.flash_mnist.videos import Frames
+from acz.data.folder import Split, made_of, read_manifest
+from acz.data.registry import open_split
 from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
-from acz.foundation.errors import CheckpointError
-from acz.foundation.files.atomic import remove_leftovers
+from acz.foundation.errors import CheckpointError, DataError
+from acz.foundation.files.atomic import remove_leftovers, write_whole
 from acz.foundation.files.locks import locked
-from acz.foundation.progress import Progress
+from acz.foundation.progress import Progress, progress
 from acz.model.checkpoint import load_checkpoint
+from acz.studies.reports.attention import add_look, look, take_video
+from acz.studies.reports.strip import draw_strip
+from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
 
 FRAMES_AT_ONCE = 1600
@@ -105,3 +111,73 @@ def _train_extractor(folder: Path, noisy: Path, settings: Settings, backend: str
     run.again = "the same command"
     train(run)
     return out / "best.safetensors"
+
+
+def show_video(
+    folder: Path,
+    split: str,
+    number: int,
+    out: Path,
+    run: Path | None = None,
+    mnist: Path | None = None,
+    backend: str = "numpy",
+    threads: int = 1,
+) -> dict[str, str | int]:
+    """Write the picture; gives the video's number, label and what the run predicts.
+
+    Raises DataError (the data, images that are needed or other ones), CheckpointError, MissingError (backend, matplotlib).
+    """
+    if out.suffix != ".png":
+        raise DataError(f"a video is drawn as PNG; --out must end in .png, got {out}")
+    examples, made = open_split(folder, split), made_of(folder)
+    spec = None
+    if run is not None:
+        checkpoint, _, _ = open_checkpoint(run)
+        spec = checkpoint.spec
+        examples.require(spec)
+    video, label = take_video(examples, number, made, list(spec.inputs) if spec else [])
+    with progress() as shown:
+        shown.line(f"drawing video {number} of {folder}/{split}")
+        if is_flash_mnist(made):
+            video.pixels = Frames(folder, mnist).of(split, number, int(label))
+        if spec is not None:
+            found = find_backend(backend)
+            found.set_threads(threads)
+            model = build(spec, backend, checkpoint.parameters)
+            output, weights = look(found, model, spec, examples, [number])
+            add_look(video, spec, made, output[0], {path: value[0] for path, value in weights.items()})
+        content = draw_strip(video)
+        write_whole(out, lambda temporary: temporary.write_bytes(content))
+    return {"picture": str(out), "video": number, "label": video.label, "predicted": video.predicted}
+
+
+def make(
+    mnist: Path | None,
+    out: Path | None,
+    backend: str | None,
+    device: str,
+    videos_per_label: int | None = None,
+    test_videos_per_label: int | None = None,
+    epochs: int | None = None,
+    extractor: Path | None = None,
+    seed: int = 0,
+    threads: int = 1,
+) -> dict[str, object]:
+    """Make a data set with the defaults that belong to its images."""
+
+    images = load_digits() if mnist is None else load_mnist(mnist)
+    small = mnist is None
+    settings = Settings(
+        images.name,
+        seed,
+        repeats=20 if small else 5,
+        train_videos_per_label=videos_per_label or (20 if small else 100),
+        test_videos_per_label=test_videos_per_label or (2 if small else 10),
+        extractor_epochs=epochs or (10 if small else 3),
+    )
+    folder = out or Path("data") / ("flash-digits" if small else "flash-mnist")
+    with progress() as shown:
+        shown.line(f"making {folder} from {images.name}: {settings.train_videos_per_label * 1024:,} training videos")
+        made = make_flash_mnist(folder, images, settings, default_backend(backend), device, threads, shown, extractor)
+        shown.line(f"{folder} is ready")
+    return {"folder": str(folder), **made}

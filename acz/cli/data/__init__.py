@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.common import Backend, Device, Json, Threads, print_json
-from acz.cli.youtube8m import youtube8m
+from acz.cli.data.youtube8m import youtube8m
+from acz.cli.options import Backend, Device, Json, Threads, print_json
 from acz.foundation.processes.environment import cores, prepare
 
 data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
@@ -56,46 +56,11 @@ def flash_mnist(
         raise SpecError("--mnist and --digits are two sources of images; give one of them")
     if extractor is not None and epochs is not None:
         raise SpecError("--epochs trains an extractor and --extractor brings one; give one of them")
+    from acz.api.datasets import make
+
     made = make(mnist, out, backend, device, videos_per_label, test_videos_per_label, epochs, extractor, seed, threads)
     if as_json:
         print_json(made)
-
-
-def make(
-    mnist: Path | None,
-    out: Path | None,
-    backend: str | None,
-    device: str,
-    videos_per_label: int | None = None,
-    test_videos_per_label: int | None = None,
-    epochs: int | None = None,
-    extractor: Path | None = None,
-    seed: int = 0,
-    threads: int = 1,
-) -> dict[str, object]:
-    """Make a data set with the defaults that belong to its images."""
-    from acz.backend.registry import default_backend
-    from acz.data.flash_mnist.build import Settings
-    from acz.data.flash_mnist.digits import load_digits, load_mnist
-    from acz.data.make import make_flash_mnist
-    from acz.foundation.progress import progress
-
-    images = load_digits() if mnist is None else load_mnist(mnist)
-    small = mnist is None
-    settings = Settings(
-        images.name,
-        seed,
-        repeats=20 if small else 5,
-        train_videos_per_label=videos_per_label or (20 if small else 100),
-        test_videos_per_label=test_videos_per_label or (2 if small else 10),
-        extractor_epochs=epochs or (10 if small else 3),
-    )
-    folder = out or Path("data") / ("flash-digits" if small else "flash-mnist")
-    with progress() as shown:
-        shown.line(f"making {folder} from {images.name}: {settings.train_videos_per_label * 1024:,} training videos")
-        made = make_flash_mnist(folder, images, settings, default_backend(backend), device, threads, shown, extractor)
-        shown.line(f"{folder} is ready")
-    return {"folder": str(folder), **made}
 
 
 @data.command("verify")
@@ -139,7 +104,7 @@ def show_command(
 ) -> None:
     """Draw a video: its frames as a strip with its label, or its features; with --run also what every attention unit looks at."""
     prepare(threads)
-    from acz.studies.reports.show import show_video
+    from acz.api.datasets import show_video
 
     about = show_video(folder, split, video, out, run, mnist, backend, threads)
     if as_json:

@@ -1,0 +1,232 @@
+"""Files that were written before the code moved are read as they were then.
+
+`fixtures/before_the_house/INDEX.md` says what they are. These tests know the command line and the names of the package `acz` alone, so that
+they stay as they are when modules move. `parity_tests/test_files_of_before.py` has the part with frameworks.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+from safetensors.numpy import load_file
+
+import acz as package
+from tests.conftest import TINY, Answer
+
+FILES = Path(__file__).parent / "fixtures/before_the_house"
+EXPECTED: dict[str, Any] = json.loads((FILES / "expected.json").read_text())
+MODELS: dict[str, str] = json.loads((FILES / "checkpoints/models.json").read_text())
+RUNS = sorted(path.parent.name for path in FILES.glob("runs/*/run.json"))
+SPEEDS = {"videos_per_second", "data_wait", "backend"}
+"""What a line of the metrics says that another machine or framework says differently."""
+Command = Callable[..., Answer]
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the files, and the folder in which commands are typed: runs name their data from there."""
+    folder = shutil.copytree(FILES, tmp_path / "before")
+    monkeypatch.chdir(folder)
+    return folder
+
+
+def as_before(found: Any, recorded: Any, rel: float = 1e-5) -> bool:
+    """Whether something holds all that was recorded; numbers may differ by rounding, and keys may be new."""
+    if isinstance(recorded, dict):
+        return recorded.keys() <= found.keys() and all(as_before(found[key], recorded[key], rel) for key in recorded)
+    if isinstance(recorded, list):
+        return len(found) == len(recorded) and all(as_before(a, b, rel) for a, b in zip(found, recorded, strict=True))
+    return math.isclose(found, recorded, rel_tol=rel) if isinstance(recorded, float) else bool(found == recorded)
+
+
+def metadata(path: Path) -> dict[str, str]:
+    """What the head of a checkpoint says, read without acz."""
+    with safe_open(path, framework="numpy") as file:
+        return dict(file.metadata())
+
+
+def same_bits(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+    """Fail unless these are the same arrays by name, to the last bit."""
+    assert found.keys() == wanted.keys()
+    for name, value in wanted.items():
+        assert (found[name].dtype, found[name].shape) == (value.dtype, value.shape), name
+        assert found[name].tobytes() == value.tobytes(), name
+
+
+def content(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder that is not hidden."""
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+
+
+def read_scores(path: Path) -> tuple[list[str], dict[tuple[str, int], float]]:
+    """A file of predictions, read without acz: the ids in their order, and a score for each id and label."""
+    scores = {}
+    if path.suffix == ".npz":
+        with np.load(path) as file:
+            ids, labels, values = file["ids"].tolist(), file["labels"].tolist(), file["scores"].tolist()
+        for name, row, numbers in zip(ids, labels, values, strict=True):
+            scores |= {(name, label): number for label, number in zip(row, numbers, strict=True)}
+    elif path.suffix == ".csv":
+        head, *lines = path.read_text().splitlines()
+        assert head == "VideoId,LabelConfidencePairs"
+        ids = [line.partition(",")[0] for line in lines]
+        for line in lines:
+            name, _, pairs = line.partition(",")
+            words = pairs.split()
+            scores |= {(name, int(a)): float(b) for a, b in zip(words[::2], words[1::2], strict=True)}
+    else:
+        rows = [json.loads(line) for line in path.read_text().splitlines()]
+        ids = [row["id"] for row in rows]
+        scores = {(row["id"], one["label"]): one["score"] for row in rows for one in row["labels"]}
+    return ids, scores
+
+
+def same_scores(found: Path, recorded: Path, atol: float = 2e-6) -> None:
+    """Fail unless two files of predictions give the same labels of the same videos, with the same scores but for rounding."""
+    (ids, scores), (wanted_ids, wanted) = read_scores(found), read_scores(recorded)
+    assert ids == wanted_ids
+    assert scores.keys() == wanted.keys()
+    np.testing.assert_allclose([scores[key] for key in wanted], list(wanted.values()), rtol=0, atol=atol)
+
+
+def test_no_file_is_large_or_names_a_machine() -> None:
+    paths = [path for path in FILES.rglob("*") if path.is_file()]
+    sizes = [path.stat().st_size for path in paths]
+    assert sum(sizes) < 1_500_000
+    assert max(sizes) < 300_000
+    for path in paths:
+        assert not [word for word in (b"/tmp/", b"/root/", b"/home/", b"/work/") if word in path.read_bytes()], path
+
+
+def test_every_model_of_the_zoo_has_its_hash_and_its_parameters(acz: Command) -> None:
+    zoo = json.loads((FILES / "zoo.json").read_text())
+    listed = {one["name"]: one for one in json.loads(acz("models", "--json").out)}
+    for name, recorded in zoo.items():
+        found = listed.get(name)
+        if found is None:  # a variant of a form is not listed
+            shown = json.loads(acz("show", name, "--json").out)
+            found = {"spec_hash": shown["spec_hash"], "parameters": shown["parameter_count"]}
+        assert {key: found[key] for key in recorded} == recorded, name
+
+
+def test_every_setting_of_every_layer_is_read(acz: Command, tmp_path: Path) -> None:
+    """The small models on which parity was checked, each as a file of its own."""
+    for name, recorded in json.loads((FILES / "layers.json").read_text()).items():
+        path = tmp_path / "model.yaml"
+        path.write_text(json.dumps({"model": recorded["model"]}))
+        shown = json.loads(acz("show", path, "--json").out)
+        assert shown["spec_hash"] == recorded["spec_hash"], name
+        assert {key: one["shape"] for key, one in shown["parameters"].items()} == recorded["parameters"], name
+
+
+@pytest.mark.parametrize("stem", MODELS)
+def test_a_checkpoint_is_read_and_the_reference_gives_what_it_gave(stem: str) -> None:
+    path = FILES / f"checkpoints/{stem}.safetensors"
+    checkpoint = package.load_checkpoint(path)
+    assert checkpoint.spec.hash == metadata(path)["spec_hash"] == package.load_spec(MODELS[stem]).hash
+    same_bits(checkpoint.parameters, load_file(path))
+    with np.load(path.with_suffix(".npz")) as file:
+        arrays = dict(file)
+    for batch in {key.partition("/")[0] for key in arrays}:
+        start = f"{batch}/input/"
+        inputs = {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
+        for precision, rtol, atol in (("float64", 1e-12, 1e-13), ("float32", 1e-5, 1e-6)):
+            parameters = {name: value.astype(precision) for name, value in checkpoint.parameters.items()}
+            found = package.reference.forward(checkpoint.spec, parameters, inputs)
+            for kind in ("output", "logits"):
+                wanted = arrays[f"{batch}/expected/{precision}/{kind}"]
+                assert found[kind].dtype == wanted.dtype
+                np.testing.assert_allclose(found[kind], wanted, rtol, atol, err_msg=f"{batch}, {precision}, {kind}")
+
+
+@pytest.mark.parametrize("run", RUNS)
+def test_the_checkpoints_of_a_run_are_read_whole(run: str) -> None:
+    for name in ("best", "last"):
+        path = FILES / f"runs/{run}/{name}.safetensors"
+        checkpoint = package.load_checkpoint(path)
+        optimizer = {f"optimizer.{key}": value for key, value in checkpoint.optimizer.items()}
+        assert bool(optimizer) == (name == "last")
+        same_bits({**checkpoint.parameters, **optimizer}, load_file(path))
+        assert checkpoint.state == json.loads(metadata(path)["state"])
+
+
+@pytest.mark.parametrize("one", EXPECTED["without_a_framework"], ids=lambda one: " ".join(one["typed"]))
+def test_a_command_prints_what_it_printed(one: dict[str, Any], acz: Command, there: Path) -> None:
+    answer = acz(*one["typed"], "--json")
+    assert answer.code == 0, answer.err
+    assert as_before(json.loads(answer.out), one["printed"]), answer.out
+
+
+@pytest.mark.parametrize("kind", ["npz", "jsonl", "csv"])
+@pytest.mark.parametrize(("run", "name"), [("torch", "flash"), ("youtube8m", "youtube8m")])
+def test_a_run_predicts_what_it_predicted(run: str, name: str, kind: str, acz: Command, there: Path) -> None:
+    answer = acz("infer", f"runs/{run}", "--backend", "numpy", "--top-k", 6, "--out", f"again.{kind}")
+    assert answer.code == 0, answer.err
+    same_scores(there / f"again.{kind}", there / f"predictions/{name}.{kind}")
+
+
+def test_predictions_are_averaged(acz: Command, there: Path) -> None:
+    answer = acz("ensemble", "predictions/flash.npz", "predictions/flash.csv", "--out", "mean.npz")
+    assert answer.code == 0, answer.err
+    same_scores(there / "mean.npz", there / "predictions/flash.npz")
+
+
+@pytest.mark.parametrize("name", ["paddle.pdparams", "mindspore.ckpt"])
+def test_a_native_file_comes_back_without_its_framework(name: str, acz: Command, there: Path) -> None:
+    answer = acz("convert", f"native/{name}", "--from", "acz", "--model", TINY, "--out", "back.safetensors")
+    assert answer.code == 0, answer.err
+    same_bits(load_file(there / "back.safetensors"), load_file(there / "runs/torch/best.safetensors"))
+
+
+def test_synthesis_and_conversion_write_the_same_bytes(acz: Command, there: Path) -> None:
+    made = json.loads((there / "youtube8m/shards/settings.json").read_text())
+    words = ["--videos", made["videos"], "--validation", made["validation"], "--shards", made["shards"]]
+    words += ["--frames", *made["frames"], "--classes", made["classes"], "--seed", made["seed"]]
+    answers = [
+        acz("data", "youtube8m", "synthesize", *words, "--out", "again"),
+        acz("data", "youtube8m", "convert", "youtube8m/shards", "--classes", made["classes"], "--out", "arrays"),
+    ]
+    assert [answer.code for answer in answers] == [0, 0], answers
+    assert content(there / "again") == content(there / "youtube8m/shards")
+    assert content(there / "arrays") == content(there / "youtube8m/converted")
+
+
+def test_a_finished_conversion_is_gone_on_with_and_left_as_it_is(acz: Command, there: Path) -> None:
+    before = content(there / "youtube8m/converted")
+    words = ("data", "youtube8m", "convert", "youtube8m/shards", "--classes", 4, "--out", "youtube8m/converted")
+    answer = acz(*words, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["videos"] == 10
+    assert content(there / "youtube8m/converted") == before
+
+
+def test_the_interrupted_run_of_pytorch_ends_without_a_framework(acz: Command, there: Path) -> None:
+    run, whole = there / "runs/torch_interrupted", there / "runs/torch"
+    assert json.loads(metadata(run / "last.safetensors")["state"])["step"] == 11
+    answer = acz("train", "--resume", "--out", "runs/torch_interrupted", "--backend", "numpy", "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)["best"]["steps"] == 16
+    compare_runs(run, whole, rtol=1e-4, atol=1e-5)
+
+
+def compare_runs(run: Path, whole: Path, rtol: float, atol: float) -> None:
+    """Fail unless a run that was gone on with ended as the one that was never interrupted, in all of its files."""
+    for name in ("best", "last"):
+        found, wanted = load_file(run / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors")
+        assert found.keys() == wanted.keys()
+        for key, value in wanted.items():
+            np.testing.assert_allclose(found[key], value, rtol, atol, err_msg=f"{name}: {key}")
+    logs = [
+        [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()] for folder in (run, whole)
+    ]
+    found, wanted = ([{k: v for k, v in line.items() if k not in SPEEDS} for line in log] for log in logs)
+    assert as_before(found, wanted, max(rtol, 1e-9))
