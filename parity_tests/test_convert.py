@@ -158,7 +158,7 @@ model.load_state_dict(torch.load(file, weights_only=True))
 output = model({"features": torch.from_numpy(x)}).detach().numpy()
 """,
     "keras": """
-import keras, acz_tensorflow
+import keras, acz_tensorflow.model
 output = keras.models.load_model(file)({"features": x}).numpy()
 """,
     "paddle": """

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from acz.backend.worker import Worker
-from acz.exchange.artefacts.formats import FORMATS, find_format
+from acz.exchange.artefacts.formats import find_format, formats
 from acz.exchange.artefacts.making import make
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import verify
@@ -69,7 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case, Worker]
 @pytest.fixture
 def check_export(worker: Callable[[str], Worker], runtimes: Runtimes, tmp_path: Path) -> Callable[[Path, str], None]:
     def check(path: Path, name: str) -> None:
-        checkpoint, chosen = load_checkpoint(path), FORMATS[name]
+        checkpoint, chosen = load_checkpoint(path), formats()[name]
         made = tmp_path / f"artefact{chosen.suffix}"
         if chosen.backend is None:
             make(checkpoint, path, chosen, made)
@@ -83,7 +83,7 @@ def check_export(worker: Callable[[str], Worker], runtimes: Runtimes, tmp_path: 
     return check
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", formats())
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_checkpoint_of_any_framework_goes_to_any_format(
     name: str,
@@ -92,7 +92,7 @@ def test_a_checkpoint_of_any_framework_goes_to_any_format(
     trained: Callable[[Case, Worker], Path],
     check_export: Callable[[Path, str], None],
 ) -> None:
-    require(FORMATS[name].backend or "numpy")
+    require(formats()[name].backend or "numpy")
     check_export(trained(ZOO[0], worker(backend)), name)
 
 
@@ -105,8 +105,8 @@ def test_every_model_goes_to_a_format_of_another_framework(
 ) -> None:
     """One format and one framework a model, in turn: level 5 of parity exports every model to every format."""
     number = ZOO.index(case)
-    name = list(FORMATS)[number % len(FORMATS)]
-    require(FORMATS[name].backend or "numpy")
+    name = list(formats())[number % len(formats())]
+    require(formats()[name].backend or "numpy")
     check_export(trained(case, worker(BACKENDS[number % len(BACKENDS)])), name)
 
 
@@ -121,9 +121,9 @@ def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("name", formats())
 def test_export_is_typed_with_nothing_after_it(name: str, after_a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    require(FORMATS[name].backend or "numpy")
+    require(formats()[name].backend or "numpy")
     answer = type_command("export", "--format", name, "--json", cwd=after_a_run)
     assert answer.returncode == 0, answer.stderr
     report = json.loads(answer.stdout)[name]
@@ -146,27 +146,27 @@ DAMAGED = """
 import sys
 from pathlib import Path
 from acz.exchange.artefacts.making import export
-from acz.exchange.artefacts.formats import FORMATS
+from acz.exchange.artefacts.formats import formats
 from acz.model.checkpoint import load_checkpoint
 from acz.foundation.errors import CheckFailed
 from acz.foundation.progress import progress
 source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 try:
     with progress() as shown:
-        export(load_checkpoint(source), source, FORMATS[name], out, shown, wrap="acz.parity.mutants:transposed_weight")
+        export(load_checkpoint(source), source, formats()[name], out, shown, wrap="acz.parity.mutants:transposed_weight")
 except CheckFailed as error:
     print(error)
     sys.exit(error.exit_code)
 """
 
 
-@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.backend])
+@pytest.mark.parametrize("name", [name for name, one in formats().items() if one.backend])
 def test_a_damaged_exporter_is_refused(
     name: str, worker: Callable[[str], Worker], trained: Callable[[Case, Worker], Path], tmp_path: Path
 ) -> None:
-    backend = FORMATS[name].backend
+    backend = formats()[name].backend
     assert backend
-    source, out = trained(ZOO[0], worker(backend)), tmp_path / "out" / f"artefact{FORMATS[name].suffix}"
+    source, out = trained(ZOO[0], worker(backend)), tmp_path / "out" / f"artefact{formats()[name].suffix}"
     words = [sys.executable, "-c", DAMAGED, str(source), name, str(out)]
     answer = subprocess.run(words, capture_output=True, text=True, check=False)
     assert answer.returncode == 1, answer.stderr

@@ -20,7 +20,7 @@ import pytest
 
 from acz.backend.signature import OUTPUT, metadata, ports
 from acz.backend.worker import Worker
-from acz.exchange.artefacts.formats import FORMATS, script
+from acz.exchange.artefacts.formats import formats, script
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import batches, verify
 from acz.foundation.arrays import Array
@@ -33,7 +33,7 @@ from parity_tests.conftest import require
 
 pytestmark = pytest.mark.slow
 
-NATIVE = [name for name, one in FORMATS.items() if one.backend]
+NATIVE = [name for name, one in formats().items() if one.backend]
 SPECS = {
     "bytes of two modalities": cases("youtube8m/attention_cluster")[0].spec,
     "image": cases("layers/image")[0].spec,
@@ -62,7 +62,7 @@ def made(worker: Callable[[str], Worker], tmp_path_factory: pytest.TempPathFacto
     folder, found = tmp_path_factory.mktemp("artefacts"), {}
 
     def of(name: str, model: str) -> Made:
-        chosen, spec = FORMATS[name], SPECS[model]
+        chosen, spec = formats()[name], SPECS[model]
         assert chosen.backend
         if (name, model) not in found:
             stem = folder / f"{name}-{len(found)}"
@@ -82,8 +82,8 @@ def runtimes() -> Iterator[Callable[[str], Runtime]]:
     running: dict[str, Runtime] = {}
 
     def of(name: str) -> Runtime:
-        require(FORMATS[name].backend or "numpy")
-        return running.setdefault(name, Runtime(FORMATS[name]))
+        require(formats()[name].backend or "numpy")
+        return running.setdefault(name, Runtime(formats()[name]))
 
     yield of
     for one in running.values():
@@ -147,7 +147,7 @@ def test_an_artefact_carries_the_names(
 ) -> None:
     one = made(name, model)
     job = {"path": str(one.path)}
-    (inputs, outputs), _ = worker(FORMATS[name].backend or "").run("parity_tests.test_native_exports:names", job)
+    (inputs, outputs), _ = worker(formats()[name].backend or "").run("parity_tests.test_native_exports:names", job)
     wanted = [port.name for port in ports(one.spec)]
     assert (sorted(inputs) if name == "saved-model" else inputs) == (
         sorted(wanted) if name == "saved-model" else wanted
@@ -182,8 +182,8 @@ def test_nothing_of_the_machine_is_inside(name: str, model: str, made: Callable[
 
 @pytest.mark.parametrize("name", NATIVE)
 def test_a_runtime_stands_alone(name: str) -> None:
-    allowed = {*sys.stdlib_module_names, "numpy", FORMATS[name].backend}
-    tree = ast.parse(script(FORMATS[name]).read_text())
+    allowed = {*sys.stdlib_module_names, "numpy", formats()[name].backend}
+    tree = ast.parse(script(formats()[name]).read_text())
     for node in ast.walk(tree):
         found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         found += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 from acz.backend.protocol import Backend
-from acz.backend.registry import FRAMEWORKS
+from acz.backend.registry import infos
 from acz.foundation.files.tables import read_csv
 from acz.model.layers import LAYERS
 from tests.conftest import Answer
 
 ROOT = Path(__file__).parent.parent
 OWN = {"acz_torch": "torch", "acz_tensorflow": "tensorflow", "acz_paddle": "paddle", "acz_mindspore": "mindspore"}
+FRAMEWORKS = {name: info.framework for name, info in infos().items() if name != "numpy"}
 RELATED = {"acz_tensorflow": {"keras"}}
 
 

@@ -18,8 +18,6 @@ class Backend(Protocol):
     """The seam. Paths, shapes and layouts of every dictionary are the spec's."""
 
     NAME: str
-    EXPORT: str
-    """The deployment format that `export` writes: a name of acz.export.runtime.FORMATS."""
 
     def versions(self) -> dict[str, str]:
         """Versions of the framework and of what it is built with, by name."""

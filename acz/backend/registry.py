@@ -1,89 +1,115 @@
-"""What a backend must supply, and how one is found by name.
+"""Which backends there are, which are installed, and how one is loaded.
 
-A backend is a module, registered under the entry-point group `acz.backends`, that has the functions of `Backend`.
-Arrays cross this seam as NumPy; `model` and `trainer` are the framework's own and opaque to the core.
+A backend registers a `BackendInfo` under the entry-point group `acz.backends`, from any distribution; the core keeps no table
+of frameworks.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
+from acz.backend.info import BackendInfo
 from acz.backend.protocol import Backend
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.processes.silence import quiet
 
-FRAMEWORKS = {"torch": "torch", "tensorflow": "tensorflow", "paddle": "paddle", "mindspore": "mindspore"}
-"""The framework that each of this distribution's backends needs: its import name."""
-
-LOG_LEVELS = {
-    "tensorflow": {"TF_CPP_MIN_LOG_LEVEL": "3"},
-    "paddle": {"GLOG_minloglevel": "3"},
-    "mindspore": {"GLOG_v": "3"},  # to Paddle the same variable is a verbosity
-}
-"""Environment that keeps a framework's import from talking: errors only."""
+REFERENCE = "numpy"
+"""The name of the reference's own backend, which the others are compared with. It is always installed."""
 
 
-def registered() -> dict[str, str]:
-    """Module names of the known backends, by name."""
-    return {point.name: point.value for point in entry_points(group="acz.backends")}
+@cache
+def _loaded() -> tuple[dict[str, BackendInfo], dict[str, str]]:
+    """The described backends, in order, and what is wrong with entry points that can't be loaded."""
+    found: list[BackendInfo] = []
+    broken: dict[str, str] = {}
+    for point in entry_points(group="acz.backends"):
+        try:
+            info = point.load()
+            if not isinstance(info, BackendInfo) or info.name != point.name:
+                raise TypeError(f"{point.value} must be a BackendInfo of the name '{point.name}', got {info!r:.80}")
+            found.append(info)
+        except Exception as error:  # somebody else's distribution: the other backends work without it
+            broken[point.name] = f"{type(error).__name__}: {error}"
+    return {info.name: info for info in sorted(found, key=lambda info: (info.order, info.name))}, broken
+
+
+def infos() -> dict[str, BackendInfo]:
+    """Every registered backend by name, the reference included. Imports no framework."""
+    return dict(_loaded()[0])
+
+
+def broken() -> dict[str, str]:
+    """Registered backends whose description can't be loaded, with the reason."""
+    return dict(_loaded()[1])
 
 
 def installed() -> list[str]:
-    """Backends whose framework is installed, found without importing it."""
-    return [
-        name
-        for name, module in sorted(registered().items(), key=lambda item: _order(item[0]))
-        if find_spec(FRAMEWORKS.get(name, module)) is not None
-    ]
+    """Names of the backends whose framework is installed, found without importing it; the reference is not among them."""
+    return [name for name, info in infos().items() if name != REFERENCE and is_installed(info)]
 
 
-def _order(name: str) -> int:
-    return list(FRAMEWORKS).index(name) if name in FRAMEWORKS else len(FRAMEWORKS)
+def is_installed(info: BackendInfo) -> bool:
+    """Tell whether a backend's framework can be imported, without importing it."""
+    return info.framework in sys.modules or find_spec(info.framework) is not None
+
+
+def find_info(name: str) -> BackendInfo:
+    """The description of an installed backend.
+
+    Raises:
+        SpecError: the name is unknown.
+        MissingError: the backend is broken, or its framework is not installed; the message says what to type.
+    """
+    known = infos()
+    if name in broken():
+        raise MissingError(f"backend '{name}' is registered but can't be loaded: {broken()[name]}")
+    if name not in known:
+        raise SpecError(f"there is no backend '{name}'; {nearest(name, known)}")
+    info = known[name]
+    if not is_installed(info):
+        here = ", ".join(installed()) or "none"
+        raise MissingError(
+            f"backend '{name}' needs {info.framework}, which is not installed; "
+            f'pip install "{info.install}" brings it. Installed: {here}'
+        )
+    return info
 
 
 def find_backend(name: str) -> Backend:
-    """Import a backend by name; its framework's import-time noise is kept from the user.
+    """Import a backend by name; what its framework prints at import is kept off the terminal.
 
-    Raises SpecError for a name that is none, MissingError with what to install.
+    Raises:
+        SpecError: the name is unknown.
+        MissingError: the framework is not installed, can't be loaded, or another framework is in this process.
     """
-    if name == "numpy":
-        from acz.reference import numpy_backend
-
-        return cast(Backend, numpy_backend)
-    known = registered()
-    if name not in known:
-        raise SpecError(f"there is no backend '{name}'; {nearest(name, [*known, 'numpy'])}")
-    if name not in installed():
-        here = ", ".join(installed()) or "none"
-        raise MissingError(
-            f"backend '{name}' needs {FRAMEWORKS.get(name, known[name])}, which is not installed; "
-            f'pip install "acz[{name}]" brings it. Installed: {here}'
-        )
-    others = [f for f in FRAMEWORKS.values() if f in sys.modules and f != FRAMEWORKS.get(name)]
-    if others:
+    info = find_info(name)
+    frameworks = {other.framework for other in infos().values()} - {info.framework, REFERENCE}
+    others = sorted(framework for framework in frameworks if framework in sys.modules)
+    if others and info.framework != REFERENCE:
         raise MissingError(
             f"backend '{name}' can't be loaded beside {', '.join(others)}, which this process has imported: "
             "two frameworks in one process crash; start another process"
         )
-    for variable, value in LOG_LEVELS.get(name, {}).items():
+    for variable, value in info.environment.items():
         os.environ.setdefault(variable, value)
     try:
         with quiet():
-            return cast(Backend, import_module(known[name]))
+            return cast(Backend, import_module(info.module))
     except (ImportError, OSError) as error:
         raise MissingError(
             f"backend '{name}' is installed but can't be loaded: {type(error).__name__}: {error}; "
-            f'pip install --force-reinstall "acz[{name}]" mends most of these'
+            f'pip install --force-reinstall "{info.install}" mends most of these'
         ) from None
 
 
-def default_backend(name: str | None) -> str:
-    """The backend asked for, or the first installed. Raises MissingError where there is none."""
+def default_backend(name: str | None = None) -> str:
+    """The backend that was asked for, or the first installed one. Raises MissingError where there is none."""
     if name:
         return name
     here = installed()

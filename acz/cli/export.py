@@ -14,7 +14,7 @@ def export_command(
     target: Annotated[
         Path | None, typer.Argument(help="A run's folder or a checkpoint.", show_default="the latest run's best")
     ] = None,
-    formats: Annotated[
+    names: Annotated[
         list[str] | None,
         typer.Option("--format", help="mindir, onnx, saved-model, paddle, pt2, or all; may be repeated."),
     ] = None,
@@ -33,15 +33,15 @@ def export_command(
     compared with the NumPy reference within a derived bound. If one check fails nothing is written and the exit code is 1. Any checkpoint goes to
     any format, whichever framework trained it. A report lies beside the artefact.
     """
-    from acz.exchange.artefacts.formats import FORMATS, find_format
+    from acz.exchange.artefacts.formats import find_format, formats
     from acz.exchange.artefacts.making import export
     from acz.foundation.errors import SpecError
     from acz.foundation.progress import progress
     from acz.training.run_folder import open_checkpoint
 
-    if not formats:
-        raise SpecError(f"which --format? One of {', '.join(FORMATS)}, or all")
-    chosen = [find_format(name) for name in (list(FORMATS) if "all" in formats else dict.fromkeys(formats))]
+    if not names:
+        raise SpecError(f"which --format? One of {', '.join(formats())}, or all")
+    chosen = [find_format(name) for name in (list(formats()) if "all" in names else dict.fromkeys(names))]
     if out is not None and len(chosen) > 1:
         raise SpecError("--out names one artefact; leave it out to export several formats")
     checkpoint, source, _ = open_checkpoint(target)

@@ -124,7 +124,7 @@ def backends(as_json: Json = False) -> None:
     """List the backends: what is installed, versions, devices found, and what each can do."""
     from concurrent.futures import ThreadPoolExecutor
 
-    from acz.backend.registry import FRAMEWORKS, installed, registered
+    from acz.backend.registry import infos, installed
     from acz.backend.worker import Worker
     from acz.foundation.errors import AczError
     from acz.foundation.progress import progress
@@ -133,7 +133,7 @@ def backends(as_json: Json = False) -> None:
 
     def ask(name: str) -> dict[str, Any]:
         if name not in here:
-            return {"installed": False, "problem": f'not installed; pip install "acz[{name}]"'}
+            return {"installed": False, "problem": f'not installed; pip install "{infos()[name].install}"'}
         try:
             with Worker(name) as worker:
                 found, _ = worker.run("acz.backend.worker:describe")
@@ -141,7 +141,7 @@ def backends(as_json: Json = False) -> None:
         except AczError as error:
             return {"installed": True, "problem": str(error)}
 
-    names = ["numpy", *sorted(registered(), key=lambda n: (list(FRAMEWORKS).index(n) if n in FRAMEWORKS else 99, n))]
+    names = list(infos())
     here = ["numpy", *here]
     found: dict[str, dict[str, Any]] = {}
     with progress() as shown, ThreadPoolExecutor(len(names)) as pool:

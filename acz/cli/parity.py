@@ -46,7 +46,7 @@ def parity_check(
     """
     from importlib.util import find_spec
 
-    from acz.backend.registry import installed, registered
+    from acz.backend.registry import infos, installed
     from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
     from acz.foundation.files.tables import write_csv
     from acz.foundation.progress import progress
@@ -64,18 +64,18 @@ def parity_check(
     here = installed() + [ONNX] * (have_onnx and 5 in levels)
     wanted = list(dict.fromkeys(name.strip() for name in backends.split(","))) if backends else here
     for name in wanted:
-        if name not in (*registered(), "numpy", ONNX):
-            raise SpecError(f"there is no backend '{name}'; {nearest(name, [*registered(), ONNX])}")
+        if name not in (*infos(), ONNX):
+            raise SpecError(f"there is no backend '{name}'; {nearest(name, [*infos(), ONNX])}")
         if name not in (*here, "numpy"):
-            extra = "export" if name == ONNX else name
+            install = "acz[export]" if name == ONNX else infos()[name].install
             raise MissingError(
-                f"'{name}' is not installed, or has no part in level {levels}; pip install \"acz[{extra}]\""
+                f"'{name}' is not installed, or has no part in level {levels}; pip install \"{install}\""
             )
     if not [name for name in wanted if name != ONNX] and levels != [5]:
         raise MissingError(
             'nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest'
         )
-    missing = [] if backends else [name for name in registered() if name not in here]
+    missing = [] if backends else [name for name in infos() if name not in (*here, "numpy")]
     if not backends and 5 in levels and not have_onnx:
         missing.append(ONNX)
     if mutant and mutant not in MUTANTS:

@@ -2,6 +2,16 @@
 
 from __future__ import annotations
 
+from acz.backend.info import BackendInfo
 from acz.reference.execution import forward
 
-__all__ = ["forward"]
+INFO = BackendInfo(
+    name="numpy",
+    module="acz.reference.numpy_backend",
+    framework="numpy",
+    distributions=("numpy",),
+    install="acz",
+    order=0,
+)
+
+__all__ = ["INFO", "forward"]

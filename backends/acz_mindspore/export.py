@@ -16,8 +16,6 @@ from acz.backend.signature import OUTPUT, ports
 from acz.foundation.errors import SpecError
 from acz_mindspore.model import Model, in_mode
 
-EXPORT = "mindir"
-
 LARGEST = 2**31 - 2**20
 """Bytes of parameters that a file takes: it is a protobuf message, and the graph is in it too."""
 

@@ -1,39 +1,15 @@
-"""The PaddlePaddle backend."""
+"""The PaddlePaddle backend, described. Importing this loads no framework."""
 
-from acz_paddle.devices import capabilities, devices, set_threads, versions
-from acz_paddle.evaluation import forward_best
-from acz_paddle.export import EXPORT, export
-from acz_paddle.model import Model, build, dump_parameters, forward, load_parameters
-from acz_paddle.native import read_native, save_native
-from acz_paddle.training import (
-    dump_optimizer,
-    load_optimizer,
-    loss_and_gradients,
-    start_training,
-    training_step,
+from acz.backend.info import ArtefactFormat, BackendInfo
+
+INFO = BackendInfo(
+    name="paddle",
+    module="acz_paddle.backend",
+    framework="paddle",
+    distributions=("paddlepaddle", "paddlepaddle-gpu"),
+    install="acz[paddle]",
+    environment={"GLOG_minloglevel": "3"},
+    artefact=ArtefactFormat("paddle", "", "model.pdiparams", "paddle.inference", "acz_paddle.runtime"),
+    fft_cost=6.0,
+    order=3,
 )
-
-NAME = "paddle"
-
-__all__ = [
-    "EXPORT",
-    "NAME",
-    "Model",
-    "build",
-    "capabilities",
-    "devices",
-    "dump_optimizer",
-    "dump_parameters",
-    "export",
-    "forward",
-    "forward_best",
-    "load_optimizer",
-    "load_parameters",
-    "loss_and_gradients",
-    "read_native",
-    "save_native",
-    "set_threads",
-    "start_training",
-    "training_step",
-    "versions",
-]

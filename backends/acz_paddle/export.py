@@ -13,8 +13,6 @@ from paddle.static import InputSpec
 from acz.backend.signature import OUTPUT, ports
 from acz_paddle.model import Model
 
-EXPORT = "paddle"
-
 
 class Deployed(nn.Layer):
     """A model whose inputs come in its artefact's order."""

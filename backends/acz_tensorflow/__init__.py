@@ -1,39 +1,15 @@
-"""The TensorFlow backend."""
+"""The TensorFlow backend, described. Importing this loads no framework."""
 
-from acz_tensorflow.devices import capabilities, devices, set_threads, versions
-from acz_tensorflow.evaluation import forward_best
-from acz_tensorflow.export import EXPORT, export
-from acz_tensorflow.model import Model, build, dump_parameters, forward, load_parameters
-from acz_tensorflow.native import read_native, save_native
-from acz_tensorflow.training import (
-    dump_optimizer,
-    load_optimizer,
-    loss_and_gradients,
-    start_training,
-    training_step,
+from acz.backend.info import ArtefactFormat, BackendInfo
+
+INFO = BackendInfo(
+    name="tensorflow",
+    module="acz_tensorflow.backend",
+    framework="tensorflow",
+    distributions=("tensorflow", "tensorflow-cpu"),
+    install="acz[tensorflow]",
+    environment={"TF_CPP_MIN_LOG_LEVEL": "3"},
+    artefact=ArtefactFormat("saved-model", "", "saved_model.pb", "tf.saved_model.load", "acz_tensorflow.runtime"),
+    fft_cost=6.0,
+    order=2,
 )
-
-NAME = "tensorflow"
-
-__all__ = [
-    "EXPORT",
-    "NAME",
-    "Model",
-    "build",
-    "capabilities",
-    "devices",
-    "dump_optimizer",
-    "dump_parameters",
-    "export",
-    "forward",
-    "forward_best",
-    "load_optimizer",
-    "load_parameters",
-    "loss_and_gradients",
-    "read_native",
-    "save_native",
-    "set_threads",
-    "start_training",
-    "training_step",
-    "versions",
-]

@@ -15,8 +15,6 @@ from acz.foundation.errors import SpecError
 from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Model
 
-EXPORT = "saved-model"
-
 
 class Deployed(tf.Module):
     """A model under its artefact's names: keyword arguments in, a dictionary out."""

@@ -1,39 +1,14 @@
-"""The PyTorch backend."""
+"""The PyTorch backend, described. Importing this loads no framework."""
 
-from acz_torch.devices import capabilities, devices, set_threads, versions
-from acz_torch.evaluation import forward_best
-from acz_torch.export import EXPORT, export
-from acz_torch.model import Model, build, dump_parameters, forward, load_parameters
-from acz_torch.native import read_native, save_native
-from acz_torch.training import (
-    dump_optimizer,
-    load_optimizer,
-    loss_and_gradients,
-    start_training,
-    training_step,
+from acz.backend.info import ArtefactFormat, BackendInfo
+
+INFO = BackendInfo(
+    name="torch",
+    module="acz_torch.backend",
+    framework="torch",
+    distributions=("torch",),
+    install="acz[torch]",
+    artefact=ArtefactFormat("pt2", ".pt2", "", "torch.export.load", "acz_torch.runtime"),
+    fft_cost=5.0,
+    order=1,
 )
-
-NAME = "torch"
-
-__all__ = [
-    "EXPORT",
-    "NAME",
-    "Model",
-    "build",
-    "capabilities",
-    "devices",
-    "dump_optimizer",
-    "dump_parameters",
-    "export",
-    "forward",
-    "forward_best",
-    "load_optimizer",
-    "load_parameters",
-    "loss_and_gradients",
-    "read_native",
-    "save_native",
-    "set_threads",
-    "start_training",
-    "training_step",
-    "versions",
-]

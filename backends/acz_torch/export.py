@@ -13,8 +13,6 @@ from torch.export import Dim
 from acz.backend.signature import OUTPUT, ports
 from acz_torch.model import Model
 
-EXPORT = "pt2"
-
 
 class Deployed(nn.Module):
     """A model under its artefact's names: keyword arguments in, a dictionary out. Parameters keep the spec's paths."""

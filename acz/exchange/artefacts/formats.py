@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from acz.backend.registry import FRAMEWORKS, installed, registered
+from acz.backend.registry import find_info, infos, installed
 from acz.foundation.errors import MissingError, SpecError, nearest
 
 
@@ -22,16 +22,15 @@ class Format:
     """What its users run it with."""
 
 
-FORMATS = {
-    one.name: one
-    for one in (
-        Format("mindir", "mindspore", ".mindir", "", "mindspore.load and nn.GraphCell"),
-        Format("onnx", None, ".onnx", "", "onnxruntime"),
-        Format("saved-model", "tensorflow", "", "saved_model.pb", "tf.saved_model.load"),
-        Format("paddle", "paddle", "", "model.pdiparams", "paddle.inference"),
-        Format("pt2", "torch", ".pt2", "", "torch.export.load"),
-    )
-}
+def formats() -> dict[str, Format]:
+    """Every format by name: ONNX, and one for each backend that describes an artefact."""
+    made = [
+        Format(info.artefact.name, info.name, info.artefact.suffix, info.artefact.marker, info.artefact.runtime)
+        for info in infos().values()
+        if info.artefact
+    ]
+    every = [*made, Format("onnx", None, ".onnx", "", "onnxruntime")]
+    return {one.name: one for one in sorted(every, key=lambda one: one.name)}
 
 
 REFERENCE_EVALUATOR = Path(__file__).parent / "onnx" / "evaluator.py"
@@ -40,13 +39,15 @@ REFERENCE_EVALUATOR = Path(__file__).parent / "onnx" / "evaluator.py"
 
 def find_format(name: str) -> Format:
     """Raises SpecError for a name that is none, MissingError where what makes it is not installed."""
-    if name not in FORMATS:
-        raise SpecError(f"there is no export format '{name}'; {nearest(name, FORMATS)}")
-    found = FORMATS[name]
+    known = formats()
+    if name not in known:
+        raise SpecError(f"there is no export format '{name}'; {nearest(name, known)}")
+    found = known[name]
     if found.backend and found.backend not in installed():
+        info = infos()[found.backend]
         raise MissingError(
-            f"the format '{name}' is made by {FRAMEWORKS[found.backend]}, which is not installed; "
-            f'pip install "acz[{found.backend}]" brings it'
+            f"the format '{name}' is made by {info.framework}, which is not installed; "
+            f'pip install "{info.install}" brings it'
         )
     if not found.backend and not all(find_spec(module) for module in ("onnx", "onnxruntime")):
         raise MissingError(f"the format '{name}' needs onnx and onnxruntime; pip install \"acz[export]\" brings them")
@@ -55,7 +56,7 @@ def find_format(name: str) -> Format:
 
 def format_of(path: Path) -> Format | None:
     """The format of an artefact by its name or what its folder holds; none where it is no artefact."""
-    for one in FORMATS.values():
+    for one in formats().values():
         if (path / one.marker).is_file() if one.marker else (path.suffix == one.suffix and path.is_file()):
             return one
     return None
@@ -65,7 +66,8 @@ def script(chosen: Format) -> Path:
     """The file that runs artefacts of a format; it imports the runtime and NumPy alone."""
     if chosen.backend is None:
         return Path(__file__).parent / "onnx" / "runtime.py"
-    module = find_spec(registered()[chosen.backend])
+    artefact = find_info(chosen.backend).artefact
+    module = find_spec(artefact.script) if artefact else None
     if module is None or module.origin is None:
-        raise MissingError(f"backend '{chosen.backend}' is not installed")
-    return Path(module.origin).with_name("runtime.py")
+        raise MissingError(f"backend '{chosen.backend}' has no module that runs its artefacts")
+    return Path(module.origin)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.backend.registry import FRAMEWORKS, installed
+from acz.backend.registry import infos, installed
 from acz.backend.worker import Worker
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
@@ -30,7 +30,7 @@ class Native:
 
 NATIVE = {
     "torch": Native("torch", "", 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'),
-    "keras": Native("tensorflow", ".keras", "import acz_tensorflow; keras.models.load_model(FILE)"),
+    "keras": Native("tensorflow", ".keras", "import acz_tensorflow.model; keras.models.load_model(FILE)"),
     "paddle": Native("paddle", "", 'acz.build(spec, "paddle").set_state_dict(paddle.load(FILE))'),
     "mindspore": Native(
         "mindspore",
@@ -60,8 +60,8 @@ def to_native(
         raise SpecError(f"{to} reads files named *{native.suffix} only; take --out {out.with_suffix(native.suffix)}")
     if native.backend not in installed():
         raise MissingError(
-            f"{FRAMEWORKS[native.backend]}, which writes these files, is not installed; "
-            f'pip install "acz[{native.backend}]" brings it'
+            f"{infos()[native.backend].framework}, which writes these files, is not installed; "
+            f'pip install "{infos()[native.backend].install}" brings it'
         )
     checkpoint, source, _ = open_checkpoint(path)
     if out.resolve() == source.resolve():

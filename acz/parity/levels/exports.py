@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.exchange.artefacts.formats import FORMATS, REFERENCE_EVALUATOR, Format, script
+from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, formats, script
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import verify
 from acz.model.checkpoint import save_checkpoint
@@ -27,7 +27,7 @@ def exports(chosen: list[Case], backend: str, guarded: Guarded) -> Iterator[Row]
 
     One runtime process runs the artefacts of all cases, one after the other; it has never loaded acz.
     """
-    made = next((one for one in FORMATS.values() if (one.backend or ONNX) == backend), None)
+    made = next((one for one in formats().values() if (one.backend or ONNX) == backend), None)
     if made is None:
         return
     scripts = {f"export {made.name}": script(made)}

@@ -1,0 +1,72 @@
+"""A backend as one described object: what is known of it before its framework is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+@dataclass(frozen=True)
+class ArtefactFormat:
+    """The deployment format that a backend writes.
+
+    An artefact is one file whose name ends in `suffix`; without a suffix it is a folder that holds the file `marker`.
+    """
+
+    name: str
+    """What `acz export --format` calls it."""
+    suffix: str
+    marker: str
+    runtime: str
+    """What its users run it with, in words."""
+    script: str
+    """The module that runs an artefact in a process without acz: `acz_torch.runtime`. It is found, not imported."""
+
+
+@dataclass(frozen=True)
+class NativeFormat:
+    """A framework's own kind of file for weights."""
+
+    kind: str
+    """What `acz convert --to` calls it."""
+    suffix: str
+    """The suffix that its readers ask for; empty where any will do."""
+    recognises: Callable[[Path], bool]
+    """Tells from the first bytes of a file whether it is of this kind. Imports no framework."""
+    opened: str
+    """How its users open such a file, in words."""
+
+
+@dataclass(frozen=True)
+class BackendInfo:
+    """A backend, registered under the entry-point group `acz.backends`: `torch = "acz_torch:INFO"`.
+
+    The module that holds it imports no framework.
+    """
+
+    name: str
+    """What `--backend` calls it; also the name of its entry point."""
+    module: str
+    """The module with the functions of `Backend`: `acz_torch.backend`. Only `find_backend` imports it."""
+    framework: str
+    """Import name of what must be installed, and must be alone in its process."""
+    distributions: tuple[str, ...]
+    """Distributions whose versions records carry."""
+    install: str
+    """What to type to install it, in words of pip: `acz[torch]`, or an outside distribution's name."""
+    environment: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """Environment variables that are set before the import, where they are unset."""
+    artefact: ArtefactFormat | None = None
+    """The format that `export` writes; without one, level 5 of parity reports the backend as missing."""
+    native: NativeFormat | None = None
+    """The framework's own file; without one, `acz convert` neither writes nor reads it."""
+    fft_cost: float | None = None
+    """Multiply-adds of a matrix product in the time of one step of a Fourier transform; without one there is no transform."""
+    reserved_names: frozenset[str] = frozenset()
+    """Names of streams and layers that collide with attributes of the framework's modules."""
+    order: int = 100
+    """Place in lists; the first that is installed is the default backend."""
