@@ -23,7 +23,7 @@ from acz.data.flash_mnist.idx import read_idx
 from acz.data.folder import Split, read_manifest, verify, write_manifest, write_shard
 from acz.data.registry import open_split
 from acz.data.youtube8m.making.synthesize import encode
-from acz.data.youtube8m.reading.batch import Form, fill, frames_of
+from acz.data.youtube8m.reading.batch import Form, count_frames, fill
 from acz.data.youtube8m.reading.sources import RecordSource
 from acz.data.youtube8m.settings import WIDTHS, Reading
 from acz.data.youtube8m.shards import messages
@@ -235,7 +235,7 @@ def _records_read(folder: Path) -> None:
         reading = Reading(verify="all")
         source = RecordSource(index, criteria, reading)
         names = ("rgb", "audio") if criteria.level == "frame" else ("mean_rgb", "mean_audio")
-        form = Form(names, WIDTHS, frames_of(reading, source.longest), reading)
+        form = Form(names, WIDTHS, count_frames(reading, source.longest), reading)
         arrays = form.new(LEAST)
         for row, video in enumerate(source.videos(whole[:LEAST])):
             fill(arrays, row, video, form)

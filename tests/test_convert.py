@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import acz as package
-from acz.data.registry import data_hash, open_split
+from acz.data.registry import fingerprint, open_split
 from acz.exchange.weights.incoming import convert
 from acz.exchange.weights.matching import pointwise
 from acz.exchange.weights.readers import messages
@@ -320,7 +320,7 @@ def test_a_folder_of_features_names_its_examples_by_number(tmp_path: Path) -> No
     split = open_split(write_features(tmp_path / "features"), "train")
     assert split.ids(np.array([3, 0])) == ["3", "0"]
     assert (
-        data_hash(tmp_path / "features")
+        fingerprint(tmp_path / "features")
         == hashlib.sha256((tmp_path / "features/manifest.json").read_bytes()).hexdigest()
     )
 
@@ -348,7 +348,7 @@ def test_training_and_evaluation_read_a_folder_of_pickles(acz: Callable[..., Ans
     typed = ("train", tiny, "--backend", "numpy", "--data", folder, "--out", out, "--set", "train.epochs=1")
     answer = acz(*typed)
     assert answer.code == 0, answer.err
-    assert json.loads((out / "run.json").read_text())["data_manifest"] == data_hash(folder)
+    assert json.loads((out / "run.json").read_text())["data_manifest"] == fingerprint(folder)
     answer = acz("eval", out, "--backend", "numpy", "--data", file, "--json")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["examples"] == 8

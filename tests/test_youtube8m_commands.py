@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from acz.data.folder import verify
-from acz.data.registry import data_hash, open_split
+from acz.data.registry import fingerprint, open_split
 from acz.data.youtube8m.dataset import open_youtube8m
 from acz.data.youtube8m.making.synthesize import Synthesis, encode
 from acz.data.youtube8m.settings import Reading, Sampling
@@ -119,7 +119,7 @@ def test_a_converted_folder_reads_the_same(acz: Acz, tmp_path: Path, packed: tup
     ):
         np.testing.assert_array_equal(first.inputs["rgb"], second.inputs["rgb"])
         np.testing.assert_array_equal(first.labels, second.labels)
-    assert data_hash(out) != data_hash(tmp_path / "in")
+    assert fingerprint(out) != fingerprint(tmp_path / "in")
     shard = out / "train" / "00000.rgb.npy"
     shard.unlink()
     assert acz("data", "youtube8m", "convert", tmp_path / "in", "--out", out).code == 0
@@ -174,9 +174,9 @@ def test_a_model_says_what_it_would_read(tmp_path: Path) -> None:
 def test_what_tells_data_sets_apart(tmp_path: Path) -> None:
     write_shards(tmp_path / "a", [3, 2])
     write_shards(tmp_path / "b", [3, 2])
-    assert data_hash(tmp_path / "a") == data_hash(tmp_path / "b")
+    assert fingerprint(tmp_path / "a") == fingerprint(tmp_path / "b")
     write_shards(tmp_path / "b", [3, 1])
-    assert data_hash(tmp_path / "a") != data_hash(tmp_path / "b")
+    assert fingerprint(tmp_path / "a") != fingerprint(tmp_path / "b")
 
 
 def test_an_interrupted_synthesis_goes_on_to_the_same_bytes(acz: Acz, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from acz.data.flash_mnist.build import Settings, build_features, build_noisy, cl
 from acz.data.flash_mnist.digits import DigitImages, load_digits, load_mnist
 from acz.data.flash_mnist.labels import is_flash_mnist
 from acz.data.flash_mnist.videos import Frames
-from acz.data.folder import Split, made_of, read_manifest
+from acz.data.folder import Split, read_manifest, read_origin
 from acz.data.registry import open_split
 from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
@@ -129,7 +129,7 @@ def show_video(
     """
     if out.suffix != ".png":
         raise DataError(f"a video is drawn as PNG; --out must end in .png, got {out}")
-    examples, made = open_split(folder, split), made_of(folder)
+    examples, made = open_split(folder, split), read_origin(folder)
     spec = None
     if run is not None:
         checkpoint, _, _ = open_checkpoint(run)

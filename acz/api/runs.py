@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from acz.data.registry import data_hash, open_split
+from acz.data.registry import fingerprint, open_split
 from acz.foundation.errors import DataError
 from acz.model.losses import default_loss
 from acz.training.run import Run
@@ -33,7 +33,7 @@ def resumed_run(
     kept = read_run(folder)
     config = replace(load_config(kept["config"]), name=kept["name"])
     where = data or Path(kept["data"])
-    if data is None and data_hash(where) != kept.get("data_manifest"):
+    if data is None and fingerprint(where) != kept.get("data_manifest"):
         raise DataError(
             f"{where} is not the data set that {folder} was trained on; "
             "give that one with --data, or this one explicitly to go on with it"

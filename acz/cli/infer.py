@@ -56,7 +56,7 @@ def infer_command(
     prepare(threads)
     from acz.api.reading import choose_reading
     from acz.backend.registry import default_backend
-    from acz.data.registry import data_hash, open_split
+    from acz.data.registry import fingerprint, open_split
     from acz.data.vocabulary import read_labels
     from acz.evaluation.inference import Settings, infer
     from acz.evaluation.predictions import kind_of
@@ -93,7 +93,7 @@ def infer_command(
         settings = Settings(
             file_hash(path),
             f"{name} {device}",
-            data_hash(where),
+            fingerprint(where),
             split,
             count,
             file_hash(labels) if labels else "",

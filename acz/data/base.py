@@ -29,7 +29,7 @@ class Data(Protocol):
     name: str
 
     @property
-    def known(self) -> Sequence[str]:
+    def input_names(self) -> Sequence[str]:
         """The names of the inputs that it has."""
 
     def __len__(self) -> int: ...

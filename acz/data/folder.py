@@ -160,7 +160,7 @@ class Split:
         return int(self.starts[-1])
 
     @property
-    def known(self) -> list[str]:
+    def input_names(self) -> list[str]:
         """The names of the inputs that it has."""
         return [name for name in self.shards[0] if name != "labels" and not name.endswith(".lengths")]
 
@@ -168,9 +168,9 @@ class Split:
         """Raise DataError unless these examples are what the model reads and the labels are what its loss takes."""
         first = self.shards[0]
         for name, entry in spec.inputs.items():
-            if name not in self.known:
+            if name not in self.input_names:
                 raise DataError(
-                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(sorted(self.known))}"
+                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(sorted(self.input_names))}"
                 )
             shape = first[name].shape[1:]
             want = entry.resolve(shape[0] if entry.has_frames and len(shape) == 2 else None)
@@ -259,6 +259,6 @@ def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -
     return total
 
 
-def made_of(folder: Path) -> dict[str, Any]:
+def read_origin(folder: Path) -> dict[str, Any]:
     """A manifest's `made`; empty for data that have none, such as the authors' pickles."""
     return read_manifest(folder).made if (folder / "manifest.json").is_file() else {}

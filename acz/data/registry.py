@@ -9,12 +9,12 @@ from acz.data.base import Data
 from acz.data.flash_mnist.dataset import feature_files
 from acz.data.flash_mnist.pickles import PickledSplit
 from acz.data.folder import Split, manifest_hash
-from acz.data.youtube8m.location import Where, is_youtube8m
+from acz.data.youtube8m.location import Location, is_youtube8m
 from acz.data.youtube8m.settings import Reading
 from acz.foundation.errors import DataError
 
 
-def open_split(path: Where, name: str, reading: Reading | None = None) -> Data:
+def open_split(path: Location, name: str, reading: Reading | None = None) -> Data:
     """A split of a data set: a folder with a manifest, a folder with feature_train*.pkl and feature_test*.pkl, or one such file.
 
     Such a file alone is the split `train` where its name says so, and `test` otherwise. YouTube-8M: a folder with train*.tfrecord and validate*.tfrecord (or
@@ -45,7 +45,7 @@ def open_split(path: Where, name: str, reading: Reading | None = None) -> Data:
     return Split(path, name)
 
 
-def data_hash(path: Where) -> str:
+def fingerprint(path: Location) -> str:
     """What tells one data set from another, of anything that `open_split` opens. Raises DataError."""
     if is_youtube8m(path):
         from acz.data.youtube8m.dataset import youtube8m_hash

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend.registry import find_backend
-from acz.data.registry import data_hash
+from acz.data.registry import fingerprint
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_json
 from acz.foundation.version import __version__
@@ -123,7 +123,7 @@ def write_run(run: Run) -> None:
             "device": run.device,
             "threads": run.threads,
             "data": str(run.data.resolve()),
-            "data_manifest": data_hash(run.data),
+            "data_manifest": fingerprint(run.data),
             "versions": versions,
         },
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from acz.data.folder import manifest_hash
-from acz.data.youtube8m.location import Where, is_converted, shards_at, split_of
+from acz.data.youtube8m.location import Location, is_converted, shards_at, split_of
 from acz.data.youtube8m.reading.mapped import MappedSource
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.reading.sources import HeldSource, RecordSource
@@ -21,7 +21,9 @@ from acz.foundation.errors import DataError
 from acz.foundation.progress import progress
 
 
-def open_youtube8m(where: Where, name: str, reading: Reading | None = None, rank: int = 0, world: int = 1) -> YouTube8M:
+def open_youtube8m(
+    where: Location, name: str, reading: Reading | None = None, rank: int = 0, world: int = 1
+) -> YouTube8M:
     """A split of YouTube-8M, for process `rank` of `world`. Raises DataError that names the file, and the record where it is one."""
     reading = reading or Reading()
     folder = Path(where) if isinstance(where, (str, Path)) else Path(next(iter(where))).parent
@@ -51,7 +53,7 @@ def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource:
     return RecordSource(index, criteria, reading)
 
 
-def youtube8m_hash(where: Where) -> str:
+def youtube8m_hash(where: Location) -> str:
     """What tells one data set from another: names, sizes and the lengths of all records, not every byte of a terabyte. Raises DataError."""
     if isinstance(where, (str, Path)) and is_converted(where):
         return manifest_hash(Path(where))

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 from acz.data.folder import read_manifest
 from acz.foundation.errors import DataError
 
-Where: TypeAlias = "Path | str | Sequence[Path | str]"
+Location: TypeAlias = "Path | str | Sequence[Path | str]"
 SHARD = re.compile(r"(?!\.)(.*\.tfrecord(\.gz)?|(train|validate|test).*\.pkl)", re.DOTALL)
 """Names of shards, and of the pickles that PaddlePaddle's converter makes of them."""
 PREFIXES = {"train": ("train",), "test": ("validate", "test")}
@@ -21,7 +21,7 @@ CONVERTED = "youtube-8m"
 """What the manifest of a converted folder says of itself."""
 
 
-def shards_at(where: Where) -> list[Path]:
+def shards_at(where: Location) -> list[Path]:
     """The shards of a folder, a glob, a file or a list of these, sorted; none where there are none."""
     if not isinstance(where, (str, Path)):
         return sorted({shard for one in where for shard in shards_at(one)})
@@ -35,14 +35,14 @@ def shards_at(where: Where) -> list[Path]:
     return sorted(one.absolute() for one in found if SHARD.fullmatch(one.name) and one.is_file())
 
 
-def is_converted(where: Where) -> bool:
+def is_converted(where: Location) -> bool:
     """Whether this is a folder that `acz data youtube8m convert` made. Raises DataError where its manifest is damaged."""
     if not isinstance(where, (str, Path)) or not (Path(where) / "manifest.json").is_file():
         return False
     return read_manifest(Path(where)).made.get("what") == CONVERTED
 
 
-def is_youtube8m(where: Where) -> bool:
+def is_youtube8m(where: Location) -> bool:
     """Whether this is YouTube-8M, and not another data set."""
     if not isinstance(where, (str, Path)):
         return True
@@ -52,7 +52,7 @@ def is_youtube8m(where: Where) -> bool:
     return bool(shards_at(where)) or (glob.has_magic(str(where)) and not path.exists())
 
 
-def split_of(where: Where, name: str) -> list[Path]:
+def split_of(where: Location, name: str) -> list[Path]:
     """The shards of a split: those of `train` begin with train; those of `test` with validate, or with test where none does.
 
     Shards whose names begin in no such way belong to whatever is asked for. Raises DataError where there are none.

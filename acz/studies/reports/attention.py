@@ -47,7 +47,7 @@ def take_video(split: Data, number: int, made: Mapping[str, Any], names: Sequenc
     """A video with all its inputs, or those of `names`, and its label. Raises DataError for a number that is none."""
     if not 0 <= number < len(split):
         raise DataError(f"{split.folder}/{split.name} has videos 0 .. {len(split) - 1}, there is no {number}")
-    stored = list(split.known)
+    stored = list(split.input_names)
     examples = split.take(np.array([number]), list(names or stored))
     inputs = {}
     for name in names or stored:

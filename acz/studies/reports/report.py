@@ -12,8 +12,8 @@ import numpy as np
 from acz.backend.worker import Worker
 from acz.data.flash_mnist.labels import is_flash_mnist
 from acz.data.flash_mnist.videos import Frames
-from acz.data.folder import made_of
-from acz.data.registry import data_hash, open_split
+from acz.data.folder import read_origin
+from acz.data.registry import fingerprint, open_split
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, CheckpointError, DataError, MissingError
 from acz.foundation.files.atomic import write_text_whole
@@ -124,7 +124,7 @@ def _of_run(
     if run.checkpoint is None:
         raise CheckpointError(f"there is no checkpoint in {run.folder} yet")
     data = Path(run.run["data"])
-    if data_hash(data) != run.run.get("data_manifest"):
+    if fingerprint(data) != run.run.get("data_manifest"):
         raise DataError(f"{data} is not the data set that the run was trained on any more")
     count = len(open_split(data, SPLIT, run.config.reading))
     name = choose_backend(options.backend, str(run.run["backend"]), run.spec, count)
@@ -134,7 +134,7 @@ def _of_run(
         if attending(run.spec) and numbers:
             found.looks[run.label] = look_at(worker, asked, numbers)
         got = predict(worker, asked, count, lambda done: advance(done, count))
-    found.predicted.append((run, made_of(data), got))
+    found.predicted.append((run, read_origin(data), got))
 
 
 def sample(run: Reported, count: int) -> list[int]:
@@ -183,7 +183,7 @@ def _videos(
     """A figure for each sampled video: every unit of the first run, and the mean over the units of each run."""
     first = runs[0]
     data = Path(first.run["data"])
-    split, made = open_split(data, SPLIT, first.config.reading), made_of(data)
+    split, made = open_split(data, SPLIT, first.config.reading), read_origin(data)
     parts, frames = [], None
     if is_flash_mnist(made):
         try:

@@ -21,7 +21,7 @@ import yaml
 
 from acz.backend.devices import split_device
 from acz.backend.registry import find_backend, installed
-from acz.data.registry import data_hash, open_split
+from acz.data.registry import fingerprint, open_split
 from acz.foundation.errors import CheckpointError, DataError, Interrupted, SpecError
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress
@@ -153,7 +153,7 @@ def _changes(entry: Plan, threads: int) -> list[str]:
         "threads": threads,
     }
     try:
-        was["data"], now["data"] = kept.get("data_manifest"), data_hash(entry.data)
+        was["data"], now["data"] = kept.get("data_manifest"), fingerprint(entry.data)
     except DataError as error:
         raise CheckpointError(f"trial {entry.trial.name}: its data are gone: {error}") from None
     return [

@@ -15,7 +15,7 @@ import numpy as np
 from acz.data.folder import write_manifest, write_shard, written_shard
 from acz.data.youtube8m.location import CONVERTED
 from acz.data.youtube8m.making.claim import claim
-from acz.data.youtube8m.reading.batch import frames_of
+from acz.data.youtube8m.reading.batch import count_frames
 from acz.data.youtube8m.reading.sources import RecordSource
 from acz.data.youtube8m.settings import Reading
 from acz.foundation.arrays import Array
@@ -63,7 +63,7 @@ def convert(
 def _arrays(source: RecordSource, numbers: Array) -> dict[str, Array]:
     """The arrays of one shard. Raises BadRecord."""
     count = len(numbers)
-    frames = frames_of(Reading(), source.longest)
+    frames = count_frames(Reading(), source.longest)
     arrays: dict[str, Array] = {
         key: np.zeros((count, frames, width), np.uint8) for key, width in source.criteria.widths.items()
     }

@@ -63,7 +63,7 @@ class Form:
         return found
 
 
-def frames_of(reading: Reading, longest: int) -> int:
+def count_frames(reading: Reading, longest: int) -> int:
     """The length of a batch's axis of frames: what the sampling asks for, or enough for a video of `longest` frames."""
     sampling = reading.sampling
     if sampling.frames is not None:

@@ -9,7 +9,7 @@ from threading import Lock
 import numpy as np
 
 from acz.data.base import Examples
-from acz.data.youtube8m.reading.batch import Form, fill, frames_of
+from acz.data.youtube8m.reading.batch import Form, count_frames, fill
 from acz.data.youtube8m.reading.plan import batches, order
 from acz.data.youtube8m.reading.pool import Batch, Pool
 from acz.data.youtube8m.reading.sources import RecordSource, Source
@@ -47,20 +47,20 @@ class YouTube8M:
         return int(self.source.starts[-1])
 
     @property
-    def known(self) -> tuple[str, ...]:
+    def input_names(self) -> tuple[str, ...]:
         """The names of the inputs."""
         return tuple(self.widths) if self.level == "frame" else tuple(MEAN + key for key in self.widths)
 
     def form(self, names: Sequence[str]) -> Form:
         """What batches with these inputs look like."""
-        return Form(tuple(names), self.widths, frames_of(self.reading, self.source.longest), self.reading)
+        return Form(tuple(names), self.widths, count_frames(self.reading, self.source.longest), self.reading)
 
     def require(self, spec: Spec, loss: Loss | None = None) -> None:
         """Raise DataError unless these videos are what the model reads and the labels are what its loss takes."""
         for name, entry in spec.inputs.items():
-            if name not in self.known:
+            if name not in self.input_names:
                 raise DataError(
-                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(self.known)}"
+                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(self.input_names)}"
                 )
             width = self.widths[name.removeprefix(MEAN)]
             if self.level == "frame" and (not entry.has_frames or entry.features != width or entry.dtype != "uint8"):
