@@ -1,0 +1,51 @@
+"""The table of figures: every number that says how good predictions are, and which one decides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A figure of an evaluation."""
+
+    name: str
+    """The key in results and logs."""
+    label: str
+    """The name that a reader sees."""
+    percent: bool = True
+    """True for a share, 0 .. 1."""
+    higher_is_better: bool = True
+    several_labels: bool = False
+    """True where it is computed only if videos may have any number of labels."""
+
+
+FIGURES: dict[str, Figure] = {
+    figure.name: figure
+    for figure in (
+        Figure("top1", "top-1"),
+        Figure("top5", "top-5"),
+        Figure("hit_at_1", "Hit@1", several_labels=True),
+        Figure("perr", "PERR", several_labels=True),
+        Figure("map", "mAP", several_labels=True),
+        Figure("gap", "GAP", several_labels=True),
+        Figure("loss", "loss", percent=False, higher_is_better=False),
+    )
+}
+"""Every figure by name, in the order in which they are shown."""
+
+SEVERAL_LABELS = tuple(figure.name for figure in FIGURES.values() if figure.several_labels)
+"""Names of the figures that only videos with several labels have."""
+
+
+def deciding(names: Iterable[str]) -> Figure:
+    """The figure that says which of two epochs or runs is better: GAP where there is one, else top-1."""
+    return FIGURES["gap" if "gap" in names else "top1"]
+
+
+def in_words(figures: Mapping[str, float]) -> str:
+    """Figures for a reader, in order: `top-1 0.8512  loss 1.0321`."""
+    return "  ".join(
+        f"{figure.label} {figures[name]:.4f}" for name, figure in FIGURES.items() if figures.get(name) is not None
+    )

@@ -1,0 +1,24 @@
+"""Precisions: what numbers a model computes with."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+import numpy as np
+
+
+class Precision(Enum):
+    """A precision. Its value is its name at the seam, in reports and in files."""
+
+    FLOAT64 = "float64"
+    FLOAT32 = "float32"
+
+    @property
+    def storage(self) -> np.dtype[np.floating]:
+        """NumPy's type of a number of this precision."""
+        return np.dtype(self.value)
+
+    @property
+    def unit(self) -> float:
+        """One unit in the last place of 1: the relative distance of neighbouring numbers."""
+        return float(np.finfo(self.storage).eps)
