@@ -1,8 +1,9 @@
-"""Circulant layers: the exact product of any size, the choice of its form, and what they save."""
+"""Circulant layers: the exact product of any size, the choice of its algorithm, and what they save."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from itertools import product
 from pathlib import Path
@@ -11,11 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from acz.backend.registry import infos
 from acz.exchange.artefacts.onnx.writer import build_model
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
 from acz.model.checkpoint import save_checkpoint
-from acz.model.layers.circulant import FFT_COST, CirculantDense, CirculantProduct, chosen_form, correlate
+from acz.model.layers.circulant import CirculantDense, CirculantProduct, correlate, faster_algorithm
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.reference.execution import forward
@@ -99,30 +101,36 @@ def test_diagonals_start_as_signs_and_fixed_ones_are_never_trained() -> None:
 
 
 def test_the_choice_takes_transforms_where_they_save_most() -> None:
-    for backend in FFT_COST:
-        assert chosen_form(backend, 16, 16) == "dense"
-        assert chosen_form(backend, 8192, 64) == "dense"
-        assert chosen_form(backend, 8192, 8192) == "fft"
-        forms = [chosen_form(backend, size, size) for size in (2**k for k in range(3, 14))]
-        assert forms == sorted(forms), "dense below some size, fft from there"
-    assert chosen_form("torch", 1024, 8192) == "fft"
-    assert chosen_form("numpy", 8192, 8192) == "dense"
+    costs = [info.fft_cost for info in infos().values() if info.fft_cost]
+    assert {5.0, 6.0, 36.0} <= set(costs)
+    for cost in costs:
+        assert faster_algorithm(16, 16, 1, cost) == "dense"
+        assert faster_algorithm(8192, 64, 1, cost) == "dense"
+        assert faster_algorithm(8192, 8192, 1, cost) == "fft"
+        algorithms = [faster_algorithm(size, size, 1, cost) for size in (2**k for k in range(3, 14))]
+        assert algorithms == sorted(algorithms), "dense below some size, fft from there"
+    assert faster_algorithm(1024, 8192, 1, 5.0) == "fft"
+    for none in (None, math.inf):
+        assert faster_algorithm(8192, 8192, 1, none) == "dense"
 
 
-def test_a_layer_can_settle_its_form_except_in_an_onnx_file() -> None:
-    assert CirculantProduct(product="fft").form("torch", 8, 8) == "fft"
-    assert CirculantProduct(product="dense").form("torch", 8192, 8192) == "dense"
+def test_a_layer_can_settle_its_algorithm_except_where_there_is_no_transform() -> None:
+    for cost in (5.0, math.inf):
+        assert CirculantProduct(product="fft").algorithm(8, 8, cost) == "fft"
+        assert CirculantProduct(product="dense").algorithm(8192, 8192, cost) == "dense"
     layer = CirculantDense(units=8192, product="fft")
-    assert layer.forms((8192,), "torch") == {"": "fft"}
-    assert layer.forms((8192,), "onnx") == {"": "dense"}
+    assert layer.algorithms((8192,), 5.0) == {"": "fft"}
+    assert layer.algorithms((8192,), None) == {"": "dense"}
 
 
 def test_a_matrix_that_is_too_large_is_refused_or_not_chosen() -> None:
     with pytest.raises(SpecError, match=r"explicit matrix .* product: fft needs none"):
         model(2**15, units=2**15, product="dense")
-    assert chosen_form("mindspore", 2**16, 64, factors=2) == "fft"
+    assert faster_algorithm(2**16, 64, 2, 36.0) == "fft"
     large = model(2**15, units=2**15)
-    with pytest.raises(SpecError, match=r"trunk.last: the explicit matrix .* an ONNX file holds no other form"):
+    with pytest.raises(
+        SpecError, match=r"trunk.last: the explicit matrix .* there is no transform here: an ONNX file has none"
+    ):
         build_model(large, initial_parameters(large))
 
 
@@ -150,7 +158,7 @@ def test_a_wrong_setting_says_what_is_right() -> None:
         model(4, units=4, k_factor=2)
 
 
-def test_the_report_of_an_export_says_which_form_it_has(acz: Callable[..., Answer], tmp_path: Path) -> None:
+def test_the_report_of_an_export_says_which_algorithm_it_has(acz: Callable[..., Answer], tmp_path: Path) -> None:
     spec = model(6, units=4, product="fft")
     save_checkpoint(tmp_path / "model.safetensors", spec, initial_parameters(spec))
     answer = acz("export", tmp_path / "model.safetensors", "--format", "onnx", "--json")

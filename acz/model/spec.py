@@ -161,7 +161,7 @@ class Spec:
 
         def essence(layers: Mapping[str, Layer]) -> list[Any]:
             return [
-                [name, {"type": v.type} | v.model_dump(exclude_defaults=True, exclude=v.HOW)]
+                [name, {"type": v.type} | v.model_dump(exclude_defaults=True, exclude=v.NOT_HASHED)]
                 for name, v in layers.items()
             ]
 

@@ -7,7 +7,10 @@ from typing import Any
 from mindspore import Tensor, ops
 
 from acz.model.layers.circulant import CirculantProduct
+from acz_mindspore import INFO
 from acz_mindspore.base import Call, Layer, apply
+
+FFT_COST = INFO.fft_cost
 
 
 def correlation(x: Tensor, w: Tensor) -> Tensor:
@@ -56,7 +59,7 @@ def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Ten
     """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal."""
     n = x.shape[-1]
     y = x.reshape((-1, n))
-    if settings.form("mindspore", n, units) == "dense":
+    if settings.algorithm(n, units, FFT_COST) == "dense":
         y = ops.MatMul(transpose_b=True)(y, explicit(home, settings, units))
     else:
         y = y.expand_dims(1)  # (rows, 1, features): every block has the same input

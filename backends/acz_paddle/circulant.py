@@ -10,7 +10,10 @@ from paddle.autograd import PyLayer
 from paddle.fft import irfft, rfft
 
 from acz.model.layers.circulant import CirculantProduct
+from acz_paddle import INFO
 from acz_paddle.base import Call, Layer, apply
+
+FFT_COST = INFO.fft_cost
 
 
 class Correlation(PyLayer):
@@ -65,7 +68,7 @@ def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
 
 def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Tensor:
     """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal."""
-    if settings.form("paddle", x.shape[-1], units) == "dense":
+    if settings.algorithm(x.shape[-1], units, FFT_COST) == "dense":
         return F.linear(x, explicit(home, settings, units).t())
     y = x.unsqueeze(-2)  # (videos, ..., 1, features): every block has the same input
     for factor in range(settings.factors):

@@ -9,7 +9,10 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.model.layers.circulant import CirculantProduct
+from acz_tensorflow import INFO
 from acz_tensorflow.base import Call, Layer, apply
+
+FFT_COST = INFO.fft_cost
 
 
 @tf.custom_gradient
@@ -62,7 +65,7 @@ def product(own: Mapping[str, Any], settings: CirculantProduct, x: Tensor, units
     weight, diagonal = own[f"{prefix}weight"], own.get(f"{prefix}diagonal")
     n = weight.shape[-1]  # a graph's inputs have no sizes
     rows = tf.reshape(x, (-1, n))
-    if settings.form("tensorflow", n, units) == "dense":
+    if settings.algorithm(n, units, FFT_COST) == "dense":
         y = tf.matmul(rows, explicit(own, settings, units, prefix), transpose_b=True)
     else:
         y = rows[:, None]  # (rows, 1, features): every block has the same input

@@ -9,7 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acz.model.layers.circulant import CirculantProduct
+from acz_torch import INFO
 from acz_torch.base import Call, Layer, apply
+
+FFT_COST = INFO.fft_cost
 
 
 class Correlation(torch.autograd.Function):
@@ -63,7 +66,7 @@ def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
 
 def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Tensor:
     """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal."""
-    if settings.form("torch", x.shape[-1], units) == "dense":
+    if settings.algorithm(x.shape[-1], units, FFT_COST) == "dense":
         return F.linear(x, explicit(home, settings, units))
     y = x.unsqueeze(-2)  # (videos, ..., 1, features): every block has the same input
     for factor in range(settings.factors):

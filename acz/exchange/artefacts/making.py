@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from acz.backend.registry import installed
+from acz.backend.registry import infos, installed
 from acz.backend.worker import Worker
 from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, format_of
 from acz.exchange.artefacts.runtime import Runtime
@@ -115,10 +115,11 @@ def _report(
     threads: int,
 ) -> dict[str, Any]:
     nearest = max(checks, key=lambda check: check.measured / check.bound)
-    forms = {
-        f"{step.path}.{name}" if name else step.path: form
+    fft_cost = infos()[chosen.backend].fft_cost if chosen.backend else None
+    algorithms = {
+        f"{step.path}.{name}" if name else step.path: algorithm
         for step in checkpoint.spec.layout
-        for name, form in step.layer.forms(step.input_shape, chosen.backend or "onnx").items()
+        for name, algorithm in step.layer.algorithms(step.input_shape, fft_cost).items()
     }
     return {
         "format": chosen.name,
@@ -128,7 +129,7 @@ def _report(
         "measured": nearest.measured,
         "bound": nearest.bound,
         "checks": [asdict(check) for check in checks],
-        **({"circulant_products": forms} if forms else {}),
+        **({"circulant_products": algorithms} if algorithms else {}),
         "size_bytes": size(made),
         "latency_ms": {str(videos): round(about["seconds"][videos] * 1e3, 3) for videos in TIMED},
         "threads": threads,

@@ -124,8 +124,8 @@ class Layer(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
-    HOW: ClassVar[dict[str, Any]] = {}
-    """Settings that say how something is computed and not what, as pydantic's `exclude` takes them: no part of a spec's hash."""
+    NOT_HASHED: ClassVar[dict[str, Any]] = {}
+    """Settings that choose an algorithm and leave the function as it is, as pydantic's `exclude` takes them. No hash has them."""
 
     type: str
 
@@ -149,8 +149,13 @@ class Layer(BaseModel):
         """Whether what comes out is in 0 .. 1, if what goes in is, or is not (`of_probabilities`)."""
         return False
 
-    def forms(self, shape: Shape, backend: str) -> dict[str, str]:
-        """How a backend (`onnx`: the file) computes what there are several ways to compute, by local name ('' for all)."""
+    def algorithms(self, shape: Shape, fft_cost: float | None) -> dict[str, str]:
+        """The algorithm of each part that has several, by local name ('' for the whole layer).
+
+        Args:
+            shape: of the input.
+            fft_cost: multiply-adds in the time of one step of a Fourier transform; None where there is no transform.
+        """
         return {}
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:

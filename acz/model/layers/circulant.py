@@ -17,13 +17,10 @@ from acz.foundation.arrays import Array, Shape
 from acz.model.layers.activation import Function, apply
 from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, signs, weight_initial
 
-Form = Literal["fft", "dense"]
+Algorithm = Literal["fft", "dense"]
 
 ROWS = 1200
-"""Rows (videos, or frames of all videos) for which the faster form is chosen: 80 videos of 15 frames."""
-
-FFT_COST = {"torch": 5.0, "tensorflow": 6.0, "paddle": 6.0, "mindspore": 36.0}
-"""Multiply-adds of a matrix product in the time of one step of a Fourier transform, by backend; see `chosen_form`."""
+"""Rows (videos, or frames of all videos) for which the faster algorithm is chosen: 80 videos of 15 frames."""
 
 NUMBERS_IN_CACHE = 8192 * ROWS
 """As many as no longer stay near the processor when transforms write them, which then take twice the time."""
@@ -38,17 +35,17 @@ def explicit_size(features: int, units: int, factors: int) -> int:
     return features * (units if factors == 1 else math.ceil(units / features) * features)
 
 
-def chosen_form(backend: str, features: int, units: int, factors: int = 1) -> Form:
-    """The faster form of a circulant product in a backend: by `fft`, or by the explicit matrix (`dense`).
+def faster_algorithm(features: int, units: int, factors: int, fft_cost: float | None) -> Algorithm:
+    """The faster algorithm of a circulant product: by `fft`, or by the explicit matrix (`dense`).
 
     Compares multiply-adds for ROWS rows, forward. The explicit matrix takes rows * features * units and, for each further factor,
-    units * features^2 to multiply the matrices. A transform of n numbers takes n (log2 n + 1) steps, each as long as FFT_COST
+    units * features^2 to multiply the matrices. A transform of n numbers takes n (log2 n + 1) steps, each as long as `fft_cost`
     multiply-adds, and up to twice that where results do not stay in the cache; there is one of x, one back
     for each block, and two more of each block for each further factor.
-    The constants are fitted to forward and backward passes on one thread of a CPU (`acz bench --only circulant`); a
-    backend without any has no transform.
+    The constants are fitted to forward and backward passes on one thread of a CPU (`acz bench --only circulant`).
+    Without a cost there is no transform.
     """
-    if backend not in FFT_COST:
+    if fft_cost is None:
         return "dense"
     if explicit_size(features, units, factors) > LARGEST_EXPLICIT:
         return "fft"
@@ -56,7 +53,7 @@ def chosen_form(backend: str, features: int, units: int, factors: int = 1) -> Fo
     explicit = ROWS * features * units + (factors - 1) * units * features**2
     steps = ROWS * features * (1 + (2 * factors - 1) * blocks) * (math.log2(features) + 1)
     spill = 1 + min(ROWS * blocks * features / NUMBERS_IN_CACHE, 1)
-    return "fft" if steps * spill * FFT_COST[backend] < explicit else "dense"
+    return "fft" if steps * spill * fft_cost < explicit else "dense"
 
 
 def correlate(x: Array, w: Array, columns: int) -> Array:
@@ -87,7 +84,7 @@ class CirculantProduct(Layer):
     the published code draws learned ones as small as the weights, and so makes outputs sqrt(n) times smaller.
     """
 
-    HOW: ClassVar[dict[str, Any]] = {"product": True}
+    NOT_HASHED: ClassVar[dict[str, Any]] = {"product": True}
 
     type: Literal["circulant_dense"] = "circulant_dense"
     factors: int = Field(default=1, gt=0, le=2**10)
@@ -101,16 +98,26 @@ class CirculantProduct(Layer):
             found["diagonal"] = Parameter(shape, signs(), "trained" if self.diagonal == "learned" else "fixed")
         return found
 
-    def form(self, backend: str, features: int, units: int) -> Form:
-        """How a backend (`onnx`: the file) computes it. Raises ValueError where that is by a matrix that is too large."""
+    def algorithm(self, features: int, units: int, fft_cost: float | None) -> Algorithm:
+        """The algorithm that computes it.
+
+        Args:
+            features: numbers of a row of the input.
+            units: numbers of a row of the output.
+            fft_cost: multiply-adds in the time of one step of a transform. None: there is no transform, so the matrix is
+                explicit even against `product: fft`. Infinity: `product: fft` is obeyed, and `auto` takes the matrix.
+
+        Raises:
+            ValueError: the algorithm is the explicit matrix, and that is too large.
+        """
         chosen = self.product
-        if chosen == "auto" or backend not in FFT_COST:
-            chosen = chosen_form(backend, features, units, self.factors)
+        if chosen == "auto" or fft_cost is None:
+            chosen = faster_algorithm(features, units, self.factors, fft_cost)
         size = explicit_size(features, units, self.factors)
         if chosen == "dense" and size > LARGEST_EXPLICIT:
             raise ValueError(
                 f"the explicit matrix of {features:,} features to {units:,} units, {self.factors} factors, has {size:,} numbers, and "
-                f"{LARGEST_EXPLICIT:,} are taken; {'an ONNX file holds no other form' if backend not in FFT_COST else 'product: fft needs none'}"
+                f"{LARGEST_EXPLICIT:,} are taken; {'there is no transform here' if fft_cost is None else 'product: fft needs none'}"
             )
         return chosen
 
@@ -149,14 +156,14 @@ class CirculantDense(CirculantProduct):
         return found
 
     def output_shape(self, shape: Shape) -> Shape:
-        self.form("torch", shape[-1], self.units)  # refuses an explicit matrix that is too large
+        self.algorithm(shape[-1], self.units, math.inf)  # refuses an explicit matrix that is too large
         return (*shape[:-1], self.units)
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return self.activation == "sigmoid"
 
-    def forms(self, shape: Shape, backend: str) -> dict[str, str]:
-        return {"": self.form(backend, shape[-1], self.units)}
+    def algorithms(self, shape: Shape, fft_cost: float | None) -> dict[str, str]:
+        return {"": self.algorithm(shape[-1], self.units, fft_cost)}
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         y = self.multiply(x, p, self.units)  # (videos, ..., units)

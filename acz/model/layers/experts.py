@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
@@ -27,7 +28,7 @@ class MixtureOfExperts(Layer):
     experts.diagonal, are those of CirculantProduct, and experts.bias starts at 1 / sqrt(classes * mixtures).
     """
 
-    HOW: ClassVar[dict[str, Any]] = {"circulant": CirculantProduct.HOW}
+    NOT_HASHED: ClassVar[dict[str, Any]] = {"circulant": CirculantProduct.NOT_HASHED}
 
     type: Literal["mixture_of_experts"] = "mixture_of_experts"
     classes: int = Field(gt=0, le=2**24)
@@ -56,17 +57,17 @@ class MixtureOfExperts(Layer):
         if len(shape) != 1:
             raise ValueError(f"mixture_of_experts needs a vector (features), got {shape}")
         if self.circulant:  # refuses an explicit matrix that is too large
-            self.circulant.form("torch", shape[0], self.classes * (self.mixtures + 1))
+            self.circulant.algorithm(shape[0], self.classes * (self.mixtures + 1), math.inf)
         return (self.classes,)
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return True
 
-    def forms(self, shape: Shape, backend: str) -> dict[str, str]:
+    def algorithms(self, shape: Shape, fft_cost: float | None) -> dict[str, str]:
         if not self.circulant:
             return {}
         sides = {"gates": self.classes * (self.mixtures + 1), "experts": self.classes * self.mixtures}
-        return {side: self.circulant.form(backend, shape[-1], units) for side, units in sides.items()}
+        return {side: self.circulant.algorithm(shape[-1], units, fft_cost) for side, units in sides.items()}
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         if self.circulant:

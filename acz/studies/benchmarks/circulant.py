@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from statistics import median
 from typing import Any
 
+from acz.backend.registry import infos
 from acz.backend.worker import Worker
-from acz.model.layers.circulant import ROWS, chosen_form
+from acz.model.layers.circulant import ROWS, faster_algorithm
 from acz.studies.benchmarks.measure import Bench, Row, ratio
 
 SIZES = ((32, 32), (256, 256), (1024, 512), (1024, 8192), (8192, 64), (8192, 512))
@@ -28,7 +29,7 @@ def circulant(bench: Bench) -> Iterator[Row]:
                 setting = f"{features} -> {units}, {ROWS} rows"
                 yield Row("circulant", "fft", backend, setting, median(found["fft"]) * 1e3, "ms", "dense", against)
                 yield Row("circulant", "dense", backend, setting, median(found["dense"]) * 1e3, "ms")
-                chosen = chosen_form(backend, features, units)
+                chosen = faster_algorithm(features, units, 1, infos()[backend].fft_cost)
                 cost = max(1.0, against if chosen == "fft" else 1 / against)
                 yield Row("circulant", f"automatic choice: {chosen}", backend, setting, cost, "of the faster form")
 

@@ -19,9 +19,9 @@ from acz.model.spec import Step
 def product(graph: Graph, x: str, settings: CirculantProduct, features: int, units: int, prefix: str = "") -> str:
     """x (..., features) to (..., units). Raises SpecError where the matrix is too large for a file."""
     try:
-        settings.form("onnx", features, units)
+        settings.algorithm(features, units, fft_cost=None)
     except ValueError as error:
-        raise SpecError(f"{graph.path}: {error}") from None
+        raise SpecError(f"{graph.path}: {error}: an ONNX file has none") from None
     return graph.op(
         "MatMul", x, graph.op("Transpose", _explicit(graph, settings, features, units, prefix), perm=[1, 0])
     )
