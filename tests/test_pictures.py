@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
+from acz.data.base import Description
 from acz.data.flash_mnist.build import Settings
 from acz.data.flash_mnist.digits import load_digits
 from acz.data.flash_mnist.labels import digits_of
@@ -99,7 +100,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("label", [0, 1 << 7, 0b1000010110])
 def test_frames_made_again_show_the_digits_of_the_label(videos: Path, label: int) -> None:
-    frames = Frames(videos, None).of("test", label, label)
+    frames = Frames(videos, None).make("test", label, label)
     test = load_digits().test
     assert frames.shape == (25, 28, 28)
     shown = {
@@ -117,7 +118,7 @@ def test_frames_from_other_images_are_refused(videos: Path, tmp_path: Path) -> N
         with pytest.raises(DataError, match=message):
             Frames(tmp_path, None)
     with pytest.raises(DataError, match="has the label 4, made again 5"):
-        Frames(videos, None).of("test", 5, 4)
+        Frames(videos, None).make("test", 5, 4)
 
 
 def test_attention_is_the_references_and_padding_is_cut_off(tmp_path: Path) -> None:
@@ -137,14 +138,14 @@ def test_attention_is_the_references_and_padding_is_cut_off(tmp_path: Path) -> N
     inputs = split.take(np.array([1, 3]), ["features"]).inputs
     wanted = execution.forward(spec, parameters, inputs, record=True)
     np.testing.assert_array_equal(weights["features.attention"], wanted["features.attention.weights"])
-    video, _ = take_video(split, 1, {})
-    add_look(video, spec, {}, output[0], {"features.attention": weights["features.attention"][0]})
+    video, _ = take_video(split, 1, Description())
+    add_look(video, spec, Description(), output[0], {"features.attention": weights["features.attention"][0]})
     [attention] = video.attention
     assert attention.weights.shape == (3, 3)  # (units, valid frames)
     np.testing.assert_allclose(attention.weights.sum(axis=1), 1, rtol=1e-6)
     assert video.inputs["features"].shape == (3, 4)
     with pytest.raises(DataError, match=r"has videos 0 \.\. 5, there is no 6"):
-        take_video(split, 6, {})
+        take_video(split, 6, Description())
 
 
 @pytest.mark.slow
@@ -184,6 +185,6 @@ def test_images_of_frames_are_drawn_as_pictures(tmp_path: Path) -> None:
     frames = np.zeros((2, 1, 28, 28), np.uint8)
     arrays = {"frame": frames, "labels": np.array([3, 4])}
     write_manifest(tmp_path, {"test": [write_shard(tmp_path, "test", 0, arrays)]}, {"what": "frames"})
-    video, label = take_video(Split(tmp_path, "test"), 1, {})
+    video, label = take_video(Split(tmp_path, "test"), 1, Description())
     assert label == 4
     assert draw_strip(video).startswith(b"\x89PNG")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from acz.api.runs import new_run
+from acz.data.base import Description
 from acz.data.folder import Split
 from acz.data.youtube8m.settings import Reading
 from acz.evaluation.scoring import evaluate, evaluate_by_class
@@ -295,10 +296,10 @@ def test_classes_are_listed_from_both_ends(runs: Path) -> None:
     videos, precisions = np.r_[np.arange(1, 31), 0], np.r_[np.linspace(0, 1, 28), 0, 1, 0]
     counts = {name: np.zeros(31, np.int64) for name in ("right", "false", "missed")}
     found = {**counts, "videos": videos, "average_precision": precisions}
-    text = Page(f"<div>{mistakes([(run, {}, found)])}</div>").text
+    text = Page(f"<div>{mistakes([(run, Description(), found)])}</div>").text
     best, _, worst = text.partition("knows worst")
     assert "the 10 classes that it knows best, of 30 that have videos" in best
     assert best.index("29100.00 %30") < best.index("27100.00 %28"), "of equals that of more videos"
     assert worst.index("280.00 %29") < worst.index("00.00 %1")
     none = {**found, "videos": np.zeros(31, np.int64)}
-    assert "no video of the split has a label" in mistakes([(run, {}, none)])
+    assert "no video of the split has a label" in mistakes([(run, Description(), none)])

@@ -15,10 +15,8 @@ from acz.backend.registry import default_backend, find_backend
 from acz.data.batching import padded
 from acz.data.flash_mnist.build import Settings, build_features, build_noisy, claim
 from acz.data.flash_mnist.digits import DigitImages, load_digits, load_mnist
-from acz.data.flash_mnist.labels import is_flash_mnist
-from acz.data.flash_mnist.videos import Frames
-from acz.data.folder import Split, read_manifest, read_origin
-from acz.data.registry import open_split
+from acz.data.folder import Split, read_manifest
+from acz.data.registry import open_split, recognise
 from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, DataError
@@ -129,23 +127,23 @@ def show_video(
     """
     if out.suffix != ".png":
         raise DataError(f"a video is drawn as PNG; --out must end in .png, got {out}")
-    examples, made = open_split(folder, split), read_origin(folder)
+    examples, description = open_split(folder, split), recognise(folder).describe(folder)
     spec = None
     if run is not None:
         checkpoint, _, _ = open_checkpoint(run)
         spec = checkpoint.spec
         examples.require(spec)
-    video, label = take_video(examples, number, made, list(spec.inputs) if spec else [])
+    video, label = take_video(examples, number, description, list(spec.inputs) if spec else [])
     with progress() as shown:
         shown.line(f"drawing video {number} of {folder}/{split}")
-        if is_flash_mnist(made):
-            video.pixels = Frames(folder, mnist).of(split, number, int(label))
+        if description.open_frames is not None:
+            video.pixels = description.open_frames(mnist).make(split, number, int(label))
         if spec is not None:
             found = find_backend(backend)
             found.set_threads(threads)
             model = build(spec, backend, checkpoint.parameters)
             output, weights = look(found, model, spec, examples, [number])
-            add_look(video, spec, made, output[0], {path: value[0] for path, value in weights.items()})
+            add_look(video, spec, description, output[0], {path: value[0] for path, value in weights.items()})
         content = draw_strip(video)
         write_whole(out, lambda temporary: temporary.write_bytes(content))
     return {"picture": str(out), "video": number, "label": video.label, "predicted": video.predicted}

@@ -7,41 +7,49 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from acz.data.youtube8m.settings import Reading
+    from pydantic import BaseModel
+
     from acz.model.spec import Spec
 
 
-def require_youtube8m(given: dict[str, Any], where: Path) -> None:
-    """Raise SpecError where settings of its reading are given for another data set."""
-    from acz.data.youtube8m.location import is_youtube8m
+def require_youtube8m(given: dict[str, Any], location: Path) -> None:
+    """Raise SpecError where settings are given that the data set at a location does not have."""
+    from acz.data.registry import recognise
     from acz.foundation.errors import SpecError
 
-    if given and not is_youtube8m(where):
+    if given and not given.keys() <= recognise(location).Reading.model_fields.keys():
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise SpecError(
-            f"{where} is no YouTube-8M, which {options} is for; leave {'it' if len(given) == 1 else 'them'} out"
+            f"{location} is no YouTube-8M, which {options} is for; leave {'it' if len(given) == 1 else 'them'} out"
         )
 
 
-def choose_reading(of_run: Reading | None, given: dict[str, Any], where: Path, spec: Spec | None = None) -> Reading:
-    """How YouTube-8M at `where` is read: as the run says, changed by what is given; a model without a run by its classes.
+def choose_reading(
+    of_run: BaseModel | None, given: dict[str, Any], location: Path, spec: Spec | None = None
+) -> BaseModel:
+    """The reading of the data set at a location: that of the run, changed by what is given.
 
-    Without a model the classes are those of the folder, where it says how many it has. What is assumed is said in a line on standard error. Raises SpecError.
+    Without a run the number of classes is that of the model, or else that of the folder, where it says how many it has.
+    A line on standard error says what is assumed.
+
+    Raises:
+        SpecError: A setting is not one of this data set, or its value is not valid.
     """
-    from acz.data.youtube8m.location import classes_of, is_youtube8m
-    from acz.data.youtube8m.settings import Reading
+    from acz.data.registry import DEFAULT, recognise
     from acz.foundation.progress import progress
     from acz.foundation.settings import validate
 
-    require_youtube8m(given, where)
-    if of_run:
-        start = of_run.model_dump()
-    else:
-        classes = spec.width if spec else classes_of(where)
-        start = {} if classes is None else {"classes": classes}
-    if of_run is None and spec is not None and "sampling" not in given and is_youtube8m(where):
+    require_youtube8m(given, location)
+    data_set = recognise(location)
+    if of_run is not None:
+        return validate(type(of_run), {**of_run.model_dump(), **given}, "reading")
+    # a data set without settings has the reading of a configuration that says nothing
+    kind = data_set.Reading if data_set.Reading.model_fields else DEFAULT.Reading
+    classes = spec.width if spec else data_set.describe(location).classes
+    start = {"classes": classes} if classes is not None and "classes" in kind.model_fields else {}
+    if spec is not None and "sampling" in data_set.Reading.model_fields and "sampling" not in given:
         with progress() as shown:
             shown.line(
-                f"{where}: all frames are taken, since the model's file does not say; --sampling strata:100 takes 100"
+                f"{location}: all frames are taken, since the model's file does not say; --sampling strata:100 takes 100"
             )
-    return validate(Reading, {**start, **given}, "reading")
+    return validate(kind, {**start, **given}, "reading")

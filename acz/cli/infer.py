@@ -87,7 +87,9 @@ def infer_command(
     opened = artefact_predictor(path, threads) if artefact else model_predictor(checkpoint, name, device, threads)
     of_run = load_config(run["config"]).reading if run else None
     with opened as (spec, predict):
-        reading = choose_reading(of_run, given, where, spec).model_copy(update={"unlabelled": True})
+        reading = choose_reading(of_run, given, where, spec)
+        if "unlabelled" in type(reading).model_fields:
+            reading = reading.model_copy(update={"unlabelled": True})
         examples = open_split(where, split, reading)
         examples.require(spec)
         settings = Settings(

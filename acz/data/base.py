@@ -1,20 +1,30 @@
-"""Data sets as every reader of them sees them: examples in batches."""
+"""The shapes of a data set: its examples in batches, and the object that recognises, opens and describes it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 from acz.model.losses import Loss
 from acz.model.spec import Spec
+
+Location: TypeAlias = "Path | str | Sequence[Path | str]"
+"""A folder, a file, a glob, or a list of these."""
 
 
 @dataclass
 class Examples:
-    """One batch: inputs by name (with `<name>.mask` where videos are padded), labels, the examples' numbers, and their ids if at hand."""
+    """One batch.
+
+    `inputs` are arrays by name, with `<name>.mask` where videos are padded. `numbers` are the examples' numbers in their split.
+    """
 
     inputs: dict[str, Array]
     labels: Array
@@ -30,21 +40,108 @@ class Data(Protocol):
 
     @property
     def input_names(self) -> Sequence[str]:
-        """The names of the inputs that it has."""
+        """The names of its inputs."""
 
     def __len__(self) -> int: ...
 
     def require(self, spec: Spec, loss: Loss | None = None) -> None:
-        """Raise DataError unless these examples are what the model reads and the labels are what its loss takes."""
+        """Check that a model can read these examples.
+
+        Raises:
+            DataError: The inputs are not those of the model, or the labels are not those of its loss.
+        """
 
     def take(self, numbers: Array, names: list[str]) -> Examples:
-        """The examples of these numbers, in their order, with the named inputs."""
+        """The examples of these numbers, in this order, with the named inputs."""
 
     def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
-        """Every example once, in batches of `size`, the last one smaller."""
+        """Every example once, in batches of `size`; the last batch may be smaller."""
 
     def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: list[str]) -> Iterator[Examples]:
-        """The full batches of a training epoch, from batch number `first`, in an order that follows from seed and epoch alone."""
+        """The full batches of a training epoch, from batch number `first`. Their order follows from seed and epoch alone."""
 
     def ids(self, numbers: Array) -> list[str]:
-        """What the examples are called."""
+        """The names of these examples."""
+
+
+class VideoFrames(Protocol):
+    """The frames of videos whose data set stores features only."""
+
+    def make(self, split: str, number: int, label: int) -> Array:
+        """The frames of one video, uint8 (frames, height, width).
+
+        Raises:
+            DataError: The video has another label than `label`.
+        """
+
+
+def label_in_words(label: Any) -> str:
+    """A label, or a predicted class, for a reader: the number of its class, or the numbers of several."""
+    if np.ndim(label):
+        return ", ".join(map(str, np.flatnonzero(label))) or "none"
+    return f"class {int(label)}"
+
+
+@dataclass(frozen=True)
+class Description:
+    """The facts of a data set that pages and pictures show."""
+
+    classes: int | None = None
+    """The number of classes; None where the files do not say."""
+    in_words: Callable[[Any], str] = label_in_words
+    """Writes a label (a class, or zeros and ones by class) for a reader."""
+    symbols: tuple[str, ...] = ()
+    """The things that the bits of a label stand for: bit d says that symbol d is shown. Empty where classes have no parts."""
+    open_frames: Callable[[Path | None], VideoFrames] | None = None
+    """Opens the videos' frames, given the folder of the images that they show; None where there are no frames to show."""
+
+
+class NoReading(BaseModel):
+    """The reading of a data set that can be read in one way only."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataSet(Protocol):
+    """A kind of data set. `acz.data.registry.DATA_SETS` lists all of them."""
+
+    name: str
+    """The name that a configuration gives as `data.set`."""
+    Reading: type[BaseModel]
+    """The settings that a configuration may give as `data.reading`."""
+
+    def recognises(self, location: Location) -> bool:
+        """Say whether the files at a location are of this data set."""
+
+    def open(self, location: Location, split: str, reading: BaseModel, rank: int = 0, world: int = 1) -> Data:
+        """Open a split.
+
+        Args:
+            location: Files that `recognises` takes.
+            split: `train` or `test`, or another name that the files have.
+            reading: Settings of the class `Reading`.
+            rank: The number of this process among those that share the split.
+            world: The number of these processes.
+
+        Raises:
+            DataError: The files are missing or damaged; the message names the file.
+        """
+
+    def fingerprint(self, location: Location) -> str:
+        """A hash that tells one data set from another. Raises DataError."""
+
+    def describe(self, location: Location) -> Description:
+        """The facts of a data set that pages and pictures show. Raises DataError."""
+
+
+def one_path(location: Location) -> Path:
+    """The path of a location that is a single file or folder. Raises DataError for a list."""
+    if not isinstance(location, (str, Path)):
+        raise DataError(f"{', '.join(map(str, location))}: only YouTube-8M is read from a list of files")
+    return Path(location)
+
+
+def require_one_process(location: Location, world: int) -> None:
+    """Raise DataError where several processes share a data set that only one process can read."""
+    if world != 1:
+        raise DataError(f"{location} is read by one process; {world} processes share it")

@@ -9,7 +9,6 @@ a folder that has one is whole.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
@@ -17,10 +16,11 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from acz.data.base import Examples
+from acz.data.base import Data, Description, Examples, Location, NoReading, one_path, require_one_process
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, nearest
 from acz.foundation.files.atomic import write_json
+from acz.foundation.files.hashing import array_hash, contents_hash
 from acz.foundation.files.npy import map_npy, write_npy
 from acz.foundation.randomness import generator
 from acz.model.losses import SEVERAL_LABELS, Loss
@@ -63,7 +63,7 @@ def write_shard(folder: Path, split: str, number: int, arrays: Mapping[str, Arra
         write_npy(path, value)
         record["files"][name] = {
             "file": path.relative_to(folder).as_posix(),
-            "sha256": hashlib.sha256(np.ascontiguousarray(value).data).hexdigest(),
+            "sha256": array_hash(value),
             "shape": list(value.shape),
             "dtype": str(value.dtype),
         }
@@ -106,9 +106,9 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def manifest_hash(folder: Path) -> str:
-    """What tells one data set from another. Raises DataError."""
+    """A hash that tells one folder from another. Raises DataError."""
     read_manifest(folder)
-    return hashlib.sha256((folder / "manifest.json").read_bytes()).hexdigest()
+    return contents_hash([folder / "manifest.json"])
 
 
 class Split:
@@ -250,7 +250,7 @@ def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -
     for split, records in read_manifest(folder).splits.items():
         for record, shard in zip(records, Split(folder, split).shards, strict=True):
             for name, file in record.files.items():
-                if hashlib.sha256(np.ascontiguousarray(shard[name]).data).hexdigest() != file.sha256:
+                if array_hash(shard[name]) != file.sha256:
                     raise DataError(
                         f"{folder / file.file}: its content is not what was written; make the data set anew"
                     )
@@ -260,5 +260,33 @@ def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
-    """A manifest's `made`; empty for data that have none, such as the authors' pickles."""
+    """The facts that a manifest keeps of its making; empty where there is no manifest."""
     return read_manifest(folder).made if (folder / "manifest.json").is_file() else {}
+
+
+class Features:
+    """A folder of features with a manifest, of anybody's videos."""
+
+    name = "features"
+    Reading: type[BaseModel] = NoReading
+
+    def recognises(self, location: Location) -> bool:
+        return True
+
+    def open(self, location: Location, split: str, reading: BaseModel, rank: int = 0, world: int = 1) -> Data:
+        require_one_process(location, world)
+        return Split(one_path(location), split)
+
+    def fingerprint(self, location: Location) -> str:
+        return manifest_hash(one_path(location))
+
+    def describe(self, location: Location) -> Description:
+        path = one_path(location)
+        if not (path / "manifest.json").is_file():
+            return Description()
+        shards = [record for records in read_manifest(path).splits.values() for record in records]
+        shapes = [record.files["labels"].shape for record in shards if "labels" in record.files]
+        return Description(shapes[0][1] if shapes and len(shapes[0]) == 2 else None)
+
+
+FEATURES = Features()

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
-from acz.data.youtube8m.settings import Reading
+from acz.data.registry import DEFAULT, find_data_set
 from acz.foundation.errors import SpecError, nearest
 from acz.foundation.files.yaml import ConfigLoader, copy_tree
 from acz.foundation.settings import validate
@@ -20,14 +20,17 @@ from acz.zoo.recipe import Recipe
 
 
 class DataSettings(BaseModel):
-    """Which folder of features feeds the model. `digits: true` builds a small one where the folder is missing; `reading` says how
-    YouTube-8M is read."""
+    """The data of a model. `digits: true` builds a small data set where the folder is missing.
+
+    `reading` has the settings of the data set that `set` names; it is validated apart, by `_data_settings`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     folder: str
     digits: bool = False
-    reading: Reading | None = None
+    set: str = DEFAULT.name
+    reading: SerializeAsAny[BaseModel] | None = None
 
 
 @dataclass(frozen=True)
@@ -47,9 +50,11 @@ class Config:
     forms: tuple[str, ...] = ()
 
     @property
-    def reading(self) -> Reading:
-        """How YouTube-8M is read; its defaults where nothing is said."""
-        return (self.data and self.data.reading) or Reading()
+    def reading(self) -> BaseModel:
+        """The settings of how the data are read; the defaults of the data set where nothing is said."""
+        return (self.data and self.data.reading) or find_data_set(
+            self.data.set if self.data else DEFAULT.name
+        ).Reading()
 
     def to_dict(self) -> dict[str, Any]:
         """The plain tree, overrides and variant applied; `load_config` of it is an equal configuration."""
@@ -95,10 +100,20 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
         str(tree.get("source") or ""),
         spec,
         recipe,
-        validate(DataSettings, tree["data"], "data") if tree.get("data") else None,
+        _data_settings(tree["data"]) if tree.get("data") else None,
         tuple(tree.get("variants") or {}),
         tuple(tree.get("forms") or {}),
     )
+
+
+def _data_settings(tree: Any) -> DataSettings:
+    """The section `data` of a configuration. Raises SpecError."""
+    reading = tree.get("reading") if isinstance(tree, Mapping) else None
+    settings = validate(DataSettings, tree if reading is None else {**tree, "reading": None}, "data")
+    data_set = find_data_set(settings.set)
+    if reading is None:
+        return settings
+    return settings.model_copy(update={"reading": validate(data_set.Reading, reading, "data.reading")})
 
 
 def load_spec(path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Spec:

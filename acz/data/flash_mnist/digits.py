@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy.typing as npt
 
 from acz.data.flash_mnist.idx import read_idx
 from acz.foundation.errors import DataError
+from acz.foundation.files.hashing import array_hash
 from acz.foundation.randomness import generator
 
 Bytes = npt.NDArray[np.uint8]
@@ -35,9 +35,8 @@ class DigitImages:
 
     @property
     def hash(self) -> str:
-        """What tells one set of images from another."""
-        arrays = (self.train.pixels, self.train.digits, self.test.pixels, self.test.digits)
-        return hashlib.sha256(b"".join(np.ascontiguousarray(array).tobytes() for array in arrays)).hexdigest()
+        """A hash that tells one set of images from another."""
+        return array_hash(self.train.pixels, self.train.digits, self.test.pixels, self.test.digits)
 
 
 def load_mnist(folder: Path) -> DigitImages:

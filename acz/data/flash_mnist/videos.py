@@ -17,7 +17,8 @@ from acz.foundation.errors import DataError
 from acz.foundation.randomness import generator
 
 FRAMES = 25
-LABELS = 1024
+DIGITS = 10
+LABELS = 2**DIGITS
 NOISE = 10
 CHUNK = 128
 """Videos that are made at once; with those that wait, the frames of at most 384 are held, 8 MB."""
@@ -104,12 +105,12 @@ class Frames:
             )
         return load_mnist(mnist)
 
-    def of(self, split: str, number: int, label: int) -> Array:
-        """The frames of one video, (frames, 28, 28) of bytes. Raises DataError where its label is not `label`."""
+    def make(self, split: str, number: int, label: int) -> Array:
+        """The frames of one video, uint8 (frames, 28, 28). Raises DataError where its label is not `label`."""
         per_label = int(self.made[f"{split}_videos_per_label"])
         videos = Videos(self.parts[split], self.noise, int(self.made["seed"]), split, per_label)
         frames, labels = videos.chunk(number // CHUNK)
         if labels[number % CHUNK] != label:
             raise DataError(f"video {number} of '{split}' has the label {label}, made again {labels[number % CHUNK]}")
-        found: Array = frames[number % CHUNK]
-        return found
+        video: Array = frames[number % CHUNK]
+        return video

@@ -7,8 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
+from pydantic import BaseModel
+
+from acz.data.base import Description, Location
 from acz.data.folder import manifest_hash
-from acz.data.youtube8m.location import Location, is_converted, shards_at, split_of
+from acz.data.youtube8m import settings
+from acz.data.youtube8m.location import count_classes, is_converted, recognises, shards_at, split_of
 from acz.data.youtube8m.reading.mapped import MappedSource
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.reading.sources import HeldSource, RecordSource
@@ -21,24 +25,56 @@ from acz.foundation.errors import DataError
 from acz.foundation.progress import progress
 
 
+class YouTube8MSet:
+    """Shards of TFRecords, PaddlePaddle's pickles of them, and folders that `acz data youtube8m convert` made."""
+
+    name = "youtube8m"
+    Reading: type[BaseModel] = settings.Reading
+
+    def recognises(self, location: Location) -> bool:
+        return recognises(location)
+
+    def open(self, location: Location, split: str, reading: BaseModel, rank: int = 0, world: int = 1) -> YouTube8M:
+        assert isinstance(reading, Reading)
+        return open_youtube8m(location, split, reading, rank, world)
+
+    def fingerprint(self, location: Location) -> str:
+        """A hash of the shards' names, their sizes and the lengths of all records, not of every byte of a terabyte."""
+        if is_converted(location):
+            assert isinstance(location, (str, Path))
+            return manifest_hash(Path(location))
+        total = hashlib.sha256()
+        for path in shards_at(location):
+            total.update(f"{path.name} {path.stat().st_size}\n".encode())
+            if path.suffix != ".pkl":
+                total.update(layout_of(path).lengths.tobytes())
+        return total.hexdigest()
+
+    def describe(self, location: Location) -> Description:
+        return Description(count_classes(location))
+
+
+YOUTUBE8M = YouTube8MSet()
+
+
 def open_youtube8m(
-    where: Location, name: str, reading: Reading | None = None, rank: int = 0, world: int = 1
+    location: Location, split: str, reading: Reading | None = None, rank: int = 0, world: int = 1
 ) -> YouTube8M:
-    """A split of YouTube-8M, for process `rank` of `world`. Raises DataError that names the file, and the record where it is one."""
+    """Open a split of YouTube-8M, for process `rank` of `world`. Raises DataError that names the file, and the record where it is one."""
     reading = reading or Reading()
-    folder = Path(where) if isinstance(where, (str, Path)) else Path(next(iter(where))).parent
-    if is_converted(where):
-        source = MappedSource(folder, name)
+    folder = Path(location) if isinstance(location, (str, Path)) else Path(next(iter(location))).parent
+    if is_converted(location):
+        source = MappedSource(folder, split)
         if source.classes != reading.classes:
             raise DataError(f"{folder}: was converted with {source.classes} classes, and {reading.classes} are wanted")
-        return YouTube8M(source, "frame", folder, name, reading, rank, world)
-    paths = split_of(where, name)
+        return YouTube8M(source, "frame", folder, split, reading, rank, world)
+    paths = split_of(location, split)
     if paths[0].suffix == ".pkl":
         criteria = Criteria(WIDTHS, reading.classes, reading.unlabelled)
-        held = HeldSource(pickled_videos(paths, criteria, reading.on_bad_record == "skip"))
-        return YouTube8M(held, "frame", folder, name, reading, rank, world)
+        videos = HeldSource(pickled_videos(paths, criteria, reading.on_bad_record == "skip"))
+        return YouTube8M(videos, "frame", folder, split, reading, rank, world)
     records = open_records(paths, reading)
-    return YouTube8M(records, records.criteria.level, folder, name, reading, rank, world)
+    return YouTube8M(records, records.criteria.level, folder, split, reading, rank, world)
 
 
 def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource:
@@ -51,15 +87,3 @@ def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource:
             counted = ", ".join(f"{count} {kind}" for kind, count in sorted(index.defects.items()))
             shown.line(f"{paths[0].parent}: {len(index):,} videos; left out: {counted}")
     return RecordSource(index, criteria, reading)
-
-
-def youtube8m_hash(where: Location) -> str:
-    """What tells one data set from another: names, sizes and the lengths of all records, not every byte of a terabyte. Raises DataError."""
-    if isinstance(where, (str, Path)) and is_converted(where):
-        return manifest_hash(Path(where))
-    whole = hashlib.sha256()
-    for path in shards_at(where):
-        whole.update(f"{path.name} {path.stat().st_size}\n".encode())
-        if path.suffix != ".pkl":
-            whole.update(layout_of(path).lengths.tobytes())
-    return whole.hexdigest()

@@ -1,104 +1,101 @@
-"""Where the files of a YouTube-8M data set are."""
+"""The files of a YouTube-8M data set: which shards lie at a location, and which belong to a split."""
 
 from __future__ import annotations
 
 import glob
 import json
 import re
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
-from acz.data.folder import read_manifest
+from acz.data.base import Location
+from acz.data.folder import read_manifest, read_origin
 from acz.foundation.errors import DataError
 
-Location: TypeAlias = "Path | str | Sequence[Path | str]"
 SHARD = re.compile(r"(?!\.)(.*\.tfrecord(\.gz)?|(train|validate|test).*\.pkl)", re.DOTALL)
 """Names of shards, and of the pickles that PaddlePaddle's converter makes of them."""
 PREFIXES = {"train": ("train",), "test": ("validate", "test")}
-"""How the names of a split's files begin; the first of these that there is."""
+"""The beginnings of the file names of each split; the first one that some file has counts."""
 CONVERTED = "youtube-8m"
-"""What the manifest of a converted folder says of itself."""
+"""The name that the manifest of a converted folder gives as its origin."""
+SETTINGS = "settings.json"
+SYNTHETIC = "synthetic YouTube-8M"
+"""The name that the settings of a synthesis give."""
 
 
-def shards_at(where: Location) -> list[Path]:
-    """The shards of a folder, a glob, a file or a list of these, sorted; none where there are none."""
-    if not isinstance(where, (str, Path)):
-        return sorted({shard for one in where for shard in shards_at(one)})
-    path = Path(where)
+def shards_at(location: Location) -> list[Path]:
+    """The shards of a folder, a glob, a file or a list of these, sorted; an empty list where there are none."""
+    if not isinstance(location, (str, Path)):
+        return sorted({shard for part in location for shard in shards_at(part)})
+    path = Path(location)
     if path.is_dir():
-        found = list(path.iterdir())
-    elif path.is_file() or not glob.has_magic(str(where)):
-        found = [path]
+        candidates = list(path.iterdir())
+    elif path.is_file() or not glob.has_magic(str(location)):
+        candidates = [path]
     else:
-        found = [Path(name) for name in glob.glob(str(where))]
-    return sorted(one.absolute() for one in found if SHARD.fullmatch(one.name) and one.is_file())
+        candidates = [Path(name) for name in glob.glob(str(location))]
+    return sorted(file.absolute() for file in candidates if SHARD.fullmatch(file.name) and file.is_file())
 
 
-def is_converted(where: Location) -> bool:
-    """Whether this is a folder that `acz data youtube8m convert` made. Raises DataError where its manifest is damaged."""
-    if not isinstance(where, (str, Path)) or not (Path(where) / "manifest.json").is_file():
-        return False
-    return read_manifest(Path(where)).made.get("what") == CONVERTED
+def is_converted(location: Location) -> bool:
+    """Say whether this is a folder that `acz data youtube8m convert` made. Raises DataError where its manifest is damaged."""
+    return isinstance(location, (str, Path)) and read_origin(Path(location)).get("what") == CONVERTED
 
 
-def is_youtube8m(where: Location) -> bool:
-    """Whether this is YouTube-8M, and not another data set."""
-    if not isinstance(where, (str, Path)):
+def recognises(location: Location) -> bool:
+    """Say whether the files at a location are YouTube-8M, and not another data set."""
+    if not isinstance(location, (str, Path)):
         return True
-    path = Path(where)
+    path = Path(location)
     if (path / "manifest.json").is_file():
         return is_converted(path)
-    return bool(shards_at(where)) or (glob.has_magic(str(where)) and not path.exists())
+    return bool(shards_at(location)) or (glob.has_magic(str(location)) and not path.exists())
 
 
-def split_of(where: Location, name: str) -> list[Path]:
-    """The shards of a split: those of `train` begin with train; those of `test` with validate, or with test where none does.
+def split_of(location: Location, name: str) -> list[Path]:
+    """The shards of a split.
 
-    Shards whose names begin in no such way belong to whatever is asked for. Raises DataError where there are none.
+    Names of `train` begin with train; those of `test` with validate, or with test where no name begins with validate.
+    Shards whose names begin with none of these words belong to every split. Raises DataError where there are none.
     """
-    found = shards_at(where)
-    shown = str(where) if isinstance(where, (str, Path)) else ", ".join(map(str, where))
-    if not found:
+    shards = shards_at(location)
+    shown = str(location) if isinstance(location, (str, Path)) else ", ".join(map(str, location))
+    if not shards:
         raise DataError(f"{shown}: no shards (*.tfrecord, *.tfrecord.gz) are there")
     prefixes = PREFIXES.get(name, (name,))
     for prefix in prefixes:
-        if chosen := [path for path in found if path.name.startswith(prefix)]:
+        if chosen := [path for path in shards if path.name.startswith(prefix)]:
             return chosen
     known = tuple(prefix for several in PREFIXES.values() for prefix in several)
-    if chosen := [path for path in found if not path.name.startswith(known)]:
+    if chosen := [path for path in shards if not path.name.startswith(known)]:
         return chosen
     raise DataError(
-        f"{shown}: {len(found)} shards, from {found[0].name} on, and none begins with {' or '.join(prefixes)}, as those of "
+        f"{shown}: {len(shards)} shards, from {shards[0].name} on, and none begins with {' or '.join(prefixes)}, as those of "
         f"the split '{name}' do; give a folder or a glob that has both splits, or another --split"
     )
 
 
-SETTINGS = "settings.json"
-
-
-SYNTHETIC = "synthetic YouTube-8M"
-"""What the settings of a synthesis say of themselves."""
-
-
 def read_settings(folder: Path) -> dict[str, Any]:
-    """What was asked for; empty where a folder does not say."""
+    """The settings that a folder was made with; empty where it does not say."""
     try:
-        held = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
+    return settings if isinstance(settings, dict) else {}
 
 
-def classes_of(where: Path) -> int | None:
-    """How many classes a folder that was converted or synthesized here has, or that of a glob or a shard; none where it does not say.
+def count_classes(location: Location) -> int | None:
+    """The number of classes of a folder that was converted or synthesized here, or of a glob or a shard in one.
 
-    Raises DataError where the manifest of a converted one is damaged.
+    None where the files do not say. Raises DataError where the manifest of a converted folder is damaged.
     """
-    if is_converted(where):
-        about = read_manifest(where).made.get("reading")
+    if not isinstance(location, (str, Path)):
+        return None
+    path = Path(location)
+    if is_converted(path):
+        origin = read_manifest(path).made.get("reading")
     else:
-        about = read_settings(where if where.is_dir() else where.parent)
-        about = about if about.get("what") == SYNTHETIC else None
-    classes = about.get("classes") if isinstance(about, dict) else None
+        origin = read_settings(path if path.is_dir() else path.parent)
+        origin = origin if origin.get("what") == SYNTHETIC else None
+    classes = origin.get("classes") if isinstance(origin, dict) else None
     return classes if isinstance(classes, int) else None

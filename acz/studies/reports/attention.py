@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend.protocol import Backend
-from acz.data.base import Data
-from acz.data.flash_mnist.labels import in_words
-from acz.data.flash_mnist.videos import LABELS
+from acz.data.base import Data, Description
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.model.spec import Spec
@@ -43,8 +41,8 @@ class Video:
     attention: list[Attention] = field(default_factory=list)
 
 
-def take_video(split: Data, number: int, made: Mapping[str, Any], names: Sequence[str] = ()) -> tuple[Video, Any]:
-    """A video with all its inputs, or those of `names`, and its label. Raises DataError for a number that is none."""
+def take_video(split: Data, number: int, description: Description, names: Sequence[str] = ()) -> tuple[Video, Any]:
+    """A video with all its inputs, or those of `names`, and its label. Raises DataError where no video has this number."""
     if not 0 <= number < len(split):
         raise DataError(f"{split.folder}/{split.name} has videos 0 .. {len(split) - 1}, there is no {number}")
     stored = list(split.input_names)
@@ -54,7 +52,7 @@ def take_video(split: Data, number: int, made: Mapping[str, Any], names: Sequenc
         value, mask = examples.inputs[name][0], examples.inputs.get(f"{name}.mask")
         inputs[name] = value if mask is None else value[mask[0]]
     label = examples.labels[0]
-    return Video(number, split.name, in_words(label, made), inputs), label
+    return Video(number, split.name, description.in_words(label), inputs), label
 
 
 def look(
@@ -75,11 +73,12 @@ def attending(spec: Spec) -> dict[str, str]:
     }
 
 
-def add_look(video: Video, spec: Spec, made: Mapping[str, Any], output: Array, weights: Mapping[str, Array]) -> None:
-    """Put what a model made of a video into it: `output` (classes) and `weights` (frames, units) by path."""
+def add_look(video: Video, spec: Spec, description: Description, output: Array, weights: Mapping[str, Array]) -> None:
+    """Put what a model computes from a video into it: `output` (classes) and `weights` (frames, units) by path."""
     several = spec.output in ("sigmoid", "probabilities")
     predicted = output >= 0.5 if several else int(output.argmax())
-    video.predicted = in_words(predicted, made if spec.width == LABELS else {})
+    words = description if spec.width == description.classes else Description()
+    video.predicted = words.in_words(predicted)
     for path, source in attending(spec).items():
         frames = len(video.inputs[source])
         video.attention.append(Attention(path, source, weights[path][:frames].T))

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
 
-from acz.data.flash_mnist.labels import is_flash_mnist
-from acz.data.flash_mnist.videos import LABELS
+from acz.data.base import Description
 from acz.foundation.arrays import Array
 from acz.studies.reports.confusion import Digits, by_digit, matrix, most_confused, most_missed
 from acz.studies.reports.curves import number
@@ -20,16 +18,16 @@ FEW = 20
 MOST = 10
 """Classes of the highest average precision that are listed, and of the lowest."""
 
-Predicted = tuple[Reported, Mapping[str, Any], Mapping[str, Array]]
-"""A run, its data set's `made`, and what `predict.predict` gives."""
+Predicted = tuple[Reported, Description, Mapping[str, Array]]
+"""A run, the description of its data set, and the arrays of `predictions.predict`."""
 
 
 def mistakes(predicted: Sequence[Predicted], names: Sequence[str] | None = None) -> str:
     """Tables for each run; runs on Flash-MNIST side by side, by digit. `names` are the classes', where videos have several labels."""
     flash = [
         (run, by_digit(found["labels"], found["best"]))
-        for run, made, found in predicted
-        if is_flash_mnist(made) and run.spec.width == LABELS and "best" in found
+        for run, description, found in predicted
+        if description.symbols and run.spec.width == description.classes and "best" in found
     ]
     parts = [_digits(flash)] if flash else []
     of_flash = {run.label for run, _ in flash}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel
 
 from acz.backend.devices import check_device
 from acz.backend.protocol import Backend
@@ -17,8 +19,7 @@ from acz.backend.registry import find_backend
 from acz.backend.worker import Worker
 from acz.data.base import Data
 from acz.data.batching import BATCH, padded
-from acz.data.registry import open_split
-from acz.data.youtube8m.settings import Reading
+from acz.data.registry import open_split, reading_from_dict, reading_to_dict
 from acz.evaluation.metrics import YouTube8MMetrics
 from acz.foundation.arrays import Array
 from acz.foundation.processes.prefetch import ahead
@@ -56,12 +57,12 @@ def multiplications(spec: Spec) -> int:
 
 @dataclass(frozen=True)
 class Asked:
-    """A checkpoint, the split of a data set that it is asked about, how YouTube-8M is read, and where it runs."""
+    """A checkpoint, the split of a data set that it is asked about, how the data are read, and where it runs."""
 
     checkpoint: Path
     data: Path
     split: str
-    reading: Reading
+    reading: BaseModel
     device: str
 
     def arguments(self) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class Asked:
             "checkpoint": str(self.checkpoint.resolve()),
             "data": str(self.data.resolve()),
             "split": self.split,
-            "reading": self.reading.model_dump_json(),
+            "reading": json.dumps(reading_to_dict(self.reading)),
             "device": self.device,
         }
 
@@ -113,7 +114,7 @@ def _loaded(
     backend = find_backend(backend_name)
     check_device(backend, device)
     kept = load_checkpoint(checkpoint)
-    examples = open_split(Path(data), split, Reading.model_validate_json(reading))
+    examples = open_split(Path(data), split, reading_from_dict(json.loads(reading)))
     examples.require(kept.spec)
     model = backend.build(kept.spec, device, "float32")
     backend.load_parameters(model, {path: np.asarray(v, np.float32) for path, v in kept.parameters.items()})

@@ -10,10 +10,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend.worker import Worker
-from acz.data.flash_mnist.labels import is_flash_mnist
-from acz.data.flash_mnist.videos import Frames
-from acz.data.folder import read_origin
-from acz.data.registry import fingerprint, open_split
+from acz.data.registry import fingerprint, open_split, recognise
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, CheckpointError, DataError, MissingError
 from acz.foundation.files.atomic import write_text_whole
@@ -134,7 +131,7 @@ def _of_run(
         if attending(run.spec) and numbers:
             found.looks[run.label] = look_at(worker, asked, numbers)
         got = predict(worker, asked, count, lambda done: advance(done, count))
-    found.predicted.append((run, read_origin(data), got))
+    found.predicted.append((run, recognise(data).describe(data), got))
 
 
 def sample(run: Reported, count: int) -> list[int]:
@@ -183,22 +180,22 @@ def _videos(
     """A figure for each sampled video: every unit of the first run, and the mean over the units of each run."""
     first = runs[0]
     data = Path(first.run["data"])
-    split, made = open_split(data, SPLIT, first.config.reading), read_origin(data)
+    split, description = open_split(data, SPLIT, first.config.reading), recognise(data).describe(data)
     parts, frames = [], None
-    if is_flash_mnist(made):
+    if description.open_frames is not None:
         try:
-            frames = Frames(data, options.mnist)
+            frames = description.open_frames(options.mnist)
         except DataError as error:
             parts.append(note(f"Features instead of frames: {error}."))
             missing["frames"] = str(error)
     numbers = sample(first, options.videos)
     for place, number in enumerate(numbers):
         shown("attention", place, len(numbers))
-        video, label = take_video(split, number, made, list(first.spec.inputs))
+        video, label = take_video(split, number, description, list(first.spec.inputs))
         if frames is not None:
-            video.pixels = frames.of(SPLIT, number, int(label))
+            video.pixels = frames.make(SPLIT, number, int(label))
         output, weights = found.looks[first.label]
-        add_look(video, first.spec, made, output[place], {path: value[place] for path, value in weights.items()})
+        add_look(video, first.spec, description, output[place], {path: value[place] for path, value in weights.items()})
         if len(runs) > 1:
             _add_means(video, runs, found, place)
         alt = f"Video {number}, label {video.label}, predicted {video.predicted}. {_most_seen(video)}"
