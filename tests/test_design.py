@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -16,6 +17,7 @@ from acz.backend.protocol import Backend
 from acz.backend.registry import infos
 from acz.foundation.files.tables import read_csv
 from acz.model.layers import LAYERS
+from acz.model.losses import TrainingLoss
 from tests.conftest import Answer
 
 ROOT = Path(__file__).parent.parent
@@ -67,11 +69,20 @@ def _class_name(kind: type) -> str:
     return kind.__name__
 
 
-def test_every_layer_has_its_native_form_in_every_backend() -> None:
+def test_every_layer_and_loss_has_its_native_form_in_every_backend() -> None:
+    """Both tables are made of names, so here without any framework the names must stand in the files."""
     for package in OWN:
-        text = (ROOT / "backends" / package / "layers.py").read_text()
-        for name, layer in LAYERS.items():
-            assert f'"{name}": {layer.__name__}' in text, (package, name)
+        layers, training = (ROOT / "backends" / package / name for name in ("layers.py", "training.py"))
+        taken = {
+            alias.name
+            for node in ast.parse(layers.read_text()).body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        }
+        assert {*map(_class_name, LAYERS.values())} <= {*taken, *definitions(layers)}, package
+        assert {*get_args(TrainingLoss), "projection"} <= set(definitions(training)), package
+        assert "LAYERS: dict[str, type[Layer]] = native_layers(globals())" in layers.read_text(), package
+        assert "= native_losses(globals())" in training.read_text(), package
 
 
 def test_importing_acz_loads_next_to_nothing() -> None:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from acz.backend.signature import OUTPUT, ports
-from acz.exchange.artefacts.onnx.layers import LAYERS, OUTPUTS
+from acz.exchange.artefacts.onnx.layers import OUTPUTS, WRITERS, writers
 from acz.exchange.artefacts.onnx.writer import build_model, write_onnx
 from acz.exchange.artefacts.verify import Expected, as_ports
 from acz.foundation.arrays import Array
@@ -117,7 +117,9 @@ def test_names_and_shapes_are_the_specs(case: Case) -> None:
 
 
 def test_every_layer_and_output_function_has_its_form() -> None:
-    assert set(LAYERS) == set(VOCABULARY)
+    assert set(WRITERS) == set(VOCABULARY)
+    with pytest.raises(ImportError, match=r"must define write_circulant_dense, .*write_net_fv"):
+        writers({"write_dense": None})
     assert set(OUTPUTS) == set(get_args(Output))
 
 

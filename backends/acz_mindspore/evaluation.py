@@ -9,7 +9,7 @@ from mindspore import Tensor, ops
 
 from acz.foundation.arrays import Array
 from acz_mindspore.model import Model, in_mode, to_device
-from acz_mindspore.training import loss_of
+from acz_mindspore.training import LOSSES
 
 
 def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -45,5 +45,5 @@ def forward_best(
             found[name], found[f"{name}.classes"] = best(whole[name], count)
         if labels is not None and loss is not None:
             given = to_device(model, {"labels": labels})["labels"]
-            found["loss"] = loss_of(model, loss, logits[: len(labels)], given)
+            found["loss"] = LOSSES[loss](model, logits[: len(labels)], given)
     return {name: value.asnumpy() for name, value in found.items()}

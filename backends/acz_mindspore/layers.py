@@ -8,6 +8,7 @@ from __future__ import annotations
 import mindspore as ms
 from mindspore import Tensor, ops
 
+from acz.backend.native_layers import native_layers
 from acz.model.layers.attention import LOWEST
 from acz_mindspore.base import (
     Call,
@@ -22,9 +23,9 @@ from acz_mindspore.base import (
     sigmoid,
     softmax,
 )
-from acz_mindspore.circulant import CirculantDense, product
-from acz_mindspore.pooling import FramePool
-from acz_mindspore.vlad import LightVLAD, NetFV, NetVLAD
+from acz_mindspore.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
+from acz_mindspore.pooling import FramePool  # noqa: F401 (in LAYERS)
+from acz_mindspore.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
@@ -161,25 +162,4 @@ class MixtureOfExperts(Layer):
         return (gates[:, :mixtures] * experts).sum(-1).reshape((-1, classes))  # (videos, classes)
 
 
-LAYERS: dict[str, type[Layer]] = {
-    "dense": Dense,
-    "circulant_dense": CirculantDense,
-    "rescale": Rescale,
-    "activation": Activation,
-    "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-    "dropout": Dropout,
-    "batch_norm": BatchNorm,
-    "l2_normalize": L2Normalize,
-    "conv2d": Conv2d,
-    "max_pool2d": MaxPool2d,
-    "flatten": Flatten,
-    "attention_cluster": AttentionCluster,
-    "frame_pool": FramePool,
-    "context_gating": ContextGating,
-    "deep_context_gating": DeepContextGating,
-    "mixture_of_experts": MixtureOfExperts,
-    "netvlad": NetVLAD,
-    "light_vlad": LightVLAD,
-    "net_fv": NetFV,
-}
+LAYERS: dict[str, type[Layer]] = native_layers(globals())

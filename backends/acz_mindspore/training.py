@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -11,6 +11,7 @@ import mindspore as ms
 import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
+from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.foundation.processes.silence import quiet
 from acz.model.losses import EPSILON
@@ -19,25 +20,41 @@ from acz_mindspore.layers import log_softmax, number
 from acz_mindspore.model import Model, in_mode, to_device
 
 
-def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
-    if loss == "softmax_cross_entropy":
-        return -ops.gather_elements(log_softmax(logits), 1, labels.expand_dims(1)).mean()
+def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    return -ops.gather_elements(log_softmax(logits), 1, labels.expand_dims(1)).mean()
+
+
+def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.astype(logits.dtype)
-    if loss == "multilabel_softmax_cross_entropy":
-        shares = labels / ops.maximum(labels.sum(1, keepdims=True), 1.0)
-        return -(shares * log_softmax(logits)).sum() / len(logits)
-    if loss == "sigmoid_cross_entropy":
-        size = ops.abs(logits)
-        each = (logits + size) * 0.5 - logits * labels + ops.log1p(ops.exp(-size))
-        return each.sum() / len(logits)
-    output = model.finish(logits)
-    if loss == "probability_cross_entropy":
-        epsilon = number(EPSILON, logits)
-        each = -labels * ops.log(output + epsilon) - (1.0 - labels) * ops.log(1.0 - output + epsilon)
-        return each.sum() / len(logits)
-    if loss == "hinge":
-        return ops.relu(1.0 - (2.0 * labels - 1.0) * output).sum() / len(logits)
-    return (output * labels).sum()
+    shares = labels / ops.maximum(labels.sum(1, keepdims=True), 1.0)
+    return -(shares * log_softmax(logits)).sum() / len(logits)
+
+
+def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    labels = labels.astype(logits.dtype)
+    size = ops.abs(logits)
+    each = (logits + size) * 0.5 - logits * labels + ops.log1p(ops.exp(-size))
+    return each.sum() / len(logits)
+
+
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    output, labels = model.finish(logits), labels.astype(logits.dtype)
+    epsilon = number(EPSILON, logits)
+    each = -labels * ops.log(output + epsilon) - (1.0 - labels) * ops.log(1.0 - output + epsilon)
+    return each.sum() / len(logits)
+
+
+def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    output, labels = model.finish(logits), labels.astype(logits.dtype)
+    return ops.relu(1.0 - (2.0 * labels - 1.0) * output).sum() / len(logits)
+
+
+def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    return (model.finish(logits) * labels.astype(logits.dtype)).sum()
+
+
+LOSSES: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = native_losses(globals())
+"""Losses by name, of logits (videos, classes) and labels. Formulas are those of acz.model.losses."""
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -68,7 +85,7 @@ def loss_and_gradients(
 
     def run(*values: Tensor) -> Tensor:
         logits, _ = model.logits({**fed, **dict(zip(floats, values, strict=True))}, masks)
-        return loss_of(model, loss, logits, answers)
+        return LOSSES[loss](model, logits, answers)
 
     positions = tuple(range(len(floats))) if floats else None
     with in_mode(ms.PYNATIVE_MODE):
@@ -94,7 +111,7 @@ class Step(nn.Cell):
 
     def __init__(self, trainer: Trainer, inputs: tuple[str, ...], masks: tuple[str, ...]) -> None:
         super().__init__(auto_prefix=False)
-        self.model, self.loss, optimizer = trainer.model, trainer.loss, trainer.optimizer
+        self.model, self.loss, optimizer = trainer.model, LOSSES[trainer.loss], trainer.optimizer
         self.inputs, self.masks = inputs, masks
         self.trained, self.m, self.v = (ParameterTuple(p) for p in (trainer.trained, trainer.m, trainer.v))
         self.gradients = ms.value_and_grad(self.run, None, self.trained, has_aux=True)
@@ -116,7 +133,7 @@ class Step(nn.Cell):
         for i in range(len(self.masks)):
             masks[self.masks[i]] = values[len(self.inputs) + i]
         logits, _ = self.model.logits(inputs, masks)
-        return loss_of(self.model, self.loss, logits, labels), logits
+        return self.loss(self.model, logits, labels), logits
 
     def construct(
         self, rate: Tensor, epsilon: Tensor, shrink: Tensor, labels: Tensor, *values: Tensor

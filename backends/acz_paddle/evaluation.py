@@ -10,7 +10,7 @@ from paddle import Tensor
 from acz.foundation.arrays import Array
 from acz_paddle.layers import Call
 from acz_paddle.model import Model, to_device
-from acz_paddle.training import loss_of
+from acz_paddle.training import LOSSES
 
 
 def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -44,5 +44,5 @@ def forward_best(
             found[name], found[f"{name}.classes"] = best(whole[name], count)
         if labels is not None and loss is not None:
             given = to_device(model, {"labels": labels})["labels"]
-            found["loss"] = loss_of(model, loss, logits[: len(labels)], given)
+            found["loss"] = LOSSES[loss](model, logits[: len(labels)], given)
     return {name: value.numpy() for name, value in found.items()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, _C_ops
 
+from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
@@ -17,22 +18,38 @@ from acz_paddle.layers import Call, log_softmax
 from acz_paddle.model import Model, to_device
 
 
-def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
-    if loss == "softmax_cross_entropy":
-        return -log_softmax(logits).take_along_axis(labels.unsqueeze(1), 1).mean()
+def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    return -log_softmax(logits).take_along_axis(labels.unsqueeze(1), 1).mean()
+
+
+def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.astype(logits.dtype)
-    if loss == "multilabel_softmax_cross_entropy":
-        shares = labels / labels.sum(1, keepdim=True).clip(min=1.0)
-        return -(shares * log_softmax(logits)).sum() / logits.shape[0]
-    if loss == "sigmoid_cross_entropy":
-        return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / logits.shape[0]
-    output = model.finish(logits)
-    if loss == "probability_cross_entropy":
-        each = -labels * paddle.log(output + EPSILON) - (1 - labels) * paddle.log(1 - output + EPSILON)
-        return each.sum() / logits.shape[0]
-    if loss == "hinge":
-        return F.relu(1 - (2 * labels - 1) * output).sum() / logits.shape[0]
-    return (output * labels).sum()
+    shares = labels / labels.sum(1, keepdim=True).clip(min=1.0)
+    return -(shares * log_softmax(logits)).sum() / logits.shape[0]
+
+
+def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    labels = labels.astype(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / logits.shape[0]
+
+
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    output, labels = model.finish(logits), labels.astype(logits.dtype)
+    each = -labels * paddle.log(output + EPSILON) - (1 - labels) * paddle.log(1 - output + EPSILON)
+    return each.sum() / logits.shape[0]
+
+
+def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    output, labels = model.finish(logits), labels.astype(logits.dtype)
+    return F.relu(1 - (2 * labels - 1) * output).sum() / logits.shape[0]
+
+
+def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    return (model.finish(logits) * labels.astype(logits.dtype)).sum()
+
+
+LOSSES: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = native_losses(globals())
+"""Losses by name, of logits (videos, classes) and labels. Formulas are those of acz.model.losses."""
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -64,7 +81,7 @@ def loss_and_gradients(
             wanted[name] = value
     call = Call(dropout=to_device(model, dropout or {}))
     logits = model.logits(fed, call)
-    value = loss_of(model, loss, logits, to_device(model, {"labels": labels})["labels"])
+    value = LOSSES[loss](model, logits, to_device(model, {"labels": labels})["labels"])
     gradients = paddle.grad(value, list(wanted.values()), allow_unused=True)
     model.eval()
     return float(value), {
@@ -104,7 +121,7 @@ def training_step(
     fed = to_device(model, {**inputs, "labels": labels})
     call = Call(dropout=to_device(model, dropout))
     logits = model.logits(fed, call)
-    value = loss_of(model, trainer.loss, logits, fed["labels"])
+    value = LOSSES[trainer.loss](model, logits, fed["labels"])
     gradients = paddle.grad(value, list(trainer.trained.values()))
     prepare(trainer, gradients)
     update(trainer, gradients, learning_rate)

@@ -10,7 +10,7 @@ from tensorflow import Tensor
 from acz.foundation.arrays import Array
 from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Model, Tensors, to_device
-from acz_tensorflow.training import loss_of
+from acz_tensorflow.training import LOSSES
 
 
 def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -33,7 +33,7 @@ def forward_best(
         for name, count in counts.items():
             found[name], found[f"{name}.classes"] = best(whole[name], count)
         if given:
-            found["loss"] = loss_of(model, loss, logits[: tf.shape(given["labels"])[0]], given["labels"])
+            found["loss"] = LOSSES[loss](model, logits[: tf.shape(given["labels"])[0]], given["labels"])
         return found
 
     given = {} if labels is None or loss is None else {"labels": labels}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import Tensor
 
+from acz.backend.native_layers import native_layers
 from acz.model.layers.attention import LOWEST
 from acz_tensorflow.base import (
     Call,
@@ -18,9 +19,9 @@ from acz_tensorflow.base import (
     linear,
     softmax,
 )
-from acz_tensorflow.circulant import CirculantDense, product
-from acz_tensorflow.pooling import FramePool
-from acz_tensorflow.vlad import LightVLAD, NetFV, NetVLAD
+from acz_tensorflow.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
+from acz_tensorflow.pooling import FramePool  # noqa: F401 (in LAYERS)
+from acz_tensorflow.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
@@ -146,25 +147,4 @@ class MixtureOfExperts(Layer):
         return tf.reduce_sum(gates[:, :, :-1] * experts, 2)  # (videos, classes)
 
 
-LAYERS: dict[str, type[Layer]] = {
-    "dense": Dense,
-    "circulant_dense": CirculantDense,
-    "rescale": Rescale,
-    "activation": Activation,
-    "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-    "dropout": Dropout,
-    "batch_norm": BatchNorm,
-    "l2_normalize": L2Normalize,
-    "conv2d": Conv2d,
-    "max_pool2d": MaxPool2d,
-    "flatten": Flatten,
-    "attention_cluster": AttentionCluster,
-    "frame_pool": FramePool,
-    "context_gating": ContextGating,
-    "deep_context_gating": DeepContextGating,
-    "mixture_of_experts": MixtureOfExperts,
-    "netvlad": NetVLAD,
-    "light_vlad": LightVLAD,
-    "net_fv": NetFV,
-}
+LAYERS: dict[str, type[Layer]] = native_layers(globals())

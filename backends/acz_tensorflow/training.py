@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
 
+from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
@@ -16,25 +17,44 @@ from acz_tensorflow.layers import Call
 from acz_tensorflow.model import Graphs, Model, Tensors, to_device
 
 
-def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
-    if loss == "softmax_cross_entropy":
-        return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+def videos_of(logits: Tensor) -> Tensor:
+    return tf.cast(tf.shape(logits)[0], logits.dtype)
+
+
+def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     labels = tf.cast(labels, logits.dtype)
-    videos = tf.cast(tf.shape(logits)[0], logits.dtype)
-    if loss == "multilabel_softmax_cross_entropy":
-        shares = labels / tf.maximum(tf.reduce_sum(labels, 1, keepdims=True), 1.0)
-        # not softmax_cross_entropy_with_logits, whose gradient takes it that shares sum to 1: of no label they don't
-        return -tf.reduce_sum(shares * tf.nn.log_softmax(logits)) / videos
-    if loss == "sigmoid_cross_entropy":
-        return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)) / videos
-    output = model.finish(logits)
-    if loss == "probability_cross_entropy":
-        rest = tf.maximum(1 - output, -1.0)  # which it never is; else TensorFlow computes (1 + EPSILON) - output
-        each = -labels * tf.math.log(output + EPSILON) - (1 - labels) * tf.math.log(rest + EPSILON)
-        return tf.reduce_sum(each) / videos
-    if loss == "hinge":
-        return tf.reduce_sum(tf.nn.relu(1 - (2 * labels - 1) * output)) / videos
-    return tf.reduce_sum(output * labels)
+    shares = labels / tf.maximum(tf.reduce_sum(labels, 1, keepdims=True), 1.0)
+    # not softmax_cross_entropy_with_logits, whose gradient takes it that shares sum to 1: of no label they don't
+    return -tf.reduce_sum(shares * tf.nn.log_softmax(logits)) / videos_of(logits)
+
+
+def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    labels = tf.cast(labels, logits.dtype)
+    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)) / videos_of(logits)
+
+
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    output, labels = model.finish(logits), tf.cast(labels, logits.dtype)
+    rest = tf.maximum(1 - output, -1.0)  # which it never is; else TensorFlow computes (1 + EPSILON) - output
+    each = -labels * tf.math.log(output + EPSILON) - (1 - labels) * tf.math.log(rest + EPSILON)
+    return tf.reduce_sum(each) / videos_of(logits)
+
+
+def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    output, labels = model.finish(logits), tf.cast(labels, logits.dtype)
+    return tf.reduce_sum(tf.nn.relu(1 - (2 * labels - 1) * output)) / videos_of(logits)
+
+
+def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    return tf.reduce_sum(model.finish(logits) * tf.cast(labels, logits.dtype))
+
+
+LOSSES: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = native_losses(globals())
+"""Losses by name, of logits (videos, classes) and labels. Formulas are those of acz.model.losses."""
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -61,7 +81,7 @@ def loss_and_gradients(
         wanted = trained_variables(model) | {name: value for name, value in fed.items() if value.dtype.is_floating}
         with tf.GradientTape() as tape:
             tape.watch(list(wanted.values()))
-            value = loss_of(model, loss, model.logits(fed, Call(training, dropout=dropout)), labels["labels"])
+            value = LOSSES[loss](model, model.logits(fed, Call(training, dropout=dropout)), labels["labels"])
         gradients = tape.gradient(value, list(wanted.values()), unconnected_gradients=tf.UnconnectedGradients.ZERO)
         return value, dict(zip(wanted, gradients, strict=True))
 
@@ -104,7 +124,7 @@ def training_step(
     def run(fed: Tensors, labels: Tensors, dropout: Tensors, numbers: Tensors) -> tuple[Tensor, Tensor]:
         with tf.GradientTape() as tape:
             logits = trainer.model.logits(fed, Call(True, dropout=dropout))
-            value = loss_of(trainer.model, trainer.loss, logits, labels["labels"])
+            value = LOSSES[trainer.loss](trainer.model, logits, labels["labels"])
         update(trainer, prepare(trainer, tape.gradient(value, list(trainer.trained.values()))), numbers)
         return value, hits(logits, labels["labels"])
 

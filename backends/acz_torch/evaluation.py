@@ -10,7 +10,7 @@ from torch import Tensor
 from acz.foundation.arrays import Array
 from acz_torch.layers import Call
 from acz_torch.model import Model, to_device
-from acz_torch.training import loss_of
+from acz_torch.training import LOSSES
 
 
 def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -45,5 +45,5 @@ def forward_best(
             found[name], found[f"{name}.classes"] = best(whole[name], count)
         if labels is not None and loss is not None:
             given = to_device(model, {"labels": labels})["labels"]
-            found["loss"] = loss_of(model, loss, logits[: len(labels)], given)
+            found["loss"] = LOSSES[loss](model, logits[: len(labels)], given)
     return {name: value.cpu().numpy() for name, value in found.items()}

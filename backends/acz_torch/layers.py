@@ -8,12 +8,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from acz.backend.native_layers import native_layers
 from acz.model.layers.attention import LOWEST
 from acz.model.spec import Step
 from acz_torch.base import Call, Layer, Packed, apply, batch_norm, drop, l2_normalize, sigmoid
-from acz_torch.circulant import CirculantDense, product
-from acz_torch.pooling import FramePool
-from acz_torch.vlad import LightVLAD, NetFV, NetVLAD
+from acz_torch.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
+from acz_torch.pooling import FramePool  # noqa: F401 (in LAYERS)
+from acz_torch.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
@@ -154,25 +155,4 @@ class MixtureOfExperts(Layer):
         return (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
 
 
-LAYERS: dict[str, type[Layer]] = {
-    "dense": Dense,
-    "circulant_dense": CirculantDense,
-    "rescale": Rescale,
-    "activation": Activation,
-    "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-    "dropout": Dropout,
-    "batch_norm": BatchNorm,
-    "l2_normalize": L2Normalize,
-    "conv2d": Conv2d,
-    "max_pool2d": MaxPool2d,
-    "flatten": Flatten,
-    "attention_cluster": AttentionCluster,
-    "frame_pool": FramePool,
-    "context_gating": ContextGating,
-    "deep_context_gating": DeepContextGating,
-    "mixture_of_experts": MixtureOfExperts,
-    "netvlad": NetVLAD,
-    "light_vlad": LightVLAD,
-    "net_fv": NetFV,
-}
+LAYERS: dict[str, type[Layer]] = native_layers(globals())

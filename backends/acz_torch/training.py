@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
@@ -17,21 +18,37 @@ from acz_torch.layers import Call
 from acz_torch.model import Model, to_device
 
 
-def loss_of(model: Model, loss: str, logits: Tensor, labels: Tensor) -> Tensor:
-    if loss == "softmax_cross_entropy":
-        return F.cross_entropy(logits, labels)
+def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    return F.cross_entropy(logits, labels)
+
+
+def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.to(logits.dtype)
-    if loss == "multilabel_softmax_cross_entropy":
-        return F.cross_entropy(logits, labels / labels.sum(1, keepdim=True).clamp_min(1.0))
-    if loss == "sigmoid_cross_entropy":
-        return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
-    output = model.finish(logits)
-    if loss == "probability_cross_entropy":
-        each = -labels * torch.log(output + EPSILON) - (1 - labels) * torch.log(1 - output + EPSILON)
-        return each.sum() / len(logits)
-    if loss == "hinge":
-        return F.relu(1 - (2 * labels - 1) * output).sum() / len(logits)
-    return (output * labels).sum()
+    return F.cross_entropy(logits, labels / labels.sum(1, keepdim=True).clamp_min(1.0))
+
+
+def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    labels = labels.to(logits.dtype)
+    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
+
+
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    output, labels = model.finish(logits), labels.to(logits.dtype)
+    each = -labels * torch.log(output + EPSILON) - (1 - labels) * torch.log(1 - output + EPSILON)
+    return each.sum() / len(logits)
+
+
+def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    output, labels = model.finish(logits), labels.to(logits.dtype)
+    return F.relu(1 - (2 * labels - 1) * output).sum() / len(logits)
+
+
+def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+    return (model.finish(logits) * labels.to(logits.dtype)).sum()
+
+
+LOSSES: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = native_losses(globals())
+"""Losses by name, of logits (videos, classes) and labels. Formulas are those of acz.model.losses."""
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
@@ -58,7 +75,7 @@ def loss_and_gradients(
             fed[name] = wanted[name] = value.clone().requires_grad_()
     call = Call(dropout=to_device(model, dropout or {}))
     logits = model.logits(fed, call)
-    value = loss_of(model, loss, logits, to_device(model, {"labels": labels})["labels"])
+    value = LOSSES[loss](model, logits, to_device(model, {"labels": labels})["labels"])
     gradients = torch.autograd.grad(value, list(wanted.values()), materialize_grads=True)
     model.eval()
     return float(value), {path: g.cpu().numpy() for path, g in zip(wanted, gradients, strict=True)}
@@ -101,7 +118,7 @@ def training_step(
     fed, answers = to_device(model, inputs), to_device(model, {"labels": labels})["labels"]
     call = Call(dropout=to_device(model, dropout))
     logits = model.logits(fed, call)
-    value = loss_of(model, trainer.loss, logits, answers)
+    value = LOSSES[trainer.loss](model, logits, answers)
     value.backward()
     prepare(trainer)
     optimizer.param_groups[0]["lr"] = learning_rate

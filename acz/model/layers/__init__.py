@@ -17,26 +17,30 @@ from acz.model.layers.pooling import FramePool
 from acz.model.layers.vlad import LightVLAD, NetFV, NetVLAD
 
 LAYERS: dict[str, type[Layer]] = {
-    "dense": Dense,
-    "circulant_dense": CirculantDense,
-    "rescale": Rescale,
-    "activation": Activation,
-    "softmax": Softmax,
-    "log_softmax": LogSoftmax,
-    "dropout": Dropout,
-    "batch_norm": BatchNorm,
-    "l2_normalize": L2Normalize,
-    "conv2d": Conv2d,
-    "max_pool2d": MaxPool2d,
-    "flatten": Flatten,
-    "attention_cluster": AttentionCluster,
-    "frame_pool": FramePool,
-    "context_gating": ContextGating,
-    "deep_context_gating": DeepContextGating,
-    "mixture_of_experts": MixtureOfExperts,
-    "netvlad": NetVLAD,
-    "light_vlad": LightVLAD,
-    "net_fv": NetFV,
+    layer.model_fields["type"].default: layer
+    for layer in (
+        Dense,
+        CirculantDense,
+        Rescale,
+        Activation,
+        Softmax,
+        LogSoftmax,
+        Dropout,
+        BatchNorm,
+        L2Normalize,
+        Conv2d,
+        MaxPool2d,
+        Flatten,
+        AttentionCluster,
+        FramePool,
+        ContextGating,
+        DeepContextGating,
+        MixtureOfExperts,
+        NetVLAD,
+        LightVLAD,
+        NetFV,
+    )
 }
+"""The vocabulary by type: the one list of layers that is kept by hand."""
 
 __all__ = ["LAYERS", "Array", "Call", "Layer", "Parameter", "Shape"]

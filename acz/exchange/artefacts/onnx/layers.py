@@ -1,15 +1,15 @@
 """Every layer in evaluation mode, in operators of ONNX. Formulas and settings are those of acz.model.layers.
 
-A function takes the graph, the layer in place and its input's name, and gives its output's name. To add a layer, write one and
-enter it in LAYERS; shapes below start with the axis of videos.
+A function takes the graph, the layer in place and its input's name, and gives its output's name. To add a layer, write its
+function `write_TYPE`; shapes below start with the axis of videos.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping
+from typing import Any, cast
 
-from acz.exchange.artefacts.onnx.circulant import product, write_circulant_dense
+from acz.exchange.artefacts.onnx.circulant import product, write_circulant_dense  # noqa: F401 (in WRITERS)
 from acz.exchange.artefacts.onnx.functions import (
     batch_norm,
     function,
@@ -20,8 +20,9 @@ from acz.exchange.artefacts.onnx.functions import (
     softmax,
 )
 from acz.exchange.artefacts.onnx.graph import Graph
-from acz.exchange.artefacts.onnx.pooling import write_frame_pool
-from acz.exchange.artefacts.onnx.vlad import write_light_vlad, write_net_fv, write_netvlad
+from acz.exchange.artefacts.onnx.pooling import write_frame_pool  # noqa: F401 (in WRITERS)
+from acz.exchange.artefacts.onnx.vlad import write_light_vlad, write_net_fv, write_netvlad  # noqa: F401 (in WRITERS)
+from acz.model.layers import LAYERS
 from acz.model.layers.activation import Activation
 from acz.model.layers.attention import LOWEST, AttentionCluster
 from acz.model.layers.dense import Dense, Rescale
@@ -148,28 +149,14 @@ def write_mixture_of_experts(graph: Graph, step: Step, x: str) -> str:
     return graph.op("ReduceSum", graph.op("Mul", gates, experts), graph.integers(2), keepdims=0)
 
 
-LAYERS: dict[str, Callable[[Graph, Step, str], str]] = {
-    "dense": write_dense,
-    "circulant_dense": write_circulant_dense,
-    "rescale": write_rescale,
-    "activation": write_activation,
-    "softmax": write_softmax,
-    "log_softmax": write_log_softmax,
-    "dropout": write_dropout,
-    "batch_norm": write_batch_norm,
-    "l2_normalize": write_l2_normalize,
-    "conv2d": write_conv2d,
-    "max_pool2d": write_max_pool2d,
-    "flatten": write_flatten,
-    "attention_cluster": write_attention_cluster,
-    "frame_pool": write_frame_pool,
-    "context_gating": write_context_gating,
-    "deep_context_gating": write_deep_context_gating,
-    "mixture_of_experts": write_mixture_of_experts,
-    "netvlad": write_netvlad,
-    "light_vlad": write_light_vlad,
-    "net_fv": write_net_fv,
-}
+def writers(names: Mapping[str, Any]) -> dict[str, Callable[[Graph, Step, str], str]]:
+    """The function `write_TYPE` of each layer, by the layer's type. Raises ImportError where one is missing."""
+    if missing := [f"write_{layer}" for layer in LAYERS if f"write_{layer}" not in names]:
+        raise ImportError(f"{__name__} must define {', '.join(missing)}: every layer is written")
+    return {layer: names[f"write_{layer}"] for layer in LAYERS}
+
+
+WRITERS = writers(globals())
 
 OUTPUTS: dict[str, Callable[[Graph, str], str]] = {
     "none": lambda graph, x: graph.op("Identity", x),

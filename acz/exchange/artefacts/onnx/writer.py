@@ -10,7 +10,7 @@ import numpy as np
 
 from acz.backend.signature import OUTPUT, metadata, ports
 from acz.exchange.artefacts.onnx.graph import Graph, Precision, element_type
-from acz.exchange.artefacts.onnx.layers import LAYERS, OUTPUTS
+from acz.exchange.artefacts.onnx.layers import OUTPUTS, WRITERS
 from acz.exchange.artefacts.onnx.pooling import over_bags
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError
@@ -85,7 +85,7 @@ def _write(graph: Graph, spec: Spec) -> None:
         for name in layers:
             graph.path = f"{prefix}.{name}"
             step = steps[graph.path]
-            write = LAYERS[step.layer.type]
+            write = WRITERS[step.layer.type]
             y = over_bags(graph, step, x, write) if step.bag else write(graph, step, x)
             x = y if y == x else graph.rename(y, graph.path)
             if step.bag:
