@@ -9,13 +9,12 @@ from random import Random
 from typing import Any
 
 import numpy as np
-from google.protobuf.message import DecodeError
 
 from acz.exchange.weights.readers import messages
 from acz.exchange.weights.readers.sorted_table import FOOTER, MAGIC, TRAILER, entries_of
 from acz.exchange.weights.readers.tensorflow import TYPES
 from acz.foundation.errors import DataError
-from acz.foundation.files.protobuf import varint
+from acz.foundation.files.protobuf import NotAMessage, varint
 from acz.foundation.files.tfrecord import masked
 from fuzz.mutate import blind, join_parts, split_parts
 
@@ -165,7 +164,7 @@ def _changed(pair: tuple[bytes, bytes], source: Random) -> bytes:
     key, content = pair
     try:
         found = messages.bundle_entry(content) if key else messages.bundle_header(content)
-    except DecodeError:
+    except NotAMessage:
         return content
     fields = ["dtype", "shard_id", "offset", "size", "shape"] if key else ["num_shards", "endianness"]
     name = source.choice(fields)

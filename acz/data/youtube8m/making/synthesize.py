@@ -26,7 +26,7 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers, write_whole
 from acz.foundation.files.locks import locked
-from acz.foundation.files.protobuf import varint
+from acz.foundation.files.protobuf import bytes_field, varint
 from acz.foundation.files.tfrecord import framed
 from acz.foundation.randomness import generator
 
@@ -113,22 +113,17 @@ def encode(name: str, labels: list[int], features: dict[str, Array]) -> bytes:
     """A SequenceExample: the id, the labels, and by modality uint8 (frames, features)."""
 
     def entry(key: str, value: bytes) -> bytes:
-        return _inside(1, _inside(1, key.encode()) + _inside(2, value))
+        return bytes_field(1, bytes_field(1, key.encode()) + bytes_field(2, value))
 
-    context = entry("id", _inside(1, _inside(1, name.encode())))
-    context += entry("labels", _inside(3, _inside(1, b"".join(map(varint, labels)))))
+    context = entry("id", bytes_field(1, bytes_field(1, name.encode())))
+    context += entry("labels", bytes_field(3, bytes_field(1, b"".join(map(varint, labels)))))
     lists = b""
     for key, frames in features.items():
         head = frame_head(frames.shape[1])
         table = np.empty((len(frames), len(head) + frames.shape[1]), np.uint8)
         table[:, : len(head)], table[:, len(head) :] = head, frames
         lists += entry(key, table.tobytes())
-    return _inside(1, context) + _inside(2, lists)
-
-
-def _inside(field: int, content: bytes) -> bytes:
-    """Bytes as a field of a message."""
-    return bytes([field << 3 | 2]) + varint(len(content)) + content
+    return bytes_field(1, context) + bytes_field(2, lists)
 
 
 def synthesize(asked: Synthesis, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:

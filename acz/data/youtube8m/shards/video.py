@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 
 from acz.data.youtube8m.settings import CLASSES, MOST_FRAMES, WIDTHS
-from acz.data.youtube8m.shards.messages import DecodeError, feature_list, float_list, lean
+from acz.data.youtube8m.shards.messages import feature_list, float_list, lean
 from acz.data.youtube8m.shards.records import BadRecord
 from acz.foundation.arrays import Array
-from acz.foundation.files.protobuf import varint
+from acz.foundation.files.protobuf import NotAMessage, varint
 
 Level = Literal["frame", "video"]
 MEAN = "mean_"
@@ -68,7 +68,7 @@ def parse(content: bytes, criteria: Criteria) -> Video:
         else:
             features = {MEAN + key: _floats(context, MEAN + key, width, name) for key, width in criteria.widths.items()}
         labels = list(context["labels"].int64_list.value) if "labels" in context else []
-    except DecodeError as error:
+    except NotAMessage as error:
         raise BadRecord("no message", f"its content is no tf.SequenceExample or tf.Example: {error}") from None
     return checked(Video(name, labels, features), criteria)
 
@@ -95,7 +95,7 @@ def level_of(content: bytes) -> Level:
     """Whether a record holds frames or means of frames. Raises BadRecord."""
     try:
         message = lean(content)
-    except DecodeError as error:
+    except NotAMessage as error:
         raise BadRecord("no message", f"its content is no tf.SequenceExample or tf.Example: {error}") from None
     means = any(name.startswith(MEAN) for name in message.context.feature)
     return "video" if means and not len(message.feature_lists.feature_list) else "frame"

@@ -20,6 +20,7 @@ from acz.exchange.weights.readers.tensorflow import find_prefix, read_tensorflow
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, MissingError
 from acz.foundation.files.pickle_globals import text
+from acz.foundation.files.protobuf import NotAMessage
 from acz.foundation.files.unpickle import load
 from acz.foundation.processes.job_process import JobFailed
 
@@ -100,14 +101,12 @@ def in_framework(backend: str, path: Path) -> Contents:
 
 def read_mindspore(path: Path) -> Contents:
     """A .ckpt: messages one after the other. An array above 512 MiB comes in several parts with one tag."""
-    from google.protobuf.message import DecodeError
-
     content = path.read_bytes()
     if content[-17:-10] == b"crc_num":  # a checksum that can follow
         content = content[:-17]
     try:
         values = messages.checkpoint(content).value
-    except DecodeError:
+    except NotAMessage:
         raise DataError(f"{path}: damaged, encrypted, or no checkpoint of MindSpore") from None
     parts: dict[str, list[bytes]] = {}
     about: dict[str, tuple[tuple[int, ...], str]] = {}
@@ -156,8 +155,6 @@ def read_paddle(path: Path) -> Contents:
 
 def _paddle_stream(path: Path) -> list[Array]:
     """Variables one after the other, each: version 0, no levels of detail, tensor version 0, description, bytes."""
-    from google.protobuf.message import DecodeError
-
     content, at = path.read_bytes(), 0
     found: list[Array] = []
     while at < len(content):
@@ -166,7 +163,7 @@ def _paddle_stream(path: Path) -> list[Array]:
             version, levels, tensor_version, length = struct.unpack_from("<IQIi", content, at)
             at += 20
             described = messages.tensor_description(content[at : at + max(length, 0)])
-        except (struct.error, DecodeError):
+        except (struct.error, NotAMessage):
             raise DataError(f"{what}: damaged, or no parameter file of PaddlePaddle") from None
         if (version, levels, tensor_version) != (0, 0, 0) or described.data_type not in PADDLE_TYPES:
             raise DataError(f"{what}: not a dense tensor of numbers, or of a later format")

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from acz.foundation.errors import DataError
+from acz.foundation.files.protobuf import read_varints
 from acz.foundation.files.tfrecord import masked
 
 MAGIC = struct.pack("<Q", 0xDB4775248B80FB57)
@@ -50,11 +51,11 @@ def entries_of(content: bytes) -> dict[bytes, bytes]:
     if len(content) < FOOTER or not content.endswith(MAGIC):
         raise DataError("cut off, or no sorted table: it does not end as one does")
     footer = content[-FOOTER : -len(MAGIC)]
-    at = _numbers(footer, 0, 2)[1]  # past the place of the block about the table, which is not needed
+    at = read_varints(footer, 0, 2)[1]  # past the place of the block about the table, which is not needed
     found: dict[bytes, bytes] = {}
     last, end = b"", 0
-    for _, place in _entries(_block(content, *_numbers(footer, at, 2)[0])):
-        (offset, size), _ = _numbers(place, 0, 2)
+    for _, place in _entries(_block(content, *read_varints(footer, at, 2)[0])):
+        (offset, size), _ = read_varints(place, 0, 2)
         if offset < end:  # so that no block is read twice
             raise DataError(f"its block at byte {offset:,} begins before the one before it ends")
         end = offset + size + TRAILER
@@ -88,7 +89,7 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         raise DataError(f"a block of {len(block):,} bytes can't have {restarts:,} restart points")
     at, key = 0, b""
     while at < end:
-        (shared, added, length), at = _numbers(block, at, 3)
+        (shared, added, length), at = read_varints(block, at, 3)
         if shared > len(key) or at + added + length > end:
             raise DataError("an entry is longer than its block, or shares more than the key before it has")
         if shared + added > LONGEST_KEY:
@@ -96,20 +97,3 @@ def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         key = key[:shared] + block[at : at + added]
         at += added + length
         yield key, block[at - length : at]
-
-
-def _numbers(data: bytes, at: int, count: int) -> tuple[tuple[int, ...], int]:
-    """Numbers of seven bits a byte, the lowest first, and where they end. Raises DataError."""
-    found = []
-    for _ in range(count):
-        value = shift = 0
-        while True:
-            if at >= len(data) or shift > 63:
-                raise DataError("a number in it does not end")
-            value |= (data[at] & 127) << shift
-            shift += 7
-            at += 1
-            if data[at - 1] < 128:
-                break
-        found.append(value)
-    return tuple(found), at

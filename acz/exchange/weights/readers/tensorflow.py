@@ -16,6 +16,7 @@ from acz.exchange.weights.readers.contents import Contents, array_over, size_of
 from acz.exchange.weights.readers.sorted_table import read_table
 from acz.foundation.arrays import Array, Shape
 from acz.foundation.errors import DataError
+from acz.foundation.files.protobuf import NotAMessage
 from acz.foundation.files.tfrecord import masked
 
 TYPES = {
@@ -138,11 +139,9 @@ def _variable(key: bytes, content: bytes, shards: int) -> _Variable:
 
 
 def _parse(read: Any, content: bytes, what: str) -> Any:
-    from google.protobuf.message import DecodeError
-
     try:
         return read(content)
-    except DecodeError:
+    except NotAMessage:
         raise DataError(f"{what} is damaged: no message") from None
 
 
