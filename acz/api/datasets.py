@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, DataError
 from acz.foundation.files.atomic import remove_leftovers, write_whole
+from acz.foundation.files.hashing import contents_hash
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress, progress
 from acz.model.checkpoint import load_checkpoint
@@ -49,7 +49,7 @@ def make_flash_mnist(
     """
     settings = replace(settings, backend=backend, images=images.hash)
     if extractor is not None:
-        settings = replace(settings, extractor=hashlib.sha256(_bytes(extractor)).hexdigest(), extractor_epochs=0)
+        settings = replace(settings, extractor=_checkpoint_hash(extractor), extractor_epochs=0)
     with locked(folder):
         claim(folder, settings)
         if (folder / "manifest.json").is_file():
@@ -80,7 +80,7 @@ def make_flash_mnist(
 
         made = {
             "extractor_spec": checkpoint.spec.hash,
-            "extractor_sha256": hashlib.sha256(_bytes(path)).hexdigest(),
+            "extractor_sha256": _checkpoint_hash(path),
             "extractor_top1": figures["top1"],
             "backend": backend,
             "versions": found.versions(),
@@ -89,10 +89,10 @@ def make_flash_mnist(
         return read_manifest(folder).made
 
 
-def _bytes(path: Path) -> bytes:
+def _checkpoint_hash(path: Path) -> str:
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
-    return path.read_bytes()
+    return contents_hash([path])
 
 
 def _train_extractor(folder: Path, noisy: Path, settings: Settings, backend: str, device: str, threads: int) -> Path:

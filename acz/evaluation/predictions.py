@@ -8,7 +8,6 @@ csv, youtube8m-csv  the competition's form: a line a video, its id, a comma, and
 from __future__ import annotations
 
 import json
-import re
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
@@ -18,13 +17,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from numpy.lib import format as npy
 
 from acz.evaluation.metrics import NOTHING
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.atomic import write_text_whole, write_whole
-from acz.foundation.files.npy import MAGIC
+from acz.foundation.files.npy import read_header, write_header
 
 Kind = Literal["jsonl", "npz", "csv"]
 FORMATS: dict[str, Kind] = {"jsonl": "jsonl", "npz": "npz", "youtube8m-csv": "csv", "csv": "csv"}
@@ -32,10 +30,8 @@ FORMATS: dict[str, Kind] = {"jsonl": "jsonl", "npz": "npz", "youtube8m-csv": "cs
 HEADER = "VideoId,LabelConfidencePairs\n"
 ROWS = 4096
 """Videos that are read at once."""
-ARRAY = re.compile(
-    rb"\{'descr': '([<>|](?:[iu][1248]|f[248]|U\d{1,6}))', 'fortran_order': False, 'shape': \((\d{1,12},|\d{1,12}, \d{1,9})\), \} *\n"
-)
-"""The one form in which NumPy writes the header of such an array: nothing of it is evaluated."""
+MOST_ROWS, MOST_COLUMNS = 10**12, 10**9
+"""Sizes of an array that is read."""
 
 
 @dataclass
@@ -119,15 +115,10 @@ def _join_arrays(files: list[Path], out: Path) -> None:
                     kind = value.dtype if name != "ids" else max(kind, value.dtype, key=lambda one: one.itemsize)
                     rows, shape = rows + len(value), value.shape[1:]
             with whole.open(f"{name}.npy", "w", force_zip64=True) as file:
-                _write_header(file, (rows, *shape), kind)
+                write_header(file, (rows, *shape), kind)
                 for path in files:
                     with np.load(path, allow_pickle=False) as part:
                         file.write(np.ascontiguousarray(part[name], dtype=kind).tobytes())
-
-
-def _write_header(file: Any, shape: tuple[int, ...], kind: np.dtype[Any]) -> None:
-    header = {"descr": npy.dtype_to_descr(kind), "fortran_order": False, "shape": shape}  # type: ignore[no-untyped-call]
-    npy.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
 
 
 JOIN: dict[Kind, Callable[[list[Path], Path], None]] = {
@@ -220,12 +211,9 @@ def _read_npz(path: Path) -> Iterator[Part]:
 def _array(whole: zipfile.ZipFile, name: str) -> Iterator[tuple[Callable[[int], Array], tuple[int, ...]]]:
     """What reads so many next rows of an array in an npz, and its shape."""
     with whole.open(f"{name}.npy") as file:
-        magic = file.read(8)
-        length = int.from_bytes(file.read(2 if magic[6:7] == b"\x01" else 4), "little")
-        header = ARRAY.fullmatch(file.read(min(length, 4096)))
-        if magic[:6] != MAGIC or header is None:
-            raise ValueError(f"{name} is no plain array of rows")
-        dtype, shape = np.dtype(header[1].decode()), tuple(int(side) for side in re.findall(rb"\d+", header[2]))
+        dtype, shape, fortran, _ = read_header(file)
+        if fortran or len(shape) > 2 or shape[0] >= MOST_ROWS or (len(shape) == 2 and shape[1] >= MOST_COLUMNS):
+            raise ValueError(f"{name} is not an array of rows")
         width = int(np.prod(shape[1:], dtype=np.int64))
 
         def rows(count: int) -> Array:

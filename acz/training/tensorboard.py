@@ -1,13 +1,12 @@
 """TensorBoard events: the numbers of metrics.jsonl again, as scalars, under RUN/tensorboard.
 
-Messages and checksums are tensorboardX's. The file is ours: its own writer leaves the writing to a thread, which a full disk
-ends without a word.
+Messages are tensorboardX's. The file is written here: tensorboardX leaves the writing to a thread, which a full disk ends
+without a message.
 """
 
 from __future__ import annotations
 
 import os
-import struct
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.foundation.files.atomic import write_whole
-from acz.foundation.files.tfrecord import read_records
+from acz.foundation.files.tfrecord import framed, read_records
 
 FOLDER = "tensorboard"
 PREFIX = "events.out.tfevents."
@@ -49,15 +48,14 @@ class Events:
     def __init__(self, folder: Path, kept: Sequence[Mapping[str, Any]]) -> None:
         with _alone():
             from tensorboardX.proto import event_pb2, summary_pb2
-            from tensorboardX.record_writer import masked_crc32c
-        self._messages, self._summaries, self._checksum = event_pb2, summary_pb2, masked_crc32c
+        self._messages, self._summaries = event_pb2, summary_pb2
         earlier = sorted(folder.glob(f"{PREFIX}*"))
         times = self._times(earlier)
         session = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
         now = time.time()
         records = [
-            self._record(event_pb2.Event(wall_time=now, file_version="brain.Event:2")),
-            self._record(event_pb2.Event(wall_time=now, session_log=session)),
+            framed(event_pb2.Event(wall_time=now, file_version="brain.Event:2").SerializeToString()),
+            framed(event_pb2.Event(wall_time=now, session_log=session).SerializeToString()),
             *(self._line(line, times.get((line["kind"], line["step"]), now)) for line in kept if _scalars(line)),
         ]
         path = folder / f"{PREFIX}{_number(earlier) + 1:06d}"
@@ -82,14 +80,8 @@ class Events:
     def _line(self, line: Mapping[str, Any], wall_time: float) -> bytes:
         values = [self._summaries.Summary.Value(tag=tag, simple_value=value) for tag, value in _scalars(line).items()]
         summary = self._summaries.Summary(value=values)
-        return self._record(self._messages.Event(wall_time=wall_time, step=line["step"], summary=summary))
-
-    def _record(self, event: Any) -> bytes:
-        """An event as TensorFlow's record files frame it: length, its checksum, the message, its checksum."""
-        message: bytes = event.SerializeToString()
-        length = struct.pack("<Q", len(message))
-        checks = [struct.pack("<I", self._checksum(part)) for part in (length, message)]
-        return length + checks[0] + message + checks[1]
+        event = self._messages.Event(wall_time=wall_time, step=line["step"], summary=summary)
+        return framed(event.SerializeToString())
 
     def _times(self, files: Sequence[Path]) -> dict[tuple[str, int], float]:
         """When each line of earlier files was written, by kind and step."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from acz.exchange.weights.suggestion import suggestion
 from acz.exchange.weights.systems import SYSTEMS
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError, nearest
+from acz.foundation.files.hashing import contents_hash
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
@@ -84,7 +84,7 @@ def convert(
     source = {
         "system": chosen.name,
         "file": contents.name or path.name,
-        "sha256": _hash(contents.files or _files(path)),
+        "sha256": contents_hash(contents.files or _files(path)),
         **({"batch_size": batch_size} if batch_size else {}),
     }
     save_checkpoint(out, done.spec, done.parameters, done.optimizer, {"converted_from": source})
@@ -183,13 +183,3 @@ def _refusal(
 def _files(path: Path) -> list[Path]:
     """A file itself, or a folder's files in the order of their names."""
     return [file for file in sorted(path.iterdir()) if file.is_file()] if path.is_dir() else [path]
-
-
-def _hash(files: Sequence[Path]) -> str:
-    """SHA-256 of files one after the other."""
-    whole = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as content:
-            while part := content.read(2**22):
-                whole.update(part)
-    return whole.hexdigest()

@@ -1,4 +1,4 @@
-"""NumPy's .npy files of plain numbers: written whole, and mapped without evaluating anything that they say.
+"""NumPy's .npy files of plain numbers and texts: written whole, and read without evaluating anything that they say.
 
 A file is a magic number, a version, the length of a header, the header, then the numbers (numpy.lib.format). The header is text of
 Python, which NumPy's own reader evaluates; here it must have the one form in which NumPy writes it.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
+from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,38 @@ MAGIC = b"\x93NUMPY"
 LONGEST = 4096
 """Bytes of a header that is read."""
 HEADER = re.compile(
-    rb"\{'descr': '([<>|](?:b1|[iu][1248]|f[248]))', 'fortran_order': (False|True), "
+    rb"\{'descr': '([<>|](?:b1|[iu][1248]|f[248]|U\d{1,6}))', 'fortran_order': (False|True), "
     rb"'shape': \((\d{1,18},|\d{1,18}(?:, \d{1,18}){1,7})\), \} *\n"
 )
+
+
+class Header(NamedTuple):
+    """The header of a file: what follows it, and the byte where that begins."""
+
+    dtype: np.dtype[Any]
+    shape: tuple[int, ...]
+    fortran: bool
+    end: int
+
+
+def read_header(file: IO[bytes]) -> Header:
+    """Read the header at the beginning of a file. Raises ValueError where there is none in the form in which NumPy writes it."""
+    start = file.read(8)
+    if start[:6] != MAGIC or start[6:] not in (b"\x01\x00", b"\x02\x00"):
+        raise ValueError(f"not an .npy file (it starts with {start.hex() or 'nothing'})")
+    size = file.read(2 if start[6] == 1 else 4)
+    length = int.from_bytes(size, "little")
+    header = HEADER.fullmatch(file.read(length)) if length <= LONGEST else None
+    if header is None:
+        raise ValueError("not an array of numbers: its header can't be read")
+    shape = tuple(int(side) for side in re.findall(rb"\d+", header[3]))
+    return Header(np.dtype(header[1].decode()), shape, header[2] == b"True", len(start) + len(size) + length)
+
+
+def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Write the header of an array in C order. Raises OSError."""
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}  # type: ignore[no-untyped-call]
+    np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
 
 
 def write_npy(path: Path, value: Array) -> None:
@@ -31,8 +61,7 @@ def write_npy(path: Path, value: Array) -> None:
 
     def save(temporary: Path) -> None:
         with temporary.open("wb") as file:
-            header = np.lib.format.header_data_from_array_1_0(value)  # type: ignore[no-untyped-call]
-            np.lib.format.write_array_header_1_0(file, header)  # type: ignore[no-untyped-call]
+            write_header(file, value.shape, value.dtype)
             file.write(value.reshape(-1).view(np.uint8).data)  # np.save's own writing does not say why a disk refuses
 
     write_whole(path, save)
@@ -47,28 +76,20 @@ def map_npy(path: Path) -> Array:
         if not path.is_file():
             raise DataError(f"there is no file {path}")
         with path.open("rb") as file:
-            head = file.read(12)
-            start = (
-                12 if head[6:8] == b"\x02\x00" else 10
-            )  # where the header begins, after four or two bytes of its length
-            if head[:6] != MAGIC or head[6:8] not in (b"\x01\x00", b"\x02\x00"):
-                raise DataError(f"{path}: damaged, or not an .npy file (it starts with {head.hex() or 'nothing'})")
-            length = int.from_bytes(head[8:start], "little")
-            file.seek(start)
-            header = HEADER.fullmatch(file.read(length)) if length <= LONGEST else None
-            if header is None:
-                raise DataError(f"{path}: damaged, or not an array of numbers: its header can't be read")
+            try:
+                header = read_header(file)
+            except ValueError as error:
+                raise DataError(f"{path}: damaged, or {error}") from None
             size = file.seek(0, 2)
-    except (OSError, ValueError) as error:
+    except OSError as error:
         raise DataError(f"{path}: can't be read: {error}") from None
-    dtype = np.dtype(header[1].decode())
-    shape = tuple(int(side) for side in re.findall(rb"\d+", header[3]))
+    dtype, shape = header.dtype, header.shape
+    if dtype.kind == "U":
+        raise DataError(f"{path}: damaged, or not an array of numbers: it holds texts")
     want = math.prod(shape) * dtype.itemsize
     if want == 0:
         raise DataError(f"{path}: holds no numbers: its shape is {shape}")
-    if size - start - length != want:
-        raise DataError(
-            f"{path}: damaged: {dtype} {shape} takes {want:,} bytes, and {size - start - length:,} are there"
-        )
-    order = "F" if header[2] == b"True" else "C"
-    return np.memmap(path, dtype, "r", start + length, shape, order)  # type: ignore[call-overload]
+    if size - header.end != want:
+        raise DataError(f"{path}: damaged: {dtype} {shape} takes {want:,} bytes, and {size - header.end:,} are there")
+    order: Literal["F", "C"] = "F" if header.fortran else "C"
+    return np.memmap(path, dtype, "r", header.end, shape, order)
