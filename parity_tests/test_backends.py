@@ -17,11 +17,12 @@ import numpy as np
 import pytest
 
 import acz
+from acz.backend.registry import infos
 from acz.backend.worker import Worker
 from acz.foundation.arrays import Array
 from acz.foundation.processes.job_process import WorkerDied
 from acz.model.checkpoint import load_checkpoint
-from acz.model.names import TAKEN
+from acz.model.names import PYTHON, STREAMS
 from acz.model.parameters import initial_parameters
 from acz.training.log import read_log
 from parity_tests.conftest import BACKENDS, require
@@ -166,12 +167,13 @@ def test_no_name_that_a_spec_allows_is_an_attribute_of_the_frameworks_modules(
     backend: str, worker: Callable[[str], Worker]
 ) -> None:
     value, _ = worker(backend).run("parity_tests.test_backends:module_names")
-    own = {"mindspore": {"input"}, "tensorflow": {"input", "output"}}.get(backend, set())
-    assert set(value) - TAKEN - own == set()
+    info = infos()[backend]
+    assert set(value["modules"]) - info.reserved_names - PYTHON <= {"input", "output"}, "layers are no attributes there"
+    assert set(value["model"]) - info.reserved_names - info.reserved_streams - PYTHON - STREAMS == set()
 
 
 def module_names(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
-    """A job: public attributes of the framework's empty modules."""
+    """A job: public attributes of the framework's empty modules, and of a model beside its streams."""
     if backend.NAME == "torch":
         import torch
 
@@ -188,7 +190,9 @@ def module_names(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[s
         import mindspore
 
         found = [mindspore.nn.Cell(), mindspore.nn.CellDict()]
-    return sorted({name for one in found for name in dir(one) if not name.startswith("_")}), {}
+    model = backend.build(acz.load_spec(TINY), "CPU", "float32")
+    names = {"modules": {name for one in found for name in dir(one)}, "model": {*dir(model)} - {"features", "trunk"}}
+    return {key: sorted(name for name in value if not name.startswith("_")) for key, value in names.items()}, {}
 
 
 def use_module(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from acz.backend import registry
+from acz.backend.info import BackendInfo
 from acz.backend.native_layers import native_layers, native_losses
+from acz.foundation.errors import SpecError
 from acz.model.layers import LAYERS
+from acz.model.spec import Spec
+from acz.zoo.config import load_config
 
 
 def test_a_layer_or_loss_that_an_adapter_lacks_is_an_error_when_it_is_imported() -> None:
@@ -16,3 +23,48 @@ def test_a_layer_or_loss_that_an_adapter_lacks_is_an_error_when_it_is_imported()
         native_layers({"__name__": "acz_x.layers", **whole})
     with pytest.raises(ImportError, match=r"acz_x.training must define softmax_cross_entropy, .*projection:"):
         native_losses({"__name__": "acz_x.training", "hinge": len})
+
+
+def tree(stream: str = "x", layer: str = "pool", logits: str = "logits") -> dict[str, Any]:
+    return {
+        "inputs": {stream: {"frames": 3, "features": 2}},
+        "streams": {stream: {"input": stream, "layers": {layer: {"type": "frame_pool", "pooling": "mean"}}}},
+        "trunk": {logits: {"type": "dense", "units": 2}},
+        "output": "softmax",
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        ({"stream": "train"}, r"model.streams: the name 'train' is taken in backend '\w+'; .*'train_1'"),
+        ({"layer": "cuda"}, r"model.streams.x.layers: the name 'cuda' is taken in backend 'torch'"),
+        ({"logits": "set_jit_config"}, r"model.trunk: the name 'set_jit_config' is taken in backend 'mindspore'"),
+        ({"stream": "graphs"}, r"model.streams: the name 'graphs' is taken in backend 'tensorflow'"),
+        ({"stream": "place"}, r"model.streams: the name 'place' is taken in backend 'paddle'"),
+    ],
+)
+def test_a_name_that_a_backend_reserves_is_refused_in_a_configuration_and_read_from_a_file(
+    names: dict[str, str], problem: str
+) -> None:
+    Spec.from_dict(tree(**names))  # what a checkpoint holds is read as it is
+    with pytest.raises(SpecError, match=problem):
+        load_config(tree(**names))
+
+
+def test_layers_may_have_names_that_streams_may_not() -> None:
+    load_config(tree(layer="graphs", logits="output"))
+    with pytest.raises(SpecError, match=r"model.inputs: the name 'output' is taken by Python or by acz itself"):
+        load_config(tree(stream="output"))
+    with pytest.raises(SpecError, match=r"the name 'class' is taken by Python"):
+        load_config(tree(layer="class"))
+
+
+def test_an_outside_backends_names_are_reserved_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    outside = BackendInfo(
+        "mirror", "mirror.backend", "numpy", ("mirror",), "mirror", reserved_names=frozenset({"pool"})
+    )
+    load_config(tree())
+    monkeypatch.setattr(registry, "infos", lambda: {"mirror": outside})
+    with pytest.raises(SpecError, match=r"model.streams.x.layers: the name 'pool' is taken in backend 'mirror'"):
+        load_config(tree())

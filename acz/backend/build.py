@@ -8,7 +8,7 @@ import numpy as np
 
 from acz.backend.devices import check_device
 from acz.backend.protocol import Parameters
-from acz.backend.registry import find_backend
+from acz.backend.registry import check_names, find_backend
 from acz.model.parameters import check_parameters, initial_parameters
 from acz.model.spec import Spec
 
@@ -26,8 +26,9 @@ def build(
     Its parameters carry the spec's paths as names and the spec's layouts. Without `parameters` it starts from the spec's initial
     values for `seed`, the same in every backend.
 
-    Raises MissingError (backend or device), SpecError (parameters that are not the spec's).
+    Raises MissingError (backend or device), SpecError (a name that a backend reserves, or parameters that are not the spec's).
     """
+    check_names(spec)
     found = find_backend(backend)
     check_device(found, device)
     if parameters is None:

@@ -67,6 +67,8 @@ class BackendInfo:
     fft_cost: float | None = None
     """Multiply-adds of a matrix product in the time of one step of a Fourier transform; without one there is no transform."""
     reserved_names: frozenset[str] = frozenset()
-    """Names of streams and layers that collide with attributes of the framework's modules."""
+    """Names that no stream, input or layer can have: attributes of the framework's modules."""
+    reserved_streams: frozenset[str] = frozenset()
+    """Names that no stream or input can have, but a layer can: attributes of the backend's own model."""
     order: int = 100
     """Place in lists; the first that is installed is the default backend."""

@@ -18,6 +18,7 @@ from acz.backend.info import BackendInfo
 from acz.backend.protocol import Backend
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.processes.silence import quiet
+from acz.model.spec import Spec
 
 REFERENCE = "numpy"
 """The name of the reference's own backend, which the others are compared with. It is always installed."""
@@ -106,6 +107,29 @@ def find_backend(name: str) -> Backend:
             f"backend '{name}' is installed but can't be loaded: {type(error).__name__}: {error}; "
             f'pip install --force-reinstall "{info.install}" mends most of these'
         ) from None
+
+
+def check_names(spec: Spec) -> None:
+    """Check that every backend can give a spec's streams, inputs and layers their names: a model runs in any of them.
+
+    Raises:
+        SpecError: a backend uses one of the names itself.
+    """
+    streams = {name: f"model.streams.{name}.layers" for name in spec.streams}
+    places = [
+        ("model.streams", spec.streams, True),
+        ("model.inputs", spec.inputs, True),
+        ("model.trunk", spec.trunk, False),
+    ]
+    places += [(place, spec.streams[name].layers, False) for name, place in streams.items()]
+    for info in infos().values():
+        for place, names, of_streams in places:
+            reserved = info.reserved_names | info.reserved_streams if of_streams else info.reserved_names
+            for name in names:
+                if name in reserved:
+                    raise SpecError(
+                        f"{place}: the name '{name}' is taken in backend '{info.name}'; take another, such as '{name}_1'"
+                    )
 
 
 def default_backend(name: str | None = None) -> str:

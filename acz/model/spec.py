@@ -16,7 +16,7 @@ from acz.foundation.arrays import Shape
 from acz.foundation.errors import SpecError, nearest
 from acz.foundation.settings import validate
 from acz.model.layers import LAYERS, Layer, Parameter
-from acz.model.names import OWN, TAKEN
+from acz.model.names import PYTHON, STREAMS
 
 Output = Literal["none", "softmax", "log_softmax", "sigmoid", "probabilities"]
 """What is done to the trunk's last values, the logits. Nothing for `none`, and for `probabilities`, which they are already."""
@@ -318,14 +318,14 @@ def _named(tree: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
     if not isinstance(value, Mapping) or not value:
         raise SpecError(f"model.{key}: must be a mapping from names, with one entry at least, got {value!r}")
     for name in value:
-        _check_name(name, f"model.{key}", TAKEN | OWN)
+        _check_name(name, f"model.{key}", PYTHON | STREAMS)
     return list(value.items())
 
 
-def _check_name(name: Any, place: str, taken: frozenset[str] = TAKEN) -> None:
+def _check_name(name: Any, place: str, taken: frozenset[str] = PYTHON) -> None:
     if name in taken:
         raise SpecError(
-            f"{place}: the name '{name}' is taken in one of the frameworks, or here; take another, such as '{name}_1'"
+            f"{place}: the name '{name}' is taken by Python or by acz itself; take another, such as '{name}_1'"
         )
     if not isinstance(name, str) or not name.isidentifier():
         raise SpecError(f"{place}: the name {name!r} must be letters, digits and underscores, not a digit first")

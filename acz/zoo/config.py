@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
+from acz.backend.registry import check_names
 from acz.data.registry import DEFAULT, find_data_set
 from acz.foundation.errors import SpecError, nearest
 from acz.foundation.files.yaml import ConfigLoader, copy_tree
@@ -93,6 +94,7 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
     if not isinstance(tree.get("model"), Mapping):
         raise SpecError(f"{label}: 'model' must be a mapping of inputs, streams, trunk and output")
     spec, recipe = Spec.from_dict(tree["model"]), validate(Recipe, tree.get("train") or {}, "train")
+    check_names(spec)
     recipe.require(spec)
     return Config(
         label,

@@ -2,6 +2,19 @@
 
 from acz.backend.info import ArtefactFormat, BackendInfo
 
+NAMES = frozenset(
+    """
+    add_module add_parameter add_sublayer apply astype backward bfloat16 buffers children clear clear_gradients cpu
+    create_parameter create_tensor create_variable cuda double eval extra_repr float float16 forward full full_name
+    get_buffer get_extra_state get_parameter get_sublayer get_submodule half items keys load_dict load_state_dict
+    modules named_buffers named_children named_modules named_parameters named_sublayers parameters pop
+    register_buffer register_forward_hook register_forward_post_hook register_forward_pre_hook register_module
+    register_parameter register_state_dict_hook requires_grad_ set_dict set_state_dict set_sublayer set_submodule
+    sharded_state_dict state_dict sublayers to to_static_state_dict train training type update values xpu zero_grad
+    """.split()
+)
+"""Attributes of paddle.nn.Layer and paddle.nn.LayerDict, which hold streams and layers by name."""
+
 INFO = BackendInfo(
     name="paddle",
     module="acz_paddle.backend",
@@ -11,5 +24,7 @@ INFO = BackendInfo(
     environment={"GLOG_minloglevel": "3"},
     artefact=ArtefactFormat("paddle", "", "model.pdiparams", "paddle.inference", "acz_paddle.runtime"),
     fft_cost=6.0,
+    reserved_names=NAMES,
+    reserved_streams=frozenset("dtype finish logits place spec".split()),
     order=3,
 )
