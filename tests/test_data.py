@@ -13,12 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from acz.data.flash_mnist.build import Settings, build_features, build_noisy, claim
+from acz.data.flash_mnist.build import Settings, build_features, build_noisy
 from acz.data.flash_mnist.digits import DigitImages, Images, PixelNoise, load_digits, load_mnist
 from acz.data.flash_mnist.idx import read_idx
 from acz.data.flash_mnist.videos import Videos
 from acz.data.folder import Split, read_manifest, verify
 from acz.foundation.errors import DataError
+from acz.foundation.files.claims import claim_folder
 from acz.foundation.randomness import generator
 from tests.conftest import write_features
 
@@ -170,14 +171,22 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_one_build(tmp_path: Path) -> None:
-    claim(tmp_path / "a", Settings("tiny"))
-    claim(tmp_path / "a", Settings("tiny"))
-    with pytest.raises(DataError, match="another seed"):
-        claim(tmp_path / "a", Settings("tiny", seed=1))
+    mine = {"digits": "tiny", "seed": 0, "frames": (3, 4)}
+    claim_folder(tmp_path / "a", "building.json", mine)
+    claim_folder(tmp_path / "a", "building.json", mine)
+    for changed in ({"seed": 1}, {"more": None}):
+        with pytest.raises(DataError, match=f"other settings \\({next(iter(changed))} was"):
+            claim_folder(tmp_path / "a", "building.json", {**mine, **changed})
+    with pytest.raises(DataError, match="other settings \\(seed was 0, is None"):
+        claim_folder(tmp_path / "a", "building.json", {key: mine[key] for key in ("digits", "frames")})
+    for damaged in ("{", "[]"):
+        (tmp_path / "a" / "building.json").write_text(damaged)
+        with pytest.raises(DataError, match="damaged"):
+            claim_folder(tmp_path / "a", "building.json", mine)
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "thesis.txt").write_text("mine")
     with pytest.raises(DataError, match="holds other files"):
-        claim(tmp_path / "b", Settings("tiny"))
+        claim_folder(tmp_path / "b", "building.json", mine)
 
 
 def test_batches_come_in_the_order_asked_for(features: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from acz.backend.build import build
 from acz.backend.devices import check_device
 from acz.backend.registry import default_backend, find_backend
 from acz.data.batching import padded
-from acz.data.flash_mnist.build import Settings, build_features, build_noisy, claim
+from acz.data.flash_mnist.build import BUILDING, Settings, build_features, build_noisy
 from acz.data.flash_mnist.digits import DigitImages, load_digits, load_mnist
 from acz.data.folder import Split, read_manifest
 from acz.data.registry import open_split, recognise
@@ -20,6 +20,7 @@ from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, DataError
 from acz.foundation.files.atomic import remove_leftovers, write_whole
+from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.hashing import contents_hash
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress, progress
@@ -51,7 +52,7 @@ def make_flash_mnist(
     if extractor is not None:
         settings = replace(settings, extractor=_checkpoint_hash(extractor), extractor_epochs=0)
     with locked(folder):
-        claim(folder, settings)
+        claim_folder(folder, BUILDING, asdict(settings))
         if (folder / "manifest.json").is_file():
             return read_manifest(folder).made
         remove_leftovers(folder)

@@ -6,7 +6,6 @@ does not grow with the number of examples.
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -21,7 +20,8 @@ from acz.evaluation.metrics import best_first, top_classes
 from acz.evaluation.predictions import Kind, Part, join, write_part
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
-from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of, write_text_whole
+from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of
+from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.prefetch import ahead
 from acz.model.spec import Spec
@@ -87,7 +87,7 @@ def infer(
     with locked(work):
         remove_leftovers(work)
         remove_leftovers_of(out)
-        _claim(work, settings)
+        claim_folder(work, "settings.json", asdict(settings))
         stretch = settings.batch_size * STRETCH
         total, done = len(split), 0
         missing = []
@@ -110,25 +110,6 @@ def infer(
             file.unlink()  # before the settings that say what they belong to
         shutil.rmtree(work)
     return total
-
-
-def _claim(work: Path, settings: Settings) -> None:
-    """Take the work folder for an inference. Raises DataError where it holds the beginning of another."""
-    path = work / "settings.json"
-    wanted = asdict(settings)
-    if path.is_file():
-        try:
-            held = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
-            held = {}
-        different = [key for key in wanted if not isinstance(held, dict) or held.get(key) != wanted[key]]
-        if different:
-            raise DataError(
-                f"{work} holds the beginning of another inference (other {', '.join(different)}); "
-                "finish that one, remove the folder, or choose another --out"
-            )
-        return
-    write_text_whole(path, json.dumps(wanted))
 
 
 def _predicted(predict: Predict, spec: Spec, split: Data, start: int, stop: int, settings: Settings) -> Iterator[Part]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,10 +13,10 @@ from acz.data.flash_mnist.digits import DigitImages, PixelNoise
 from acz.data.flash_mnist.videos import CHUNK, FRAMES, Videos, noisy_frames
 from acz.data.folder import write_manifest, write_shard, written_shard
 from acz.foundation.arrays import Array
-from acz.foundation.errors import DataError
-from acz.foundation.files.atomic import write_json
 from acz.foundation.processes.prefetch import ahead
 
+BUILDING = "building.json"
+"""The settings of a build, in its folder."""
 SHARD = 2048
 
 
@@ -43,29 +42,7 @@ class Settings:
 
 
 Progress = Callable[[str, int, int], None]
-
-
 Extract = Callable[[Array], Array]
-
-
-def claim(folder: Path, settings: Settings) -> None:
-    """Begin or go on with a build. Raises DataError where the folder holds a build with other settings, or other files."""
-    path = folder / "building.json"
-    if path.is_file():
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise DataError(f"{path}: damaged: {error}; remove {folder} and start anew") from None
-        if found != asdict(settings):
-            different = [k for k, v in asdict(settings).items() if found.get(k) != v]
-            raise DataError(
-                f"{folder} holds a data set with another {', '.join(different)} "
-                f"({', '.join(f'{k} {found.get(k)}' for k in different)}); choose another --out, or remove it"
-            )
-        return
-    if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-        raise DataError(f"{folder} holds other files; choose another --out")
-    write_json(path, asdict(settings))
 
 
 def build_noisy(folder: Path, images: DigitImages, settings: Settings, progress: Progress) -> Path:

@@ -13,14 +13,14 @@ from typing import Any
 import numpy as np
 
 from acz.data.folder import write_manifest, write_shard, written_shard
-from acz.data.youtube8m.location import CONVERTED
-from acz.data.youtube8m.making.claim import claim
+from acz.data.youtube8m.location import CONVERTED, SETTINGS
 from acz.data.youtube8m.reading.batch import count_frames
 from acz.data.youtube8m.reading.sources import RecordSource
 from acz.data.youtube8m.settings import Reading
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers
+from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
 
 ID_BYTES = 64
@@ -41,7 +41,7 @@ def convert(
     total = sum(int(source.starts[-1]) for source in sources.values())
     done = 0
     with locked(out):
-        claim(out, about)
+        claim_folder(out, SETTINGS, about)
         remove_leftovers(out)
         splits = {}
         for split, source in sources.items():

@@ -18,13 +18,13 @@ from statistics import NormalDist
 
 import numpy as np
 
-from acz.data.youtube8m.location import SYNTHETIC
-from acz.data.youtube8m.making.claim import claim
+from acz.data.youtube8m.location import SETTINGS, SYNTHETIC
 from acz.data.youtube8m.settings import CLASSES, WIDTHS
 from acz.data.youtube8m.shards.video import frame_head
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers, write_whole
+from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
 from acz.foundation.files.protobuf import bytes_field, varint
 from acz.foundation.files.tfrecord import framed
@@ -135,7 +135,7 @@ def synthesize(asked: Synthesis, out: Path, progress: Callable[[int, int], None]
         raise DataError(f"--frames needs 1 <= fewest <= most, got {asked.frames[0]} {asked.frames[1]}")
     total, done, size = asked.videos + asked.validation, 0, 0
     with locked(out):
-        claim(out, {"what": SYNTHETIC, **asdict(asked)})
+        claim_folder(out, SETTINGS, {"what": SYNTHETIC, **asdict(asked)})
         remove_leftovers(out)
         for split, number, videos in _shards(asked):
             path = out / f"{split}{number:04d}.tfrecord"
