@@ -84,7 +84,7 @@ def test_an_interrupted_inference_goes_on_and_ends_the_same(
     with pytest.raises(KeyboardInterrupt):
         infer(interrupted, SPEC, split, tmp_path / "out", settings(kind))
     assert not (tmp_path / "out").exists(), "half a file never has the name"
-    with pytest.raises(DataError, match="other settings .batch_size was 3, is 4"):
+    with pytest.raises(DataError, match=r"other settings \(batch_size was 3, is 4"):
         infer(predict, SPEC, split, tmp_path / "out", settings(kind, batch_size=4))
     calls = 100
     infer(interrupted, SPEC, split, tmp_path / "out", settings(kind))

@@ -2,13 +2,29 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO, Any
 
-from acz.foundation.errors import DataError
+from acz.foundation.errors import DataError, MissingError
+
+
+def lock_file(file: IO[Any]) -> None:
+    """Lock an open file for this process and those that inherit it. The lock goes with the last of them, however it ends.
+
+    Raises:
+        BlockingIOError: Another process holds the lock.
+        MissingError: This system has no such locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        raise MissingError(
+            "this needs the file locks of POSIX, which this system does not have; use Linux, macOS or WSL"
+        ) from None
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 @contextmanager
@@ -23,7 +39,7 @@ def locked(folder: Path) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock_file(file)
             held = os.path.samestat(os.fstat(file.fileno()), lock.stat())
         except (BlockingIOError, FileNotFoundError):  # or it went with the folder of another process, which failed
             held = False

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import sys
 import time
@@ -16,6 +15,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
+
+from acz.foundation.processes.json_lines import describe_end
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -101,8 +102,7 @@ class TrialProcess:
             return None
         if code == 0:
             return Outcome(self.job.name)
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-        return Outcome(self.job.name, self._last_words() or how)
+        return Outcome(self.job.name, self._last_words() or describe_end(code))
 
     def _last_words(self) -> str:
         with Path(self.job.log).open("rb") as file:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import mmap
 import os
 import selectors
-import signal
-import subprocess
 import sys
 import tempfile
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +21,7 @@ from acz.data.youtube8m.reading.worker import arrays_at, slot_size
 from acz.data.youtube8m.shards.records import BadRecord
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
+from acz.foundation.processes.json_lines import LineProcess
 
 ROWS = 32
 """Videos of one task."""
@@ -69,55 +67,17 @@ class _Task:
     held: list[Unpacked]
 
 
-class _Worker:
+class _Worker(LineProcess):
     """One process and the tasks that it has."""
 
-    def __init__(self, descriptor: int, about: dict[str, Any]) -> None:
-        environment = {k: v for k, v in os.environ.items() if not k.endswith("_NUM_THREADS")}
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "acz.data.youtube8m.reading.worker", str(descriptor)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            pass_fds=[descriptor],
-            env=environment,
-            start_new_session=True,  # Ctrl-C is for the process that reads from it
-        )
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.stdin: IO[bytes] = self.process.stdin
-        self.stdout: IO[bytes] = self.process.stdout
+    def __init__(self, descriptor: int, setup: dict[str, Any]) -> None:
+        command = [sys.executable, "-m", "acz.data.youtube8m.reading.worker", str(descriptor)]
+        super().__init__(command, descriptors=[descriptor], own_session=True)
         self.tasks: deque[_Task] = deque()
-        self.buffer = b""
-        self.send(about)
+        self.send(setup)
 
-    def send(self, message: dict[str, Any]) -> None:
-        try:
-            self.stdin.write(json.dumps(message).encode() + b"\n")
-            self.stdin.flush()
-        except OSError:
-            raise self.died() from None
-
-    def lines(self) -> list[bytes]:
-        """Whole answers that have come. Raises DataError where the process is gone."""
-        part = os.read(self.stdout.fileno(), 2**16)
-        if not part:
-            raise self.died()
-        *whole, self.buffer = (self.buffer + part).split(b"\n")
-        return whole
-
-    def died(self) -> DataError:
-        code = self.process.wait()
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    def failure(self, how: str) -> DataError:
         return DataError(f"a process that reads videos {how}; with workers: 0 this one reads them")
-
-    def close(self) -> None:
-        """Wait for the end that its input's end brings."""
-        try:
-            self.process.wait(5)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.stdout.close()
 
 
 class Pool:
@@ -196,8 +156,8 @@ class Pool:
         """Wait for answers."""
         for key, _ in self.selector.select():
             worker: _Worker = key.data
-            for line in worker.lines():
-                task, answer = worker.tasks.popleft(), json.loads(line)
+            for answer in worker.receive():
+                task = worker.tasks.popleft()
                 if "error" in answer:
                     raise DataError(answer["error"])
                 if "bad" in answer:

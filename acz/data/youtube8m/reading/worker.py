@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import json
 import mmap
-import os
 import sys
-import traceback
 from typing import Any
 
 import numpy as np
@@ -23,6 +21,7 @@ from acz.data.youtube8m.shards.video import Criteria
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError
 from acz.foundation.processes.environment import prepare
+from acz.foundation.processes.json_lines import answer_lines
 
 ALIGNMENT = 4096
 
@@ -89,26 +88,11 @@ class _Reader:
 
 
 def main(descriptor: str) -> None:
-    """The loop of a worker."""
+    """The loop of a worker: its setup comes in the first line, tasks follow."""
     prepare(1)
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    reader: _Reader | None = None
-    for line in sys.stdin:
-        task = json.loads(line)
-        if reader is None:
-            reader = _Reader(int(descriptor), task)
-            continue
-        try:
-            answer = reader.run(task)
-        except Exception as error:
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"[:2000]}
-        try:
-            answers.write(json.dumps(answer) + "\n")
-            answers.flush()
-        except BrokenPipeError:
-            os._exit(0)  # nobody is there to be told
+    setup = sys.stdin.readline()
+    if setup:
+        answer_lines(_Reader(int(descriptor), json.loads(setup)).run)
 
 
 if __name__ == "__main__":
