@@ -1,47 +1,199 @@
-"""acz: one description of a video-classification model, run by four frameworks, proved to be the same function."""
+"""acz: one description of a video-classification model, run by four frameworks, proved to be the same function.
+
+The public names. Each is loaded when it is first used, so that `import acz` costs next to nothing.
+"""
 
 from __future__ import annotations
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from acz import reference
-    from acz.backend.build import build
-    from acz.foundation.errors import AczError
-    from acz.model.checkpoint import load_checkpoint, save_checkpoint
-    from acz.model.spec import Spec
-    from acz.zoo.config import load_config, load_spec
-
 from acz.foundation.version import __version__
 
+if TYPE_CHECKING:
+    from acz import reference
+    from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data
+    from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
+    from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
+    from acz.api.inference import Inferred, average_predictions, infer
+    from acz.api.models import BackendState, build, draw_model, list_backends, list_models
+    from acz.api.studies import PlannedTrial, Report, Sweep, plan_sweep, report, sweep
+    from acz.api.training import Trained, resume, train
+    from acz.api.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
+    from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+    from acz.backend.registry import find_backend
+    from acz.data.base import Data, Examples
+    from acz.data.folder import write_manifest, write_shard
+    from acz.evaluation.metrics import Accuracy, YouTube8MMetrics
+    from acz.evaluation.metrics.figures import FIGURES, Figure
+    from acz.foundation.errors import (
+        AczError,
+        CheckFailed,
+        CheckpointError,
+        DataError,
+        Interrupted,
+        MissingError,
+        SpecError,
+    )
+    from acz.foundation.progress import Progress
+    from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+    from acz.model.losses import LOSSES, Loss
+    from acz.model.optimizer import Adam
+    from acz.model.precision import Precision
+    from acz.model.spec import Spec
+    from acz.zoo.config import Config, load_config, load_spec
+
 _HOMES = {
-    "load_spec": "acz.zoo.config",
+    "reference": "acz.reference",
+    "train": "acz.api.training",
+    "resume": "acz.api.training",
+    "Trained": "acz.api.training",
+    "evaluate": "acz.api.evaluation",
+    "evaluate_predictions": "acz.api.evaluation",
+    "Evaluation": "acz.api.evaluation",
+    "infer": "acz.api.inference",
+    "average_predictions": "acz.api.inference",
+    "Inferred": "acz.api.inference",
+    "export": "acz.api.exchange",
+    "convert": "acz.api.exchange",
+    "save_native": "acz.api.exchange",
+    "list_formats": "acz.api.exchange",
+    "Artefact": "acz.api.exchange",
+    "Converted": "acz.api.exchange",
+    "NativeFile": "acz.api.exchange",
+    "report": "acz.api.studies",
+    "sweep": "acz.api.studies",
+    "plan_sweep": "acz.api.studies",
+    "Report": "acz.api.studies",
+    "Sweep": "acz.api.studies",
+    "PlannedTrial": "acz.api.studies",
+    "open_data": "acz.api.datasets",
+    "make_flash_mnist": "acz.api.datasets",
+    "verify_data": "acz.api.datasets",
+    "describe_data": "acz.api.datasets",
+    "show_video": "acz.api.datasets",
+    "describe_youtube8m": "acz.api.youtube8m",
+    "convert_youtube8m": "acz.api.youtube8m",
+    "synthesize_youtube8m": "acz.api.youtube8m",
+    "list_models": "acz.api.models",
+    "list_backends": "acz.api.models",
+    "build": "acz.api.models",
+    "draw_model": "acz.api.models",
+    "BackendState": "acz.api.models",
     "load_config": "acz.zoo.config",
-    "build": "acz.backend.build",
+    "load_spec": "acz.zoo.config",
+    "Config": "acz.zoo.config",
     "load_checkpoint": "acz.model.checkpoint",
     "save_checkpoint": "acz.model.checkpoint",
-    "AczError": "acz.foundation.errors",
+    "Checkpoint": "acz.model.checkpoint",
     "Spec": "acz.model.spec",
+    "LOSSES": "acz.model.losses",
+    "Loss": "acz.model.losses",
+    "Adam": "acz.model.optimizer",
+    "Precision": "acz.model.precision",
+    "YouTube8MMetrics": "acz.evaluation.metrics",
+    "Accuracy": "acz.evaluation.metrics",
+    "FIGURES": "acz.evaluation.metrics.figures",
+    "Figure": "acz.evaluation.metrics.figures",
+    "BackendInfo": "acz.backend.info",
+    "ArtefactFormat": "acz.backend.info",
+    "NativeFormat": "acz.backend.info",
+    "find_backend": "acz.backend.registry",
+    "Data": "acz.data.base",
+    "Examples": "acz.data.base",
+    "write_shard": "acz.data.folder",
+    "write_manifest": "acz.data.folder",
+    "Progress": "acz.foundation.progress",
+    "AczError": "acz.foundation.errors",
+    "SpecError": "acz.foundation.errors",
+    "DataError": "acz.foundation.errors",
+    "CheckpointError": "acz.foundation.errors",
+    "CheckFailed": "acz.foundation.errors",
+    "MissingError": "acz.foundation.errors",
+    "Interrupted": "acz.foundation.errors",
 }
+"""The module of each public name."""
 
 __all__ = [
+    "FIGURES",
+    "LOSSES",
+    "Accuracy",
     "AczError",
+    "Adam",
+    "Artefact",
+    "ArtefactFormat",
+    "BackendInfo",
+    "BackendState",
+    "CheckFailed",
+    "Checkpoint",
+    "CheckpointError",
+    "Config",
+    "Converted",
+    "Data",
+    "DataError",
+    "Evaluation",
+    "Examples",
+    "Figure",
+    "Inferred",
+    "Interrupted",
+    "Loss",
+    "MissingError",
+    "NativeFile",
+    "NativeFormat",
+    "PlannedTrial",
+    "Precision",
+    "Progress",
+    "Report",
     "Spec",
+    "SpecError",
+    "Sweep",
+    "Trained",
+    "YouTube8MMetrics",
     "__version__",
+    "average_predictions",
     "build",
+    "convert",
+    "convert_youtube8m",
+    "describe_data",
+    "describe_youtube8m",
+    "draw_model",
+    "evaluate",
+    "evaluate_predictions",
+    "export",
+    "find_backend",
+    "infer",
+    "list_backends",
+    "list_formats",
+    "list_models",
     "load_checkpoint",
     "load_config",
     "load_spec",
+    "make_flash_mnist",
+    "open_data",
+    "plan_sweep",
     "reference",
+    "report",
+    "resume",
     "save_checkpoint",
+    "save_native",
+    "show_video",
+    "sweep",
+    "synthesize_youtube8m",
+    "train",
+    "verify_data",
+    "write_manifest",
+    "write_shard",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """Load a name when it is first used, so that `import acz` costs next to nothing."""
+    """Load a name when it is first used."""
     if name == "reference":
         return import_module("acz.reference")
     if name in _HOMES:
         return getattr(import_module(_HOMES[name]), name)
     raise AttributeError(f"module 'acz' has no attribute '{name}'")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -19,6 +19,7 @@ from random import Random
 import numpy as np
 import safetensors.numpy  # noqa: F401  (the core imports it when it is first needed, and imports are watched)
 
+from acz.cli.options import given_overrides
 from acz.data.flash_mnist.idx import read_idx
 from acz.data.folder import Split, read_manifest, verify, write_manifest, write_shard
 from acz.data.registry import open_split
@@ -37,10 +38,10 @@ from acz.foundation.errors import AczError, DataError
 from acz.foundation.files.tfrecord import framed
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
-from acz.training.run import resumable
+from acz.training.run import load_resumable
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.catalog import EXPERIMENTS, config_folder
-from acz.zoo.config import load_config, load_spec, parse_overrides
+from acz.zoo.config import load_config, load_spec
 from fuzz import mutate, tables
 from fuzz.guard import guarded
 
@@ -143,7 +144,7 @@ def _features_seeds() -> list[bytes]:
 def _checkpoint_read(folder: Path) -> None:
     found, path, _ = open_checkpoint(folder / "input")
     if found.optimizer:
-        resumable(path, found.spec)
+        load_resumable(path, found.spec)
 
 
 def _checkpoint_seeds() -> list[bytes]:
@@ -176,7 +177,7 @@ def _config_place(data: bytes, folder: Path) -> None:
 
 def _config_read(folder: Path) -> None:
     given = (folder / "set").read_bytes().decode("utf-8", "replace").splitlines()
-    overrides = parse_overrides(given)
+    overrides = given_overrides(given)
     found = load_config(folder / "input", overrides)
     again = load_config(found.to_dict())
     assert again.spec.hash == found.spec.hash, "what it writes is not what it read"

@@ -17,8 +17,8 @@ import pytest
 
 import acz
 from acz.backend.worker import Worker
-from acz.exchange.weights.incoming import Converted, convert
-from acz.exchange.weights.outgoing import NATIVE, to_native
+from acz.exchange.weights.incoming import Converted
+from acz.exchange.weights.outgoing import NATIVE
 from acz.exchange.weights.readers import kinds
 from acz.foundation.errors import CheckFailed, DataError
 from acz.model.parameters import initial_parameters
@@ -26,7 +26,7 @@ from acz.parity import jobs
 from acz.zoo.config import load_config
 from fuzz import tables
 from parity_tests.conftest import BACKENDS, require
-from tests.checkpoint_cases import Case, cases
+from tests.checkpoint_cases import Case, cases, convert
 
 pytestmark = pytest.mark.slow
 
@@ -185,7 +185,7 @@ def test_a_framework_opens_its_own_kind_of_file(kind: str, tmp_path: Path) -> No
     parameters = initial_parameters(spec, 3)
     acz.save_checkpoint(tmp_path / "one.safetensors", spec, parameters)
     file = tmp_path / f"one{native.suffix or '.weights'}"
-    assert to_native(tmp_path / "one.safetensors", kind, file)[1] == len(parameters)
+    assert acz.save_native(tmp_path / "one.safetensors", kind, file).arrays == len(parameters)
     x = np.random.default_rng(0).standard_normal((3, 7, 4)).astype(np.float32)
     np.save(tmp_path / "x.npy", x)
     code = (
@@ -235,5 +235,5 @@ def test_a_file_that_does_not_come_back_is_not_kept(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(Worker, "run", damaged)
     with pytest.raises(CheckFailed, match="does not come back"):
-        to_native(tmp_path / "one.safetensors", "torch", tmp_path / "out.pt")
+        acz.save_native(tmp_path / "one.safetensors", "torch", tmp_path / "out.pt")
     assert [path.name for path in tmp_path.iterdir()] == ["one.safetensors"]

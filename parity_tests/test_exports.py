@@ -149,10 +149,10 @@ from acz.exchange.artefacts.making import export
 from acz.exchange.artefacts.formats import formats
 from acz.model.checkpoint import load_checkpoint
 from acz.foundation.errors import CheckFailed
-from acz.foundation.progress import progress
+from acz.foundation.progress import show_progress
 source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 try:
-    with progress() as shown:
+    with show_progress() as shown:
         export(load_checkpoint(source), source, formats()[name], out, shown, wrap="acz.parity.mutants:transposed_weight")
 except CheckFailed as error:
     print(error)

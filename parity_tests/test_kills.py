@@ -297,7 +297,7 @@ def test_an_export_that_finds_no_room_leaves_nothing(run: Path, tmp_path: Path, 
         text = process.communicate(timeout=600)[1]
         assert process.returncode == 2, text
         last = text.splitlines()[-1]
-        assert last == f"acz: {disk.folder}/model.onnx: No space left on device; what was finished before is kept"
+        assert last == f"acz: {disk.folder}/model.onnx: No space left on device; finished work is kept"
         assert [path.name for path in disk.folder.iterdir()] == ["filler"]
     finally:
         disk.close()

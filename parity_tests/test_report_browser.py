@@ -13,8 +13,9 @@ from typing import Any
 import pytest
 
 from acz.api.runs import new_run
+from acz.foundation.progress import Progress
 from acz.studies.reports.page import page, table
-from acz.studies.reports.report import Options, report
+from acz.studies.reports.report import Options, write_report
 from acz.training.loop import train
 from acz.zoo.config import load_config
 from tests.conftest import TINY, write_features
@@ -71,7 +72,8 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> str:
         overrides = {"train.epochs": 3, "train.batch_size": 16, "train.optimizer.learning_rate": rate}
         train(new_run(load_config(TINY, overrides), "numpy", "CPU", data, folder / name, 1))
     out = folder / "report.html"
-    report(sorted(path.parent for path in folder.glob("*/run.json")), out, Options(videos=2))
+    runs = sorted(path.parent for path in folder.glob("*/run.json"))
+    write_report(runs, out, Options(videos=2), Progress())
     return out.read_text(encoding="utf-8")
 
 
@@ -94,7 +96,7 @@ def test_a_report_of_several_labels_fits_its_window(width: int, tmp_path: Path) 
     train(new_run(config, "numpy", "CPU", several(tmp_path / "data"), tmp_path / "run", 1))
     names = ["a name of a class that is quite long, as those of games are", *"bcdef"]
     out = tmp_path / "report.html"
-    report([tmp_path / "run"], out, Options(videos=0, labels=names))
+    write_report([tmp_path / "run"], out, Options(videos=0, labels=names), Progress())
     found, console = browse(out.read_text(encoding="utf-8"), width, tmp_path)
     assert not console
     assert found["scroll"] <= found["client"] <= width

@@ -124,7 +124,7 @@ def test_interrupted_and_killed_it_comes_to_the_same(folder: Path, whole: bytes)
         process.send_signal(signal.SIGINT)
         code, text = ended(process)
     assert code == 130, text
-    assert "The same command goes on" in text.splitlines()[-1]
+    assert "Run the same command again to resume" in text.splitlines()[-1]
     for trial in trials.glob("*"):
         with locked(trial):  # nothing of it runs any more
             pass
@@ -140,7 +140,7 @@ def test_interrupted_and_killed_it_comes_to_the_same(folder: Path, whole: bytes)
     for name, written in done.items():
         assert (trials / name / "last.safetensors").stat().st_mtime_ns == written, "what was done was not run again"
     logs = [path.read_text() for path in (folder / "again/logs").glob("*.log")]
-    assert sum(text.count("goes on after step") for text in logs) >= 2, "one after each disturbance, or more"
+    assert sum(text.count("resumes after step") for text in logs) >= 2, "one after each disturbance, or more"
     assert "<table>" in (folder / "again/report.html").read_text()
 
 
@@ -270,4 +270,4 @@ def test_a_ray_cluster_that_loses_a_node_comes_to_the_same(folder: Path, whole: 
     assert code == 0, text
     assert (folder / "ray/sweep.csv").read_bytes() == whole
     logs = {path.stem: path.read_text() for path in (folder / "ray/logs").glob("*.log")}
-    assert [name for name, text in logs.items() if "goes on after step" in text] == [lost]
+    assert [name for name, text in logs.items() if "resumes after step" in text] == [lost]

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from acz.exchange.weights import incoming
+from acz.model.spec import Spec
+from acz.zoo.config import load_config
 
 FOLDER = Path(os.environ.get("ACZ_CHECKPOINTS", Path(__file__).parent / "fixtures/checkpoints"))
 
@@ -36,6 +40,17 @@ class Case:
     @property
     def name(self) -> str:
         return f"{self.file.parent.name}/{self.file.name}"
+
+
+def convert(
+    file: Path, model: str | dict[str, Any], overrides: dict[str, Any], out: Path, *arguments: Any, **more: Any
+) -> incoming.Converted:
+    """Convert a file to a checkpoint of a configuration with overrides."""
+
+    def respecify(changes: Mapping[str, Any]) -> Spec:
+        return load_config(model, {**overrides, **changes}).spec
+
+    return incoming.convert(file, respecify, out, *arguments, **more)
 
 
 def _values(path: Path, *beginnings: str) -> dict[str, Array]:

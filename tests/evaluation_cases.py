@@ -14,6 +14,7 @@ from acz.evaluation.metrics import YouTube8MMetrics, best_first, top_classes
 from acz.evaluation.scoring import evaluate_by_class
 from acz.foundation.arrays import Array
 from acz.model.checkpoint import save_checkpoint
+from acz.model.losses import LOSSES
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.zoo.config import load_spec
@@ -85,7 +86,7 @@ def evaluate_job(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[s
     split = Split(Path(arguments["data"]), "test")
     found = []
     for size in arguments["sizes"]:
-        figures, by_class = evaluate_by_class(backend, model, spec, split, "sigmoid_cross_entropy", size)
+        figures, by_class = evaluate_by_class(backend, model, spec, split, LOSSES["sigmoid_cross_entropy"], size)
         assert by_class is not None
         found.append(figures | {"average_precision": by_class.tolist()})
     whole = YouTube8MMetrics(spec.width)

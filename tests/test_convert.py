@@ -15,13 +15,12 @@ import pytest
 
 import acz as package
 from acz.data.registry import fingerprint, open_split
-from acz.exchange.weights.incoming import convert
 from acz.exchange.weights.matching import pointwise
 from acz.exchange.weights.readers import messages
 from acz.exchange.weights.readers.kinds import TORCH_LEGACY, file_kind, read
 from acz.foundation.errors import AczError, DataError
 from acz.reference import execution
-from tests.checkpoint_cases import FOLDER, Case, cases
+from tests.checkpoint_cases import FOLDER, Case, cases, convert
 from tests.conftest import Answer, write_features
 
 CASES = [case for case in cases() if case.system != "flash-mnist"]

@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.exchange.weights.incoming import convert
+from acz.cli.options import given_overrides
 from acz.exchange.weights.matching import DoesNotFit
 from acz.exchange.weights.readers.kinds import read
 from acz.exchange.weights.systems import SYSTEMS
 from acz.exchange.weights.systems.starter_code import is_optimizer
 from acz.foundation.errors import AczError, SpecError
 from acz.reference import execution
-from acz.zoo.config import parse_overrides
 from fuzz import tables
-from tests.checkpoint_cases import Case, cases
+from tests.checkpoint_cases import Case, cases, convert
 from tests.conftest import Answer
 
 MODEL = "youtube8m/attention_cluster_experts"
@@ -172,7 +171,7 @@ def test_another_size_of_a_compact_network_is_suggested(tmp_path: Path) -> None:
     tree["model"]["inputs"]["rgb"]["features"] = 1024
     with pytest.raises(DoesNotFit, match="with these words it fits") as caught:
         convert(COMPACT.file, tree, {}, tmp_path / "out.safetensors", "youtube8m-circulant")
-    given = parse_overrides(str(caught.value).partition("it fits: ")[2].replace("--set ", "").split())
+    given = given_overrides(str(caught.value).partition("it fits: ")[2].replace("--set ", "").split())
     done = convert(COMPACT.file, tree, given, tmp_path / "out.safetensors", "youtube8m-circulant")
     assert done.parameters["trunk.gating.weight"].shape == (COMPACT.model["model"]["trunk"]["experts"]["classes"],) * 2
 

@@ -145,7 +145,7 @@ def test_bad_records_and_checksums_in_evaluation(acz: Acz, bare: Path, shards: P
 def test_other_data_sets_have_no_such_settings(acz: Acz, bare: Path, features: Path) -> None:
     for command in (("eval", bare), ("infer", bare), ("train", "flash_mnist/attention_cluster:tiny")):
         answer = acz(*command, "--data", features, "--backend", "numpy", "--workers", 2)
-        assert (answer.code, "no YouTube-8M, which --workers is for" in answer.err) == (2, True)
+        assert (answer.code, "not YouTube-8M, which --workers is for" in answer.err) == (2, True)
 
 
 def test_an_interrupted_inference_does_not_go_on_with_other_frames(acz: Acz, bare: Path, shards: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_run_without_room_says_so_and_goes_on_with_room(
 ) -> None:
     run = tmp_path / "run"
     with largest_file(size):
-        one_line(train_or_resume(acz, features, run), "File too large; what was finished before is kept", str(run))
+        one_line(train_or_resume(acz, features, run), "File too large; finished work is kept", str(run))
     check_whole(run)
     assert not leftovers(run)
     answer = train_or_resume(acz, features, run)
@@ -104,7 +104,7 @@ def test_a_disk_that_fills_up_at_any_moment(acz: Acz, features: Path, whole: Pat
         disk.empty()
         check_whole(disk.folder)
         if answer.code:
-            one_line(answer, "No space left on device; what was finished before is kept", str(run))
+            one_line(answer, "No space left on device; finished work is kept", str(run))
             assert not leftovers(disk.folder)
             failed += 1
     assert failed >= 3
@@ -166,7 +166,7 @@ def test_predictions_that_find_no_room_are_not_half_there(acz: Acz, features: Pa
         answer = acz(*words, out)
         disk.empty()
         if answer.code:
-            one_line(answer, "No space left on device; what was finished before is kept", str(disk.folder))
+            one_line(answer, "No space left on device; finished work is kept", str(disk.folder))
             assert not out.exists()
             failed += 1
     assert failed >= 2

@@ -12,8 +12,9 @@ import pytest
 from acz.data.folder import Split
 from acz.data.vocabulary import read_labels
 from acz.evaluation import inference
-from acz.evaluation.inference import Best, Settings, best_of, infer
+from acz.evaluation.inference import PredictionRequest, write_predictions
 from acz.evaluation.metrics import top_classes
+from acz.evaluation.predictor import Best, Predictor, select_best
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.model.checkpoint import save_checkpoint
@@ -26,8 +27,8 @@ SPEC = load_spec(TINY)
 PARAMETERS = initial_parameters(SPEC, 0, np.dtype(np.float32))
 
 
-def settings(kind: str = "jsonl", batch_size: int = 3) -> Settings:
-    return Settings("model", "numpy", "data", "test", 2, "", kind, batch_size)  # type: ignore[arg-type]
+def settings(kind: str = "jsonl", batch_size: int = 3) -> PredictionRequest:
+    return PredictionRequest("model", "numpy", "data", "test", 2, "", kind, batch_size)  # type: ignore[arg-type]
 
 
 def outputs(inputs: Mapping[str, Array]) -> Array:
@@ -35,7 +36,7 @@ def outputs(inputs: Mapping[str, Array]) -> Array:
 
 
 def predict(inputs: Mapping[str, Array], count: int) -> Best:
-    return best_of(outputs(inputs), count)
+    return select_best(outputs(inputs), count)
 
 
 @pytest.fixture
@@ -54,7 +55,9 @@ def checkpoint(tmp_path: Path) -> Path:
 @pytest.mark.parametrize("batch_size", [1, 5, 1000])
 def test_every_example_once_and_in_order(features: Path, tmp_path: Path, wanted: Array, batch_size: int) -> None:
     for kind in ("jsonl", "npz"):
-        count = infer(predict, SPEC, Split(features, "test"), tmp_path / kind, settings(kind, batch_size))
+        count = write_predictions(
+            Predictor(SPEC, predict), Split(features, "test"), tmp_path / kind, settings(kind, batch_size)
+        )
         assert count == 64
     lines = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
     with np.load(tmp_path / "npz") as found:
@@ -72,7 +75,7 @@ def test_an_interrupted_inference_goes_on_and_ends_the_same(
 ) -> None:
     monkeypatch.setattr(inference, "STRETCH", 2)
     split, calls = Split(features, "test"), 0
-    infer(predict, SPEC, split, tmp_path / "whole", settings(kind))
+    write_predictions(Predictor(SPEC, predict), split, tmp_path / "whole", settings(kind))
 
     def interrupted(inputs: Mapping[str, Array], count: int) -> Best:
         nonlocal calls
@@ -82,12 +85,12 @@ def test_an_interrupted_inference_goes_on_and_ends_the_same(
         return predict(inputs, count)
 
     with pytest.raises(KeyboardInterrupt):
-        infer(interrupted, SPEC, split, tmp_path / "out", settings(kind))
+        write_predictions(Predictor(SPEC, interrupted), split, tmp_path / "out", settings(kind))
     assert not (tmp_path / "out").exists(), "half a file never has the name"
     with pytest.raises(DataError, match=r"other settings \(batch_size was 3, is 4"):
-        infer(predict, SPEC, split, tmp_path / "out", settings(kind, batch_size=4))
+        write_predictions(Predictor(SPEC, predict), split, tmp_path / "out", settings(kind, batch_size=4))
     calls = 100
-    infer(interrupted, SPEC, split, tmp_path / "out", settings(kind))
+    write_predictions(Predictor(SPEC, interrupted), split, tmp_path / "out", settings(kind))
     assert calls < 122, "what was finished is not done again"
     assert (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes() or kind == "npz"
     if kind == "npz":
@@ -99,10 +102,10 @@ def test_an_output_that_is_not_finite_is_named(features: Path, tmp_path: Path) -
     def broken(inputs: Mapping[str, Array], count: int) -> Best:
         scores = outputs(inputs)
         scores[1] = np.nan
-        return best_of(scores, count)
+        return select_best(scores, count)
 
     with pytest.raises(CheckFailed, match="example 1 "):
-        infer(broken, SPEC, Split(features, "test"), tmp_path / "out", settings())
+        write_predictions(Predictor(SPEC, broken), Split(features, "test"), tmp_path / "out", settings())
 
 
 def test_ties_go_to_the_smaller_class() -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from acz.api.runs import new_run, resumed_run
 from acz.data.folder import Split, write_manifest, write_shard
-from acz.evaluation.ensemble import ensemble, mean
+from acz.evaluation.ensemble import average, mean
 from acz.evaluation.metrics import YouTube8MMetrics, top_classes
 from acz.evaluation.predictions import HEADER, Part, csv_lines, join, read_predictions, write_part
 from acz.foundation.arrays import Array
@@ -22,7 +22,7 @@ from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.training.log import read_log
 from acz.training.loop import train
-from acz.training.run import resumable
+from acz.training.run import load_resumable
 from acz.zoo.config import load_config, load_spec
 from tests.conftest import TINY, Answer
 
@@ -120,7 +120,7 @@ def test_the_mean_of_one_model_with_itself_is_that_model(tmp_path: Path) -> None
     source = np.random.default_rng(0)
     labels, scores = top_classes(source.random((9000, 30), dtype=np.float32), 20)
     files = [saved(tmp_path / f"{n}.npz", [f"v{i}" for i in range(9000)], labels, scores) for n in "ab"]
-    assert ensemble(files, tmp_path / "out.npz", "npz") == 9000
+    assert average(files, tmp_path / "out.npz", "npz") == 9000
     with np.load(files[0]) as one, np.load(tmp_path / "out.npz") as other:
         assert all(np.array_equal(one[name], other[name]) for name in one.files)
 
@@ -284,7 +284,7 @@ def test_eval_of_a_file_has_as_many_classes_as_the_folder_says_or_is_told(
     assert classes(tmp_path / "made", "--classes", 7) == 7
     assert (classes(bare), classes(bare, "--classes", 3)) == (3862, 3)
     answer = acz("eval", "--predictions", path, "--labels", several(tmp_path / "several"), "--classes", 6)
-    assert "is no YouTube-8M, which --classes is for" in answer.err
+    assert "is not YouTube-8M, which --classes is for" in answer.err
     assert "--classes to them alone" in acz("eval", "--classes", 3).err
 
 
@@ -303,17 +303,26 @@ def test_training_keeps_the_epoch_with_the_best_gap(data: Path, tmp_path: Path) 
     log = [line for line in read_log(tmp_path / "run/metrics.jsonl") if line["kind"] == "evaluation"]
     best = max(log, key=lambda line: line["gap"])
     assert best["gap"] < max(line["top1"] for line in log), "the two are not the same figure"
-    assert result["best"] == {"epoch": best["epoch"], "top1": best["top1"], "gap": best["gap"], "steps": 10}
+    assert (result.best_epoch, result.best, result.step) == (
+        best["epoch"],
+        {"top1": best["top1"], "gap": best["gap"]},
+        10,
+    )
     kept = load_checkpoint(tmp_path / "run/best.safetensors")
     assert kept.state == {"epoch": best["epoch"], "top1": best["top1"], "gap": best["gap"]}
 
 
-def test_training_goes_on_from_a_state_of_before_gap(data: Path, tmp_path: Path) -> None:
+def test_training_resumes_from_states_of_older_versions(data: Path, tmp_path: Path) -> None:
     recipe = {"train.epochs": 1, "train.batch_size": 16}
     train(new_run(load_config(TINY, {**SIGMOID, **recipe}), "numpy", "CPU", data, tmp_path / "run", 1))
     last = tmp_path / "run/last.safetensors"
     held = load_checkpoint(last)
-    del held.state["best_gap"]
-    save_checkpoint(last, held.spec, held.parameters, held.optimizer, held.state)
-    assert resumable(last, held.spec).state["best_gap"] == -1
-    assert train(resumed_run(tmp_path / "run"))["epochs"] == 1
+    assert held.state["version"] == 2
+    old = {key: value for key, value in held.state.items() if key not in ("version", "best")}
+    save_checkpoint(last, held.spec, held.parameters, held.optimizer, {**old, "best_top1": 0.25})
+    assert load_resumable(last, held.spec)[1].best == {"top1": 0.25}, "before GAP was kept"
+    save_checkpoint(last, held.spec, held.parameters, held.optimizer, {**old, "best_top1": 0.25, "best_gap": -1.0})
+    assert load_resumable(last, held.spec)[1].best == {"top1": 0.25}, "a model of one label"
+    save_checkpoint(last, held.spec, held.parameters, held.optimizer, {**old, "best_top1": 0.25, "best_gap": 0.5})
+    assert load_resumable(last, held.spec)[1].best == {"top1": 0.25, "gap": 0.5}
+    assert train(resumed_run(tmp_path / "run")).epoch == 1

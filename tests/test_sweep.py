@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from acz.cli.options import given_overrides
 from acz.foundation.errors import CheckpointError, MissingError, SpecError
 from acz.foundation.files.tables import read_csv
 from acz.foundation.progress import Progress
@@ -21,7 +22,6 @@ from acz.studies.sweeps.file import Trial, expand, find_sweep, read_sweep
 from acz.studies.sweeps.results import finished, write_results
 from acz.studies.sweeps.trial import Job, Outcome, Outcomes, run_trial
 from acz.zoo.catalog import config_names
-from acz.zoo.config import parse_overrides
 from tests.conftest import TINY, Answer, write_features
 
 UNITS = "model.streams.features.layers.attention.units"
@@ -195,7 +195,7 @@ def test_a_value_that_is_the_default_is_in_the_results(tmp_path: Path) -> None:
 def test_a_value_comes_to_its_trial_on_one_line(value: object) -> None:
     text = run._yaml(value)
     assert text.splitlines() == [text]
-    assert parse_overrides([f"train.x={text}"]) == {"train.x": value}
+    assert given_overrides([f"train.x={text}"]) == {"train.x": value}
 
 
 def test_a_dry_run_lists_trials_and_leaves_nothing(

@@ -47,7 +47,7 @@ def test_it_learns_and_keeps_the_best(features: Path, tmp_path: Path) -> None:
     assert log[-1]["loss"] < log[0]["loss"]
     best = max(log, key=lambda line: line["top1"])
     assert best["top1"] > 0.6
-    assert result["best"]["top1"] == best["top1"]
+    assert result.best["top1"] == best["top1"]
     kept = load_checkpoint(tmp_path / "run/best.safetensors")
     assert kept.state["top1"] == best["top1"]
     assert not kept.optimizer
@@ -69,7 +69,7 @@ def test_interrupted_anywhere_it_ends_with_the_same_numbers(
 
     monkeypatch.setattr(numpy_backend, "training_step", counted)
     before = set(threading.enumerate())
-    with pytest.raises(Interrupted, match=r"--resume --out .*run' goes on") as caught:
+    with pytest.raises(Interrupted, match=r"--resume --out .*run' resumes it") as caught:
         train(start(features, tmp_path / "run"))
     assert set(threading.enumerate()) <= before, f"nothing reads on, though {caught.type.__name__} holds all frames"
     train(resumed_run(tmp_path / "run"))
@@ -126,8 +126,8 @@ def test_early_stopping(features: Path, tmp_path: Path) -> None:
     run = start(
         features, tmp_path / "run", **{"train.optimizer.learning_rate": 0.0, "train.early_stopping": {"patience": 2}}
     )
-    assert train(run)["epochs"] == 3
-    assert train(resumed_run(tmp_path / "run"))["epochs"] == 3
+    assert train(run).epoch == 3
+    assert train(resumed_run(tmp_path / "run")).epoch == 3
 
 
 def test_each_epoch_sees_every_example_once(features: Path) -> None:

@@ -19,6 +19,7 @@ from acz.data.youtube8m.shards.messages import full
 from acz.data.youtube8m.shards.records import contents
 from acz.data.youtube8m.shards.video import Criteria, Video, parse
 from acz.foundation.errors import DataError
+from acz.model.losses import LOSSES
 from acz.zoo.config import load_spec
 from tests.conftest import Answer
 from tests.youtube8m_cases import record, write, write_shards
@@ -160,9 +161,9 @@ def test_pickles_of_paddlepaddle_of_either_python(tmp_path: Path) -> None:
 def test_a_model_says_what_it_would_read(tmp_path: Path) -> None:
     data = open_split(write_shards(tmp_path, [3]), "train")
     spec = load_spec("youtube8m/attention_cluster")
-    data.require(spec, "sigmoid_cross_entropy")
+    data.require(spec, LOSSES["sigmoid_cross_entropy"])
     with pytest.raises(DataError, match="several labels each"):
-        data.require(spec, "softmax_cross_entropy")
+        data.require(spec, LOSSES["softmax_cross_entropy"])
     with pytest.raises(DataError, match=r"'rgb' has 1024 features a frame, uint8; the model reads uint8 \(5, 4\)"):
         data.require(load_spec("youtube8m/attention_cluster:tiny"))
     with pytest.raises(DataError, match="has no 'features', which the model reads; it holds rgb, audio"):

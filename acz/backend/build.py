@@ -1,4 +1,4 @@
-"""A spec as the framework's own module."""
+"""A spec as a framework's own module."""
 
 from __future__ import annotations
 
@@ -7,33 +7,36 @@ from typing import Any
 import numpy as np
 
 from acz.backend.devices import check_device
-from acz.backend.protocol import Parameters
-from acz.backend.registry import check_names, find_backend
+from acz.backend.protocol import Backend, Parameters
+from acz.backend.registry import check_names
 from acz.model.parameters import check_parameters, initial_parameters
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 
 
-def build(
+def build_model(
+    backend: Backend,
     spec: Spec,
-    backend: str,
     parameters: Parameters | None = None,
     device: str = "CPU",
-    dtype: str = "float32",
+    precision: Precision = Precision.FLOAT32,
     seed: int = 0,
 ) -> Any:
-    """The framework's own module of a spec: torch.nn.Module, keras.Model, paddle.nn.Layer or mindspore.nn.Cell.
+    """A backend's own module of a spec, with parameters.
 
-    Its parameters carry the spec's paths as names and the spec's layouts. Without `parameters` it starts from the spec's initial
-    values for `seed`, the same in every backend.
+    Args:
+        parameters: arrays by path, in any float type; by default the spec's initial values for `seed`, which are the same in
+            every backend.
 
-    Raises MissingError (backend or device), SpecError (a name that a backend reserves, or parameters that are not the spec's).
+    Raises:
+        MissingError: the device is not here.
+        SpecError: a backend reserves a name of the spec, or the parameters are not the spec's.
     """
     check_names(spec)
-    found = find_backend(backend)
-    check_device(found, device)
+    check_device(backend, device)
     if parameters is None:
-        parameters = initial_parameters(spec, seed, np.dtype(dtype))
+        parameters = initial_parameters(spec, seed, precision.storage)
     check_parameters(spec, parameters)
-    model = found.build(spec, device, dtype)
-    found.load_parameters(model, {path: np.asarray(value, dtype) for path, value in parameters.items()})
+    model = backend.build(spec, device, precision.value)
+    backend.load_parameters(model, {path: np.asarray(value, precision.storage) for path, value in parameters.items()})
     return model

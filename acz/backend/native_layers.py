@@ -6,10 +6,10 @@ Both are made when the adapter is imported, so a form that is missing is an erro
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any, get_args
+from typing import Any
 
 from acz.model.layers import LAYERS
-from acz.model.losses import TrainingLoss
+from acz.model.losses import LOSSES
 
 
 def native_layers(names: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,7 +33,7 @@ def native_losses(names: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         ImportError: a function is missing.
     """
-    return _table(names, ((loss, loss) for loss in (*get_args(TrainingLoss), "projection")))
+    return _table(names, ((loss, loss) for loss in LOSSES))
 
 
 def _table(names: Mapping[str, Any], wanted: Iterable[tuple[str, str]]) -> dict[str, Any]:

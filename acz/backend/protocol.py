@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any, Protocol, SupportsFloat
 
 from acz.foundation.arrays import Array
-from acz.model.losses import Loss
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec
 
@@ -59,7 +58,7 @@ class Backend(Protocol):
         inputs: Mapping[str, Array],
         counts: Mapping[str, int],
         labels: Array | None = None,
-        loss: Loss | None = None,
+        loss: str | None = None,
     ) -> dict[str, Array]:
         """The best of what `forward` gives, selected on the device: nothing else of it comes from there.
 
@@ -74,13 +73,13 @@ class Backend(Protocol):
         model: Any,
         inputs: Mapping[str, Array],
         labels: Array,
-        loss: Loss,
+        loss: str,
         dropout: Mapping[str, Array] | None = None,
         training: bool = True,
     ) -> tuple[float, dict[str, Array]]:
         """The loss and its gradient by every trained parameter's path and every float input's name."""
 
-    def start_training(self, model: Any, optimizer: Adam, loss: Loss) -> Any:
+    def start_training(self, model: Any, optimizer: Adam, loss: str) -> Any:
         """A trainer: the model with an optimiser at its start."""
 
     def training_step(

@@ -35,14 +35,12 @@ class Commands(TyperGroup):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
         except KeyboardInterrupt:
-            _fail("interrupted; what was finished is kept, the same command goes on", 130)
+            _fail("Interrupted. Finished work is kept; run the same command again to resume.", 130)
         except MemoryError as error:
-            _fail(
-                f"there is not enough memory{f': {error}' if str(error) else ''}; what was finished before is kept", 2
-            )
+            _fail(f"there is not enough memory{f': {error}' if str(error) else ''}; finished work is kept", 2)
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror or error}; what was finished before is kept", 2)
+            _fail(f"{where}{error.strerror or error}; finished work is kept", 2)
 
 
 app = typer.Typer(

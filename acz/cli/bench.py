@@ -37,7 +37,7 @@ def bench_command(
     from acz.backend.versions import environment
     from acz.foundation.errors import MissingError, SpecError, nearest
     from acz.foundation.files.tables import write_csv
-    from acz.foundation.progress import progress
+    from acz.foundation.progress import show_progress
     from acz.studies.benchmarks.groups import GROUPS, OF_TORCH
     from acz.studies.benchmarks.measure import Bench, to_table
 
@@ -55,7 +55,7 @@ def bench_command(
             'nothing to measure: no framework is installed; pip install "acz[torch]" brings the smallest'
         )
     rows = []
-    with progress() as shown:
+    with show_progress() as shown:
         bench = Bench(wanted, threads, rounds, seconds, shown)
         for name in chosen:
             for row in GROUPS[name](bench):

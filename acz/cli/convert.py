@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, Set, print_json
+from acz.cli.options import Json, Set, given_overrides, print_result
 
 
 def convert_command(
@@ -54,46 +54,30 @@ def convert_command(
 
     Everything in the file must fit the model; what does not is listed, and refused unless allowed by name. Nothing in a file is run.
     """
+    from acz.api.exchange import convert, save_native
     from acz.foundation.errors import SpecError
-    from acz.foundation.progress import progress
-    from acz.zoo.config import parse_overrides
 
     if to is not None:
-        from acz.exchange.weights.outgoing import to_native
-
         if source or model or assignments or allow or batch_size:
             raise SpecError(
                 "--to writes a checkpoint, which knows its model: "
                 "leave out --from, --model, --set, --allow and --batch-size"
             )
-        with progress() as shown:
-            native, count = to_native(file, to, out, shown)
-        if as_json:
-            print_json({"file": str(out), "kind": to, "arrays": count, "read_with": native.opened})
-        else:
-            print(f"{out}: {count} arrays, read back with the same bits; {native.opened}")
+        print_result(save_native(file, to, out), as_json)
         return
     if model is None:
         raise SpecError("--model says which model the file is, --to which kind of file to write; one of them is needed")
-    from acz.exchange.weights.incoming import convert
-
-    with progress() as shown:
-        done = convert(file, model, parse_overrides(assignments or []), out, source, allow or [], shown, batch_size)
-    if done.guessed:
-        print(f"acz: {file} was taken for {done.system}; --from says otherwise", file=sys.stderr)
-    for note in done.notes:
+    converted = convert(
+        file,
+        out,
+        model=model,
+        system=source,
+        overrides=given_overrides(assignments),
+        allow=allow or [],
+        batch_size=batch_size,
+    )
+    if converted.guessed:
+        print(f"acz: {file} was taken for {converted.system}; --from says otherwise", file=sys.stderr)
+    for note in converted.notes:
         print(f"acz: {note}", file=sys.stderr)
-    if as_json:
-        print_json(
-            {
-                "checkpoint": str(out),
-                "system": done.system,
-                "guessed": done.guessed,
-                "spec_hash": done.spec.hash,
-                "parameters": done.spec.parameter_count,
-                "optimizer": bool(done.optimizer),
-                "notes": done.notes,
-            }
-        )
-    else:
-        print(f"{out}: {done.spec.parameter_count:,} parameters from {done.system}")
+    print_result(converted, as_json)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -33,37 +33,32 @@ def export_command(
     compared with the NumPy reference within a derived bound. If one check fails nothing is written and the exit code is 1. Any checkpoint goes to
     any format, whichever framework trained it. A report lies beside the artefact.
     """
-    from acz.exchange.artefacts.formats import find_format, formats
-    from acz.exchange.artefacts.making import export
+    from acz.api.exchange import export, list_formats, require_formats
     from acz.foundation.errors import SpecError
-    from acz.foundation.progress import progress
-    from acz.training.run_folder import open_checkpoint
 
     if not names:
-        raise SpecError(f"which --format? One of {', '.join(formats())}, or all")
-    chosen = [find_format(name) for name in (list(formats()) if "all" in names else dict.fromkeys(names))]
+        raise SpecError(f"which --format? One of {', '.join(list_formats())}, or all")
+    chosen = list_formats() if "all" in names else list(dict.fromkeys(names))
     if out is not None and len(chosen) > 1:
         raise SpecError("--out names one artefact; leave it out to export several formats")
-    checkpoint, source, _ = open_checkpoint(target)
-    reports: dict[str, Any] = {}
-    for one in chosen:
-        path = out or source.parent / "export" / (f"model{one.suffix}" if one.suffix else one.name)
-        with progress() as shown:
-            reports[one.name] = {"artefact": str(path), **export(checkpoint, source, one, path, shown, threads)}
+    require_formats(chosen)
+    artefacts = []
+    for name in chosen:
+        artefacts.append(export(target, name, out=out, threads=threads))
         if not as_json:
-            print(f"{path}: verified with {one.runtime}; report in {path.name}.report.json")
+            print(artefacts[-1])
     if as_json:
-        print_json(reports)
+        print_json({artefact.format: artefact.to_json() for artefact in artefacts})
         return
     rows = [
         [
-            name,
-            f"{report['measured']:.1e}",
-            f"{report['bound']:.1e}",
-            f"{report['size_bytes'] / 2**20:.2f}",
-            *(f"{value:.2f}" for value in report["latency_ms"].values()),
+            artefact.format,
+            f"{artefact.report['measured']:.1e}",
+            f"{artefact.report['bound']:.1e}",
+            f"{artefact.report['size_bytes'] / 2**20:.2f}",
+            *(f"{value:.2f}" for value in artefact.report["latency_ms"].values()),
         ]
-        for name, report in reports.items()
+        for artefact in artefacts
     ]
     headers = ["format", "measured", "bound", "MiB", "ms, batch 1", "ms, batch 256"]
     print_table(headers, rows, right={1, 2, 3, 4, 5})

@@ -1,14 +1,30 @@
-"""`acz infer`."""
+"""`acz infer` and `acz ensemble`."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from acz.cli.options import Device, Json, OnBadRecord, Sampling, Threads, Verify, Workers, given_settings, print_json
+from acz.cli.options import (
+    Device,
+    Json,
+    OnBadRecord,
+    Sampling,
+    Threads,
+    Verify,
+    Workers,
+    given_reading,
+    print_json,
+    print_result,
+)
 from acz.foundation.processes.environment import cores, prepare
+
+Format = Annotated[
+    str | None,
+    typer.Option("--format", help="jsonl, npz or youtube8m-csv.", show_default="by the name of --out"),
+]
 
 
 def infer_command(
@@ -20,10 +36,7 @@ def infer_command(
         Path | None, typer.Option(help="Folder of the data set, or a feature_*.pkl.", show_default="the run's")
     ] = None,
     out: Annotated[Path, typer.Option(help="The file to write; .jsonl, .npz or .csv.")] = Path("predictions.jsonl"),
-    kind: Annotated[
-        str | None,
-        typer.Option("--format", help="jsonl, npz or youtube8m-csv.", show_default="by the name of --out"),
-    ] = None,
+    kind: Format = None,
     top_k: Annotated[
         int | None,
         typer.Option(min=1, help="How many of the best labels to give.", show_default="5; 20 in youtube8m-csv"),
@@ -49,70 +62,28 @@ def infer_command(
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
-    """Predict the labels of every video, in order, with a checkpoint on any backend or with an exported artefact in its runtime.
+    """Predict the labels of every video, in order, with a checkpoint on any backend or an artefact in its own runtime.
 
-    Interrupted at any point, the same command goes on where it was.
+    Interrupted at any point, the same command resumes.
     """
     prepare(threads)
-    from acz.api.reading import choose_reading
-    from acz.backend.registry import default_backend
-    from acz.data.registry import fingerprint, open_split
-    from acz.data.vocabulary import read_labels
-    from acz.evaluation.inference import Settings, infer
-    from acz.evaluation.predictions import kind_of
-    from acz.evaluation.predictor import model_predictor
-    from acz.exchange.artefacts.formats import format_of
-    from acz.exchange.artefacts.predictor import artefact_predictor
-    from acz.foundation.errors import DataError, SpecError
-    from acz.foundation.files.hashing import file_hash
-    from acz.foundation.progress import progress
-    from acz.training.run_folder import open_checkpoint
-    from acz.zoo.config import load_config
+    from acz.api.inference import infer
 
-    form = kind_of(out, kind)
-    given = given_settings(sampling, verify, on_bad_record, workers)
-    count = top_k or (20 if form == "csv" else 5)
-    artefact = format_of(target) if target else None
-    if artefact and (backend or device != "CPU"):
-        raise SpecError(f"{target} runs in {artefact.runtime} on the CPU; leave out --backend and --device")
-    run: dict[str, Any] | None = None
-    path = target
-    if not artefact:
-        checkpoint, path, run = open_checkpoint(target)
-    where = data or (Path(run["data"]) if run else None)
-    if where is None or path is None:
-        raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
-    names = read_labels(labels) if labels else None
-    name = artefact.name if artefact else backend or (run["backend"] if run else default_backend(None))
-    opened = artefact_predictor(path, threads) if artefact else model_predictor(checkpoint, name, device, threads)
-    of_run = load_config(run["config"]).reading if run else None
-    with opened as (spec, predict):
-        reading = choose_reading(of_run, given, where, spec)
-        if "unlabelled" in type(reading).model_fields:
-            reading = reading.model_copy(update={"unlabelled": True})
-        examples = open_split(where, split, reading)
-        examples.require(spec)
-        settings = Settings(
-            file_hash(path),
-            f"{name} {device}",
-            fingerprint(where),
-            split,
-            count,
-            file_hash(labels) if labels else "",
-            form,
-            batch_size,
-            reading.model_dump_json(include={"sampling", "on_bad_record"}),
-        )
-        with progress() as shown:
-
-            def advance(done: int, total: int) -> None:
-                shown(f"inference, {name}", done, total)
-
-            videos = infer(predict, spec, examples, out, settings, names, advance)
-    if as_json:
-        print_json({"out": str(out), "examples": videos, "model": str(path), "with": name, "spec_hash": spec.hash})
-    else:
-        print(f"{out}: the best {min(count, spec.width)} labels of {videos:,} videos, by {name}")
+    inferred = infer(
+        target,
+        out,
+        data=data,
+        split=split,
+        top_k=top_k,
+        labels=labels,
+        format=kind,
+        backend=backend,
+        device=device,
+        batch_size=batch_size,
+        reading=given_reading(sampling, verify, on_bad_record, workers),
+        threads=threads,
+    )
+    print_result(inferred, as_json)
 
 
 def ensemble_command(
@@ -121,10 +92,7 @@ def ensemble_command(
     weights: Annotated[
         str | None, typer.Option(help="A number a file, with commas between them.", show_default="all the same")
     ] = None,
-    kind: Annotated[
-        str | None,
-        typer.Option("--format", help="jsonl, npz or youtube8m-csv.", show_default="by the name of --out"),
-    ] = None,
+    kind: Format = None,
     top_k: Annotated[
         int | None,
         typer.Option(min=1, help="How many of the best labels to give.", show_default="as many as the files list"),
@@ -135,18 +103,14 @@ def ensemble_command(
 
     A label's score is the weighted mean of its scores in the files; where a file does not list it, it counts 0.
     """
-    from acz.evaluation.ensemble import ensemble
-    from acz.evaluation.predictions import kind_of
+    from acz.api.inference import average_predictions
     from acz.foundation.errors import SpecError
-    from acz.foundation.progress import progress
 
     try:
         numbers = [float(word) for word in weights.split(",")] if weights else None
     except ValueError:
         raise SpecError(f"--weights must be numbers with commas between them, got '{weights}'") from None
-    form = kind_of(out, kind)
-    with progress() as shown:
-        videos = ensemble(files, out, form, numbers, top_k, lambda done: shown("averaging", done, done))
+    videos = average_predictions(files, out, weights=numbers, top_k=top_k, format=kind)
     if as_json:
         print_json({"out": str(out), "examples": videos, "files": [str(path) for path in files]})
     else:

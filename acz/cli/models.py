@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, Set, print_json, print_table
-
-if TYPE_CHECKING:
-    from acz.zoo.config import Config
+from acz.cli.options import Json, Set, given_overrides, print_json, print_table
 
 
 def models(
@@ -18,39 +15,32 @@ def models(
     as_json: Json = False,
 ) -> None:
     """List the models of the zoo, with their parameters and sources; of a form, how many times smaller than the file's own model it is."""
-    from acz.foundation.errors import SpecError, nearest
-    from acz.zoo.catalog import config_names
-    from acz.zoo.config import load_config
+    from acz.api.models import compression, list_models, load_config
 
-    names = config_names(pattern)
-    if not names:
-        raise SpecError(f"no model matches '{pattern}'; {nearest(pattern, config_names())}")
-    configs = [load_config(name) for name in names]
-    dense = {c.name: load_config(c.name.partition(":")[0]).spec.parameter_count for c in configs if _is_form(c)}
+    configs = [load_config(name) for name in list_models(pattern)]
+    ratios = [compression(config) for config in configs]
     if as_json:
         print_json(
             [
                 {
-                    "name": c.name,
-                    "parameters": c.spec.parameter_count,
-                    **({"compression": dense[c.name] / c.spec.parameter_count} if c.name in dense else {}),
-                    "inputs": {name: list(entry.resolve()) for name, entry in c.spec.inputs.items()},
-                    "outputs": c.spec.width,
-                    "description": c.description,
-                    "source": c.source,
-                    "spec_hash": c.spec.hash,
+                    "name": config.name,
+                    "parameters": config.spec.parameter_count,
+                    **({} if ratio is None else {"compression": ratio}),
+                    "inputs": {name: list(entry.resolve()) for name, entry in config.spec.inputs.items()},
+                    "outputs": config.spec.width,
+                    "description": config.description,
+                    "source": config.source,
+                    "spec_hash": config.spec.hash,
                 }
-                for c in configs
+                for config, ratio in zip(configs, ratios, strict=True)
             ]
         )
         return
-    ratios = [f"{dense[c.name] / c.spec.parameter_count:.1f}" if c.name in dense else "" for c in configs]
-    rows = [[c.name, f"{c.spec.parameter_count:,}", r, c.source] for c, r in zip(configs, ratios, strict=True)]
+    rows = [
+        [config.name, f"{config.spec.parameter_count:,}", "" if ratio is None else f"{ratio:.1f}", config.source]
+        for config, ratio in zip(configs, ratios, strict=True)
+    ]
     print_table(["model", "parameters", "compression", "source"], rows, right={1, 2})
-
-
-def _is_form(config: Config) -> bool:
-    return config.name.rpartition(":")[2] in config.forms
 
 
 def show(
@@ -60,18 +50,13 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show a model: inputs, layers, output shapes, parameters; with --out as a drawing."""
-    from acz.zoo.config import load_config, parse_overrides
+    from acz.api.models import draw_model, load_config
 
-    config = load_config(model, parse_overrides(assignments or []))
+    overrides = given_overrides(assignments)
+    config = load_config(model, overrides)
     spec = config.spec
     if out is not None:
-        from acz.foundation.errors import SpecError
-        from acz.foundation.files.atomic import write_text_whole
-        from acz.model.drawing import draw
-
-        if out.suffix != ".svg":
-            raise SpecError(f"a model is drawn as SVG; --out must end in .svg, got {out}")
-        write_text_whole(out, draw(spec, config.name, config.description))
+        draw_model(model, out, overrides)
     if as_json:
         print_json(
             {
@@ -122,42 +107,18 @@ def show(
 
 def backends(as_json: Json = False) -> None:
     """List the backends: what is installed, versions, devices found, and what each can do."""
-    from concurrent.futures import ThreadPoolExecutor
+    from acz.api.models import list_backends
 
-    from acz.backend.registry import infos, installed
-    from acz.backend.worker import Worker
-    from acz.foundation.errors import AczError
-    from acz.foundation.progress import progress
-
-    here = installed()
-
-    def ask(name: str) -> dict[str, Any]:
-        if name not in here:
-            return {"installed": False, "problem": f'not installed; pip install "{infos()[name].install}"'}
-        try:
-            with Worker(name) as worker:
-                found, _ = worker.run("acz.backend.worker:describe")
-            return {"installed": True, **found}
-        except AczError as error:
-            return {"installed": True, "problem": str(error)}
-
-    names = list(infos())
-    here = ["numpy", *here]
-    found: dict[str, dict[str, Any]] = {}
-    with progress() as shown, ThreadPoolExecutor(len(names)) as pool:
-        for name, about in zip(names, pool.map(ask, names), strict=True):
-            found[name] = about
-            shown("asking each backend in a process of its own", len(found), len(names))
+    states = list_backends()
     if as_json:
-        print_json(found)
+        print_json({name: state.to_json() for name, state in states.items()})
         return
     rows = []
-    for name, about in found.items():
-        if "problem" in about:
-            rows.append([name, "", "", "", about["problem"]])
+    for state in states.values():
+        if state.problem:
+            rows.append([state.name, "", "", "", state.problem])
             continue
-        versions = ", ".join(f"{key} {value}" for key, value in about["versions"].items())
-        can = about["capabilities"]
-        notes = "; ".join(f"{key}: {value}" for key, value in can.items() if key != "devices")
-        rows.append([name, versions, ", ".join(about["devices"]), can["devices"], notes])
+        versions = ", ".join(f"{key} {value}" for key, value in state.versions.items())
+        notes = "; ".join(f"{key}: {value}" for key, value in state.capabilities.items() if key != "devices")
+        rows.append([state.name, versions, ", ".join(state.devices), state.capabilities["devices"], notes])
     print_table(["backend", "versions", "devices here", "devices of this build", "notes"], rows)

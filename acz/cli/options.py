@@ -19,9 +19,39 @@ Backend = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on; never replaced in silence.")]
 Threads = Annotated[int, typer.Option(min=1, help="Threads on the CPU.", show_default="all cores")]
+Sampling = Annotated[
+    str | None,
+    typer.Option(
+        help="YouTube-8M: which frames: all, first:100, strata:100 and so on, or a mapping as in a configuration.",
+        show_default="the run's or configuration's; else all",
+    ),
+]
+Verify = Annotated[
+    str | None,
+    typer.Option(
+        help="YouTube-8M: records whose checksums are compared: first (of each shard), all or none.",
+        show_default="the run's or configuration's; else first",
+    ),
+]
+OnBadRecord = Annotated[
+    str | None,
+    typer.Option(
+        help="YouTube-8M: fail at the first bad record, or skip all of them.",
+        show_default="the run's or configuration's; else fail",
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="YouTube-8M: processes that read; 0 reads in this one.",
+        show_default="the run's or configuration's; else 0",
+    ),
+]
 
 
 def print_json(value: Any) -> None:
+    """Print one JSON document."""
     json.dump(value, sys.stdout, indent=2, default=str, allow_nan=False)
     sys.stdout.write("\n")
 
@@ -37,47 +67,33 @@ def print_table(headers: list[str], rows: list[list[str]], right: set[int] = fro
             print("  ".join("-" * w for w in widths))
 
 
-Sampling = Annotated[
-    str | None,
-    typer.Option(
-        help="YouTube-8M: which frames: all, first:100, strata:100 and so on, or a mapping as in a configuration.",
-        show_default="the run's or configuration's; else all",
-    ),
-]
+def print_result(result: Any, as_json: bool) -> None:
+    """Print a result of the API: for a reader, or as one JSON document."""
+    if as_json:
+        print_json(result.to_json())
+    else:
+        print(result)
 
 
-Verify = Annotated[
-    str | None,
-    typer.Option(
-        help="YouTube-8M: records whose checksums are compared: first (of each shard), all or none.",
-        show_default="the run's or configuration's; else first",
-    ),
-]
+def given_overrides(assignments: list[str] | None) -> dict[str, Any]:
+    """`--set train.epochs=3` as {"train.epochs": 3}; values are YAML. Raises SpecError."""
+    from acz.foundation.files.yaml import parse_value
+
+    overrides = {}
+    for text in assignments or []:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            from acz.foundation.errors import SpecError
+
+            raise SpecError(f"--set needs path=value, got '{text}'; for example --set train.epochs=3")
+        overrides[key] = parse_value(value, f"--set {key}")
+    return overrides
 
 
-OnBadRecord = Annotated[
-    str | None,
-    typer.Option(
-        help="YouTube-8M: fail at the first bad record, or skip all of them.",
-        show_default="the run's or configuration's; else fail",
-    ),
-]
-
-
-Workers = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        help="YouTube-8M: processes that read; 0 reads in this one.",
-        show_default="the run's or configuration's; else 0",
-    ),
-]
-
-
-def given_settings(
+def given_reading(
     sampling: str | None, verify: str | None, on_bad_record: str | None, workers: int | None
 ) -> dict[str, Any]:
-    """The settings of `Reading` that the options change. Raises SpecError for a sampling that is none."""
+    """The settings of a data set's reading that the options change. Raises SpecError."""
     given = {
         "sampling": None if sampling is None else _sampling(sampling),
         "verify": verify,
@@ -90,10 +106,10 @@ def given_settings(
 def _sampling(text: str) -> Any:
     """`strata:100` as {type: strata, frames: 100}; what begins with a brace as YAML."""
     from acz.foundation.errors import SpecError
-    from acz.zoo.config import parse_overrides
+    from acz.foundation.files.yaml import parse_value
 
     if text.startswith("{"):
-        return parse_overrides([f"sampling={text}"])["sampling"]
+        return parse_value(text, "--sampling")
     kind, colon, frames = text.partition(":")
     if colon and not (frames.isascii() and frames.isdigit()):
         raise SpecError(f"--sampling: the frames must be a number, as in strata:100, got '{text}'")

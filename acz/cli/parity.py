@@ -49,7 +49,7 @@ def parity_check(
     from acz.backend.registry import infos, installed
     from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
     from acz.foundation.files.tables import write_csv
-    from acz.foundation.progress import progress
+    from acz.foundation.progress import show_progress
     from acz.parity.cases import cases
     from acz.parity.comparison import check
     from acz.parity.levels import LEVELS
@@ -86,7 +86,7 @@ def parity_check(
     of_framework = len([n for n in levels if n < 4]) + (4 in levels) * 2  # it saves, and loads
     parts = len(chosen) * (frameworks * of_framework + (5 in levels) * len(wanted))
     done = 0
-    with progress() as shown:
+    with show_progress() as shown:
 
         def advance(text: str) -> None:
             nonlocal done

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Device, Json, Threads, print_json
+from acz.cli.options import Device, Json, Threads, print_result
 from acz.foundation.processes.environment import cores, prepare
 
 
@@ -48,17 +48,17 @@ def report_command(
     The page holds everything that it needs and opens without a network.
     """
     prepare(threads)
-    from acz.data.vocabulary import read_labels
-    from acz.studies.reports.report import Options, report
-    from acz.training.run_folder import latest_run
+    from acz.api.studies import report
 
-    folders = runs or [latest_run()]
-    path = out or (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
-    names = read_labels(labels) if labels else None
-    made = report(folders, path, Options(backend, device, threads, videos, mnist, parity, names))
-    if as_json:
-        print_json(made)
-        return
-    for where, problem in made["missing"].items():
-        print(f"without {where}: {problem}")
-    print(f"{path}: {len(folders)} run{'s' if len(folders) > 1 else ''}")
+    page = report(
+        runs or [],
+        out,
+        backend=backend,
+        device=device,
+        videos=videos,
+        mnist=mnist,
+        parity=parity,
+        labels=labels,
+        threads=threads,
+    )
+    print_result(page, as_json)

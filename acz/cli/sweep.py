@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, Set, print_json, print_table
-from acz.foundation.processes.environment import cores, prepare
+from acz.cli.options import Json, Set, given_overrides, print_json, print_table
+from acz.foundation.processes.environment import prepare
 
 
 def sweep_command(
@@ -56,68 +55,55 @@ def sweep_command(
 ) -> None:
     """Train every trial of a grid or list of overrides, each in a process of its own; one CSV and one page tell the results.
 
-    The same command goes on with a sweep that was interrupted or killed: what is done is kept, what is not goes on from its last checkpoint.
+    The same command resumes a sweep that was interrupted or killed: what is done is kept, the rest resumes from its last checkpoint.
     """
     prepare(threads)
-    from acz.backend.registry import default_backend
-    from acz.foundation.errors import CheckFailed, SpecError, nearest
-    from acz.foundation.progress import progress
-    from acz.studies.sweeps.cluster import run_on_ray
-    from acz.studies.sweeps.file import expand, find_sweep, read_sweep
-    from acz.studies.sweeps.local import run_here
-    from acz.studies.sweeps.run import check_unchanged, plan, sweep
-    from acz.zoo.config import parse_overrides
+    from acz.api.studies import plan_sweep, sweep
+    from acz.foundation.errors import CheckFailed
 
-    if engine not in ("local", "ray"):
-        raise SpecError(f"there is no engine '{engine}'; {nearest(engine, ['local', 'ray'])}")
-    if engine == "local" and (address or resources or retries is not None):
-        raise SpecError("--address, --resources and --retries are Ray's; add --engine ray, or leave them out")
-    if engine == "ray" and jobs is not None:
-        raise SpecError("--jobs is of this machine; on Ray, --resources CPU=N says how many trials a node takes")
-    path = find_sweep(file)
-    read = read_sweep(path)
-    chosen = read.model_copy(update={"backend": backend or read.backend, "device": device or read.device})
-    trials = expand(chosen, path.parent, default_backend, parse_overrides(assignments or []))
-    folder = out or Path("runs") / path.stem
-    plans = plan(trials, folder, data, threads)
+    overrides = given_overrides(assignments)
     if dry_run:
-        check_unchanged(plans, folder, threads)
+        planned = plan_sweep(
+            file, out=out, data=data, backend=backend, device=device, overrides=overrides, threads=threads
+        )
         if as_json:
-            print_json(
-                [
-                    {"trial": p.trial.name, "state": p.state, "command": ["acz", *p.job.first], "folder": p.job.folder}
-                    for p in plans
-                ]
-            )
+            print_json([trial.to_json() for trial in planned])
             return
-        rows = [
-            [p.trial.name, p.trial.base, p.trial.backend, f"{p.trial.config.spec.parameter_count:,}", p.state]
-            for p in plans
-        ]
+        rows = [[trial.name, trial.config, trial.backend, f"{trial.parameters:,}", trial.state] for trial in planned]
         print_table(["trial", "configuration", "backend", "parameters", "state"], rows, right={3})
         return
-    if engine == "ray":
-        asked = {"CPU": float(threads), **_amounts(resources or [])}
-        run = partial(run_on_ray, address, asked, 3 if retries is None else retries)
-    else:
-        on_cpu = all(trial.device == "CPU" for trial in trials)
-        run = partial(run_here, jobs or (max(1, cores() // threads) if on_cpu else 1))
-    with progress() as shown:
-        done = sweep(path.stem, plans, folder, threads, run, shown)
+    done = sweep(
+        file,
+        out=out,
+        data=data,
+        backend=backend,
+        device=device,
+        overrides=overrides,
+        jobs=jobs,
+        threads=threads,
+        engine=engine,
+        address=address,
+        resources=_amounts(resources or []),
+        retries=retries,
+    )
     if as_json:
-        print_json(done)
+        print_json(done.to_json())
     else:
         rows = [
-            [row["trial"], row["status"], *(_number(row[name]) for name in ("best_top1", "best_gap", "best_epoch"))]
-            for row in done["trials"]
+            [
+                str(row["trial"]),
+                str(row["status"]),
+                *(_number(row[name]) for name in ("best_top1", "best_gap", "best_epoch")),
+            ]
+            for row in done.trials
         ]
         print_table(["trial", "status", "best top-1", "best GAP", "at epoch"], rows, right={2, 3, 4})
-        print(f"{done['csv']}" + (f", {done['report']}" if done["report"] else ""))
-    if done["failed"]:
-        lines = [f"  {name}: {words}" for name, words in done["failed"].items()]
+        print(done)
+    if done.failed:
+        lines = [f"  {name}: {words}" for name, words in done.failed.items()]
         raise CheckFailed(
-            f"{len(lines)} of {len(plans)} trials failed; logs are in {folder / 'logs'}, the same command tries them again:\n"
-            + "\n".join(lines)
+            f"{len(lines)} of {len(done.trials)} trials failed; logs are in {done.folder / 'logs'}, "
+            "run the same command again to try them again:\n" + "\n".join(lines)
         )
 
 

@@ -23,7 +23,7 @@ from acz.foundation.files.atomic import write_json
 from acz.foundation.files.hashing import array_hash, contents_hash
 from acz.foundation.files.npy import map_npy, write_npy
 from acz.foundation.randomness import generator
-from acz.model.losses import SEVERAL_LABELS, Loss
+from acz.model.losses import Loss
 from acz.model.spec import Spec
 
 FORMAT = "acz-features-1"
@@ -179,7 +179,7 @@ class Split:
             if (first[name].dtype == np.uint8) != (entry.dtype == "uint8") or first[name].dtype.kind not in "uf":
                 raise DataError(f"{self.folder}: '{name}' is {first[name].dtype}, the model reads {entry.dtype}")
         labels = first["labels"]
-        several = loss in SEVERAL_LABELS if loss else labels.ndim == 2
+        several = loss.several_labels if loss else labels.ndim == 2
         if labels.dtype.kind not in "biu" or labels.ndim != (2 if several else 1):
             want_text = "integers (videos, classes) of zeros and ones" if several else "integers (videos), a class each"
             raise DataError(f"{self.folder}: labels must be {want_text}, got {labels.dtype} {labels.shape}")

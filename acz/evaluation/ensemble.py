@@ -51,7 +51,7 @@ def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = No
     return Part(parts[0].ids, known[label[best]], means[best])
 
 
-def ensemble(
+def average(
     files: Sequence[Path],
     out: Path,
     kind: Kind,

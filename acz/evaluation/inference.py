@@ -7,43 +7,29 @@ does not grow with the number of examples.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
 from acz.data.base import Data
 from acz.data.batching import padded
-from acz.evaluation.metrics import best_first, top_classes
 from acz.evaluation.predictions import Kind, Part, join, write_part
-from acz.foundation.arrays import Array
+from acz.evaluation.predictor import Best, Predictor
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.prefetch import ahead
-from acz.model.spec import Spec
-
-
-class Best(NamedTuple):
-    """The best classes of a batch: scores and classes (videos, count) in any order, and whether a video's numbers are finite, (videos)."""
-
-    scores: Array
-    classes: Array
-    finite: Array
-
-
-Predict = Callable[[Mapping[str, Array], int], Best]
-"""The so many best classes of a batch of inputs by name."""
+from acz.reference.ranking import best_first
 
 STRETCH = 16
 """Batches in one file of the work folder."""
 
 
 @dataclass(frozen=True)
-class Settings:
+class PredictionRequest:
     """What determines every byte of a prediction file."""
 
     model: str
@@ -59,19 +45,11 @@ class Settings:
     """Which frames of which videos, as JSON."""
 
 
-def best_of(output: Array, count: int) -> Best:
-    """The best classes of a whole output, (videos, classes), of a runtime that knows no selection."""
-    finite = np.isfinite(output).all(axis=1)
-    classes, scores = top_classes(np.where(finite[:, None], output, 0), count)
-    return Best(scores, classes, finite)
-
-
-def infer(
-    predict: Predict,
-    spec: Spec,
+def write_predictions(
+    predictor: Predictor,
     split: Data,
     out: Path,
-    settings: Settings,
+    request: PredictionRequest,
     names: list[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
@@ -81,44 +59,44 @@ def infer(
 
     Raises DataError where the work folder is of another inference, CheckFailed where an output is not finite.
     """
-    if names is not None and len(names) < spec.width:
-        raise DataError(f"the label file has {len(names):,} names, the model has {spec.width:,} classes")
+    if names is not None and len(names) < predictor.spec.width:
+        raise DataError(f"the label file has {len(names):,} names, the model has {predictor.spec.width:,} classes")
     work = out.with_name(f".{out.name}.part")
     with locked(work):
         remove_leftovers(work)
         remove_leftovers_of(out)
-        claim_folder(work, "settings.json", asdict(settings))
-        stretch = settings.batch_size * STRETCH
+        claim_folder(work, "settings.json", asdict(request))
+        stretch = request.batch_size * STRETCH
         total, done = len(split), 0
         missing = []
         for start in range(0, total, stretch):
-            if (work / f"{start:012d}.{settings.kind}").is_file():
+            if (work / f"{start:012d}.{request.kind}").is_file():
                 done += min(stretch, total - start)
             else:
                 missing.append(start)
         progress(done, total)
         for start in missing:
             parts = []
-            for part in _predicted(predict, spec, split, start, min(start + stretch, total), settings):
+            for part in _predicted(predictor, split, start, min(start + stretch, total), request):
                 parts.append(part)
                 done += len(part.ids)
                 progress(done, total)
-            write_part(work / f"{start:012d}.{settings.kind}", parts, names)
-        files = [work / f"{start:012d}.{settings.kind}" for start in range(0, total, stretch)]
-        join(files, out, settings.kind)
+            write_part(work / f"{start:012d}.{request.kind}", parts, names)
+        files = [work / f"{start:012d}.{request.kind}" for start in range(0, total, stretch)]
+        join(files, out, request.kind)
         for file in files:
             file.unlink()  # before the settings that say what they belong to
         shutil.rmtree(work)
     return total
 
 
-def _predicted(predict: Predict, spec: Spec, split: Data, start: int, stop: int, settings: Settings) -> Iterator[Part]:
+def _predicted(predictor: Predictor, split: Data, start: int, stop: int, request: PredictionRequest) -> Iterator[Part]:
     """The best classes of examples start .. stop - 1, batch by batch; every batch has one size, so that it compiles once."""
-    size = min(settings.batch_size, len(split))
-    names, count = list(spec.inputs), min(settings.top_k, spec.width)
+    size = min(request.batch_size, len(split))
+    names, count = list(predictor.spec.inputs), min(request.top_k, predictor.spec.width)
     numbers = (np.arange(first, min(first + size, stop)) for first in range(start, stop, size))
     for examples in ahead(split.take(some, names) for some in numbers):
-        best = Best(*(value[: len(examples.numbers)] for value in predict(padded(examples.inputs, size), count)))
+        best = Best(*(value[: len(examples.numbers)] for value in predictor.best(padded(examples.inputs, size), count)))
         ids = split.ids(examples.numbers)
         if not best.finite.all():
             bad = ids[int(best.finite.argmin())]

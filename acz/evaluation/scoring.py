@@ -12,6 +12,7 @@ from acz.backend.protocol import Backend
 from acz.data.base import Data
 from acz.data.batching import BATCH, padded
 from acz.evaluation.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
+from acz.evaluation.metrics.figures import SEVERAL_LABELS
 from acz.evaluation.predictions import read_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
@@ -56,7 +57,7 @@ def evaluate_by_class(
         labels, counts = examples.labels, {"logits": min(5, spec.width)}
         if several_labels(spec, labels):
             counts["output"] = min(_enough(labels, several.top_k), spec.width)
-        found = backend.forward_best(model, padded(examples.inputs, size), counts, labels, loss)
+        found = backend.forward_best(model, padded(examples.inputs, size), counts, labels, loss.name if loss else None)
         found = {name: value[: len(labels)] if value.ndim else value for name, value in found.items()}
         if not found["finite"].all():
             bad = examples.numbers[int(found["finite"].argmin())]
@@ -86,10 +87,10 @@ def _with_several(figures: dict[str, float], several: YouTube8MMetrics) -> tuple
     if len(several) == 0:
         return figures, None
     found = several.result()
-    return figures | {name: found[name] for name in ("hit_at_1", "perr", "map", "gap")}, found["average_precision"]
+    return figures | {name: found[name] for name in SEVERAL_LABELS}, found["average_precision"]
 
 
-def evaluate_predictions(
+def score_predictions(
     path: Path, split: Data, progress: Callable[[int], None] = lambda done: None
 ) -> tuple[dict[str, float], Array | None]:
     """The figures of a file of predictions, npz or CSV, against the labels of a split, by id; and those of each class.

@@ -12,7 +12,17 @@ SECONDS = 10.0
 
 
 class Progress:
-    """What is being done, how far it is, and numbers that go with it."""
+    """What a task says of its progress. This class says nothing; pass one to a function for silence, or your own subclass."""
+
+    def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
+        """Say that `done` of `total` of `what` is done."""
+
+    def line(self, text: str) -> None:
+        """Say a line that stays."""
+
+
+class TerminalProgress(Progress):
+    """Progress on standard error."""
 
     def __init__(self) -> None:
         self.interactive = sys.stderr.isatty()
@@ -35,7 +45,6 @@ class Progress:
             self.task: progress.TaskID | None = None
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` of `what` is done."""
         done = min(done, total)
         if self.interactive:
             if self.task is None or what != self.what:
@@ -49,19 +58,46 @@ class Progress:
         self.what = what
 
     def line(self, text: str) -> None:
-        """A line that stays."""
         if self.interactive:
             self.bar.console.print(text, highlight=False, markup=False)
         else:
             print(text, file=sys.stderr, flush=True)
 
 
+_on_terminal: list[TerminalProgress] = []
+"""The one that draws now: a terminal has room for one bar."""
+
+
 @contextmanager
-def progress() -> Iterator[Progress]:
-    """A Progress that leaves the terminal as it was."""
-    shown = Progress()
-    if not shown.interactive:
-        yield shown
+def show_progress(given: Progress | None = None) -> Iterator[Progress]:
+    """The given progress, or one on standard error that leaves the terminal as it was.
+
+    Inside another call's body, without `given`, it is that call's.
+    """
+    if given is not None:
+        yield given
         return
-    with shown.bar:
-        yield shown
+    if _on_terminal:
+        yield _on_terminal[-1]
+        return
+    shown = TerminalProgress()
+    _on_terminal.append(shown)
+    try:
+        if shown.interactive:
+            with shown.bar:
+                yield shown
+        else:
+            yield shown
+    finally:
+        _on_terminal.remove(shown)
+
+
+class Counter:
+    """A task that counts up: call it with what was done since the last call."""
+
+    def __init__(self, shown: Progress, what: str, total: int) -> None:
+        self.shown, self.what, self.total, self.done = shown, what, total, 0
+
+    def __call__(self, count: int) -> None:
+        self.done += count
+        self.shown(self.what, self.done, self.total)

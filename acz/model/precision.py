@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
+from typing import Any
 
 import numpy as np
 
@@ -14,7 +15,7 @@ class Precision(Enum):
     FLOAT32 = "float32"
 
     @property
-    def storage(self) -> np.dtype[np.floating]:
+    def storage(self) -> np.dtype[Any]:
         """NumPy's type of a number of this precision."""
         return np.dtype(self.value)
 

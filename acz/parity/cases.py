@@ -10,13 +10,13 @@ from typing import Any
 import yaml
 
 from acz.foundation.errors import SpecError, nearest
-from acz.model.losses import OF_OUTPUT, Loss
+from acz.model.losses import checking_loss
 from acz.model.spec import Spec
 from acz.reference.samples import Case
 from acz.zoo.catalog import config_names
 from acz.zoo.config import Config, load_config
 
-LOSSES: dict[str, Loss] = {
+LOSSES: dict[str, str] = {
     "layers/softmax_normalize": "hinge",
     "layers/context_gating": "sigmoid_cross_entropy",
     "layers/context_gating_of_frames": "multilabel_softmax_cross_entropy",
@@ -47,7 +47,7 @@ def _all(pattern: str) -> Iterator[Case]:
         return pattern.removesuffix(":tiny") in (name, name.rpartition("/")[2])
 
     def case(model: str, config: Config) -> Case:
-        return Case(model, config.spec, config.recipe.loss or OF_OUTPUT.get(config.spec.output, "projection"))
+        return Case(model, config.spec, config.recipe.loss or checking_loss(config.spec).name)
 
     if Path(pattern).is_file():
         has_tiny = "tiny" in load_config(pattern).variants
@@ -63,4 +63,4 @@ def _all(pattern: str) -> Iterator[Case]:
     for name, tree in layer_models().items():
         if wanted(name):
             spec = Spec.from_dict(tree)
-            yield Case(name, spec, LOSSES.get(name) or OF_OUTPUT.get(spec.output, "projection"))
+            yield Case(name, spec, LOSSES.get(name) or checking_loss(spec).name)

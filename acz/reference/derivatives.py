@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from acz.foundation.arrays import Array
-from acz.model.losses import Loss, reference_loss
+from acz.model.losses import LOSSES
 from acz.model.spec import Spec
 from acz.reference.execution import run
 
@@ -17,14 +17,14 @@ def loss(
     parameters: Mapping[str, Array],
     inputs: Mapping[str, Array],
     labels: Array,
-    kind: Loss,
+    kind: str,
     dropout: Mapping[str, Array] | None = None,
     training: bool = True,
     known: Mapping[str, Array] | None = None,
 ) -> Array:
     """The loss of one batch, a number."""
     result = run(spec, parameters, inputs, training, False, dropout, known)
-    return reference_loss(kind, result.logits, result.output, labels)
+    return LOSSES[kind].reference(result.logits, result.output, labels)
 
 
 def unchanged(spec: Spec, parameter: str) -> list[str]:
@@ -40,7 +40,7 @@ def gradient(
     parameters: Mapping[str, Array],
     inputs: Mapping[str, Array],
     labels: Array,
-    kind: Loss,
+    kind: str,
     paths: list[str],
     dropout: Mapping[str, Array] | None = None,
     training: bool = True,

@@ -10,7 +10,7 @@ import numpy as np
 from acz.evaluation.metrics import top_classes
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
-from acz.model.losses import Loss, reference_loss
+from acz.model.losses import LOSSES
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec
 from acz.reference import derivatives, execution
@@ -34,7 +34,7 @@ class Trainer:
 
     model: Model
     optimizer: Adam
-    loss: Loss
+    loss: str
     state: dict[str, Array] = field(default_factory=dict)
     step: int = 0
 
@@ -84,7 +84,7 @@ def forward_best(
     inputs: Mapping[str, Array],
     counts: Mapping[str, int],
     labels: Array | None = None,
-    loss: Loss | None = None,
+    loss: str | None = None,
 ) -> dict[str, Array]:
     whole = forward(model, inputs)
     found = {"finite": np.isfinite(whole["output"]).all(axis=1) & np.isfinite(whole["logits"]).all(axis=1)}
@@ -93,7 +93,7 @@ def forward_best(
         found[f"{name}.classes"], found[name] = top_classes(known, count)
     if labels is not None and loss is not None:
         logits, output = (whole[name][: len(labels)].astype(np.float64) for name in ("logits", "output"))
-        found["loss"] = np.asarray(reference_loss(loss, logits, output, labels))
+        found["loss"] = np.asarray(LOSSES[loss].reference(logits, output, labels))
     return found
 
 
@@ -101,7 +101,7 @@ def loss_and_gradients(
     model: Model,
     inputs: Mapping[str, Array],
     labels: Array,
-    loss: Loss,
+    loss: str,
     dropout: Mapping[str, Array] | None = None,
     training: bool = True,
 ) -> tuple[float, dict[str, Array]]:
@@ -112,7 +112,7 @@ def loss_and_gradients(
     return float(value), derivatives.gradient(model.spec, now, fed, labels, loss, paths, dropout, training)
 
 
-def start_training(model: Model, optimizer: Adam, loss: Loss) -> Trainer:
+def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
     if model.spec.parameter_count > MOST_PARAMETERS:
         raise SpecError(
             f"the NumPy reference trains by one run for each parameter; {model.spec.parameter_count:,} parameters are too many "
@@ -130,7 +130,7 @@ def training_step(
 ) -> tuple[float, int]:
     model = trainer.model
     result = execution.run(model.spec, model.parameters, inputs, True, False, dropout)
-    value = reference_loss(trainer.loss, result.logits, result.output, labels)
+    value = LOSSES[trainer.loss].reference(result.logits, result.output, labels)
     gradients = derivatives.gradient(
         model.spec, model.parameters, inputs, labels, trainer.loss, model.spec.trained, dropout
     )

@@ -8,7 +8,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.randomness import generator, keep_mask
-from acz.model.losses import SEVERAL_LABELS, Loss
+from acz.model.losses import LOSSES
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 
@@ -40,7 +40,8 @@ class Case:
 
     model: str
     spec: Spec
-    loss: Loss
+    loss: str
+    """The name of the loss that is taken of it."""
 
     @property
     def parameters(self) -> dict[str, Array]:
@@ -83,9 +84,9 @@ class Case:
             for path, (shape, rate) in spec.dropout_masks(frame_counts).items()
         }
         labels: Array
-        if self.loss == "softmax_cross_entropy":
+        if LOSSES[self.loss].labels == "class":
             labels = source.integers(0, spec.width, videos)
-        elif self.loss in SEVERAL_LABELS:
+        elif LOSSES[self.loss].labels == "classes":
             labels = (source.random((videos, spec.width)) < 0.4).astype(np.float32)
             labels[-1] = 0  # a video without a label
         else:

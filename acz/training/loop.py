@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend.build import build
-from acz.backend.registry import find_backend
+from acz.backend.build import build_model
 from acz.data.base import Examples
+from acz.evaluation.metrics.figures import FIGURES, deciding, in_words
 from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, CheckpointError, Interrupted
@@ -21,12 +21,11 @@ from acz.foundation.files.atomic import remove_leftovers
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.interrupt import interruptible
 from acz.foundation.processes.prefetch import Awaited, ahead
-from acz.foundation.progress import Progress, progress
+from acz.foundation.progress import Counter, Progress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from acz.model.losses import default_loss
 from acz.training.batches import batches
 from acz.training.log import Log
-from acz.training.run import Run, State, resumable
+from acz.training.run import Run, State, load_resumable
 from acz.training.run_folder import mark_latest, write_run
 
 LOG_STEPS = 50
@@ -34,21 +33,27 @@ LOG_STEPS = 50
 SPEEDS = ("videos_per_second", "data_wait")
 """What a line says of time: the rate since the epoch began, and the share of that time in which the loop stood still for a batch. No two runs
 are equal in these."""
+BEST = ("top1", "gap")
+"""Figures of the best epoch that are kept with it."""
 MOST_WAIT = 0.05
 """Share of the time from which waiting for data is shown."""
+SILENT = Progress()
 
 
-def train(run: Run) -> dict[str, Any]:
-    """Train to the end of the recipe, or from the last checkpoint; gives the best epoch and its figures.
+def train(run: Run, shown: Progress = SILENT) -> State:
+    """Train to the end of the recipe, or from the last checkpoint on; gives the state, which tells the best epoch.
 
-    Raises Interrupted on Ctrl-C, after saving; CheckFailed where the loss is not finite.
+    Raises:
+        Interrupted: on Ctrl-C, after saving.
+        CheckFailed: the loss is not finite.
     """
-    with locked(run.folder), progress() as shown, interruptible() as asked:
+    with locked(run.folder), interruptible() as asked:
         remove_leftovers(run.folder)
         if not run.resumed:
             write_run(run)
         mark_latest(run.folder)
-        return _Loop(run, shown, asked).run_all()
+        _Loop(run, shown, asked).run_all()
+    return run.state
 
 
 class _Loop:
@@ -56,55 +61,48 @@ class _Loop:
 
     def __init__(self, run: Run, shown: Progress, asked: Callable[[], bool]) -> None:
         self.run, self.shown, self.asked = run, shown, asked
-        self.recipe, self.spec = run.config.recipe, run.config.spec
-        self.loss = self.recipe.loss or default_loss(self.spec)
+        self.recipe, self.spec, self.backend = run.config.recipe, run.config.spec, run.backend
         self.last, self.best = run.folder / "last.safetensors", run.folder / "best.safetensors"
         metrics = run.folder / "metrics.jsonl"
         checkpoint: Checkpoint | None = None
         if self.last.is_file():
-            checkpoint = resumable(self.last, self.spec)
-            run.state = State(**checkpoint.state)
+            checkpoint, run.state = load_resumable(self.last, self.spec)
         elif metrics.exists():
-            raise CheckpointError(f"{self.last} is gone, so the run can't go on; begin a new one")
+            raise CheckpointError(f"{self.last} is gone, so the run can't be resumed; begin a new one")
         self.state = run.state
-        self.backend = find_backend(run.backend)
         self.backend.set_threads(run.threads)
         start = checkpoint.parameters if checkpoint else None
-        self.model = build(self.spec, run.backend, start, run.device, seed=self.recipe.seed)
-        self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, self.loss)
+        self.model = build_model(self.backend, self.spec, start, run.device, seed=self.recipe.seed)
+        self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
             self._take_over_best()
         else:
             self._save(self.last, resumable=True)
-        self.log: Log = Log(metrics, self.state.step)
+        self.log = Log(metrics, self.state.step)
 
     def _take_over_best(self) -> None:
         """A kill between `best` and `last` leaves a best epoch that the state does not know."""
         if self.best.is_file():
             kept = load_checkpoint(self.best).state
             if kept.get("epoch", 0) > self.state.best_epoch:
-                self.state.best_epoch, self.state.best_top1 = kept["epoch"], kept["top1"]
-                self.state.best_gap = kept.get("gap", -1.0)
+                self.state.best_epoch = kept["epoch"]
+                self.state.best = {name: value for name, value in kept.items() if name in FIGURES}
 
-    def run_all(self) -> dict[str, Any]:
+    def run_all(self) -> None:
+        run, state = self.run, self.state
+        place = f"{run.backend.NAME} on {run.device}"
         try:
-            if self.state.step == 0:
+            if state.step == 0:
                 self.shown.line(
-                    f"{self.run.config.name}: {self.spec.parameter_count:,} parameters, {len(self.run.train):,} videos, "
-                    f"{self.run.steps_per_epoch:,} steps an epoch of {self.run.batch_size}; "
-                    f"{self.run.backend} on {self.run.device}"
+                    f"{run.config.name}: {self.spec.parameter_count:,} parameters, {len(run.train):,} videos, "
+                    f"{run.steps_per_epoch:,} steps an epoch of {run.batch_size}; {place}"
                 )
             else:
-                self.shown.line(
-                    f"{self.run.folder}: goes on after step {self.state.step:,} of {self.run.steps:,}; "
-                    f"{self.run.backend} on {self.run.device}"
-                )
+                self.shown.line(f"{run.folder}: resumes after step {state.step:,} of {run.steps:,}; {place}")
             self._steps()
         finally:
             self.log.close()
-        best = {"epoch": self.state.best_epoch, **self.state.best, "steps": self.state.step}
-        return {"folder": str(self.run.folder), "best": best, "epochs": self.state.epoch}
 
     def _steps(self) -> None:
         run, state, recipe = self.run, self.state, self.recipe
@@ -182,30 +180,25 @@ class _Loop:
 
     def _end_epoch(self, line: dict[str, Any]) -> None:
         run, state = self.run, self.state
-        done = 0
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            self.shown("evaluation", done, len(run.test))
-
-        figures = evaluate(self.backend, self.model, self.spec, run.test, self.loss, progress=advance)
+        advance = Counter(self.shown, "evaluation", len(run.test))
+        figures = evaluate(self.backend, self.model, self.spec, run.test, run.loss, progress=advance)
         state.epoch += 1
         state.loss_sum, state.hits, state.examples = 0.0, 0.0, 0
-        deciding = "gap" if "gap" in figures else "top1"
-        if figures[deciding] > getattr(state, f"best_{deciding}"):
-            state.best_epoch, state.best_top1, state.best_gap = state.epoch, figures["top1"], figures.get("gap", -1.0)
+        decides = deciding(figures).name
+        if figures[decides] > state.best.get(decides, -1.0):
+            state.best_epoch = state.epoch
+            state.best = {name: figures[name] for name in BEST if name in figures}
             self._save(self.best, resumable=False)
         patience = self.recipe.early_stopping
         state.stopped = patience is not None and state.epoch - state.best_epoch >= patience.patience
         trained = {"train_loss": line["loss"], "train_top1": line["top1"], "learning_rate": line["learning_rate"]}
-        speed = {name: line[name] for name in SPEEDS} | {"backend": run.backend}
+        speed = {name: line[name] for name in SPEEDS} | {"backend": run.backend.NAME}
         self.log.write({"kind": "evaluation", "step": state.step, "epoch": state.epoch, **figures, **trained, **speed})
         self.log.sync()
         self._save(self.last, resumable=True)
-        gap = f"  GAP {figures['gap']:.4f}" if "gap" in figures else ""
+        shown: dict[str, float] = {name: figures[name] for name in ("top1", "top5", "gap") if name in figures}
         self.shown.line(
-            f"epoch {state.epoch:>3}  loss {line['loss']:.4f}  top-1 {figures['top1']:.4f}  top-5 {figures['top5']:.4f}{gap}  "
+            f"epoch {state.epoch:>3}  loss {line['loss']:.4f}  {in_words(shown)}  "
             f"{line['videos_per_second']:,.0f} videos/s{'  (best)' if state.best_epoch == state.epoch else ''}"
             f"{'  stopped early' if state.stopped else ''}"
         )
@@ -216,7 +209,7 @@ class _Loop:
         if bad:
             raise self._not_finite(f"parameter {bad[0]} is not finite")
         optimizer = self.backend.dump_optimizer(self.trainer) if resumable else {}
-        state = vars(self.state) if resumable else {"epoch": self.state.epoch, **self.state.best}
+        state = self.state.to_json() if resumable else {"epoch": self.state.epoch, **self.state.best}
         save_checkpoint(path, self.spec, parameters, optimizer, state)
 
     def _give_way(self) -> None:
@@ -224,5 +217,5 @@ class _Loop:
             return
         raise Interrupted(
             f"interrupted after step {self.state.step:,} of {self.run.steps:,}; everything is saved. "
-            f"'{self.run.goes_on}' goes on"
+            f"'{self.run.resume_command}' resumes it"
         )

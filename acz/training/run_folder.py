@@ -10,16 +10,11 @@ best.safetensors      weights of the best epoch: by top-1, or by GAP where video
 from __future__ import annotations
 
 import json
-import platform
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from acz.backend.registry import find_backend
-from acz.data.registry import fingerprint
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_json
 from acz.foundation.version import __version__
@@ -102,16 +97,16 @@ def open_checkpoint(path: Path | None) -> tuple[Checkpoint, Path, dict[str, Any]
 
 
 def check_new_folder(folder: Path) -> None:
+    """Raise CheckpointError where a folder holds a run, or other files."""
     if (folder / "run.json").exists():
-        raise CheckpointError(f"{folder} holds a run already; add --resume to go on with it, or choose another --out")
+        raise CheckpointError(f"{folder} holds a run already; add --resume to resume it, or choose another --out")
     if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise CheckpointError(f"{folder} holds other files; choose another --out")
 
 
 def write_run(run: Run) -> None:
-    """run.json: what the run is, and what it was begun with."""
+    """Write run.json: the run's settings, and the versions that it was begun with."""
     check_new_folder(run.folder)
-    versions = {"python": platform.python_version(), "numpy": np.__version__, **find_backend(run.backend).versions()}
     write_json(
         run.folder / "run.json",
         {
@@ -119,11 +114,11 @@ def write_run(run: Run) -> None:
             "name": run.config.name,
             "config": run.config.to_dict(),
             "spec_hash": run.config.spec.hash,
-            "backend": run.backend,
+            "backend": run.backend.NAME,
             "device": run.device,
             "threads": run.threads,
             "data": str(run.data.resolve()),
-            "data_manifest": fingerprint(run.data),
-            "versions": versions,
+            "data_manifest": run.fingerprint,
+            "versions": dict(run.versions),
         },
     )

@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import BaseModel, ConfigDict, SerializeAsAny
 
 from acz.backend.registry import check_names
 from acz.data.registry import DEFAULT, find_data_set
 from acz.foundation.errors import SpecError, nearest
-from acz.foundation.files.yaml import ConfigLoader, copy_tree
+from acz.foundation.files.yaml import copy_tree
 from acz.foundation.settings import validate
 from acz.model.spec import Spec
 from acz.zoo.catalog import CHANGES, find_file, named_changes, read_config_file
@@ -126,20 +125,6 @@ def load_spec(path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[s
     Raises SpecError, which names the place and the nearest right word.
     """
     return load_config(path_or_dict, overrides).spec
-
-
-def parse_overrides(assignments: list[str]) -> dict[str, Any]:
-    """`["train.epochs=3"]` to `{"train.epochs": 3}`; values are YAML."""
-    overrides = {}
-    for text in assignments:
-        key, equals, value = text.partition("=")
-        if not equals or not key:
-            raise SpecError(f"--set needs path=value, got '{text}'; for example --set train.epochs=3")
-        try:
-            overrides[key] = yaml.load(value, ConfigLoader)
-        except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
-            raise SpecError(f"--set {key}: '{value}' is no YAML value: {' '.join(str(error).split())}") from None
-    return overrides
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:

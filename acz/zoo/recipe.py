@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from acz.model.losses import TrainingLoss, check_loss
+from acz.model.losses import LossName, choose_loss
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec
 
@@ -62,7 +62,7 @@ class Recipe(BaseModel):
     epochs: int = Field(default=10, gt=0, le=2**31)
     batch_size: int = Field(default=64, gt=0, le=2**31)
     seed: int = Field(default=0, ge=0, lt=2**64)
-    loss: TrainingLoss | None = None
+    loss: LossName | None = None
     optimizer: Adam = Adam()
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping | None = None
@@ -72,5 +72,5 @@ class Recipe(BaseModel):
     def require(self, spec: Spec) -> None:
         """Raise SpecError where the loss does not fit the model's output, or a penalty names none of its parameters."""
         if self.loss:
-            check_loss(self.loss, spec)
+            choose_loss(self.loss, spec)
         self.optimizer.penalties(spec.trained)

@@ -47,38 +47,36 @@ def flash_mnist(
 ) -> None:
     """Make Flash-MNIST: train the frame extractor, build the videos, store their features.
 
-    Interrupted at any point, the same command goes on where it was.
+    Interrupted at any point, the same command resumes.
     """
     prepare(threads)
+    from acz.api.datasets import describe_data, make_flash_mnist
     from acz.foundation.errors import SpecError
 
     if mnist is not None and digits:
         raise SpecError("--mnist and --digits are two sources of images; give one of them")
-    if extractor is not None and epochs is not None:
-        raise SpecError("--epochs trains an extractor and --extractor brings one; give one of them")
-    from acz.api.datasets import make
-
-    made = make(mnist, out, backend, device, videos_per_label, test_videos_per_label, epochs, extractor, seed, threads)
+    folder = make_flash_mnist(
+        out,
+        mnist,
+        backend,
+        device=device,
+        videos_per_label=videos_per_label,
+        test_videos_per_label=test_videos_per_label,
+        epochs=epochs,
+        extractor=extractor,
+        seed=seed,
+        threads=threads,
+    )
     if as_json:
-        print_json(made)
+        print_json({"folder": str(folder), **describe_data(folder)})
 
 
 @data.command("verify")
 def verify_command(folder: Annotated[Path, typer.Argument(help="A data set's folder.")], as_json: Json = False) -> None:
     """Compare every file of a data set with the hash in its manifest."""
-    from acz.data.folder import read_manifest, verify
-    from acz.foundation.progress import progress
+    from acz.api.datasets import verify_data
 
-    total = sum(record.count for records in read_manifest(folder).splits.values() for record in records)
-    done = 0
-    with progress() as shown:
-
-        def advance(count: int) -> None:
-            nonlocal done
-            done += count
-            shown("verifying", done, total)
-
-        verify(folder, advance)
+    total = verify_data(folder)
     if as_json:
         print_json({"folder": str(folder), "examples": total, "whole": True})
     else:
@@ -106,7 +104,7 @@ def show_command(
     prepare(threads)
     from acz.api.datasets import show_video
 
-    about = show_video(folder, split, video, out, run, mnist, backend, threads)
+    about = show_video(folder, video, split=split, out=out, run=run, mnist=mnist, backend=backend, threads=threads)
     if as_json:
         print_json(about)
     else:

@@ -30,9 +30,9 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Count videos, frames and labels, and list the first videos."""
-    from acz.data.vocabulary import read_labels
+    from acz.api.youtube8m import describe_youtube8m
 
-    about = _look(shards, classes, True, videos, read_labels(vocabulary) if vocabulary else None)
+    about = describe_youtube8m(shards, classes=classes, unlabelled=True, videos=videos, vocabulary=vocabulary)
     if as_json:
         print_json(about)
         return
@@ -57,7 +57,9 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compare every checksum and read every record; exit code 1 if any is bad."""
-    about = _look(shards, classes, unlabelled)
+    from acz.api.youtube8m import describe_youtube8m
+
+    about = describe_youtube8m(shards, classes=classes, unlabelled=unlabelled)
     bad = sum(about["defects"].values())
     if as_json:
         print_json({key: about[key] for key in ("shards", "level", "videos", "defects", "named")} | {"whole": not bad})
@@ -78,26 +80,12 @@ def convert(
     unlabelled: Unlabelled = False,
     as_json: Json = False,
 ) -> None:
-    """Convert frame-level shards to memory-mapped arrays, which are read without parsing. Interrupted, the same command goes on."""
-    from acz.data.youtube8m.dataset import open_records
-    from acz.data.youtube8m.location import shards_at
-    from acz.data.youtube8m.making.convert import convert as write
-    from acz.data.youtube8m.settings import Reading
-    from acz.foundation.errors import DataError
-    from acz.foundation.progress import progress
-    from acz.foundation.settings import validate
+    """Convert frame-level shards to memory-mapped arrays, which are read without parsing. Interrupted, the same command resumes."""
+    from acz.api.youtube8m import convert_youtube8m
 
-    given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
-    reading = validate(Reading, given, "options")
-    found = [path for path in shards_at(shards) if path.suffix != ".pkl"]
-    train = [path for path in found if path.name.startswith("train")]
-    splits = {"train": train, "test": [path for path in found if path not in train]}
-    sources = {split: open_records(paths, reading) for split, paths in splits.items() if paths}
-    if not sources or any(source.criteria.level != "frame" for source in sources.values()):
-        raise DataError(f"{', '.join(shards)}: no frame-level shards (*.tfrecord, *.tfrecord.gz) are there")
-    about = {"shards": {split: [path.name for path in paths] for split, paths in splits.items()}, "reading": given}
-    with progress() as shown:
-        count = write(sources, out, about, lambda done, total: shown("converting", done, total))
+    count = convert_youtube8m(
+        shards, out, on_bad_record=on_bad_record, verify=verify, classes=classes, unlabelled=unlabelled
+    )
     if as_json:
         print_json({"folder": str(out), "videos": count})
     else:
@@ -118,47 +106,23 @@ def synthesize(
     as_json: Json = False,
 ) -> None:
     """Write frame-level shards in the official format whose labels can be learnt from the few frames that show them."""
-    from acz.data.youtube8m.making.synthesize import Synthesis
-    from acz.data.youtube8m.making.synthesize import synthesize as write
-    from acz.foundation.progress import progress
+    from acz.api.youtube8m import synthesize_youtube8m
 
+    size = synthesize_youtube8m(
+        out, videos, validation=validation, shards=shards, frames=frames, classes=classes, seed=seed
+    )
     tested = validation or max(videos // 10, 1)
-    asked = Synthesis(videos, tested, shards or -(-videos // 500), -(-tested // 500), seed, frames, classes)
-    with progress() as shown:
-        size = write(asked, out, lambda done, total: shown("writing videos", done, total))
     if as_json:
         print_json({"folder": str(out), "videos": videos, "validation": tested, "bytes": size})
     else:
         print(f"{out}: {videos:,} training and {tested:,} validation videos, {size / 1e6:,.0f} MB")
 
 
-def _look(
-    shards: list[str], classes: int, unlabelled: bool, videos: int = 0, names: list[str] | None = None
-) -> dict[str, Any]:
-    """Read all of some shards."""
-    from acz.data.youtube8m.location import shards_at
-    from acz.data.youtube8m.shards.summary import criteria_for, look_at
-    from acz.foundation.errors import DataError
-    from acz.foundation.progress import progress
-
-    paths = [path for path in shards_at(shards) if path.suffix != ".pkl"]
-    if not paths:
-        raise DataError(f"{', '.join(shards)}: no shards (*.tfrecord, *.tfrecord.gz) are there")
-    with progress() as shown:
-        return look_at(
-            paths,
-            criteria_for(paths, classes, unlabelled),
-            videos,
-            names,
-            lambda done, total: shown("reading every record", done // 2**20, total // 2**20, "MiB"),
-        )
-
-
 def _print_defects(about: dict[str, Any]) -> None:
-    from acz.data.youtube8m.shards.check import CUT
+    from acz.api.youtube8m import cut_videos
 
-    if about[CUT]:
-        print(f"{about[CUT]:,} videos have {CUT}, and are cut")
+    if about_cut := cut_videos(about):
+        print(about_cut)
     if about["defects"]:
         print()
         print_table(

@@ -17,7 +17,7 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.pickle_globals import text
 from acz.foundation.files.unpickle import load
-from acz.foundation.progress import progress
+from acz.foundation.progress import show_progress
 from acz.model.losses import Loss
 from acz.model.spec import Spec
 
@@ -30,7 +30,7 @@ class PickledSplit(Split):
 
     def __init__(self, path: Path, split: str) -> None:
         self.folder, self.name = path, split
-        with progress() as shown:
+        with show_progress() as shown:
             content = load(path, lambda done, total: shown(f"reading {path.name}", done, total))
         features, labels, self.recorded = _three_lists(content, path)
         del content

@@ -22,7 +22,7 @@ from acz.data.youtube8m.shards.index import build_index, layout_of
 from acz.data.youtube8m.shards.pickled import pickled_videos
 from acz.data.youtube8m.shards.video import Criteria, Level
 from acz.foundation.errors import DataError
-from acz.foundation.progress import progress
+from acz.foundation.progress import show_progress
 
 
 class YouTube8MSet:
@@ -79,7 +79,7 @@ def open_youtube8m(
 
 def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource:
     """TFRecord shards, in this order. Raises DataError."""
-    with progress() as shown:
+    with show_progress() as shown:
         level = cast(Level, first_level(paths[0]))
         criteria = Criteria(WIDTHS, reading.classes, reading.unlabelled, level)
         index = build_index(paths, criteria, reading.on_bad_record == "skip", shown)

@@ -38,20 +38,31 @@ REFERENCE_EVALUATOR = Path(__file__).parent / "onnx" / "evaluator.py"
 
 
 def find_format(name: str) -> Format:
-    """Raises SpecError for a name that is none, MissingError where what makes it is not installed."""
+    """The format of a name, ready to be made and run.
+
+    Raises:
+        SpecError: the name is unknown.
+        MissingError: what makes or runs it is not installed.
+    """
     known = formats()
     if name not in known:
         raise SpecError(f"there is no export format '{name}'; {nearest(name, known)}")
-    found = known[name]
-    if found.backend and found.backend not in installed():
-        info = infos()[found.backend]
+    require_installed(known[name])
+    return known[name]
+
+
+def require_installed(chosen: Format) -> None:
+    """Raise MissingError, with what to type, where what makes and runs a format is not installed."""
+    if chosen.backend and chosen.backend not in installed():
+        info = infos()[chosen.backend]
         raise MissingError(
-            f"the format '{name}' is made by {info.framework}, which is not installed; "
+            f"the format '{chosen.name}' is made by {info.framework}, which is not installed; "
             f'pip install "{info.install}" brings it'
         )
-    if not found.backend and not all(find_spec(module) for module in ("onnx", "onnxruntime")):
-        raise MissingError(f"the format '{name}' needs onnx and onnxruntime; pip install \"acz[export]\" brings them")
-    return found
+    if not chosen.backend and not all(find_spec(module) for module in ("onnx", "onnxruntime")):
+        raise MissingError(
+            f"the format '{chosen.name}' needs onnx and onnxruntime; pip install \"acz[export]\" brings them"
+        )
 
 
 def format_of(path: Path) -> Format | None:

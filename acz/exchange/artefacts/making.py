@@ -34,7 +34,7 @@ def report_path(artefact: Path) -> Path:
     return artefact.with_name(f"{artefact.name}.report.json")
 
 
-def export(
+def write_verified(
     checkpoint: Checkpoint,
     source: Path,
     chosen: Format,

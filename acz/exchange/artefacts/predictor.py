@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from acz.evaluation.inference import Best, Predict
-    from acz.foundation.arrays import Array
-    from acz.model.spec import Spec
+from acz.backend.signature import OUTPUT
+from acz.evaluation.predictor import Best, Predictor, select_best
+from acz.exchange.artefacts.formats import Format, require_installed
+from acz.exchange.artefacts.runtime import Runtime, carried_spec
+from acz.exchange.artefacts.verify import as_ports
+from acz.foundation.arrays import Array
 
 
 @contextmanager
-def artefact_predictor(path: Path, threads: int) -> Iterator[tuple[Spec, Predict]]:
-    """An artefact in its runtime, in a process of its own."""
-    from acz.backend.signature import OUTPUT
-    from acz.evaluation.inference import best_of
-    from acz.exchange.artefacts.formats import find_format, format_of
-    from acz.exchange.artefacts.runtime import Runtime, carried_spec
-    from acz.exchange.artefacts.verify import as_ports
+def artefact_predictor(kind: Format, path: Path, threads: int) -> Iterator[Predictor]:
+    """An artefact of a format in its runtime, in a process of its own.
 
-    kind = format_of(path)
-    assert kind is not None
-    with Runtime(find_format(kind.name), threads) as runtime:
+    Raises:
+        MissingError: what runs the format is not installed.
+        DataError: the artefact carries no spec.
+    """
+    require_installed(kind)
+    with Runtime(kind, threads) as runtime:
         _, about = runtime.run(path, {})
         spec = carried_spec(path, about["metadata"])
 
-        def predict(inputs: Mapping[str, Array], count: int) -> Best:
-            return best_of(runtime.run(path, {"batch": as_ports(spec, inputs)})[0]["batch"][OUTPUT], count)
+        def best(inputs: Mapping[str, Array], count: int) -> Best:
+            outputs = runtime.run(path, {"batch": as_ports(spec, inputs)})[0]["batch"]
+            return select_best(outputs[OUTPUT], count)
 
-        yield spec, predict
+        yield Predictor(spec, best)

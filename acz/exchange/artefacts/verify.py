@@ -13,7 +13,7 @@ from acz.backend.signature import OUTPUT, ports
 from acz.exchange.artefacts.runtime import Runtime, carried_spec
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
-from acz.model.losses import OF_OUTPUT
+from acz.model.losses import checking_loss
 from acz.model.spec import Spec
 from acz.reference import execution
 from acz.reference.bounds import difference, float32_bound, moved
@@ -40,7 +40,7 @@ class Check:
 
 def batches(spec: Spec) -> dict[str, dict[str, Array]]:
     """Inputs by the artefact's names: four videos, one and seven, padded and with other numbers of frames, zeros, huge values."""
-    case = Case("export", spec, OF_OUTPUT.get(spec.output, "projection"))
+    case = Case("export", spec, checking_loss(spec).name)
     chosen = {name: case.batch(name) for name in case.names}
     chosen |= {f"plain {videos}": case.batch("plain", videos=videos) for videos in (1, 7)}
     return {name: as_ports(spec, batch.inputs) for name, batch in chosen.items()}
@@ -82,7 +82,7 @@ def verify(
     Raises CheckFailed where the artefact does not carry the spec.
     """
     fed = batches(spec)
-    case = Case("export", spec, OF_OUTPUT.get(spec.output, "projection"))
+    case = Case("export", spec, checking_loss(spec).name)
     clocked = {
         f"timed {videos}": as_ports(spec, case.batch("plain", videos=videos).inputs)
         for videos in (TIMED if timed else ())

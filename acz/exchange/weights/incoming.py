@@ -18,7 +18,6 @@ from acz.foundation.files.hashing import contents_hash
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
-from acz.zoo.config import load_config
 
 SEED = 0
 """Of the starting values that stand where a parameter was allowed to be missing."""
@@ -38,15 +37,14 @@ class Converted:
 
 def convert(
     path: Path,
-    model: str | Mapping[str, Any],
-    overrides: Mapping[str, Any],
+    respecify: Callable[[Mapping[str, Any]], Spec],
     out: Path,
     system: str | None = None,
     allowed: Sequence[str] = (),
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     batch_size: int | None = None,
 ) -> Converted:
-    """Read `path`, fit it to the configuration, and write the checkpoint `out`.
+    """Read `path`, fit it to a model, and write the checkpoint `out`. `respecify` gives the model with changed settings.
 
     Without `system` it is told from the file's kind and names, if only one fits. `progress` is told what is being done, and which step
     of how many it is. `batch_size` is that of the system's batches, in videos, where its function depends on it.
@@ -54,9 +52,6 @@ def convert(
     Raises DataError (the file), SpecError (the model or the system), DoesNotFit with every name and shape that does not fit
     and is not allowed, MissingError (a framework that must read the file).
     """
-
-    def respecify(changes: Mapping[str, Any]) -> Spec:
-        return load_config(model, {**overrides, **changes}).spec
 
     spec = respecify({})
     if system is not None and system not in SYSTEMS:

@@ -14,7 +14,7 @@ from acz.backend.worker import Worker
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
 from acz.foundation.files.atomic import write_whole
-from acz.training.run_folder import open_checkpoint
+from acz.model.checkpoint import Checkpoint
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,12 @@ NATIVE = {
 }
 
 
-def to_native(
-    path: Path,
-    to: str,
-    out: Path,
-    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
-) -> tuple[Native, int]:
-    """Write a checkpoint, or a run's best, as the file `out` of `to`; gives its kind and the number of arrays.
+def find_native(to: str, out: Path) -> Native:
+    """The kind of file that is called `to`, ready to be written to `out`.
 
-    The framework writes it and reads it back in a process of its own; every array must come back with the same bits, or nothing
-    is left. `progress` is told what is being done, and which step of how many it is.
-
-    Raises SpecError, MissingError, CheckpointError (the checkpoint), CheckFailed.
+    Raises:
+        SpecError: the kind is unknown, or its readers ask for another suffix.
+        MissingError: its framework is not installed.
     """
     if to not in NATIVE:
         raise SpecError(f"there is no kind of file '{to}'; {nearest(to, NATIVE)}")
@@ -63,7 +57,25 @@ def to_native(
             f"{infos()[native.backend].framework}, which writes these files, is not installed; "
             f'pip install "{infos()[native.backend].install}" brings it'
         )
-    checkpoint, source, _ = open_checkpoint(path)
+    return native
+
+
+def to_native(
+    checkpoint: Checkpoint,
+    source: Path,
+    native: Native,
+    out: Path,
+    progress: Callable[[str, int, int], None] = lambda what, done, total: None,
+) -> int:
+    """Write a checkpoint, read from `source`, as the file `out`; gives the number of arrays.
+
+    The framework writes it and reads it back in a process of its own; every array must come back with the same bits, or
+    nothing is left. `progress` is told what is being done, and which step of how many it is.
+
+    Raises:
+        SpecError: `out` is the checkpoint.
+        CheckFailed: an array does not come back as it was.
+    """
     if out.resolve() == source.resolve():
         raise SpecError(f"--out {out} is the checkpoint that is read; take another")
     wide = all(value.dtype == np.float64 for value in checkpoint.parameters.values())
@@ -77,10 +89,10 @@ def to_native(
         progress("reading it back", 1, 3)
         names, arrays = worker.run("acz.exchange.weights.jobs:read", {"path": str(made)})
         want = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
-        _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, to)
+        _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, native.backend)
         progress(f"keeping {out.name}", 2, 3)
         write_whole(out, lambda temporary: shutil.copyfile(made, temporary))
-    return native, len(want)
+    return len(want)
 
 
 def _require_same_bits(found: Mapping[str, Array], want: Mapping[str, Array], to: str) -> None:

@@ -89,3 +89,11 @@ def copy_tree(value: Any, depth: int = 0) -> Any:
     if depth > 32:
         raise SpecError("the configuration is nested more than 32 deep, or holds itself")
     return {k: copy_tree(v, depth + 1) for k, v in value.items()} if isinstance(value, Mapping) else value
+
+
+def parse_value(text: str, place: str) -> Any:
+    """One YAML value, read with the limits of a configuration. Raises SpecError that names the place."""
+    try:
+        return yaml.load(text, ConfigLoader)
+    except (yaml.YAMLError, ValueError, RecursionError, OverflowError) as error:
+        raise SpecError(f"{place}: '{text}' is not a YAML value: {' '.join(str(error).split())}") from None

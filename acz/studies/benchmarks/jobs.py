@@ -12,7 +12,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.randomness import generator
-from acz.model.losses import Loss, default_loss
+from acz.model.losses import choose_loss
 from acz.model.optimizer import Adam
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
@@ -24,9 +24,9 @@ HELD: dict[str, Callable[[], object]] = {}
 """Prepared work by name; each call waits until its result is there."""
 
 
-def numbers(spec: Spec, videos: int, loss: Loss | None = None) -> tuple[dict[str, Array], Array, dict[str, Array]]:
+def numbers(spec: Spec, videos: int, loss: str | None = None) -> tuple[dict[str, Array], Array, dict[str, Array]]:
     """Inputs in the types that data come in, labels (of the loss that belongs to the model's output, or `loss`) and dropout masks."""
-    batch = Case("bench", spec, loss or default_loss(spec)).batch("plain", videos=videos)
+    batch = Case("bench", spec, loss or choose_loss(None, spec).name).batch("plain", videos=videos)
     inputs = {k: v.astype(np.float32) if v.dtype.kind == "f" else v for k, v in batch.inputs.items()}
     return inputs, batch.labels, batch.dropout
 
@@ -43,7 +43,7 @@ def hold_step(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer
     inputs, labels, masks = numbers(spec, arguments["videos"])
     optimizer = Adam(learning_rate=1e-3, weight_decay=1e-4)
     trainer = backend.start_training(
-        model(backend, spec, arguments.get("device", "CPU")), optimizer, default_loss(spec)
+        model(backend, spec, arguments.get("device", "CPU")), optimizer, choose_loss(None, spec).name
     )
     HELD[arguments["name"]] = lambda: float(backend.training_step(trainer, inputs, labels, masks, 1e-3)[0])
     return None, {}

@@ -14,7 +14,7 @@ from acz.data.registry import fingerprint, open_split, recognise
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, CheckpointError, DataError, MissingError
 from acz.foundation.files.atomic import write_text_whole
-from acz.foundation.progress import Progress, progress
+from acz.foundation.progress import Progress
 from acz.foundation.randomness import generator
 from acz.foundation.version import __version__
 from acz.studies.reports import sections
@@ -53,8 +53,12 @@ class Findings:
     backends: dict[str, str] = field(default_factory=dict)
 
 
-def report(
-    folders: Sequence[Path], out: Path, options: Options, above: Sequence[tuple[str, str, str]] = ()
+def write_report(
+    folders: Sequence[Path],
+    out: Path,
+    options: Options,
+    shown: Progress,
+    above: Sequence[tuple[str, str, str]] = (),
 ) -> dict[str, Any]:
     """Write the page, with sections (name, heading, HTML) `above` its own; gives where it is, how far the runs are apart, and what could not be made.
 
@@ -66,24 +70,23 @@ def report(
         groups.setdefault(run.experiment, []).append(run)
     together = list(groups.values())
     parity = sections.parity(runs, options.parity)
-    with progress() as shown:
-        found = _compute(runs, together, options, shown)
-        attention, missing = _attention(together, found, options, shown)
-        parts = [
-            *above,
-            ("runs", "Runs", sections.overview(runs)),
-            ("curves", "Loss and accuracy", sections.curves(runs, together)),
-            ("confusions", "What is mistaken for what", _confusions(found, options.labels)),
-            ("attention", "What the units look at", attention),
-            ("configuration", "Configuration", sections.configuration(runs)),
-            ("versions", "Versions", sections.versions(runs)),
-            ("parity", "Parity", parity),
-            ("exports", "Exports", sections.exports(runs)),
-        ]
-        title = ", ".join(dict.fromkeys(str(run.run["name"]) for run in runs))
-        several = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0].label}"
-        lead = f'<p class="quiet">{several}; written by acz {__version__}.</p>'
-        write_text_whole(out, page(f"{title}: {several}", lead, parts))
+    found = _compute(runs, together, options, shown)
+    attention, missing = _attention(together, found, options, shown)
+    parts = [
+        *above,
+        ("runs", "Runs", sections.overview(runs)),
+        ("curves", "Loss and accuracy", sections.curves(runs, together)),
+        ("confusions", "What is mistaken for what", _confusions(found, options.labels)),
+        ("attention", "What the units look at", attention),
+        ("configuration", "Configuration", sections.configuration(runs)),
+        ("versions", "Versions", sections.versions(runs)),
+        ("parity", "Parity", parity),
+        ("exports", "Exports", sections.exports(runs)),
+    ]
+    title = ", ".join(dict.fromkeys(str(run.run["name"]) for run in runs))
+    several = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0].label}"
+    lead = f'<p class="quiet">{several}; written by acz {__version__}.</p>'
+    write_text_whole(out, page(f"{title}: {several}", lead, parts))
     return {
         "report": str(out),
         "runs": [run.label for run in runs],

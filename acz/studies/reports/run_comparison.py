@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from acz.evaluation.metrics.figures import SEVERAL_LABELS, deciding
 from acz.model.spec import Spec
 from acz.training.log import read_log
 from acz.training.run_folder import read_run
@@ -14,8 +15,6 @@ from acz.zoo.config import Config, load_config
 
 OF_RUN = ("backend", "device", "threads", "spec_hash", "data_manifest")
 """What run.json says beside the configuration; the first three are not the experiment's."""
-OF_SEVERAL_LABELS = ("gap", "hit_at_1", "perr", "map")
-"""Figures of the evaluations where videos have several labels."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +38,12 @@ class Reported:
     @property
     def several_labels(self) -> bool:
         """Whether its evaluations have YouTube-8M's figures."""
-        return any("gap" in line for line in self.epochs)
+        return any(set(SEVERAL_LABELS) & set(line) for line in self.epochs)
 
     @property
     def best(self) -> dict[str, Any]:
         """The line of the epoch with the highest GAP or else top-1, the first of equals; empty before the first epoch's end."""
-        return max(self.epochs, key=lambda line: line.get("gap", line.get("top1", -1.0)), default={})
+        return max(self.epochs, key=lambda line: line.get(deciding(line).name, -1.0), default={})
 
     @property
     def checkpoint(self) -> Path | None:
@@ -90,7 +89,7 @@ def largest_differences(runs: Sequence[Reported]) -> list[Difference]:
     tables = [{line["epoch"]: line for line in run.epochs} for run in runs]
     shared = sorted(set.intersection(*map(set, tables))) if tables else []
     found = []
-    for figure in ("loss", "top1", "top5", *OF_SEVERAL_LABELS, "train_loss", "train_top1"):
+    for figure in ("loss", "top1", "top5", *SEVERAL_LABELS, "train_loss", "train_top1"):
         spread = []
         for epoch in shared:
             values = [table[epoch][figure] for table in tables if figure in table[epoch]]

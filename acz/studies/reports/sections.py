@@ -12,23 +12,17 @@ from typing import Any
 
 import yaml
 
+from acz.evaluation.metrics.figures import FIGURES, SEVERAL_LABELS, deciding
 from acz.foundation.errors import DataError
 from acz.foundation.files.tables import read_csv
 from acz.studies.reports.curves import Curve, chart, number
 from acz.studies.reports.page import figure, folded, note, table
-from acz.studies.reports.run_comparison import OF_SEVERAL_LABELS, Reported, largest_differences, settings_that_differ
+from acz.studies.reports.run_comparison import Reported, largest_differences, settings_that_differ
 
-NAMES = {
-    "loss": "test loss",
-    "top1": "test top-1",
-    "top5": "test top-5",
-    "gap": "test GAP",
-    "hit_at_1": "test Hit@1",
-    "perr": "test PERR",
-    "map": "test mAP",
-    "train_loss": "training loss",
-    "train_top1": "training top-1",
+NAMES = {name: f"test {figure.label}" for name, figure in FIGURES.items()} | {
+    f"train_{name}": f"training {FIGURES[name].label}" for name in ("loss", "top1")
 }
+"""Figures of an epoch by their keys, in words."""
 CHECKOUT = Path(__file__).parents[3] / "docs/results/parity.csv"
 
 
@@ -45,7 +39,7 @@ def overview(runs: Sequence[Reported]) -> str:
     """A row for each run: where it ran, and how well."""
     several = len({run.run["name"] for run in runs}) > 1
     figures = _figures_of(runs)
-    deciding = [name for name in ("gap", "top1") if name in figures]
+    decides = [name for name in ("gap", "top1") if name in figures]
     rows = []
     for run in runs:
         best, last = run.best, run.epochs[-1] if run.epochs else {}
@@ -57,14 +51,14 @@ def overview(runs: Sequence[Reported]) -> str:
                 ", ".join(dict.fromkeys([run.run["backend"], *(line["backend"] for line in run.epochs)])),
                 str(run.run["device"]),
                 f"{len(run.epochs)} of {run.config.recipe.epochs}",
-                *(_figure(best, name, True) for name in deciding),
+                *(_figure(best, name, True) for name in decides),
                 str(best.get("epoch", "")),
-                *(_figure(last, name, name != "loss") for name in figures),
+                *(_figure(last, name, FIGURES[name].percent) for name in figures),
                 f"{speeds[len(speeds) // 2]:,.0f}" if speeds else "",
             ]
         )
     headers = ["run", *(["model"] if several else []), "framework", "device", "epochs"]
-    headers += [*(NAMES[name].replace("test", "best") for name in deciding), "at epoch"]
+    headers += [*(NAMES[name].replace("test", "best") for name in decides), "at epoch"]
     headers += [*(NAMES[name].replace("test", "last") for name in figures), "videos/s"]
     return table(
         "Figures on the test split; videos/s is the median over the training", headers, rows, (1, 2, 2 + several)
@@ -74,8 +68,9 @@ def overview(runs: Sequence[Reported]) -> str:
 def _figures_of(runs: Sequence[Reported]) -> list[str]:
     """Names of what evaluations measured; top-1 of several labels is Hit@1, so it is left out where all runs have that."""
     several = [run.several_labels for run in runs]
-    of_several = OF_SEVERAL_LABELS if any(several) else ()
-    return [*of_several, *(() if of_several and all(several) else ("top1",)), "top5", "loss"]
+    shown = set(SEVERAL_LABELS if any(several) else ()) | {"top5", "loss"} | (set() if all(several) else {"top1"})
+    decides = deciding(shown).name
+    return sorted(shown & set(FIGURES), key=lambda name: (name != decides, list(FIGURES).index(name)))
 
 
 def _figure(line: dict[str, Any], name: str, percent: bool) -> str:
@@ -92,7 +87,7 @@ def curves(runs: Sequence[Reported], groups: Sequence[Sequence[Reported]]) -> st
             )
         )
     charts = []
-    for name in ("loss", *_figures_of(runs)[:-2], "train_loss", "top5"):
+    for name in ("loss", *(name for name in _figures_of(runs) if name not in ("loss", "top5")), "train_loss", "top5"):
         lines = [_curve(run, run.epochs, name, "epoch") for run in runs]
         charts.append(figure(chart(NAMES[name], "epoch", lines, not name.endswith("loss")), NAMES[name]))
     lines = [_curve(run, run.of_kind("train"), "loss", "step") for run in runs]
@@ -128,15 +123,15 @@ def differences(runs: Sequence[Reported]) -> str:
         return note("The runs of this experiment have no epoch in common yet, so nothing can be compared.")
     loss = next(d for d in found if d.figure == "loss") if any(d.figure == "loss" for d in found) else found[0]
     share = f" ({number(loss.value / loss.scale, True)} of it)" if loss.scale else ""
-    deciding = "gap" if any(d.figure == "gap" for d in found) else "top1"
-    share_of = next((d for d in found if d.figure == deciding), None)
+    decides = deciding(d.figure for d in found).name
+    share_of = next((d for d in found if d.figure == decides), None)
     text = f"Largest difference between {len(runs)} runs of the same experiment: {NAMES[loss.figure]} {loss.value:.4g}{share} at epoch {loss.epoch}"
     if share_of:
-        text += f"; {NAMES[deciding]} {share_of.value * 100:.2f} percentage points at epoch {share_of.epoch}"
+        text += f"; {NAMES[decides]} {share_of.value * 100:.2f} percentage points at epoch {share_of.epoch}"
     text += "."
     first = {line["epoch"]: line for line in runs[0].epochs}
     charts = []
-    for name in ("loss", deciding):
+    for name in ("loss", decides):
         lines = []
         for run in runs:
             shared = [line for line in run.epochs if name in line and name in first.get(line["epoch"], {})]

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 from acz.foundation.errors import Interrupted, MissingError, SpecError
@@ -43,9 +42,10 @@ def run_on_ray(
         # Ray listens on all interfaces: a cluster of ours takes orders only from those who know a word that nobody else is told
         os.environ |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32)}
     try:
-        ray: Any = import_module("ray")
+        import ray as library
     except ImportError as error:
         raise MissingError(f"engine 'ray' needs Ray ({error}); pip install \"acz[ray]\" brings it") from None
+    ray: Any = library  # its types are incomplete
     with _joined(ray, address):
         _check_resources(ray.nodes(), resources, bool(address), shown)
         task = ray.remote(run_trial).options(max_retries=retries, **_options(resources))

@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from acz.evaluation.metrics.figures import deciding
 from acz.foundation.errors import AczError
 from acz.foundation.files.tables import write_csv
+from acz.foundation.progress import Progress
 from acz.model.checkpoint import read_state
 from acz.studies.reports.page import note, table
-from acz.studies.reports.report import Options, report
+from acz.studies.reports.report import Options, write_report
 from acz.studies.reports.run_comparison import Reported, read_runs
 from acz.studies.sweeps.file import Trial
 
@@ -75,16 +77,18 @@ def write_page(
     runs: Mapping[str, Path],
     words: Mapping[str, str],
     threads: int,
+    shown: Progress,
 ) -> None:
     """The report of all trials that are done, with the sweep's table above; `words` are the last ones of those that failed."""
     varied = [name for name in rows[0] if "." in name and len({row[name] for row in rows}) > 1]
-    deciding = "gap" if any(row["best_gap"] != "" for row in rows) else "top1"
-    columns = ["status", "backend", *varied, "parameters", "bytes", "epochs", f"best_{deciding}", "last_loss"]
+    decides = deciding(name for name in FIGURES if any(row[f"best_{name}"] != "" for row in rows)).name
+    columns = ["status", "backend", *varied, "parameters", "bytes", "epochs", f"best_{decides}", "last_loss"]
     columns = list(dict.fromkeys(columns))
     cells = [[str(row["trial"]), *(_short(row[name]) for name in columns)] for row in rows]
     content = table(f"{title}: every trial", ["trial", *columns], cells, (1, 2))
     content += "".join(note(f"{name} failed: {text}") for name, text in words.items())
-    report(list(runs.values()), path, Options(threads=threads, videos=1), [("sweep", "Sweep", content)])
+    options = Options(threads=threads, videos=1)
+    write_report(list(runs.values()), path, options, shown, [("sweep", "Sweep", content)])
 
 
 def _value(trial: Trial, path: str) -> Any:

@@ -9,8 +9,6 @@ report.html      one page about all trials
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -20,12 +18,11 @@ from typing import Any
 import yaml
 
 from acz.backend.devices import split_device
-from acz.backend.registry import find_backend, installed
-from acz.data.registry import fingerprint, open_split
+from acz.data.registry import fingerprint
+from acz.evaluation.metrics.figures import deciding
 from acz.foundation.errors import CheckpointError, DataError, Interrupted, SpecError
 from acz.foundation.files.locks import locked
 from acz.foundation.progress import Progress
-from acz.model.losses import default_loss
 from acz.studies.reports.run_comparison import flat, read_runs
 from acz.studies.sweeps.file import Trial
 from acz.studies.sweeps.results import finished, write_page, write_results
@@ -57,14 +54,11 @@ class Plan:
             return "done"
         if not (self.folder / "run.json").is_file():
             return "new"
-        return f"goes on after epoch {len(read_runs([self.folder])[0].epochs)}"
+        return f"resumes after epoch {len(read_runs([self.folder])[0].epochs)}"
 
 
 def plan(trials: Sequence[Trial], out: Path, data: Path | None, threads: int) -> list[Plan]:
-    """Each trial with what its process is told. Raises DataError where no data are named, MissingError for a backend that is not here."""
-    for name in dict.fromkeys(trial.backend for trial in trials):
-        if name not in ("numpy", *installed()):
-            find_backend(name)  # raises; one that is installed is not loaded into this process
+    """Each trial with what its process is told. Raises DataError where no data are named."""
     plans = []
     for trial in trials:
         split_device(trial.device)
@@ -81,8 +75,14 @@ def plan(trials: Sequence[Trial], out: Path, data: Path | None, threads: int) ->
     return plans
 
 
-def sweep(
-    title: str, plans: Sequence[Plan], out: Path, threads: int, engine: Engine, shown: Progress
+def run_sweep(
+    title: str,
+    plans: Sequence[Plan],
+    out: Path,
+    threads: int,
+    engine: Engine,
+    prepare_data: Callable[[], None],
+    shown: Progress,
 ) -> dict[str, Any]:
     """Run what is not done yet, and write the results. Gives them, with the last words of trials that failed.
 
@@ -90,7 +90,7 @@ def sweep(
     """
     with locked(out):
         check_unchanged(plans, out, threads)
-        _check_data(plans, threads)
+        prepare_data()
         runs = {entry.trial.name: entry.folder for entry in plans if finished(entry.folder)}
         by_name = {entry.trial.name: entry for entry in plans}
         jobs = [entry.job for name, entry in by_name.items() if name not in runs]
@@ -113,12 +113,12 @@ def sweep(
                     shown.line(f"{place}  {outcome.name}: {_result(entry, words.get(outcome.name))}")
         except Interrupted:
             raise Interrupted(
-                f"interrupted; {len(runs)} of {len(plans)} trials are done, the others are saved. The same command goes on"
+                f"interrupted; {len(runs)} of {len(plans)} trials are done, the others are saved. Run the same command again to resume"
             ) from None
         rows = write_results(out, [entry.trial for entry in plans], runs)
         page = out / "report.html"
         if runs:
-            write_page(page, title, rows, runs, words, threads)
+            write_page(page, title, rows, runs, words, threads, shown)
     return {
         "folder": str(out),
         "csv": str(out / "sweep.csv"),
@@ -167,38 +167,12 @@ def _settings(config: Config) -> dict[str, Any]:
     return flat(tree | {"reading": config.reading.model_dump(mode="json")})
 
 
-def _check_data(plans: Sequence[Plan], threads: int) -> None:
-    """Make the small data set of digits where it is named and missing; raise DataError for data that a trial can't read."""
-    opened: dict[tuple[Path, str], Any] = {}
-    for entry in plans:
-        config = entry.trial.config
-        own = config.data is not None and config.data.digits and entry.data == Path(config.data.folder)
-        if own and ":" not in entry.trial.base and not (entry.data / "manifest.json").is_file():
-            _make_digits(entry.data, entry.trial.backend, threads)
-        key = entry.data, repr(config.reading)
-        if key not in opened:
-            opened[key] = [open_split(entry.data, split, config.reading) for split in ("train", "test")]
-        for split in opened[key]:
-            try:
-                split.require(config.spec, config.recipe.loss or default_loss(config.spec))
-            except DataError as error:
-                raise DataError(f"trial {entry.trial.name}: {error}") from None
-
-
-def _make_digits(folder: Path, backend: str, threads: int) -> None:
-    """In a process of its own, as it needs a framework; once, before trials that run at the same time would make it."""
-    words = ["data", "flash-mnist", "--digits", "--out", str(folder), "--backend", backend, "--threads", str(threads)]
-    done = subprocess.run([sys.executable, "-m", "acz", *words], stdout=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        raise DataError(f"the data set {folder} could not be made; the lines above say why")
-
-
 def _result(entry: Plan, words: str | None) -> str:
     if words is not None:
         return f"failed: {words}"
     best = read_runs([entry.folder])[0].best
-    figure = f"GAP {best['gap']:.4f}" if "gap" in best else f"top-1 {best['top1']:.4f}"
-    return f"best {figure} at epoch {best['epoch']}"
+    figure = deciding(best)
+    return f"best {figure.label} {best[figure.name]:.4f} at epoch {best['epoch']}"
 
 
 class _Quoting(yaml.SafeDumper):

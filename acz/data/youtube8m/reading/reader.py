@@ -17,7 +17,7 @@ from acz.data.youtube8m.settings import WIDTHS, Reading
 from acz.data.youtube8m.shards.video import MEAN, Level
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.model.losses import SEVERAL_LABELS, Loss
+from acz.model.losses import LOSSES, Loss
 from acz.model.spec import Spec
 
 MOST_IDS = 2**16
@@ -82,10 +82,10 @@ class YouTube8M:
                 )
         if spec.width != self.reading.classes:
             raise DataError(f"{self.folder}: labels have {self.reading.classes} classes, the model has {spec.width}")
-        if loss is not None and (loss not in SEVERAL_LABELS or self.reading.labels != "multi_hot"):
+        if loss is not None and (not loss.several_labels or self.reading.labels != "multi_hot"):
             raise DataError(
-                f"{self.folder}: videos have several labels each, as {self.reading.labels}; {loss} does not take that. "
-                f"labels: multi_hot is taken by {', '.join(sorted(SEVERAL_LABELS))}"
+                f"{self.folder}: videos have several labels each, as {self.reading.labels}; {loss.name} does not take that. "
+                f"labels: multi_hot is taken by {', '.join(sorted(loss.name for loss in LOSSES.values() if loss.several_labels))}"
             )
 
     def take(self, numbers: Array, names: Sequence[str]) -> Examples:

@@ -18,7 +18,7 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.pickle_globals import text
 from acz.foundation.files.unpickle import load
-from acz.foundation.progress import progress
+from acz.foundation.progress import show_progress
 
 NAMES = {"rgb": "feature", "audio": "audio"}
 """What the arrays are called there."""
@@ -26,7 +26,7 @@ NAMES = {"rgb": "feature", "audio": "audio"}
 
 def read_pickle(path: Path, criteria: Criteria) -> list[Video | BadRecord]:
     """The videos of a file, or what is wrong with them. Raises DataError where it is no such file."""
-    with progress() as shown:
+    with show_progress() as shown:
         content = load(path, lambda done, total: shown(f"reading {path.name}", done, total))
     if not isinstance(content, list) or not content or not all(isinstance(one, dict) for one in content):
         raise DataError(f"{path}: must hold a list of dictionaries, as PaddlePaddle's tf2pkl.py writes it")

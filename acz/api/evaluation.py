@@ -1,0 +1,123 @@
+"""Evaluate: a model, or a file of predictions, against labels."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acz.api.reading import choose_reading
+from acz.api.results import Result
+from acz.backend.build import build_model
+from acz.backend.registry import default_backend, find_backend
+from acz.data.registry import open_split
+from acz.evaluation.metrics.figures import in_words
+from acz.evaluation.scoring import evaluate_by_class, score_predictions
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from acz.foundation.processes.environment import cores
+from acz.foundation.progress import Counter, Progress, show_progress
+from acz.model.losses import LOSSES, default_loss
+from acz.training.run_folder import open_checkpoint
+from acz.zoo.config import load_config
+
+
+@dataclass(frozen=True)
+class Evaluation(Result):
+    """Figures of a model, or of a file of predictions."""
+
+    figures: Mapping[str, float]
+    """By name, each 0 .. 1 but the loss: see `acz.FIGURES`; and `examples`, their number."""
+    about: Mapping[str, str]
+    """What was evaluated: the checkpoint with its spec's hash and the backend, or the two files; and the split."""
+    subject: str
+    """The same in a few words."""
+    average_precision: Array | None = field(default=None, repr=False)
+    """Of each class, (classes), where videos have several labels."""
+
+    def __getitem__(self, name: str) -> float:
+        """A figure by name."""
+        return self.figures[name]
+
+    def to_json(self) -> dict[str, Any]:
+        by_class = {} if self.average_precision is None else {"average_precision": self.average_precision.tolist()}
+        return {**self.about, **self.figures, **by_class}
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {in_words(self.figures)}  ({self.figures['examples']:,.0f} videos)"
+
+
+def evaluate(
+    target: str | Path | None = None,
+    *,
+    backend: str | None = None,
+    device: str = "CPU",
+    data: str | Path | None = None,
+    split: str = "test",
+    batch_size: int = 512,
+    reading: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate a run's best checkpoint, or any checkpoint, on any backend.
+
+    Args:
+        target: a run's folder or a checkpoint; by default the latest run.
+        backend: by default the run's, or the first installed; `numpy` needs no framework.
+        data: the data set; by default the run's.
+        batch_size: videos at once; the figures do not depend on it.
+        reading: how the data set is read; by default as the run says.
+        threads: threads on the CPU; by default all cores.
+        progress: told of the progress; by default it is shown on standard error.
+
+    Returns:
+        top-1, top-5 and loss; where videos have several labels also Hit@1, PERR, mAP, GAP and each class's precision.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it is damaged.
+        DataError: no data are named, or they are not what the model reads.
+        MissingError: the backend or the device is not here.
+        CheckFailed: the model gives NaN or infinity.
+    """
+    checkpoint, path, run = open_checkpoint(None if target is None else Path(target))
+    name = backend or (run["backend"] if run else default_backend())
+    location = Path(data) if data else (Path(run["data"]) if run else None)
+    if location is None:
+        raise DataError(f"{path} says nothing of data; give a folder with --data")
+    config = load_config(run["config"]) if run else None
+    named = config.recipe.loss if config else None
+    loss = LOSSES[named] if named else default_loss(checkpoint.spec)
+    examples = open_split(
+        location, split, choose_reading(config.reading if config else None, reading or {}, location, checkpoint.spec)
+    )
+    examples.require(checkpoint.spec, loss)
+    opened = find_backend(name)
+    opened.set_threads(threads or cores())
+    model = build_model(opened, checkpoint.spec, checkpoint.parameters, device)
+    with show_progress(progress) as shown:
+        advance = Counter(shown, f"evaluating on {name}", len(examples))
+        figures, by_class = evaluate_by_class(opened, model, checkpoint.spec, examples, loss, batch_size, advance)
+    about = {"checkpoint": str(path), "spec_hash": checkpoint.spec.hash, "backend": name, "split": split}
+    return Evaluation(figures, about, f"{path} on {name}, {split}", by_class)
+
+
+def evaluate_predictions(
+    file: str | Path,
+    labels: str | Path,
+    *,
+    split: str = "test",
+    reading: Mapping[str, Any] | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Score a file of predictions, npz or CSV, against the labels of a data set, by the videos' ids.
+
+    Raises:
+        DataError: a video of one is not in the other, or a file is damaged.
+    """
+    location = Path(labels)
+    examples = open_split(location, split, choose_reading(None, reading or {}, location))
+    with show_progress(progress) as shown:
+        figures, by_class = score_predictions(Path(file), examples, Counter(shown, f"scoring {file}", len(examples)))
+    about = {"predictions": str(file), "labels": str(labels), "split": split}
+    return Evaluation(figures, about, f"{file}, {split}", by_class)

@@ -1,0 +1,182 @@
+"""Export artefacts, convert weights, load and save checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acz.api.results import Result
+from acz.exchange.artefacts.formats import find_format, formats
+from acz.exchange.artefacts.making import write_verified
+from acz.exchange.weights.incoming import convert as convert_weights
+from acz.exchange.weights.outgoing import find_native, to_native
+from acz.foundation.progress import Progress, show_progress
+from acz.model.spec import Spec
+from acz.training.run_folder import open_checkpoint
+from acz.zoo.config import load_config
+
+
+@dataclass(frozen=True)
+class Artefact(Result):
+    """A verified artefact of a runtime."""
+
+    path: Path
+    """A file, or a folder."""
+    format: str
+    runtime: str
+    """What its users run it with."""
+    report: Mapping[str, Any]
+    """What was measured: every check with its bound, latencies, size, versions. It also lies beside the artefact."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"artefact": str(self.path), **self.report}
+
+    def __str__(self) -> str:
+        return f"{self.path}: verified with {self.runtime}; report in {self.path.name}.report.json"
+
+
+@dataclass(frozen=True)
+class Converted(Result):
+    """Weights of another system as a checkpoint."""
+
+    checkpoint: Path
+    system: str
+    guessed: bool
+    """True where the system was told from the file."""
+    spec: Spec
+    optimizer: bool
+    """True where the optimiser's state came along."""
+    notes: Sequence[str]
+    """What the person who asked should know."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "checkpoint": str(self.checkpoint),
+            "system": self.system,
+            "guessed": self.guessed,
+            "spec_hash": self.spec.hash,
+            "parameters": self.spec.parameter_count,
+            "optimizer": self.optimizer,
+            "notes": list(self.notes),
+        }
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint}: {self.spec.parameter_count:,} parameters from {self.system}"
+
+
+@dataclass(frozen=True)
+class NativeFile(Result):
+    """A checkpoint as a framework's own file."""
+
+    path: Path
+    kind: str
+    arrays: int
+    opened: str
+    """How its users open it."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {"file": str(self.path), "kind": self.kind, "arrays": self.arrays, "read_with": self.opened}
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.arrays} arrays, read back with the same bits; {self.opened}"
+
+
+def list_formats() -> list[str]:
+    """Names of the formats that `export` writes."""
+    return list(formats())
+
+
+def require_formats(names: Sequence[str]) -> None:
+    """Raise SpecError or MissingError unless every format is known, and what makes it is installed."""
+    for name in names:
+        find_format(name)
+
+
+def export(
+    target: str | Path | None = None,
+    format: str = "onnx",
+    *,
+    out: str | Path | None = None,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> Artefact:
+    """Write a model for a runtime, verify it there, and keep it only if it computes the same function.
+
+    The artefact runs in a fresh process, on several batch sizes, padded frames, zeros and huge values, and is compared with
+    the reference within a derived bound.
+
+    Args:
+        target: a run's folder or a checkpoint, whichever framework trained it; by default the latest run's best.
+        format: one of `list_formats()`.
+        out: the artefact's file or folder; by default in the folder `export` beside the checkpoint.
+        threads: threads of the runtime when the artefact is verified and timed.
+
+    Raises:
+        CheckFailed: the artefact left its bound; nothing is written.
+        SpecError, MissingError: the format is unknown, or what makes it is not installed.
+    """
+    chosen = find_format(format)
+    checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
+    path = Path(out) if out else source.parent / "export" / (f"model{chosen.suffix}" if chosen.suffix else chosen.name)
+    with show_progress(progress) as shown:
+        report = write_verified(checkpoint, source, chosen, path, shown, threads)
+    return Artefact(path, chosen.name, chosen.runtime, report)
+
+
+def convert(
+    file: str | Path,
+    out: str | Path,
+    *,
+    model: str | Path | Mapping[str, Any],
+    system: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    allow: Sequence[str] = (),
+    batch_size: int | None = None,
+    progress: Progress | None = None,
+) -> Converted:
+    """Bring weights of another system in. Everything in the file must fit the model; nothing in it is run.
+
+    Args:
+        file: a file or folder, or what a TensorFlow checkpoint's files begin with.
+        out: the checkpoint to write.
+        model: the model that it is: a name in the zoo, a YAML file, or a plain tree.
+        system: whose file it is; by default it is told from the file, if only one system fits.
+        overrides: values of the configuration by dotted path.
+        allow: names that may be missing, left over, of another shape or formula; wildcards work.
+        batch_size: videos in a batch of the original, where its function depends on that.
+
+    Raises:
+        DataError: the file is missing, damaged, or does not fit; every misfit is listed.
+        SpecError, MissingError: the model or system is unknown, or the framework that must read the file is missing.
+    """
+    changes = dict(overrides or {})
+
+    def respecify(more: Mapping[str, Any]) -> Spec:
+        return load_config(model, {**changes, **more}).spec
+
+    with show_progress(progress) as shown:
+        done = convert_weights(Path(file), respecify, Path(out), system, allow, shown, batch_size)
+    return Converted(Path(out), done.system, done.guessed, done.spec, bool(done.optimizer), tuple(done.notes))
+
+
+def save_native(
+    target: str | Path | None, kind: str, out: str | Path, *, progress: Progress | None = None
+) -> NativeFile:
+    """Write a checkpoint as a framework's own file, read back with the same bits before it is kept.
+
+    Args:
+        target: a run's folder or a checkpoint; None is the latest run's best.
+        kind: `torch`, `keras`, `paddle`, `mindspore`, or what another backend describes.
+        out: the file to write.
+
+    Raises:
+        CheckFailed: an array does not come back as it was; nothing is written.
+        SpecError, MissingError: the kind is unknown, or its framework is not installed.
+    """
+    native = find_native(kind, Path(out))
+    checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
+    with show_progress(progress) as shown:
+        count = to_native(checkpoint, source, native, Path(out), shown)
+    return NativeFile(Path(out), kind, count, native.opened)

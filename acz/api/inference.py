@@ -1,0 +1,176 @@
+"""Infer and average predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acz.api.reading import choose_reading
+from acz.api.results import Result
+from acz.backend.registry import default_backend, find_backend
+from acz.data.registry import fingerprint, open_split
+from acz.data.vocabulary import read_labels
+from acz.evaluation.ensemble import average
+from acz.evaluation.inference import PredictionRequest, write_predictions
+from acz.evaluation.predictions import kind_of
+from acz.evaluation.predictor import Predictor, model_predictor
+from acz.exchange.artefacts.formats import format_of
+from acz.exchange.artefacts.predictor import artefact_predictor
+from acz.foundation.errors import DataError, SpecError
+from acz.foundation.files.hashing import file_hash
+from acz.foundation.processes.environment import cores
+from acz.foundation.progress import Progress, show_progress
+from acz.training.run_folder import open_checkpoint
+from acz.zoo.config import load_config
+
+
+@dataclass(frozen=True)
+class Inferred(Result):
+    """A file of predictions."""
+
+    out: Path
+    examples: int
+    model: Path
+    """The checkpoint or the artefact."""
+    predictor: str
+    """The backend or the format that computed it."""
+    spec_hash: str
+    top_k: int
+    """Labels of each video."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "out": str(self.out),
+            "examples": self.examples,
+            "model": str(self.model),
+            "with": self.predictor,
+            "spec_hash": self.spec_hash,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.out}: the best {self.top_k} labels of {self.examples:,} videos, by {self.predictor}"
+
+
+def infer(
+    target: str | Path | None = None,
+    out: str | Path = "predictions.jsonl",
+    *,
+    data: str | Path | None = None,
+    split: str = "test",
+    top_k: int | None = None,
+    labels: str | Path | None = None,
+    format: str | None = None,
+    backend: str | None = None,
+    device: str = "CPU",
+    batch_size: int = 256,
+    reading: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Inferred:
+    """Predict the labels of every video, in order, with a checkpoint on any backend or an artefact in its own runtime.
+
+    An interrupted call is resumed by the same call.
+
+    Args:
+        target: a run's folder, a checkpoint, or an exported artefact; by default the latest run.
+        out: the file to write.
+        data: a data set, or a `feature_*.pkl`; by default the run's.
+        top_k: labels of each video; by default 5, and 20 in the competition's CSV.
+        labels: names of the labels: a line each, or a CSV file with Index and Name.
+        format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.
+        backend, device: by default the run's backend, or the first installed; not for artefacts.
+        batch_size: videos at once.
+        reading: how the data set is read; by default as the run says.
+        threads: threads on the CPU; by default all cores.
+        progress: told of the progress; by default it is shown on standard error.
+
+    Raises:
+        SpecError, DataError, CheckpointError, MissingError: wrong use, data, model, or a missing backend.
+        CheckFailed: the model gives NaN or infinity.
+    """
+    out, path = Path(out), None if target is None else Path(target)
+    kind = kind_of(out, format)
+    artefact = format_of(path) if path else None
+    if artefact and (backend or device != "CPU"):
+        raise SpecError(f"{target} runs in {artefact.runtime} on the CPU; leave out --backend and --device")
+    run: dict[str, Any] | None = None
+    if not artefact:
+        checkpoint, path, run = open_checkpoint(path)
+    location = Path(data) if data else (Path(run["data"]) if run else None)
+    if location is None or path is None:
+        raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
+    names = read_labels(Path(labels)) if labels else None
+    opened: AbstractContextManager[Predictor]
+    if artefact:
+        name = artefact.name
+        opened = artefact_predictor(artefact, path, threads or cores())
+    else:
+        name = backend or (run["backend"] if run else default_backend())
+        opened = model_predictor(find_backend(name), checkpoint, device, threads or cores())
+    kept = load_config(run["config"]).reading if run else None
+    with opened as predictor:
+        spec = predictor.spec
+        chosen = choose_reading(kept, reading or {}, location, spec)
+        if "unlabelled" in type(chosen).model_fields:
+            chosen = chosen.model_copy(update={"unlabelled": True})
+        examples = open_split(location, split, chosen)
+        examples.require(spec)
+        request = PredictionRequest(
+            file_hash(path),
+            f"{name} {device}",
+            fingerprint(location),
+            split,
+            top_k or (20 if kind == "csv" else 5),
+            file_hash(Path(labels)) if labels else "",
+            kind,
+            batch_size,
+            chosen.model_dump_json(include={"sampling", "on_bad_record"}),
+        )
+        with show_progress(progress) as shown:
+            videos = write_predictions(
+                predictor,
+                examples,
+                out,
+                request,
+                names,
+                lambda done, total: shown(f"inference, {name}", done, total),
+            )
+    return Inferred(out, videos, path, name, spec.hash, min(request.top_k, spec.width))
+
+
+def average_predictions(
+    files: Sequence[str | Path],
+    out: str | Path,
+    *,
+    weights: Sequence[float] | None = None,
+    top_k: int | None = None,
+    format: str | None = None,
+    progress: Progress | None = None,
+) -> int:
+    """Write the weighted mean of several models' predictions for the same videos; gives the number of videos.
+
+    A label's score is the mean of its scores in the files; where a file does not list it, it counts 0.
+
+    Args:
+        files: files of predictions, npz or CSV, of the same videos in the same order.
+        weights: a positive number for each file; by default all the same.
+        top_k: labels of each video; by default as many as the files list.
+        format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.
+
+    Raises:
+        SpecError: the weights are not positive numbers, one for each file.
+        DataError: the files are not of the same videos in the same order.
+    """
+    kind = kind_of(Path(out), format)
+    with show_progress(progress) as shown:
+        return average(
+            [Path(file) for file in files],
+            Path(out),
+            kind,
+            weights,
+            top_k,
+            lambda done: shown("averaging", done, done),
+        )

@@ -1,0 +1,133 @@
+"""Models and backends: what there is, and a model as a framework's own module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from acz.api.results import Result
+from acz.backend.build import build_model
+from acz.backend.protocol import Parameters
+from acz.backend.registry import REFERENCE, broken, find_backend, infos, installed
+from acz.backend.worker import Worker
+from acz.foundation.errors import AczError, SpecError, nearest
+from acz.foundation.files.atomic import write_text_whole
+from acz.foundation.progress import Progress, show_progress
+from acz.model.drawing import draw
+from acz.model.precision import Precision
+from acz.model.spec import Spec
+from acz.zoo.catalog import config_names
+from acz.zoo.config import Config, load_config
+
+__all__ = ["BackendState", "build", "compression", "draw_model", "list_backends", "list_models", "load_config"]
+
+
+@dataclass(frozen=True)
+class BackendState(Result):
+    """A backend on this machine."""
+
+    name: str
+    installed: bool
+    versions: Mapping[str, str] = field(default_factory=dict)
+    devices: tuple[str, ...] = ()
+    """Devices that are here."""
+    capabilities: Mapping[str, str] = field(default_factory=dict)
+    """What it does and how; `devices` names those that this build could use."""
+    problem: str = ""
+    """Why it can't be used; empty where it can."""
+
+    def to_json(self) -> dict[str, Any]:
+        if self.problem:
+            return {"installed": self.installed, "problem": self.problem}
+        about = {"versions": dict(self.versions), "devices": list(self.devices)}
+        return {"installed": self.installed, **about, "capabilities": dict(self.capabilities)}
+
+    def __str__(self) -> str:
+        if self.problem:
+            return f"{self.name}: {self.problem}"
+        versions = ", ".join(f"{name} {version}" for name, version in self.versions.items())
+        return f"{self.name}: {versions}; {', '.join(self.devices)}"
+
+
+def list_models(pattern: str = "*") -> list[str]:
+    """Names of the zoo that match: a part of a name, or wildcards. Raises SpecError where none does."""
+    names = config_names(pattern)
+    if not names:
+        raise SpecError(f"no model matches '{pattern}'; {nearest(pattern, config_names())}")
+    return names
+
+
+def compression(config: Config) -> float | None:
+    """How many times smaller a form is than its file's own model, by parameters; None for a model that is no form."""
+    if config.name.rpartition(":")[2] not in config.forms:
+        return None
+    return load_config(config.name.partition(":")[0]).spec.parameter_count / config.spec.parameter_count
+
+
+def draw_model(
+    config: str | Path | Mapping[str, Any], out: str | Path, overrides: Mapping[str, Any] | None = None
+) -> Path:
+    """Draw a model's inputs and layers as SVG. Raises SpecError where `out` does not end in .svg."""
+    path = Path(out)
+    if path.suffix != ".svg":
+        raise SpecError(f"a model is drawn as SVG; --out must end in .svg, got {path}")
+    chosen = load_config(config, overrides)
+    write_text_whole(path, draw(chosen.spec, chosen.name, chosen.description))
+    return path
+
+
+def list_backends(progress: Progress | None = None) -> dict[str, BackendState]:
+    """Every registered backend by name, each asked in a process of its own for its versions and devices."""
+    known, here = infos(), [REFERENCE, *installed()]
+
+    def ask(name: str) -> BackendState:
+        if name not in here:
+            return BackendState(name, False, problem=f'not installed; pip install "{known[name].install}"')
+        try:
+            with Worker(name) as worker:
+                about = worker.run("acz.backend.worker:describe")[0]
+        except AczError as error:
+            return BackendState(name, True, problem=str(error))
+        return BackendState(name, True, about["versions"], tuple(about["devices"]), about["capabilities"])
+
+    states: dict[str, BackendState] = {}
+    with show_progress(progress) as shown, ThreadPoolExecutor(len(known)) as pool:
+        for state in pool.map(ask, known):
+            states[state.name] = state
+            shown("asking each backend in a process of its own", len(states), len(known))
+    for name, problem in broken().items():
+        states[name] = BackendState(name, False, problem=f"its description can't be loaded: {problem}")
+    return states
+
+
+def build(
+    spec: Spec,
+    backend: str,
+    parameters: Parameters | None = None,
+    device: str = "CPU",
+    precision: str = "float32",
+    seed: int = 0,
+) -> Any:
+    """A spec as the framework's own module: torch.nn.Module, keras.Model, paddle.nn.Layer or mindspore.nn.Cell.
+
+    Its parameters carry the spec's paths as names and the spec's layouts.
+
+    Args:
+        parameters: arrays by path; by default the spec's initial values for `seed`, the same in every backend.
+        device: `CPU`, `GPU:1`, `Ascend:3`, ...
+        precision: `float32` or `float64`.
+
+    Raises:
+        MissingError: the backend or the device is not here.
+        SpecError: the parameters are not the spec's, or the precision is unknown.
+
+    Example:
+        >>> module = acz.build(acz.load_spec("flash_mnist/attention_cluster"), backend="torch")
+    """
+    names = [known.value for known in Precision]
+    if precision not in names:
+        raise SpecError(f"there is no precision '{precision}'; {nearest(precision, names)}")
+    return build_model(find_backend(backend), spec, parameters, device, Precision(precision), seed)

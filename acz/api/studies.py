@@ -1,0 +1,283 @@
+"""Many runs at once: sweeps and reports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from acz.api.results import Result
+from acz.backend.registry import REFERENCE, default_backend, find_info
+from acz.data.base import Data
+from acz.data.registry import open_split
+from acz.data.vocabulary import read_labels
+from acz.foundation.errors import DataError, SpecError, nearest
+from acz.foundation.processes.environment import cores
+from acz.foundation.progress import Progress, show_progress
+from acz.model.losses import choose_loss
+from acz.studies.reports.report import Options, write_report
+from acz.studies.sweeps.cluster import run_on_ray
+from acz.studies.sweeps.file import expand, find_sweep, read_sweep
+from acz.studies.sweeps.local import run_here
+from acz.studies.sweeps.run import Plan, check_unchanged, plan, run_sweep
+from acz.training.run_folder import latest_run
+
+RETRIES = 3
+"""Tries again of a trial whose Ray worker was lost."""
+
+
+@dataclass(frozen=True)
+class Report(Result):
+    """A page about runs."""
+
+    path: Path
+    runs: tuple[str, ...]
+    largest_differences: tuple[Mapping[str, Any], ...]
+    """How far runs of the same experiment are apart: figure, value, epoch."""
+    missing: Mapping[str, str]
+    """Parts that could not be made, with the reasons."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "report": str(self.path),
+            "runs": list(self.runs),
+            "largest_differences": [dict(difference) for difference in self.largest_differences],
+            "missing": dict(self.missing),
+        }
+
+    def __str__(self) -> str:
+        lines = [f"without {part}: {problem}" for part, problem in self.missing.items()]
+        return "\n".join([*lines, f"{self.path}: {len(self.runs)} run{'s' if len(self.runs) > 1 else ''}"])
+
+
+@dataclass(frozen=True)
+class Sweep(Result):
+    """A sweep that ran."""
+
+    folder: Path
+    csv: Path
+    times: Path
+    report: Path | None
+    failed: Mapping[str, str]
+    """Last words of the trials that failed, by name."""
+    trials: tuple[Mapping[str, Any], ...]
+    """A row for each trial: settings and figures."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "folder": str(self.folder),
+            "csv": str(self.csv),
+            "times": str(self.times),
+            "report": str(self.report) if self.report else None,
+            "failed": dict(self.failed),
+            "trials": [dict(row) for row in self.trials],
+        }
+
+    def __str__(self) -> str:
+        return f"{self.csv}" + (f", {self.report}" if self.report else "")
+
+
+@dataclass(frozen=True)
+class PlannedTrial(Result):
+    """A trial of a sweep that has not run, or is not done."""
+
+    name: str
+    config: str
+    backend: str
+    parameters: int
+    state: str
+    """`done`, `new`, or how far it came."""
+    command: tuple[str, ...]
+    folder: Path
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "trial": self.name,
+            "state": self.state,
+            "command": list(self.command),
+            "folder": str(self.folder),
+        }
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.config}, {self.backend}, {self.parameters:,} parameters, {self.state}"
+
+
+def report(
+    runs: Sequence[str | Path] | str | Path = (),
+    out: str | Path | None = None,
+    *,
+    backend: str | None = None,
+    device: str = "CPU",
+    videos: int = 3,
+    mnist: str | Path | None = None,
+    parity: str | Path | None = None,
+    labels: str | Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Write one page about one run or several, whatever framework: curves, confusions, attention, configuration, proofs.
+
+    Args:
+        runs: folders of runs; by default the latest.
+        out: the page; by default report.html in the run's folder, or here for several.
+        backend: what computes predictions and attention; by default NumPy where that is quick, else the run's own.
+        videos: how many videos are drawn.
+        mnist: the folder of MNIST's files, if the videos were made from them.
+        parity: a CSV file that `acz parity-check --csv` wrote.
+        labels: names of the classes: a line each, or a CSV file with Index and Name.
+
+    Raises:
+        CheckpointError: a folder holds no run.
+        DataError: the parity file is not one.
+    """
+    named = [runs] if isinstance(runs, str | Path) else list(runs)
+    folders = [Path(run) for run in named] or [latest_run()]
+    path = Path(out) if out else (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
+    names = read_labels(Path(labels)) if labels else None
+    options = Options(
+        backend,
+        device,
+        threads or cores(),
+        videos,
+        None if mnist is None else Path(mnist),
+        None if parity is None else Path(parity),
+        names,
+    )
+    with show_progress(progress) as shown:
+        made = write_report(folders, path, options, shown)
+    return Report(path, tuple(made["runs"]), tuple(made["largest_differences"]), made["missing"])
+
+
+def plan_sweep(
+    file: str | Path,
+    *,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    threads: int = 1,
+) -> list[PlannedTrial]:
+    """List the trials of a sweep, and run none. Parameters and errors are those of `sweep`."""
+    plans, folder, _ = _plans(file, out, data, backend, device, overrides, threads)
+    check_unchanged(plans, folder, threads)
+    return [
+        PlannedTrial(
+            entry.trial.name,
+            entry.trial.base,
+            entry.trial.backend,
+            entry.trial.config.spec.parameter_count,
+            entry.state,
+            ("acz", *entry.job.first),
+            entry.folder,
+        )
+        for entry in plans
+    ]
+
+
+def sweep(
+    file: str | Path,
+    *,
+    out: str | Path | None = None,
+    data: str | Path | None = None,
+    backend: str | None = None,
+    device: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    jobs: int | None = None,
+    threads: int = 1,
+    engine: str = "local",
+    address: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    retries: int | None = None,
+    progress: Progress | None = None,
+) -> Sweep:
+    """Train every trial of a grid or list of overrides, each in a process of its own.
+
+    The same call resumes a sweep that was interrupted or killed: what is done is kept, the rest resumes from its last checkpoint.
+
+    Args:
+        file: a sweep's YAML file, or one of the zoo: `flash_mnist_table`.
+        out: the sweep's folder; by default runs/NAME.
+        data: the data set of all trials; by default the configurations'.
+        backend, device: of trials that name none; by default the file's, or the first installed and the CPU.
+        overrides: values by dotted path, for all trials; they may change nothing that varies.
+        jobs: trials at a time on this machine; by default a core each on the CPU, else 1.
+        threads: threads of each trial on the CPU; the last bits of its figures depend on it.
+        engine: `local`, or `ray`: a task of a Ray cluster for each trial.
+        address: of a running Ray cluster; by default one is started on this machine.
+        resources: what a trial takes of a Ray node: `{"GPU": 1}`.
+        retries: tries again of a trial whose Ray worker was lost; by default 3.
+
+    Raises:
+        SpecError, DataError: the file, its trials or the data are not valid.
+        MissingError: a backend, Ray, or a resource is missing.
+        Interrupted: Ctrl-C was pressed; all trials are saved.
+    """
+    if engine not in ("local", "ray"):
+        raise SpecError(f"there is no engine '{engine}'; {nearest(engine, ['local', 'ray'])}")
+    if engine == "local" and (address or resources or retries is not None):
+        raise SpecError("--address, --resources and --retries are Ray's; add --engine ray, or leave them out")
+    if engine == "ray" and jobs is not None:
+        raise SpecError("--jobs is of this machine; on Ray, --resources CPU=N says how many trials a node takes")
+    plans, folder, title = _plans(file, out, data, backend, device, overrides, threads)
+    if engine == "ray":
+        wanted = {"CPU": float(threads), **(resources or {})}
+        run = partial(run_on_ray, address, wanted, RETRIES if retries is None else retries)
+    else:
+        on_cpu = all(entry.trial.device == "CPU" for entry in plans)
+        run = partial(run_here, jobs or (max(1, cores() // threads) if on_cpu else 1))
+    with show_progress(progress) as shown:
+        done = run_sweep(title, plans, folder, threads, run, partial(_prepare_data, plans, threads), shown)
+    page = Path(done["report"]) if done["report"] else None
+    return Sweep(folder, Path(done["csv"]), Path(done["times"]), page, done["failed"], tuple(done["trials"]))
+
+
+def _plans(
+    file: str | Path,
+    out: str | Path | None,
+    data: str | Path | None,
+    backend: str | None,
+    device: str | None,
+    overrides: Mapping[str, Any] | None,
+    threads: int,
+) -> tuple[list[Plan], Path, str]:
+    """The trials with their jobs, the sweep's folder, and its title. Raises MissingError for a backend that is not here."""
+    path = find_sweep(str(file))
+    read = read_sweep(path)
+    chosen = read.model_copy(update={"backend": backend or read.backend, "device": device or read.device})
+    trials = expand(chosen, path.parent, default_backend, dict(overrides or {}))
+    for name in dict.fromkeys(trial.backend for trial in trials):
+        if name != REFERENCE:
+            find_info(name)  # its framework is not loaded into this process
+    folder = Path(out) if out else Path("runs") / path.stem
+    return plan(trials, folder, None if data is None else Path(data), threads), folder, path.stem
+
+
+def _prepare_data(plans: Sequence[Plan], threads: int) -> None:
+    """Make the small data set of digits where it is named and missing. Raises DataError for data that a trial can't read."""
+    opened: dict[tuple[Path, str], list[Data]] = {}
+    for entry in plans:
+        config = entry.trial.config
+        own = config.data is not None and config.data.digits and entry.data == Path(config.data.folder)
+        if own and ":" not in entry.trial.base and not (entry.data / "manifest.json").is_file():
+            _make_digits(entry.data, entry.trial.backend, threads)
+        key = entry.data, repr(config.reading)
+        if key not in opened:
+            opened[key] = [open_split(entry.data, split, config.reading) for split in ("train", "test")]
+        for split in opened[key]:
+            try:
+                split.require(config.spec, choose_loss(config.recipe.loss, config.spec))
+            except DataError as error:
+                raise DataError(f"trial {entry.trial.name}: {error}") from None
+
+
+def _make_digits(folder: Path, backend: str, threads: int) -> None:
+    """In a process of its own, as it needs a framework; once, before trials that run at the same time would make it."""
+    words = ["data", "flash-mnist", "--digits", "--out", str(folder), "--backend", backend, "--threads", str(threads)]
+    done = subprocess.run([sys.executable, "-m", "acz", *words], stdout=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise DataError(f"the data set {folder} could not be made; the lines above say why")

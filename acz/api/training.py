@@ -1,0 +1,151 @@
+"""Train and resume: the whole call from a name to a trained model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from acz.api.datasets import make_flash_mnist
+from acz.api.reading import require_settings
+from acz.api.results import Result
+from acz.api.runs import new_run, resumed_run
+from acz.backend.devices import check_device
+from acz.backend.registry import default_backend, find_backend
+from acz.evaluation.metrics.figures import deciding
+from acz.foundation.errors import DataError
+from acz.foundation.processes.environment import cores
+from acz.foundation.progress import Progress, show_progress
+from acz.training.loop import train as run_training
+from acz.training.run import Run
+from acz.training.run_folder import latest_run, new_run_folder, read_run
+from acz.zoo.config import Config, load_config
+
+DEFAULT = "flash_mnist/attention_cluster"
+
+
+@dataclass(frozen=True)
+class Trained(Result):
+    """A run that came to its end."""
+
+    folder: Path
+    epochs: int
+    """Epochs that are complete."""
+    steps: int
+    best_epoch: int
+    best: Mapping[str, float]
+    """Figures of the best epoch by name: `top1` and, where videos have several labels, `gap`."""
+
+    @property
+    def checkpoint(self) -> Path:
+        """The checkpoint of the best epoch."""
+        return self.folder / "best.safetensors"
+
+    def to_json(self) -> dict[str, Any]:
+        best = {"epoch": self.best_epoch, **self.best, "steps": self.steps}
+        return {"folder": str(self.folder), "best": best, "epochs": self.epochs}
+
+    def __str__(self) -> str:
+        figure = deciding(self.best)
+        return f"best {figure.label} {self.best[figure.name]:.4f} at epoch {self.best_epoch}; {self.checkpoint}"
+
+
+def train(
+    config: str | Path | Mapping[str, Any] = DEFAULT,
+    *,
+    backend: str | None = None,
+    device: str = "CPU",
+    data: str | Path | None = None,
+    out: str | Path | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    reading: Mapping[str, Any] | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP or else by top-1.
+
+    Args:
+        config: a name in the zoo, a YAML file, or a plain tree.
+        backend: `torch`, `tensorflow`, `paddle`, `mindspore`, or another that is registered; by default the first installed.
+        device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence.
+        data: the data set; by default the configuration's. The small one of scikit-learn's digits is made where it is missing.
+        out: the run's folder; by default a new one under `runs/`.
+        overrides: values by dotted path: `{"train.epochs": 3}`.
+        reading: how the data set is read: `{"sampling": {"type": "strata", "frames": 100}}`.
+        threads: threads on the CPU; by default all cores.
+        progress: told of the progress; by default it is shown on standard error.
+
+    Raises:
+        SpecError, DataError: the configuration or the data are not valid.
+        CheckpointError: `out` holds a run, or other files.
+        MissingError: the backend or the device is not here.
+        Interrupted: Ctrl-C was pressed; the run is saved, and `resume` continues it.
+
+    Example:
+        >>> trained = acz.train("flash_mnist/attention_cluster", backend="torch", overrides={"train.epochs": 2})
+        >>> trained.best["top1"]
+    """
+    data = None if data is None else Path(data)
+    given = dict(reading or {})
+    changes = {**(overrides or {}), **{f"data.reading.{key}": value for key, value in given.items()}}
+    if data is not None and any(key.startswith("data.reading") for key in changes):
+        changes = {"data.folder": str(data), **changes}  # a configuration may name no data to say it of
+    chosen = load_config(config, changes)
+    name = default_backend(backend)
+    check_device(find_backend(name), device)
+    location = data or (Path(chosen.data.folder) if chosen.data else None)
+    if location is None:
+        raise DataError(f"{chosen.name} names no data; give a folder with --data")
+    require_settings(given, location)
+    threads = threads or cores()
+    if data is None and _is_made_here(chosen, location):
+        make_flash_mnist(location, backend=name, device=device, threads=threads, progress=progress)
+    run = new_run(chosen, name, device, location, Path(out) if out else new_run_folder(chosen.name), threads)
+    return _trained(run, progress)
+
+
+def resume(
+    run: str | Path | None = None,
+    *,
+    backend: str | None = None,
+    device: str | None = None,
+    data: str | Path | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Resume a run from its last checkpoint, in any backend; it ends with the numbers of a run that was never stopped.
+
+    Args:
+        run: the run's folder; by default the latest under `runs/`.
+        backend, device, data, threads: by default as the run was begun.
+        progress: told of the progress; by default it is shown on standard error.
+
+    Raises:
+        CheckpointError: there is no run, or its checkpoint is damaged.
+        DataError: the data set is gone, or is another one than the run was begun with.
+        MissingError: the backend or the device is not here.
+        Interrupted: Ctrl-C was pressed; the run is saved.
+    """
+    folder = latest_run() if run is None else Path(run)
+    return _trained(resumed_run(folder, backend, device, None if data is None else Path(data), threads), progress)
+
+
+def threads_of(run: str | Path | None = None) -> int:
+    """Threads that a run was begun with, by default the latest. Raises CheckpointError where there is no run."""
+    return int(read_run(latest_run() if run is None else Path(run))["threads"])
+
+
+def _is_made_here(config: Config, location: Path) -> bool:
+    """True where the data set is the small one of digits, and is not there yet.
+
+    A tiny variant reads other features than that data set holds.
+    """
+    made = config.data is not None and config.data.digits and ":" not in config.name
+    return made and not (location / "manifest.json").is_file()
+
+
+def _trained(run: Run, given: Progress | None) -> Trained:
+    with show_progress(given) as shown:
+        state = run_training(run, shown)
+    return Trained(run.folder, state.epoch, state.step, state.best_epoch, dict(state.best))

@@ -1,0 +1,122 @@
+"""YouTube-8M: look at its shards, convert them, imitate them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from acz.data.vocabulary import read_labels
+from acz.data.youtube8m.dataset import open_records
+from acz.data.youtube8m.location import shards_at
+from acz.data.youtube8m.making.convert import convert
+from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
+from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.shards.check import CUT
+from acz.data.youtube8m.shards.summary import criteria_for, look_at
+from acz.foundation.errors import DataError
+from acz.foundation.progress import Progress, show_progress
+from acz.foundation.settings import validate
+
+
+def describe_youtube8m(
+    shards: Sequence[str | Path],
+    *,
+    classes: int = 3862,
+    unlabelled: bool = False,
+    videos: int = 0,
+    vocabulary: str | Path | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Read every record of YouTube-8M shards and compare every checksum.
+
+    Args:
+        shards: shards, globs, or folders of them.
+        unlabelled: True where videos without labels are no defect, as in the test shards.
+        videos: how many of the first videos are listed.
+        vocabulary: the official vocabulary.csv: names of the labels.
+
+    Returns:
+        Counts of videos, frames and labels; `defects` by kind with some named; the `first` videos.
+
+    Raises:
+        DataError: there are no shards, or one can't be read at all.
+    """
+    words = [str(shard) for shard in shards]
+    paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
+    if not paths:
+        raise DataError(f"{', '.join(words)}: no shards (*.tfrecord, *.tfrecord.gz) are there")
+    names = read_labels(Path(vocabulary)) if vocabulary else None
+    with show_progress(progress) as shown:
+        about: dict[str, Any] = look_at(
+            paths,
+            criteria_for(paths, classes, unlabelled),
+            videos,
+            names,
+            lambda done, total: shown("reading every record", done // 2**20, total // 2**20, "MiB"),
+        )
+    return about
+
+
+def cut_videos(about: Mapping[str, Any]) -> str:
+    """How many videos `describe_youtube8m` met that are too long, in words; empty where there are none."""
+    return f"{about[CUT]:,} videos have {CUT}, and are cut" if about[CUT] else ""
+
+
+def convert_youtube8m(
+    shards: Sequence[str | Path],
+    out: str | Path,
+    *,
+    on_bad_record: str = "fail",
+    verify: str = "all",
+    classes: int = 3862,
+    unlabelled: bool = False,
+    progress: Progress | None = None,
+) -> int:
+    """Convert frame-level shards to memory-mapped arrays, which are read without parsing; gives the number of videos.
+
+    An interrupted call is resumed by the same call.
+
+    Raises:
+        DataError: there are no frame-level shards, a record is bad, or `out` holds something else.
+    """
+    words = [str(shard) for shard in shards]
+    given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
+    reading = validate(Reading, given, "options")
+    paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
+    train = [path for path in paths if path.name.startswith("train")]
+    splits = {"train": train, "test": [path for path in paths if path not in train]}
+    sources = {split: open_records(chosen, reading) for split, chosen in splits.items() if chosen}
+    if not sources or any(source.criteria.level != "frame" for source in sources.values()):
+        raise DataError(f"{', '.join(words)}: no frame-level shards (*.tfrecord, *.tfrecord.gz) are there")
+    about = {"shards": {split: [path.name for path in chosen] for split, chosen in splits.items()}, "reading": given}
+    with show_progress(progress) as shown:
+        return convert(sources, Path(out), about, lambda done, total: shown("converting", done, total))
+
+
+def synthesize_youtube8m(
+    out: str | Path,
+    videos: int,
+    *,
+    validation: int | None = None,
+    shards: int | None = None,
+    frames: tuple[int, int] = (40, 120),
+    classes: int = 3862,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> int:
+    """Write frame-level shards in the official format whose labels can be learnt; gives their size in bytes.
+
+    Args:
+        videos: training videos.
+        validation: validation videos; by default a tenth as many.
+        shards: training shards; by default one for 500 videos.
+        frames: fewest and most frames of a video.
+
+    Raises:
+        DataError: `out` holds something else.
+    """
+    tested = validation or max(videos // 10, 1)
+    wanted = Synthesis(videos, tested, shards or -(-videos // 500), -(-tested // 500), seed, frames, classes)
+    with show_progress(progress) as shown:
+        return synthesize(wanted, Path(out), lambda done, total: shown("writing videos", done, total))
