@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 import acz
+from acz.backend.registry import native_formats
 from acz.backend.worker import Worker
 from acz.exchange.weights.incoming import Converted
-from acz.exchange.weights.outgoing import NATIVE
 from acz.exchange.weights.readers import kinds
 from acz.foundation.errors import CheckFailed, DataError
 from acz.model.parameters import initial_parameters
@@ -177,10 +177,10 @@ output = model({"features": mindspore.Tensor(x)}).asnumpy()
 """What a user of each framework types, in a process of that framework."""
 
 
-@pytest.mark.parametrize("kind", list(NATIVE))
+@pytest.mark.parametrize("kind", USE)
 def test_a_framework_opens_its_own_kind_of_file(kind: str, tmp_path: Path) -> None:
-    native = NATIVE[kind]
-    require(native.backend)
+    info, native = native_formats()[kind]
+    require(info.name)
     spec = acz.load_spec("flash_mnist/attention_cluster_hidden:tiny")
     parameters = initial_parameters(spec, 3)
     acz.save_checkpoint(tmp_path / "one.safetensors", spec, parameters)

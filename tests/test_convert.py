@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from acz_torch.files import LEGACY as TORCH_LEGACY
 
 import acz as package
 from acz.data.registry import fingerprint, open_split
 from acz.exchange.weights.matching import pointwise
 from acz.exchange.weights.readers import messages
-from acz.exchange.weights.readers.kinds import TORCH_LEGACY, file_kind, read
+from acz.exchange.weights.readers.kinds import file_kind, read
 from acz.foundation.errors import AczError, DataError
 from acz.reference import execution
 from tests.checkpoint_cases import FOLDER, Case, cases, convert

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from acz.backend import registry
-from acz.backend.info import BackendInfo
+from acz.backend.info import BackendInfo, NativeFormat
 from acz.backend.native_layers import native_layers, native_losses
-from acz.foundation.errors import SpecError
+from acz.exchange.weights.readers.kinds import file_kind
+from acz.foundation.errors import DataError, SpecError
 from acz.model.layers import LAYERS
 from acz.model.spec import Spec
 from acz.zoo.config import load_config
@@ -68,3 +71,30 @@ def test_an_outside_backends_names_are_reserved_too(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(registry, "infos", lambda: {"mirror": outside})
     with pytest.raises(SpecError, match=r"model.streams.x.layers: the name 'pool' is taken in backend 'mirror'"):
         load_config(tree())
+
+
+def test_an_outside_backends_files_are_recognised_and_other_archives_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "weights.npz", w=np.zeros(2))
+    (tmp_path / "marked").mkdir()
+    (tmp_path / "marked/mirror.json").write_text("{}")
+    with pytest.raises(DataError, match=r"no checkpoint of a known kind; keras, mindspore, paddle, tensorflow, torch"):
+        file_kind(tmp_path / "weights.npz")
+    assert file_kind(tmp_path / "marked") == "paddle"
+
+    def recognises(path: Path) -> bool:
+        return path.suffix == ".npz" or (path / "mirror.json").is_file()
+
+    native = NativeFormat("mirror-npz", "", recognises, "numpy.load(FILE)")
+    outside = BackendInfo("mirror", "mirror.backend", "numpy", ("mirror",), "mirror", native=native)
+    known = registry.infos()
+    monkeypatch.setattr(registry, "infos", lambda: known | {"mirror": outside})
+    assert file_kind(tmp_path / "weights.npz") == file_kind(tmp_path / "marked") == "mirror-npz"
+
+
+def test_a_checkpoint_is_no_pickle_whatever_the_length_of_its_header(tmp_path: Path) -> None:
+    for length in range(2, 300):  # the first bytes of some lengths are those of a pickle
+        file = tmp_path / "one.safetensors"
+        file.write_bytes(length.to_bytes(8, "little") + b"{" + b" " * (length - 2) + b"}")
+        assert file_kind(file) == "acz"

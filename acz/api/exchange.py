@@ -175,8 +175,8 @@ def save_native(
         CheckFailed: an array does not come back as it was; nothing is written.
         SpecError, MissingError: the kind is unknown, or its framework is not installed.
     """
-    native = find_native(kind, Path(out))
+    info, native = find_native(kind, Path(out))
     checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
     with show_progress(progress) as shown:
-        count = to_native(checkpoint, source, native, Path(out), shown)
+        count = to_native(checkpoint, source, info, Path(out), shown)
     return NativeFile(Path(out), kind, count, native.opened)

@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
-from acz.backend.info import BackendInfo
+from acz.backend.info import BackendInfo, NativeFormat
 from acz.backend.protocol import Backend
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.processes.silence import quiet
@@ -48,6 +48,11 @@ def infos() -> dict[str, BackendInfo]:
 def broken() -> dict[str, str]:
     """Registered backends whose description can't be loaded, with the reason."""
     return dict(_loaded()[1])
+
+
+def native_formats() -> dict[str, tuple[BackendInfo, NativeFormat]]:
+    """The backends that have a kind of file of their own, by the name of the kind."""
+    return {info.native.kind: (info, info.native) for info in infos().values() if info.native}
 
 
 def installed() -> list[str]:

@@ -1,6 +1,7 @@
 """The MindSpore backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo
+from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz_mindspore.files import recognises
 
 NAMES = frozenset(
     """
@@ -32,6 +33,12 @@ INFO = BackendInfo(
     install="acz[mindspore]",
     environment={"GLOG_v": "3"},
     artefact=ArtefactFormat("mindir", ".mindir", "", "mindspore.load and nn.GraphCell", "acz_mindspore.runtime"),
+    native=NativeFormat(
+        "mindspore",
+        ".ckpt",
+        recognises,
+        'mindspore.load_param_into_net(acz.build(spec, "mindspore"), mindspore.load_checkpoint(FILE))',
+    ),
     fft_cost=36.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("dtype finish input logits output sources spec".split()),

@@ -1,6 +1,7 @@
 """The PaddlePaddle backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo
+from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz_paddle.files import recognises
 
 NAMES = frozenset(
     """
@@ -23,6 +24,7 @@ INFO = BackendInfo(
     install="acz[paddle]",
     environment={"GLOG_minloglevel": "3"},
     artefact=ArtefactFormat("paddle", "", "model.pdiparams", "paddle.inference", "acz_paddle.runtime"),
+    native=NativeFormat("paddle", "", recognises, 'acz.build(spec, "paddle").set_state_dict(paddle.load(FILE))'),
     fft_cost=6.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("dtype finish logits place spec".split()),

@@ -1,6 +1,7 @@
 """The TensorFlow backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo
+from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz_tensorflow.files import recognises
 
 NAMES = frozenset(
     """
@@ -29,6 +30,7 @@ INFO = BackendInfo(
     install="acz[tensorflow]",
     environment={"TF_CPP_MIN_LOG_LEVEL": "3"},
     artefact=ArtefactFormat("saved-model", "", "saved_model.pb", "tf.saved_model.load", "acz_tensorflow.runtime"),
+    native=NativeFormat("keras", ".keras", recognises, "import acz_tensorflow.model; keras.models.load_model(FILE)"),
     fft_cost=6.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("device finish graphs input logits output spec state steps".split()),

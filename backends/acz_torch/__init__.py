@@ -1,6 +1,7 @@
 """The PyTorch backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo
+from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz_torch.files import recognises
 
 NAMES = frozenset(
     """
@@ -23,6 +24,9 @@ INFO = BackendInfo(
     distributions=("torch",),
     install="acz[torch]",
     artefact=ArtefactFormat("pt2", ".pt2", "", "torch.export.load", "acz_torch.runtime"),
+    native=NativeFormat(
+        "torch", "", recognises, 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'
+    ),
     fft_cost=5.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("device dtype finish logits spec".split()),

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acz.backend.registry import native_formats
 from acz.exchange.weights.matching import DoesNotFit, Entry, Match, System, allow, for_batches, listing, match
 from acz.exchange.weights.readers.contents import Contents
 from acz.exchange.weights.readers.kinds import file_kind, read
@@ -58,9 +59,7 @@ def convert(
         raise SpecError(f"there is no system '{system}'; {nearest(system, SYSTEMS)}")
     kind = file_kind(path)
     if kind == "acz":
-        raise DataError(
-            f"{path} is a checkpoint of acz already; --to torch, keras, paddle or mindspore writes it there"
-        )
+        raise DataError(f"{path} is a checkpoint of acz already; --to writes it as {', '.join(native_formats())}")
     if system is not None and kind not in SYSTEMS[system].kinds:
         fitting = [name for name, one in SYSTEMS.items() if kind in one.kinds]
         raise SpecError(f"{path} is a file of {kind}, which '{system}' has not; --from {' or '.join(fitting)}")

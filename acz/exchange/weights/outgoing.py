@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from acz.backend.registry import infos, installed
+from acz.backend.info import BackendInfo, NativeFormat
+from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
@@ -17,53 +17,30 @@ from acz.foundation.files.atomic import write_whole
 from acz.model.checkpoint import Checkpoint
 
 
-@dataclass(frozen=True)
-class Native:
-    """A framework's own kind of file."""
-
-    backend: str
-    suffix: str
-    """That its readers ask for; '' where any will do."""
-    opened: str
-    """How its users read it."""
-
-
-NATIVE = {
-    "torch": Native("torch", "", 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'),
-    "keras": Native("tensorflow", ".keras", "import acz_tensorflow.model; keras.models.load_model(FILE)"),
-    "paddle": Native("paddle", "", 'acz.build(spec, "paddle").set_state_dict(paddle.load(FILE))'),
-    "mindspore": Native(
-        "mindspore",
-        ".ckpt",
-        'mindspore.load_param_into_net(acz.build(spec, "mindspore"), mindspore.load_checkpoint(FILE))',
-    ),
-}
-
-
-def find_native(to: str, out: Path) -> Native:
-    """The kind of file that is called `to`, ready to be written to `out`.
+def find_native(to: str, out: Path) -> tuple[BackendInfo, NativeFormat]:
+    """The kind of file that is called `to`, ready to be written to `out`, and the backend that writes it.
 
     Raises:
         SpecError: the kind is unknown, or its readers ask for another suffix.
         MissingError: its framework is not installed.
     """
-    if to not in NATIVE:
-        raise SpecError(f"there is no kind of file '{to}'; {nearest(to, NATIVE)}")
-    native = NATIVE[to]
+    known = native_formats()
+    if to not in known:
+        raise SpecError(f"there is no kind of file '{to}'; {nearest(to, known)}")
+    info, native = known[to]
     if native.suffix and out.suffix != native.suffix:
         raise SpecError(f"{to} reads files named *{native.suffix} only; take --out {out.with_suffix(native.suffix)}")
-    if native.backend not in installed():
+    if not is_installed(info):
         raise MissingError(
-            f"{infos()[native.backend].framework}, which writes these files, is not installed; "
-            f'pip install "{infos()[native.backend].install}" brings it'
+            f'{info.framework}, which writes these files, is not installed; pip install "{info.install}" brings it'
         )
-    return native
+    return info, native
 
 
 def to_native(
     checkpoint: Checkpoint,
     source: Path,
-    native: Native,
+    info: BackendInfo,
     out: Path,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> int:
@@ -80,16 +57,16 @@ def to_native(
         raise SpecError(f"--out {out} is the checkpoint that is read; take another")
     wide = all(value.dtype == np.float64 for value in checkpoint.parameters.values())
     dtype = "float64" if wide else "float32"
-    with Worker(native.backend) as worker:
+    with Worker(info.name) as worker:
         made = Path(worker.folder.name) / f"made{out.suffix}"
-        progress(f"writing it in {native.backend}", 0, 3)
+        progress(f"writing it in {info.name}", 0, 3)
         worker.run(
             "acz.exchange.weights.jobs:save", {"checkpoint": str(source.resolve()), "out": str(made), "dtype": dtype}
         )
         progress("reading it back", 1, 3)
         names, arrays = worker.run("acz.exchange.weights.jobs:read", {"path": str(made)})
         want = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
-        _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, native.backend)
+        _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, info.name)
         progress(f"keeping {out.name}", 2, 3)
         write_whole(out, lambda temporary: shutil.copyfile(made, temporary))
     return len(want)

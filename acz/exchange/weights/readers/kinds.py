@@ -1,6 +1,7 @@
 """Kinds of files that hold weights, told by their first bytes, and their arrays.
 
-Nothing in a file is run: PyTorch's are read with `weights_only` in PyTorch's own process, pickles by `acz.foundation.files.unpickle`, the others byte by byte.
+Nothing in a file is run. The kinds in READERS are read here, byte by byte and pickles by `acz.foundation.files.unpickle`, so that no
+framework is needed for them; a kind that only its backend describes is read by that backend, in a process of its own.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
+from acz.backend.info import BackendInfo
+from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
 from acz.exchange.weights.readers import messages
 from acz.exchange.weights.readers.contents import Contents, array_over, size_of
@@ -41,61 +44,58 @@ MINDSPORE_TYPES = {
 PADDLE_TYPES = {0: "b1", 1: "i2", 2: "i4", 3: "i8", 4: "f2", 5: "f4", 6: "f8", 20: "u1", 21: "i1"}
 """By the number in VarType.Type."""
 
-TORCH_LEGACY = bytes.fromhex("80028a0a6cfc9c46f9206aa850192e")
-"""A pickle of PyTorch's magic number: how files from before its zip container begin."""
-
 
 def file_kind(path: Path) -> str:
-    """`torch`, `keras`, `mindspore`, `paddle`, `tensorflow` or `acz`. Raises DataError where it is none of them, or missing."""
+    """The kind of a file of weights: `tensorflow`, `acz`, or the native kind of a backend.
+
+    Raises:
+        DataError: the file is missing, can't be read, or is of no known kind.
+    """
     if find_prefix(path):
         return "tensorflow"
-    if path.is_dir():
-        return "paddle"
     if not path.exists():
         raise DataError(f"there is no file {path}")
     try:
-        with path.open("rb") as file:
-            head = file.read(16)
-        if head[:4] == b"PK\x03\x04":
-            with zipfile.ZipFile(path) as archive:
-                return "keras" if "model.weights.h5" in archive.namelist() else "torch"
-        table = is_table(path)
+        if path.is_file():
+            if is_table(path):
+                raise DataError(
+                    f"{path}: TensorFlow's first format of checkpoints, before 1.0; its second is read: PREFIX.index"
+                )
+            with path.open("rb") as file:
+                head = file.read(9)
+            if head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
+                return "acz"  # safetensors: the header's length, then JSON
+        fitting = [kind for kind, (_, native) in native_formats().items() if native.recognises(path)]
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: can't be read: {error}") from None
-    if table:
-        raise DataError(
-            f"{path}: TensorFlow's first format of checkpoints, before 1.0; its second is read: PREFIX.index"
-        )
-    if head.startswith(TORCH_LEGACY):
-        return "torch"
-    if head[:1] in (b"\x80", b"(", b"}") or head[:4] == bytes(4):
-        return "paddle"
-    if head[8:9] == b"{":  # the header's length in 8 bytes, then JSON
-        return "acz"
-    if head[:1] == b"\x0a":
-        return "mindspore"
-    raise DataError(f"{path}: no checkpoint of a known kind; {', '.join(sorted(READERS))} files are read")
+    if fitting:
+        return fitting[-1]  # PaddlePaddle's takes any folder, so a backend that is registered after it is right
+    known = ", ".join(sorted({*READERS, *native_formats()}))
+    raise DataError(f"{path}: no checkpoint of a known kind; {known} files are read")
 
 
 def read(path: Path, kind: str) -> Contents:
-    """The arrays of a file of a kind that `file_kind` gave. Raises DataError, MissingError (the framework that reads it)."""
-    return READERS[kind](path)
+    """The arrays of a file of a kind that `file_kind` gave.
+
+    Raises:
+        DataError: the file is damaged.
+        MissingError: the framework that reads the kind is not installed.
+    """
+    return READERS[kind](path) if kind in READERS else in_framework(native_formats()[kind][0], path)
 
 
-def in_framework(backend: str, path: Path) -> Contents:
-    """Read by the framework itself, in its own process."""
-    from acz.backend.registry import installed
-
-    if backend not in installed():
+def in_framework(info: BackendInfo, path: Path) -> Contents:
+    """The arrays of a native file, read by its backend in a process of its own."""
+    if not is_installed(info):
         raise MissingError(
-            f'{path} is read by {backend}, which is not installed; pip install "acz[{backend}]" brings it'
+            f'{path} is read by {info.framework}, which is not installed; pip install "{info.install}" brings it'
         )
-    with Worker(backend) as worker:
+    with Worker(info.name) as worker:
         try:
             names, arrays = worker.run("acz.exchange.weights.jobs:read", {"path": str(path.resolve())})
         except JobFailed as error:
             why = str(error).partition("\n")[0][:300]
-            raise DataError(f"{path}: {backend} can't read it: {why}") from None
+            raise DataError(f"{path}: {info.name} can't read it: {why}") from None
     return Contents({name: arrays[str(number)] for number, name in enumerate(names)})
 
 
@@ -177,9 +177,8 @@ def _paddle_stream(path: Path) -> list[Array]:
 
 
 READERS: dict[str, Callable[[Path], Contents]] = {
-    "torch": lambda path: in_framework("torch", path),
-    "keras": lambda path: in_framework("tensorflow", path),
     "mindspore": read_mindspore,
     "paddle": read_paddle,
     "tensorflow": read_tensorflow,
 }
+"""Kinds that are read without a framework."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from acz.backend.registry import native_formats
 from acz.exchange.weights.matching import Entry, System
 
 OWN = System(
     "acz",
     "a state_dict of acz.build's module saved by PyTorch (torch.save), PaddlePaddle (paddle.save), MindSpore "
     "(save_checkpoint) or Keras (.keras)",
-    ("torch", "keras", "mindspore", "paddle"),
+    tuple(native_formats()),
     lambda spec: [Entry(path, (path,)) for path in spec.parameters],
 )
