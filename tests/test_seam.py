@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from acz.backend import registry
+from acz.backend.devices import split_device
 from acz.backend.info import BackendInfo, NativeFormat
 from acz.backend.native_layers import native_layers, native_losses
 from acz.exchange.weights.readers.kinds import file_kind
@@ -98,3 +99,16 @@ def test_a_checkpoint_is_no_pickle_whatever_the_length_of_its_header(tmp_path: P
         file = tmp_path / "one.safetensors"
         file.write_bytes(length.to_bytes(8, "little") + b"{" + b" " * (length - 2) + b"}")
         assert file_kind(file) == "acz"
+
+
+@pytest.mark.parametrize(
+    ("device", "parts"), [("CPU", ("CPU", 0)), ("GPU", ("GPU", 0)), ("TPU:0", ("TPU", 0)), ("xpu_2:13", ("xpu_2", 13))]
+)
+def test_a_device_may_be_of_any_kind(device: str, parts: tuple[str, int]) -> None:
+    assert split_device(device) == parts
+
+
+@pytest.mark.parametrize("device", ["", "CPU:0", "GPU:", ":1", "GPU:-1", "GPU:1:2", "GPU 1", "1"])
+def test_what_is_no_device_is_refused_with_what_to_type(device: str) -> None:
+    with pytest.raises(SpecError, match=r"there is no device .*; type CPU, or a kind and a number, as GPU, GPU:1"):
+        split_device(device)

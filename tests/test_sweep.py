@@ -221,7 +221,7 @@ def test_a_dry_run_lists_trials_and_leaves_nothing(
     refused(2, "are Ray's; add --engine ray", "--address", "auto")
     refused(2, "--resources CPU=N says how many", "--engine", "ray", "--jobs", "2")
     refused(2, "--resources needs NAME=N, got 'GPU'", "--engine", "ray", "--resources", "GPU")
-    refused(2, "there is no device 'TPU'", "--device", "TPU")
+    refused(2, "there is no device 'GPU:'", "--device", "GPU:")
 
 
 def test_last_words_are_those_of_this_start(tmp_path: Path) -> None:

@@ -200,7 +200,8 @@ def test_each_mistake_is_one_clear_error(
     refused(2, ["bad.safetensors", "damaged"], "eval", tmp_path / "bad.safetensors", "--data", features)
     refused(2, ["there is no backend 'tensorlow'", "did you mean 'tensorflow'"], "train", "--backend", "tensorlow")
     refused(3, ["device 'Ascend' was asked for", "--device CPU"], *train_tiny, "--device", "Ascend")
-    refused(2, ["there is no device 'TPU'"], *train_tiny, "--device", "TPU")
+    refused(3, ["device 'TPU:0' was asked for", "offers backend 'numpy'", "CPU"], *train_tiny, "--device", "TPU:0")
+    refused(2, ["there is no device 'CPU:1'"], *train_tiny, "--device", "CPU:1")
     refused(2, ["did you mean"], "show", "flash_mnist/atention_cluster")
     refused(2, ["there is no run"], "eval")
 

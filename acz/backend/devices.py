@@ -9,15 +9,24 @@ from acz.foundation.errors import MissingError, SpecError
 
 
 def split_device(device: str) -> tuple[str, int]:
-    """`GPU:1` to ("GPU", 1). Raises SpecError for a name that is none."""
-    match = re.fullmatch(r"(CPU|GPU|Ascend)(?::(\d+))?", device)
+    """The kind and number of a device: `GPU:1` is ("GPU", 1), `GPU` is ("GPU", 0). A backend may have any kind.
+
+    Raises:
+        SpecError: the name is not a kind, or a kind and a number. The CPU has no number.
+    """
+    match = re.fullmatch(r"([A-Za-z]\w*)(?::(\d+))?", device, re.ASCII)
     if not match or (match[1] == "CPU" and match[2]):
-        raise SpecError(f"there is no device '{device}'; devices are CPU, GPU, GPU:1, Ascend, Ascend:3 and so on")
+        raise SpecError(f"there is no device '{device}'; type CPU, or a kind and a number, as GPU, GPU:1 or Ascend:3")
     return match[1], int(match[2] or 0)
 
 
 def check_device(backend: Backend, device: str) -> None:
-    """Raise MissingError, with what there is and what to type instead, unless `device` is here."""
+    """Check that a backend has a device.
+
+    Raises:
+        SpecError: the name can't be that of a device.
+        MissingError: the device is not here; the message says what is, and what to type instead.
+    """
     kind, number = split_device(device)
     here = backend.devices()
     if (kind if kind == "CPU" else f"{kind}:{number}") in here:
