@@ -1,28 +1,58 @@
 #!/usr/bin/env bash
-# Set up with all four frameworks and run every check: lint, types, tests; then the same with PyTorch alone and NumPy 2.
-# Arguments go to pytest: scripts/test.sh -n 2 -m "not slow" is the quick part, without a framework.
+# Checks of the project: lint, types, tests. Each part makes an environment of its own beside this folder's files.
+#
+#   scripts/test.sh              everything: the quick part; all four frameworks; PyTorch alone with NumPy 2
+#   scripts/test.sh --quick      ruff, mypy and the tests that need no framework, in .venv-quick, which has none
+#   scripts/test.sh WORD...      the words go to pytest, in .venv, which has all four: scripts/test.sh -k spec tests
+#   scripts/test.sh --quick WORD...    the same in .venv-quick
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
-echo "installing acz with all frameworks into .venv ..."
-.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[all,test]"
+quick=false
+if [ "${1:-}" = --quick ]; then
+  quick=true
+  shift
+fi
 
-.venv/bin/ruff check .
-.venv/bin/ruff format --check --quiet .
-.venv/bin/mypy
+install() {  # install FOLDER CONSTRAINTS PACKAGE...: make an environment, if it is not there, and install acz into it
+  local folder=$1 constraints=$2
+  shift 2
+  [ -x "$folder/bin/python" ] || "${PYTHON:-python3}" -m venv "$folder"
+  echo "installing $* into $folder ..."
+  "$folder/bin/pip" install --quiet --disable-pip-version-check --constraint "$constraints" --editable "$@"
+}
+
+check_code() {  # check_code FOLDER: lint and types
+  "$1/bin/ruff" check .
+  "$1/bin/ruff" format --check --quiet .
+  "$1/bin/mypy"
+}
+
+check_quickly() {
+  install .venv-quick constraints.txt ".[export,report,test]"
+  check_code .venv-quick
+  .venv-quick/bin/python -m pytest -n 2 -m "not slow" "${@:-tests}"
+}
+
+if $quick; then
+  check_quickly "$@"
+  exit
+fi
+[ $# -gt 0 ] || check_quickly
+
+install .venv constraints.txt ".[all,docs,ray,test]"
+check_code .venv
 export ACZ_REQUIRE_BACKENDS=all
 if [ $# -gt 0 ]; then
-  .venv/bin/python -m pytest "$@"
-else
-  .venv/bin/python -m pytest -n 2 -m "not slow"
-  .venv/bin/python -m pytest -n 2 --dist loadfile -m slow
-  unset ACZ_REQUIRE_BACKENDS
-  [ -x .venv-torch/bin/python ] || "${PYTHON:-python3}" -m venv .venv-torch
-  echo "installing acz with PyTorch alone and NumPy 2 into .venv-torch ..."
-  grep -iv '^numpy==' constraints.txt > .venv-torch/constraints.txt
-  .venv-torch/bin/pip install --quiet --disable-pip-version-check --constraint .venv-torch/constraints.txt --editable ".[torch,export,report,test]" "numpy>=2,<3"
-  .venv-torch/bin/python -m pytest -q -n 2 -m "not slow" tests
-  # what needs another framework is skipped, and counted; what neither PyTorch alone nor NumPy 2 can change was run above
-  .venv-torch/bin/python -m pytest -q -n 2 --dist loadfile -k "not kills and not mistakes and not deploy_cpp and not report_browser and not sweep and not TestCompact" parity_tests
+  exec .venv/bin/python -m pytest "$@"
 fi
+.venv/bin/python -m pytest -n 2 -m "not slow"
+.venv/bin/python -m pytest -n 2 --dist loadfile -m slow
+unset ACZ_REQUIRE_BACKENDS
+
+mkdir -p .venv-torch
+grep -iv '^numpy==' constraints.txt > .venv-torch/constraints.txt
+install .venv-torch .venv-torch/constraints.txt ".[torch,export,report,ray,test]" "numpy>=2,<3"
+.venv-torch/bin/python -m pytest -q -n 2 -m "not slow" tests
+# What needs another framework is skipped, and counted. What neither PyTorch alone nor NumPy 2 can change was run above.
+.venv-torch/bin/python -m pytest -q -n 2 --dist loadfile -k "not kills and not mistakes and not deploy_cpp and not report_browser and not sweep and not TestCompact" parity_tests

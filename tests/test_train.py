@@ -223,8 +223,8 @@ def test_two_backends_can_not_share_a_process_by_mistake(monkeypatch: pytest.Mon
 
     from acz.backend import registry
 
-    monkeypatch.setitem(sys.modules, "paddle", object())  # as if the user had imported it
-    monkeypatch.setattr(registry, "installed", lambda: ["torch"])
+    for framework in ("torch", "paddle"):  # as if both were installed, and the user had imported them
+        monkeypatch.setitem(sys.modules, framework, object())
     with pytest.raises(AczError, match="start another process"):
         registry.find_backend("torch")
 
