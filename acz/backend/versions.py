@@ -5,15 +5,14 @@ from __future__ import annotations
 import platform
 from importlib.metadata import PackageNotFoundError, version
 
+from acz.backend.registry import infos
 from acz.foundation.version import __version__
-
-DISTRIBUTIONS = ("numpy", "torch", "tensorflow", "tensorflow-cpu", "paddlepaddle", "mindspore")
 
 
 def environment() -> dict[str, str]:
-    """Versions and machine, short enough for a column each."""
+    """Versions of acz and of every backend's distributions, and the machine, short enough for a column each."""
     found = {}
-    for name in DISTRIBUTIONS:
+    for name in dict.fromkeys(name for info in infos().values() for name in info.distributions):
         try:
             found[name] = version(name)
         except PackageNotFoundError:
