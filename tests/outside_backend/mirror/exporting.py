@@ -22,4 +22,4 @@ def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
         if step.layer.type not in LAYERS or settings:
             raise SpecError(f"{step.path}: a mirror file holds plain {', '.join(sorted(LAYERS))} alone")
     with path.open("wb") as file:
-        np.savez(file, **{"metadata": np.array(json.dumps(dict(metadata)))}, **model.parameters)
+        np.savez(file, metadata=np.array(json.dumps(dict(metadata))), **model.parameters)

@@ -52,9 +52,9 @@ def attention_cluster(x: Array, mask: Array | None, p: Mapping[str, Array]) -> A
     v = np.swapaxes(weights, 1, 2) @ x  # (videos, units, features)
     v = p["alpha"][:, None] * v + p["beta"][:, None]
     v = v / np.sqrt(np.maximum((v * v).sum(axis=2, keepdims=True), np.float32(1e-12)))
-    return (v / np.sqrt(np.float32(v.shape[1]))).reshape(len(v), -1)
+    return np.reshape(v / np.sqrt(np.float32(v.shape[1])), (len(v), -1))
 
 
 def softmax(x: Array, axis: int) -> Array:
     e = np.exp(x - x.max(axis=axis, keepdims=True))
-    return e / e.sum(axis=axis, keepdims=True)
+    return np.divide(e, e.sum(axis=axis, keepdims=True))
