@@ -123,7 +123,7 @@ def test_layers_before_see_all_frames_and_those_behind_the_average() -> None:
         bags=2,
     )
     assert spec.bags == {"x.pool": 3}
-    shapes = [(step.input_shape, step.output_shape) for step in spec.layout]
+    shapes = [(placed.input_shape, placed.output_shape) for placed in spec.layout]
     assert shapes == [((6, 3), (6, 3)), ((3, 3), (3,)), ((3,), (1,))]
     x = source.standard_normal((4, FRAMES, FEATURES))
     found = run(spec, x, training=True, record=True)

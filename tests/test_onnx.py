@@ -107,10 +107,10 @@ def test_names_and_shapes_are_the_specs(case: Case) -> None:
         assert shapes[port.name] == ["videos", *(frames if side is None else side for side in port.shape[1:])]
     assert [value.name for value in model.graph.input] == [port.name for port in ports(case.spec)]
     assert shapes[OUTPUT] == ["videos", case.spec.width]
-    layers = [step for step in case.spec.layout if step.layer.type != "dropout"]
-    for step in layers:
-        assert shapes[step.path][0] == "videos"
-        assert shapes[step.path][-1] == step.output_shape[-1], step.path
+    layers = [placed for placed in case.spec.layout if placed.layer.type != "dropout"]
+    for placed in layers:
+        assert shapes[placed.path][0] == "videos"
+        assert shapes[placed.path][-1] == placed.output_shape[-1], placed.path
     weights = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
     for path, value in case.parameters.items():
         np.testing.assert_array_equal(weights[path], value.astype(np.float32), err_msg=path)

@@ -44,16 +44,16 @@ def test_a_drawing_shows_every_layer_with_its_shape_and_parameters(name: str) ->
     spec = MODELS[name]
     root = ElementTree.fromstring(draw(spec, name, "a < b & c"))
     texts = [element.text for element in root.iter(f"{SVG}text")]
-    for step in spec.layout:
-        assert step.path.partition(".")[2] in texts
-        assert step.layer.type in texts
-        assert shape_text(step.output_shape) in texts
-        count = sum(p.size for p in step.parameters.values())
+    for placed in spec.layout:
+        assert placed.path.partition(".")[2] in texts
+        assert placed.layer.type in texts
+        assert shape_text(placed.output_shape) in texts
+        count = sum(p.size for p in placed.parameters.values())
         assert not count or f"{count:,}" in texts
     for stream in [*spec.inputs, *(key for key, stream in spec.streams.items() if stream.layers)]:
         assert stream in texts
     assert root.findtext(f"{SVG}title") == f"{name}, {spec.parameter_count:,} parameters"
-    assert all(step.path.partition(".")[2] in (root.findtext(f"{SVG}desc") or "") for step in spec.layout)
+    assert all(placed.path.partition(".")[2] in (root.findtext(f"{SVG}desc") or "") for placed in spec.layout)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -54,7 +54,7 @@ def test_every_shape_and_parameter_is_known() -> None:
         "trunk.logits.weight": (8, 7),
         "trunk.logits.bias": (7,),
     }
-    assert [step.output_shape for step in spec.layout] == [(6,), (2,), (7,)]
+    assert [placed.output_shape for placed in spec.layout] == [(6,), (2,), (7,)]
 
 
 def test_a_bias_starts_where_it_is_told() -> None:

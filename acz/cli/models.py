@@ -84,17 +84,17 @@ def show(
     print_table(["input", "shape", "numbers"], rows)
     print()
     rows = []
-    for step in spec.layout:
-        settings = step.layer.model_dump(exclude_unset=True, exclude={"type"})
+    for placed in spec.layout:
+        settings = placed.layer.model_dump(exclude_unset=True, exclude={"type"})
         rows.append(
             [
-                step.path,
-                step.layer.type,
-                " x ".join(map(str, step.output_shape)),
-                f"{sum(p.size for p in step.parameters.values()):,}",
+                placed.path,
+                placed.layer.type,
+                " x ".join(map(str, placed.output_shape)),
+                f"{sum(p.size for p in placed.parameters.values()):,}",
                 ", ".join(
                     [f"{key} {value}" for key, value in settings.items()]
-                    + ([f"each bag of {step.bag} frames"] if step.bag else [])
+                    + ([f"each bag of {placed.bag} frames"] if placed.bag else [])
                 ),
             ]
         )

@@ -12,7 +12,7 @@ from itertools import groupby
 from xml.etree import ElementTree
 
 from acz.foundation.arrays import Shape
-from acz.model.spec import Spec, Step
+from acz.model.spec import PlacedLayer, Spec
 
 GREY, INK, NOTE = "#737a87", "#111827", "#374151"
 GROUND = {"input": "#d1fae5", "weights": "#dbeafe", "plain": "#f1f3f5", "output": "#ffe8cc"}
@@ -79,8 +79,8 @@ class Column:
 def draw(spec: Spec, name: str, description: str = "") -> str:
     """The SVG document of a model, which needs nothing beside itself."""
     of: dict[str, list[Box]] = {"trunk": []}
-    for step in spec.layout:
-        of.setdefault(step.path.partition(".")[0], []).append(_box(step))
+    for placed in spec.layout:
+        of.setdefault(placed.path.partition(".")[0], []).append(_box(placed))
     streams = [Column(key, of.get(key, []), stream.input) for key, stream in spec.streams.items()]
     drawing = _Drawing(streams, Column("trunk", of["trunk"]))
     return drawing.run(spec, f"{name}, {spec.parameter_count:,} parameters", description)
@@ -95,18 +95,19 @@ def in_words(spec: Spec, description: str = "") -> str:
     """The drawing for those who can't see it."""
     parts = [description.rstrip(".") + "."] if description else []
     for name, stream in spec.streams.items():
-        chain = _chain([step for step in spec.layout if step.path.startswith(f"{name}.")])
+        chain = _chain([placed for placed in spec.layout if placed.path.startswith(f"{name}.")])
         shape = shape_text(spec.inputs[stream.input].resolve())
         parts.append(f"Stream {name} reads input {stream.input} ({shape}): {chain or 'no layers'}.")
-    trunk = [step for step in spec.layout if step.path.startswith("trunk.")]
+    trunk = [placed for placed in spec.layout if placed.path.startswith("trunk.")]
     if trunk:
         parts.append(f"Trunk over the streams' {trunk[0].input_shape[0]:,} numbers: {_chain(trunk)}.")
     return " ".join([*parts, f"Output: {_output(spec)}."])
 
 
-def _chain(steps: Sequence[Step]) -> str:
+def _chain(layers: Sequence[PlacedLayer]) -> str:
     return ", then ".join(
-        f"{step.path.partition('.')[2]} ({step.layer.type}) to {shape_text(step.output_shape)}" for step in steps
+        f"{placed.path.partition('.')[2]} ({placed.layer.type}) to {shape_text(placed.output_shape)}"
+        for placed in layers
     )
 
 
@@ -114,14 +115,14 @@ def _output(spec: Spec) -> str:
     return f"{spec.output} over {spec.width:,}" if spec.output != "none" else f"{spec.width:,} numbers"
 
 
-def _box(step: Step) -> Box:
-    settings = step.layer.model_dump(exclude_unset=True, exclude={"type"}, mode="json")
+def _box(placed: PlacedLayer) -> Box:
+    settings = placed.layer.model_dump(exclude_unset=True, exclude={"type"}, mode="json")
     notes = [f"{key}\u00a0{_setting(value)}" for key, value in settings.items()]  # a line breaks between settings
-    note = ", ".join([*notes, f"each bag of\u00a0{step.bag} frames"] if step.bag else notes)
-    count = sum(p.size for p in step.parameters.values())
+    note = ", ".join([*notes, f"each bag of\u00a0{placed.bag} frames"] if placed.bag else notes)
+    count = sum(p.size for p in placed.parameters.values())
     ground = "weights" if count else "plain"
-    head = step.path.partition(".")[2]
-    return Box(head, step.layer.type, note, f"{count:,}" if count else "", ground, shape_text(step.output_shape))
+    head = placed.path.partition(".")[2]
+    return Box(head, placed.layer.type, note, f"{count:,}" if count else "", ground, shape_text(placed.output_shape))
 
 
 def _setting(value: object) -> str:

@@ -72,7 +72,7 @@ class Stream:
 
 
 @dataclass(frozen=True)
-class Step:
+class PlacedLayer:
     """One layer in place: its path, its shapes (without the axis of videos), its parameters by local name."""
 
     path: str
@@ -130,7 +130,7 @@ class Spec:
                 f"at most {MOST_ELEMENTS:,} are taken. Largest: {spec.largest_parameter}"
             )
         shapes = {f"inputs.{name}": entry.resolve() for name, entry in inputs.items()}
-        for path, shape in (shapes | {step.path: step.output_shape for step in spec.layout}).items():
+        for path, shape in (shapes | {placed.path: placed.output_shape for placed in spec.layout}).items():
             if math.prod(shape) > MOST_ELEMENTS:
                 raise SpecError(
                     f"model: {path} has the shape {shape}, {math.prod(shape) * 4 / 2**30:,.0f} GiB for one video in float32; "
@@ -179,46 +179,46 @@ class Spec:
         )
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
-    def steps(self, frames: Mapping[str, int] | None = None) -> Iterator[Step]:
+    def place_layers(self, frames: Mapping[str, int] | None = None) -> Iterator[PlacedLayer]:
         """Every layer in the order of execution, streams first. `frames` overrides frame counts by input."""
         width = 0
         for name, stream in self.streams.items():
             entry = self.inputs[stream.input]
             shape = entry.resolve((frames or {}).get(stream.input))
             bag = entry.resolve()[0] // stream.bags if stream.bags > 1 else 0
-            for step in _walk(name, stream.layers, shape, "model.streams", bag):
-                yield step
-                shape = step.output_shape
+            for placed in _walk(name, stream.layers, shape, "model.streams", bag):
+                yield placed
+                shape = placed.output_shape
             if len(shape) != 1:
                 raise SpecError(
                     f"model.streams.{name}: a stream must end in a vector, this one ends in {shape}; "
                     "add a layer that takes the frames together, such as attention_cluster or flatten"
                 )
             width += shape[0]
-        for step in _walk("trunk", self.trunk, (width,), "model"):
-            if len(step.output_shape) != 1:
+        for placed in _walk("trunk", self.trunk, (width,), "model"):
+            if len(placed.output_shape) != 1:
                 raise SpecError(
-                    f"model.{step.path}: a trunk's layer must give a vector, this one gives {step.output_shape}"
+                    f"model.{placed.path}: a trunk's layer must give a vector, this one gives {placed.output_shape}"
                 )
-            yield step
+            yield placed
 
     @cached_property
-    def layout(self) -> tuple[Step, ...]:
-        return tuple(self.steps())
+    def layout(self) -> tuple[PlacedLayer, ...]:
+        return tuple(self.place_layers())
 
     @cached_property
     def bags(self) -> dict[str, int]:
         """Frames of a bag by the path of each layer that takes bags."""
-        return {step.path: step.bag for step in self.layout if step.bag}
+        return {placed.path: placed.bag for placed in self.layout if placed.bag}
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
-        return {f"{step.path}.{name}": p for step in self.layout for name, p in step.parameters.items()}
+        return {f"{placed.path}.{name}": p for placed in self.layout for name, p in placed.parameters.items()}
 
     @cached_property
     def parameter_paths(self) -> dict[str, dict[str, str]]:
         """Of each layer, by its path: its parameters' paths by their own names."""
-        return {step.path: {name: f"{step.path}.{name}" for name in step.parameters} for step in self.layout}
+        return {placed.path: {name: f"{placed.path}.{name}" for name in placed.parameters} for placed in self.layout}
 
     @property
     def trained(self) -> list[str]:
@@ -252,7 +252,7 @@ class Spec:
         """Numbers in the model's output."""
         if self.trunk:
             return self.layout[-1].output_shape[0]
-        last = {step.path.partition(".")[0]: step.output_shape[0] for step in self.layout}
+        last = {placed.path.partition(".")[0]: placed.output_shape[0] for placed in self.layout}
         return sum(last.get(name, self.inputs[s.input].resolve()[0]) for name, s in self.streams.items())
 
     @cached_property
@@ -260,20 +260,20 @@ class Spec:
         """Paths that `record` can ask for: each layer's output, and what some layers show of their inside."""
         return tuple(
             path
-            for step in self.layout
-            for path in [*(f"{step.path}.{name}" for name in step.layer.recorded()), step.path]
+            for placed in self.layout
+            for path in [*(f"{placed.path}.{name}" for name in placed.layer.recorded()), placed.path]
         )
 
     def dropout_masks(self, frames: Mapping[str, int] | None = None) -> dict[str, tuple[Shape, float]]:
         """Shape (without the axis of videos) and drop rate of every dropout mask, by path."""
         return {
-            f"{step.path}.{name}" if name else step.path: mask
-            for step in self.steps(frames)
-            for name, mask in step.layer.dropout_masks(step.input_shape).items()
+            f"{placed.path}.{name}" if name else placed.path: mask
+            for placed in self.place_layers(frames)
+            for name, mask in placed.layer.dropout_masks(placed.input_shape).items()
         }
 
 
-def _walk(prefix: str, layers: Mapping[str, Layer], shape: Shape, place: str, bag: int = 0) -> Iterator[Step]:
+def _walk(prefix: str, layers: Mapping[str, Layer], shape: Shape, place: str, bag: int = 0) -> Iterator[PlacedLayer]:
     for name, layer in layers.items():
         path = f"{prefix}.{name}"
         try:
@@ -288,7 +288,7 @@ def _walk(prefix: str, layers: Mapping[str, Layer], shape: Shape, place: str, ba
                     )
         except ValueError as error:
             raise SpecError(f"{place}.{path}: {error}") from None
-        yield Step(path, layer, shape, output, layer.parameters(shape), bag if by_bag else 0)
+        yield PlacedLayer(path, layer, shape, output, layer.parameters(shape), bag if by_bag else 0)
         shape = output
 
 

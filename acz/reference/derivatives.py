@@ -29,7 +29,7 @@ def loss(
 
 def unchanged(spec: Spec, parameter: str) -> list[str]:
     """Paths of the layers whose output does not depend on a parameter: those before its own, and other streams'."""
-    layers = [step.path for step in spec.layout]  # the streams', then the trunk's
+    layers = [placed.path for placed in spec.layout]  # the streams', then the trunk's
     stream, name = parameter.split(".")[:2]
     own = layers.index(f"{stream}.{name}")
     return [path for i, path in enumerate(layers) if i < own or path.partition(".")[0] not in (stream, "trunk")]

@@ -13,7 +13,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 Call = tuple[Tensor | None, dict[str, Tensor] | None]
 """What the layers share in one run. Valid frames, bool (videos, frames); and dropout masks by path. No masks: the
@@ -37,19 +37,19 @@ class Layer(nn.Cell):
     Called with an array and a Call; gives its output, or a tuple of inner values, as they are recorded, and the output.
     """
 
-    def __init__(self, step: Step, dtype: Any) -> None:
+    def __init__(self, placed: PlacedLayer, dtype: Any) -> None:
         super().__init__(auto_prefix=False)
-        self.path, self.settings, self.bag = step.path, step.layer, step.bag
+        self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
         self.on_cpu = ms.get_context("device_target") == "CPU"
         self.tanh = Tanh() if self.on_cpu and dtype == ms.float32 else ops.tanh
-        for name, parameter in step.parameters.items():
+        for name, parameter in placed.parameters.items():
             *parents, last = name.split(".")
             home: nn.Cell = self
             for parent in parents:
                 if not hasattr(home, parent):
                     home.insert_child_to_cell(parent, nn.Cell(auto_prefix=False))
                 home = getattr(home, parent)
-            value, path = ops.zeros(parameter.shape, dtype), f"{step.path}.{name}"
+            value, path = ops.zeros(parameter.shape, dtype), f"{placed.path}.{name}"
             home.insert_param_to_cell(last, Parameter(value, path, requires_grad=parameter.role == "trained"))
 
     def construct(self, x: Tensor, call: Call) -> Tensor:

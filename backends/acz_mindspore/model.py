@@ -32,9 +32,9 @@ class Model(nn.Cell):
         self.sources = [(name, stream.input) for name, stream in spec.streams.items()]
         for name in (*spec.streams, "trunk"):
             self.insert_child_to_cell(name, nn.CellDict(auto_prefix=False))
-        for step in spec.layout:
-            stream, name = step.path.split(".")
-            getattr(self, stream)[name] = LAYERS[step.layer.type](step, dtype)
+        for placed in spec.layout:
+            stream, name = placed.path.split(".")
+            getattr(self, stream)[name] = LAYERS[placed.layer.type](placed, dtype)
 
     def logits(
         self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None

@@ -9,7 +9,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 
 @dataclass
@@ -25,17 +25,17 @@ class Call:
 class Layer(nn.Layer):
     """A layer in place. Its parameters are registered under the spec's names, as zeros."""
 
-    def __init__(self, step: Step, dtype: str) -> None:
+    def __init__(self, placed: PlacedLayer, dtype: str) -> None:
         super().__init__(dtype=dtype)
-        self.path, self.settings, self.bag = step.path, step.layer, step.bag
-        for name, parameter in step.parameters.items():
+        self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
+        for name, parameter in placed.parameters.items():
             *parents, last = name.split(".")
             home: nn.Layer = self
             for parent in parents:
                 if not hasattr(home, parent):
                     home.add_sublayer(parent, nn.Layer(dtype=dtype))
                 home = getattr(home, parent)
-            path = f"{step.path}.{name}"
+            path = f"{placed.path}.{name}"
             if parameter.role == "statistic":
                 home.register_buffer(last, paddle.zeros(parameter.shape, dtype))
                 getattr(home, last).name = path

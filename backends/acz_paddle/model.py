@@ -28,11 +28,11 @@ class Model(nn.Layer):
         super().__init__(dtype=dtype)
         self.spec = spec
         self.place, self.dtype = place, dtype
-        for step in spec.layout:
-            stream, name = step.path.split(".")
+        for placed in spec.layout:
+            stream, name = placed.path.split(".")
             if stream not in dict(self.named_children()):
                 self.add_sublayer(stream, nn.LayerDict())
-            dict(self.named_children())[stream][name] = LAYERS[step.layer.type](step, dtype)
+            dict(self.named_children())[stream][name] = LAYERS[placed.layer.type](placed, dtype)
 
     def logits(self, inputs: Mapping[str, Tensor], call: Call | None = None) -> Tensor:
         """The trunk's last values, (videos, classes): what the losses take."""

@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 
 @dataclass
@@ -28,18 +28,18 @@ class Call:
 class Layer(keras.layers.Layer):
     """A layer in place. `own` holds its parameters by local name, as zeros; their names are the spec's paths."""
 
-    def __init__(self, step: Step, dtype: str) -> None:
-        scope = re.sub(r"^_|[^\w.]", ".", step.path, flags=re.ASCII)  # what TensorFlow's graphs take for a name
+    def __init__(self, placed: PlacedLayer, dtype: str) -> None:
+        scope = re.sub(r"^_|[^\w.]", ".", placed.path, flags=re.ASCII)  # what TensorFlow's graphs take for a name
         super().__init__(name=scope, dtype=dtype)
-        self.step, self.settings = step, step.layer
+        self.placed, self.settings = placed, placed.layer
         self.own = {
             name: self.add_weight(
                 shape=parameter.shape,
                 initializer="zeros",
                 trainable=parameter.role == "trained",
-                name=f"{step.path}.{name}",
+                name=f"{placed.path}.{name}",
             )
-            for name, parameter in step.parameters.items()
+            for name, parameter in placed.parameters.items()
         }
 
     def call(self, x: Tensor, call: Call) -> Tensor:
@@ -86,7 +86,7 @@ def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Te
     if call.dropout is None:
         channels = getattr(layer.settings, "over", "") == "channels"
         return tf.nn.dropout(x, rate, [*tf.unstack(tf.shape(x)[:2]), 1, 1] if channels else None)
-    mask = call.dropout.get(f"{layer.step.path}.{name}" if name else layer.step.path)
+    mask = call.dropout.get(f"{layer.placed.path}.{name}" if name else layer.placed.path)
     return x if mask is None else x * (tf.cast(mask, x.dtype) * (1.0 / (1.0 - rate)))
 
 

@@ -80,7 +80,7 @@ class MaxPool2d(Layer):
 
 class Flatten(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
-        return tf.reshape(x, (-1, *self.step.output_shape))
+        return tf.reshape(x, (-1, *self.placed.output_shape))
 
 
 class AttentionCluster(Layer):
@@ -89,7 +89,7 @@ class AttentionCluster(Layer):
         h = tf.tanh(linear(x, own["hidden.weight"], own["hidden.bias"])) if settings.hidden else x
         s = linear(h, own["score.weight"], own.get("score.bias"))
         if settings.score_scale == "1/sqrt(features)":
-            s = s * self.step.input_shape[-1] ** -0.5
+            s = s * self.placed.input_shape[-1] ** -0.5
         if settings.score_norm:
             s = batch_norm(own, settings.score_norm, s, call, "score_norm.")
         s = drop(self, s, settings.score_dropout, call, "score_dropout")
@@ -100,7 +100,7 @@ class AttentionCluster(Layer):
             a = softmax(s if call.mask is None else tf.where(call.mask[:, None, :], s, LOWEST))
         if call.mask is not None:
             a = a * tf.cast(call.mask[:, None, :], a.dtype)
-        call.recorded[f"{self.step.path}.weights"] = tf.transpose(a, (0, 2, 1))
+        call.recorded[f"{self.placed.path}.weights"] = tf.transpose(a, (0, 2, 1))
         v = tf.matmul(a, x)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
@@ -108,7 +108,7 @@ class AttentionCluster(Layer):
             v = l2_normalize(own["alpha"][:, None] * v + own["beta"][:, None])
         if settings.output_scale == "1/sqrt(units)":
             v = v * settings.units**-0.5
-        return tf.reshape(v, (-1, *self.step.output_shape))  # (videos, units * features)
+        return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, units * features)
 
 
 class ContextGating(Layer):
@@ -116,7 +116,7 @@ class ContextGating(Layer):
         norm, own = self.settings.norm, self.own
         g = linear(x, own["weight"], own.get("bias"))
         g = tf.sigmoid(batch_norm(own, norm, g, call, "norm.") if norm else g)
-        call.recorded[f"{self.step.path}.gates"] = g
+        call.recorded[f"{self.placed.path}.gates"] = g
         return x * g
 
 
@@ -128,7 +128,7 @@ class DeepContextGating(Layer):
         h = drop(self, h, settings.dropout, call, "dropout")
         g = linear(h, own["gate.weight"])
         g = tf.sigmoid(batch_norm(own, settings.norm, g, call, "gate_norm."))
-        call.recorded[f"{self.step.path}.gates"] = g
+        call.recorded[f"{self.placed.path}.gates"] = g
         return x * g
 
 

@@ -49,7 +49,7 @@ class Model(keras.Model):
         self.spec = spec
         self.device, self.graphs = device, Graphs(device)
         with tf.device(device):
-            self.steps = {step.path: LAYERS[step.layer.type](step, dtype) for step in spec.layout}
+            self.steps = {placed.path: LAYERS[placed.layer.type](placed, dtype) for placed in spec.layout}
         self.built = True
 
     def logits(self, inputs: Tensors, call: Call) -> Tensor:
@@ -79,7 +79,7 @@ class Model(keras.Model):
     def _through(self, name: str, x: Tensor, call: Call) -> Tensor:
         for path, layer in self.steps.items():
             if path.startswith(f"{name}."):
-                x = over_bags(layer, x, call) if layer.step.bag else layer(x, call=call)
+                x = over_bags(layer, x, call) if layer.placed.bag else layer(x, call=call)
                 call.recorded[path] = x
         return x
 

@@ -35,7 +35,7 @@ class FramePool(Layer):
 
 def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:
     """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
-    mask, bag, features = call.mask, layer.step.bag, layer.step.input_shape[-1]
+    mask, bag, features = call.mask, layer.placed.bag, layer.placed.input_shape[-1]
     videos, frames = tf.unstack(tf.shape(x)[:2])
     fill = [0, tf.math.floormod(-frames, bag)]
     valid = tf.fill([videos, frames], True) if mask is None else mask
@@ -43,4 +43,4 @@ def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:
     held = tf.reshape(tf.reduce_any(call.mask, 1), (videos, -1))  # (videos, bags)
     y = layer(tf.reshape(tf.pad(x, [[0, 0], fill, [0, 0]]), (-1, bag, features)), call=call)
     call.mask = mask
-    return pool("mean", tf.reshape(y, (videos, -1, *layer.step.output_shape)), held)
+    return pool("mean", tf.reshape(y, (videos, -1, *layer.placed.output_shape)), held)

@@ -16,7 +16,7 @@ def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
     a = softmax(batch_norm(own, norm, s, call, "norm.") if norm else s)
     if call.mask is not None:
         a = a * tf.cast(call.mask[:, :, None], a.dtype)
-    call.recorded[f"{layer.step.path}.assignments"] = a
+    call.recorded[f"{layer.placed.path}.assignments"] = a
     return a
 
 
@@ -35,13 +35,13 @@ class NetVLAD(Layer):
         a = assign(self, x, call)
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
         v = of_clusters(tf.matmul(x, a, transpose_a=True) - self.own["centres"] * total)
-        return tf.reshape(v, (-1, *self.step.output_shape))  # (videos, features * clusters)
+        return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
 
 class LightVLAD(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
         v = of_clusters(tf.matmul(x, assign(self, x, call), transpose_a=True))
-        return tf.reshape(v, (-1, *self.step.output_shape))  # (videos, features * clusters)
+        return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
 
 class NetFV(Layer):
@@ -54,7 +54,7 @@ class NetFV(Layer):
         ax = tf.matmul(x, a, transpose_a=True)  # (videos, features, clusters)
         axx = tf.matmul(x * x, a, transpose_a=True)
         residual = ax - c * total
-        width = self.step.output_shape[0] // 2
+        width = self.placed.output_shape[0] // 2
         first = tf.reshape(of_clusters(residual / sigma), (-1, width))
         second = tf.reshape((axx - c * (ax + residual)) / (sigma * sigma) - total, (-1, width))
         return tf.concat([first, l2_normalize(second)], 1)  # (videos, 2 * features * clusters)

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 
 @dataclass
@@ -27,10 +27,10 @@ class Call:
 class Layer(nn.Module):
     """A layer in place. Its parameters are registered under the spec's names, uninitialised."""
 
-    def __init__(self, step: Step, dtype: torch.dtype, device: torch.device) -> None:
+    def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__()
-        self.path, self.settings, self.bag = step.path, step.layer, step.bag
-        for name, parameter in step.parameters.items():
+        self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
+        for name, parameter in placed.parameters.items():
             *parents, last = name.split(".")
             home: nn.Module = self
             for parent in parents:

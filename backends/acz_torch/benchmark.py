@@ -96,10 +96,10 @@ def products(spec: Spec, videos: int) -> list[Callable[[], object]]:
         out = one @ other
         found.append(partial(torch.matmul, one, other, out=out))
 
-    for step in spec.layout:
+    for placed in spec.layout:
         read = {f"{name}.{next(iter(stream.layers))}" for name, stream in spec.streams.items()}
-        frames = step.input_shape[0] if len(step.input_shape) == 2 else 1
-        for name, parameter in step.parameters.items():
+        frames = placed.input_shape[0] if len(placed.input_shape) == 2 else 1
+        for name, parameter in placed.parameters.items():
             if not name.endswith("weight") or len(parameter.shape) != 2:
                 continue
             inputs, outputs = parameter.shape
@@ -109,12 +109,12 @@ def products(spec: Spec, videos: int) -> list[Callable[[], object]]:
             )
             product(x, weight)
             product(x.t(), y)
-            if step.path not in read:
+            if placed.path not in read:
                 product(y, weight.t())
-        if isinstance(step.layer, SoftAssignment):
-            features, clusters = step.input_shape[1], step.layer.clusters
+        if isinstance(placed.layer, SoftAssignment):
+            features, clusters = placed.input_shape[1], placed.layer.clusters
             shares, sums = torch.rand(videos, frames, clusters), torch.randn(videos, features, clusters)
-            for x in (torch.randn(videos, frames, features) for _ in range(step.output_shape[0] // sums[0].numel())):
+            for x in (torch.randn(videos, frames, features) for _ in range(placed.output_shape[0] // sums[0].numel())):
                 product(x.transpose(1, 2), shares)
                 product(x, sums)
     return found

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from acz.backend.native_layers import native_layers
 from acz.model.layers.attention import LOWEST
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 from acz_torch.base import Call, Layer, Packed, apply, batch_norm, drop, l2_normalize, sigmoid
 from acz_torch.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_torch.pooling import FramePool  # noqa: F401 (in LAYERS)
@@ -18,8 +18,8 @@ from acz_torch.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
-    def __init__(self, step: Step, dtype: torch.dtype, device: torch.device) -> None:
-        super().__init__(step, dtype, device)
+    def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__(placed, dtype, device)
         self.packed = Packed()
 
     def train(self, mode: bool = True) -> Dense:

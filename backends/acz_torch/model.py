@@ -25,11 +25,11 @@ class Model(nn.Module):
     def __init__(self, spec: Spec, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
         self.spec = spec
-        for step in spec.layout:
-            stream, name = step.path.split(".")
+        for placed in spec.layout:
+            stream, name = placed.path.split(".")
             if not hasattr(self, stream):
                 self.add_module(stream, nn.ModuleDict())
-            getattr(self, stream)[name] = LAYERS[step.layer.type](step, dtype, device)
+            getattr(self, stream)[name] = LAYERS[placed.layer.type](placed, dtype, device)
 
     @property
     def device(self) -> torch.device:

@@ -117,9 +117,9 @@ def _report(
     nearest = max(checks, key=lambda check: check.measured / check.bound)
     fft_cost = infos()[chosen.backend].fft_cost if chosen.backend else None
     algorithms = {
-        f"{step.path}.{name}" if name else step.path: algorithm
-        for step in checkpoint.spec.layout
-        for name, algorithm in step.layer.algorithms(step.input_shape, fft_cost).items()
+        f"{placed.path}.{name}" if name else placed.path: algorithm
+        for placed in checkpoint.spec.layout
+        for name, algorithm in placed.layer.algorithms(placed.input_shape, fft_cost).items()
     }
     return {
         "format": chosen.name,

@@ -8,7 +8,7 @@ from typing import Any
 from acz.exchange.weights.matching import Match, System, match
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError
-from acz.model.spec import Spec, Step
+from acz.model.spec import PlacedLayer, Spec
 
 SETTINGS: dict[tuple[str, str], tuple[str, ...]] = {
     ("attention_cluster", "hidden.weight"): ("features", "hidden"),
@@ -43,31 +43,31 @@ def suggestion(
 
 
 def _from_shapes(spec: Spec, result: Match) -> dict[str, Any]:
-    steps = {step.path: step for step in spec.layout}
+    placed_layers = {placed.path: placed for placed in spec.layout}
     changes: dict[str, Any] = {}
     for path, (_, there, here) in result.wrong.items():
         stream, layer, name = path.split(".", 2)
-        step = steps[f"{stream}.{layer}"]
-        axes = SETTINGS.get((step.layer.type, name), ())
+        placed = placed_layers[f"{stream}.{layer}"]
+        axes = SETTINGS.get((placed.layer.type, name), ())
         if len(axes) != len(there):
             continue
         for axis, found, wanted in zip(axes, there, here, strict=True):
-            setting = _setting(spec, step, axis)
+            setting = _setting(spec, placed, axis)
             if found != wanted and setting:
                 changes.setdefault(setting, found)
     return changes
 
 
-def _setting(spec: Spec, step: Step, axis: str) -> str:
+def _setting(spec: Spec, placed: PlacedLayer, axis: str) -> str:
     """The dotted path of the setting that an axis follows, or '' where it follows from others."""
-    stream, layer = step.path.split(".")
+    stream, layer = placed.path.split(".")
     place = "model.trunk" if stream == "trunk" else f"model.streams.{stream}.layers"
     if axis == "fan_in":
-        axis = "hidden" if getattr(step.layer, "hidden", None) else "features"
+        axis = "hidden" if getattr(placed.layer, "hidden", None) else "features"
     if axis == "features":
         if stream == "trunk":
             return ""
         source = spec.streams[stream].input
         of_input = spec.inputs[source]
-        return f"model.inputs.{source}.features" if step.input_shape[-1] == of_input.features else ""
+        return f"model.inputs.{source}.features" if placed.input_shape[-1] == of_input.features else ""
     return f"{place}.{layer}.{axis}" if axis else ""

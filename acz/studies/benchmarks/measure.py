@@ -77,11 +77,11 @@ def floor_seconds(spec: Spec, videos: int, rates: Mapping[str, float], training:
     """What the machine's rates allow at best: a training step's three products of every weight matrix and of the attention,
     and Adam's reading of w, g, m, v and writing of w, m, v; or one product each."""
     products = 0.0
-    for step in spec.layout:
-        rows = videos * (step.input_shape[0] if len(step.input_shape) == 2 else 1)
-        products += sum(2.0 * rows * p.size for p in step.parameters.values() if len(p.shape) == 2)
-        if step.layer.type == "attention_cluster":  # the weights times the frames
-            products += 2.0 * videos * step.input_shape[0] * step.output_shape[0]
+    for placed in spec.layout:
+        rows = videos * (placed.input_shape[0] if len(placed.input_shape) == 2 else 1)
+        products += sum(2.0 * rows * p.size for p in placed.parameters.values() if len(p.shape) == 2)
+        if placed.layer.type == "attention_cluster":  # the weights times the frames
+            products += 2.0 * videos * placed.input_shape[0] * placed.output_shape[0]
     if not training:
         return products / rates["operations"]
     return 3 * products / rates["operations"] + 7 * 4.0 * spec.parameter_count / rates["bytes"]

@@ -67,9 +67,9 @@ def look(
 def attending(spec: Spec) -> dict[str, str]:
     """The layers that give every frame a weight: their paths, and the inputs that they look at."""
     return {
-        step.path: spec.streams[step.path.partition(".")[0]].input
-        for step in spec.layout
-        if "weights" in step.layer.recorded() and not step.bag
+        placed.path: spec.streams[placed.path.partition(".")[0]].input
+        for placed in spec.layout
+        if "weights" in placed.layer.recorded() and not placed.bag
     }
 
 

@@ -44,12 +44,12 @@ def choose_backend(wanted: str | None, of_run: str, spec: Spec, videos: int) -> 
 def multiplications(spec: Spec) -> int:
     """About how many one video costs: each weight at each frame or pixel, and each weighted sum over the frames."""
     total = 0
-    for step in spec.layout:
-        weights = sum(p.size for p in step.parameters.values())
-        if len(step.input_shape) == 3:
-            total += weights * prod(step.output_shape[1:])
-        elif len(step.input_shape) == 2:
-            total += step.input_shape[0] * (weights + prod(step.output_shape))
+    for placed in spec.layout:
+        weights = sum(p.size for p in placed.parameters.values())
+        if len(placed.input_shape) == 3:
+            total += weights * prod(placed.output_shape[1:])
+        elif len(placed.input_shape) == 2:
+            total += placed.input_shape[0] * (weights + prod(placed.output_shape))
         else:
             total += weights
     return total

@@ -17,9 +17,9 @@ LAYERS = {"attention_cluster", "dropout", "dense"}
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
-    for step in model.spec.layout:
-        settings = step.layer.model_dump(exclude_defaults=True, exclude={"type", "units", "rate"})
-        if step.layer.type not in LAYERS or settings:
-            raise SpecError(f"{step.path}: a mirror file holds plain {', '.join(sorted(LAYERS))} alone")
+    for placed in model.spec.layout:
+        settings = placed.layer.model_dump(exclude_defaults=True, exclude={"type", "units", "rate"})
+        if placed.layer.type not in LAYERS or settings:
+            raise SpecError(f"{placed.path}: a mirror file holds plain {', '.join(sorted(LAYERS))} alone")
     with path.open("wb") as file:
         np.savez(file, metadata=np.array(json.dumps(dict(metadata))), **model.parameters)

@@ -13,7 +13,7 @@ from acz.exchange.artefacts.onnx.functions import function
 from acz.exchange.artefacts.onnx.graph import Graph
 from acz.foundation.errors import SpecError
 from acz.model.layers.circulant import CirculantDense, CirculantProduct
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 
 def product(graph: Graph, x: str, settings: CirculantProduct, features: int, units: int, prefix: str = "") -> str:
@@ -27,9 +27,9 @@ def product(graph: Graph, x: str, settings: CirculantProduct, features: int, uni
     )
 
 
-def write_circulant_dense(graph: Graph, step: Step, x: str) -> str:
-    layer = cast(CirculantDense, step.layer)
-    y = product(graph, x, layer, step.input_shape[-1], layer.units)
+def write_circulant_dense(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    layer = cast(CirculantDense, placed.layer)
+    y = product(graph, x, layer, placed.input_shape[-1], layer.units)
     if layer.bias:
         y = graph.op("Add", y, graph.parameter("bias"))
     return function(graph, layer.activation, y) if layer.activation else y

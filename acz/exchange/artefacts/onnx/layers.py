@@ -30,67 +30,67 @@ from acz.model.layers.experts import MixtureOfExperts
 from acz.model.layers.gating import ContextGating, DeepContextGating
 from acz.model.layers.image import Conv2d, MaxPool2d
 from acz.model.layers.normalize import BatchNorm, L2Normalize
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 
-def write_dense(graph: Graph, step: Step, x: str) -> str:
-    layer = cast(Dense, step.layer)
-    y = linear(graph, x, "weight", "bias" if layer.bias else None, len(step.input_shape))
+def write_dense(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    layer = cast(Dense, placed.layer)
+    y = linear(graph, x, "weight", "bias" if layer.bias else None, len(placed.input_shape))
     return function(graph, layer.activation, y) if layer.activation else y
 
 
-def write_rescale(graph: Graph, step: Step, x: str) -> str:
-    layer = cast(Rescale, step.layer)
+def write_rescale(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    layer = cast(Rescale, placed.layer)
     scaled = graph.op("Mul", x, graph.constant(layer.scale))
     return graph.op("Add", scaled, graph.constant(layer.offset)) if layer.offset else scaled
 
 
-def write_activation(graph: Graph, step: Step, x: str) -> str:
-    return function(graph, cast(Activation, step.layer).function, x)
+def write_activation(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    return function(graph, cast(Activation, placed.layer).function, x)
 
 
-def write_softmax(graph: Graph, step: Step, x: str) -> str:
+def write_softmax(graph: Graph, placed: PlacedLayer, x: str) -> str:
     return softmax(graph, x)
 
 
-def write_log_softmax(graph: Graph, step: Step, x: str) -> str:
+def write_log_softmax(graph: Graph, placed: PlacedLayer, x: str) -> str:
     return log_softmax(graph, x)
 
 
-def write_dropout(graph: Graph, step: Step, x: str) -> str:
+def write_dropout(graph: Graph, placed: PlacedLayer, x: str) -> str:
     """Nothing: in evaluation dropout is the identity."""
     return x
 
 
-def write_batch_norm(graph: Graph, step: Step, x: str) -> str:
-    return batch_norm(graph, x, cast(BatchNorm, step.layer).epsilon, of_image=len(step.input_shape) == 3)
+def write_batch_norm(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    return batch_norm(graph, x, cast(BatchNorm, placed.layer).epsilon, of_image=len(placed.input_shape) == 3)
 
 
-def write_l2_normalize(graph: Graph, step: Step, x: str) -> str:
-    return l2_normalize(graph, x, cast(L2Normalize, step.layer).epsilon)
+def write_l2_normalize(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    return l2_normalize(graph, x, cast(L2Normalize, placed.layer).epsilon)
 
 
-def write_conv2d(graph: Graph, step: Step, x: str) -> str:
-    layer = cast(Conv2d, step.layer)
+def write_conv2d(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    layer = cast(Conv2d, placed.layer)
     inputs = [x, graph.parameter("weight"), *([graph.parameter("bias")] if layer.bias else [])]
     return graph.op("Conv", *inputs, kernel_shape=[layer.size, layer.size])
 
 
-def write_max_pool2d(graph: Graph, step: Step, x: str) -> str:
-    sides = [cast(MaxPool2d, step.layer).size] * 2
+def write_max_pool2d(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    sides = [cast(MaxPool2d, placed.layer).size] * 2
     return graph.op("MaxPool", x, kernel_shape=sides, strides=sides)
 
 
-def write_flatten(graph: Graph, step: Step, x: str) -> str:
-    return graph.op("Reshape", x, graph.integers(0, step.output_shape[0]))
+def write_flatten(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    return graph.op("Reshape", x, graph.integers(0, placed.output_shape[0]))
 
 
-def write_attention_cluster(graph: Graph, step: Step, x: str) -> str:
-    layer = cast(AttentionCluster, step.layer)
+def write_attention_cluster(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    layer = cast(AttentionCluster, placed.layer)
     h = graph.op("Tanh", linear(graph, x, "hidden.weight", "hidden.bias", 2)) if layer.hidden else x
     s = linear(graph, h, "score.weight", "score.bias" if layer.score_bias else None, 2)  # (videos, frames, units)
     if layer.score_scale == "1/sqrt(features)":
-        s = graph.op("Div", s, graph.constant(step.input_shape[1] ** 0.5))
+        s = graph.op("Div", s, graph.constant(placed.input_shape[1] ** 0.5))
     if layer.score_norm:
         s = batch_norm(graph, s, layer.score_norm.epsilon, "score_norm.")
     a = _attention(graph, s, layer.normalize_over)  # (videos, units, frames)
@@ -102,7 +102,7 @@ def write_attention_cluster(graph: Graph, step: Step, x: str) -> str:
         v = l2_normalize(graph, graph.op("Add", graph.op("Mul", v, alpha), beta))
     if layer.output_scale == "1/sqrt(units)":
         v = graph.op("Div", v, graph.constant(layer.units**0.5))
-    return graph.op("Reshape", v, graph.integers(0, step.output_shape[0]))  # (videos, units * features)
+    return graph.op("Reshape", v, graph.integers(0, placed.output_shape[0]))  # (videos, units * features)
 
 
 def _attention(graph: Graph, s: str, over: str) -> str:
@@ -118,24 +118,24 @@ def _attention(graph: Graph, s: str, over: str) -> str:
     return s if valid is None else graph.op("Where", valid, s, graph.constant(0.0))
 
 
-def write_context_gating(graph: Graph, step: Step, x: str) -> str:
-    norm = cast(ContextGating, step.layer).norm
-    g = linear(graph, x, "weight", None if norm else "bias", len(step.input_shape))
+def write_context_gating(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    norm = cast(ContextGating, placed.layer).norm
+    g = linear(graph, x, "weight", None if norm else "bias", len(placed.input_shape))
     return graph.op("Mul", x, sigmoid(graph, batch_norm(graph, g, norm.epsilon, "norm.") if norm else g))
 
 
-def write_deep_context_gating(graph: Graph, step: Step, x: str) -> str:
-    epsilon, axes = cast(DeepContextGating, step.layer).norm.epsilon, len(step.input_shape)
+def write_deep_context_gating(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    epsilon, axes = cast(DeepContextGating, placed.layer).norm.epsilon, len(placed.input_shape)
     h = graph.op("Relu", linear(graph, x, "hidden.weight", None, axes))
     h = batch_norm(graph, h, epsilon, "hidden_norm.")
     g = batch_norm(graph, linear(graph, h, "gate.weight", None, axes), epsilon, "gate_norm.")
     return graph.op("Mul", x, sigmoid(graph, g))
 
 
-def write_mixture_of_experts(graph: Graph, step: Step, x: str) -> str:
-    layer = cast(MixtureOfExperts, step.layer)
+def write_mixture_of_experts(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    layer = cast(MixtureOfExperts, placed.layer)
     if layer.circulant:
-        features, each = step.input_shape[0], layer.classes * layer.mixtures
+        features, each = placed.input_shape[0], layer.classes * layer.mixtures
         gates = product(graph, x, layer.circulant, features, each + layer.classes, "gates.")
         experts = product(graph, x, layer.circulant, features, each, "experts.")
         experts = graph.op("Add", experts, graph.parameter("experts.bias"))
@@ -149,7 +149,7 @@ def write_mixture_of_experts(graph: Graph, step: Step, x: str) -> str:
     return graph.op("ReduceSum", graph.op("Mul", gates, experts), graph.integers(2), keepdims=0)
 
 
-def writers(names: Mapping[str, Any]) -> dict[str, Callable[[Graph, Step, str], str]]:
+def writers(names: Mapping[str, Any]) -> dict[str, Callable[[Graph, PlacedLayer, str], str]]:
     """The function `write_TYPE` of each layer, by the layer's type. Raises ImportError where one is missing."""
     if missing := [f"write_{layer}" for layer in LAYERS if f"write_{layer}" not in names]:
         raise ImportError(f"{__name__} must define {', '.join(missing)}: every layer is written")

@@ -9,7 +9,7 @@ from acz.exchange.artefacts.onnx.functions import l2_normalize
 from acz.exchange.artefacts.onnx.graph import Graph
 from acz.model.layers.attention import LOWEST
 from acz.model.layers.pooling import FramePool
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 
 def pool(graph: Graph, kind: str, x: str, mask: str | None, shape: tuple[int, ...]) -> str:
@@ -38,17 +38,17 @@ def pool(graph: Graph, kind: str, x: str, mask: str | None, shape: tuple[int, ..
     return graph.op("Div", total, graph.op("Max", count, graph.constant(1.0)))
 
 
-def write_frame_pool(graph: Graph, step: Step, x: str) -> str:
-    layer = cast(FramePool, step.layer)
-    found = [pool(graph, kind, x, graph.mask, step.input_shape) for kind in layer.pooling]
+def write_frame_pool(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    layer = cast(FramePool, placed.layer)
+    found = [pool(graph, kind, x, graph.mask, placed.input_shape) for kind in layer.pooling]
     if layer.normalize:
         found = [l2_normalize(graph, y) for y in found]
     return graph.op("Concat", *found, axis=1) if len(found) > 1 else found[0]
 
 
-def over_bags(graph: Graph, step: Step, x: str, write: Callable[[Graph, Step, str], str]) -> str:
+def over_bags(graph: Graph, placed: PlacedLayer, x: str, write: Callable[[Graph, PlacedLayer, str], str]) -> str:
     """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
-    bag, mask = step.bag, cast(str, graph.mask)  # bags are of an input with frames, and each of these has a mask
+    bag, mask = placed.bag, cast(str, graph.mask)  # bags are of an input with frames, and each of these has a mask
     last = bag - 1
     sizes = graph.op("Shape", x)
     videos, frames = (graph.op("Gather", sizes, graph.integers(n)) for n in (0, 1))
@@ -60,9 +60,9 @@ def over_bags(graph: Graph, step: Step, x: str, write: Callable[[Graph, Step, st
     valid = graph.op("Slice", valid, graph.integers(0), end, graph.integers(1))
     valid = graph.op("Reshape", valid, graph.integers(-1, bag))
     graph.mask = graph.op("Greater", valid, graph.constant(0.0))  # (videos * bags, frames of a bag)
-    y = write(graph, step, graph.op("Reshape", x, graph.integers(-1, bag, step.input_shape[1])))
+    y = write(graph, placed, graph.op("Reshape", x, graph.integers(-1, bag, placed.input_shape[1])))
     graph.mask = mask
     held = graph.op("Greater", graph.op("ReduceMax", valid, axes=[1], keepdims=0), graph.constant(0.0))
     held = graph.op("Reshape", held, graph.op("Concat", videos, graph.integers(-1), axis=0))  # (videos, bags)
-    y = graph.op("Reshape", y, graph.op("Concat", videos, graph.integers(-1, step.output_shape[0]), axis=0))
-    return pool(graph, "mean", y, held, (bag, step.output_shape[0]))
+    y = graph.op("Reshape", y, graph.op("Concat", videos, graph.integers(-1, placed.output_shape[0]), axis=0))
+    return pool(graph, "mean", y, held, (bag, placed.output_shape[0]))

@@ -7,12 +7,12 @@ from typing import cast
 from acz.exchange.artefacts.onnx.functions import batch_norm, linear, softmax
 from acz.exchange.artefacts.onnx.graph import Graph
 from acz.model.layers.vlad import LEAST_SPREAD, NetFV, SoftAssignment
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 
-def assign(graph: Graph, step: Step, x: str) -> str:
+def assign(graph: Graph, placed: PlacedLayer, x: str) -> str:
     """Shares of the frames, (videos, frames, clusters)."""
-    norm = cast(SoftAssignment, step.layer).norm
+    norm = cast(SoftAssignment, placed.layer).norm
     s = linear(graph, x, "assignment.weight", None if norm else "assignment.bias", 2)
     a = softmax(graph, batch_norm(graph, s, norm.epsilon, "norm.") if norm else s)
     if graph.mask is None:
@@ -54,19 +54,19 @@ def as_a_whole(graph: Graph, v: str, width: int) -> str:
     return graph.op("Reshape", v, graph.integers(0, width))
 
 
-def write_netvlad(graph: Graph, step: Step, x: str) -> str:
-    a = assign(graph, step, x)
+def write_netvlad(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    a = assign(graph, placed, x)
     v = residual(graph, joined(graph, x, a), graph.parameter("centres"), total_of(graph, a))
-    return of_clusters(graph, v, step.output_shape[0])
+    return of_clusters(graph, v, placed.output_shape[0])
 
 
-def write_light_vlad(graph: Graph, step: Step, x: str) -> str:
-    return of_clusters(graph, joined(graph, x, assign(graph, step, x)), step.output_shape[0])
+def write_light_vlad(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    return of_clusters(graph, joined(graph, x, assign(graph, placed, x)), placed.output_shape[0])
 
 
-def write_net_fv(graph: Graph, step: Step, x: str) -> str:
-    coupling, width = cast(NetFV, step.layer).coupling, step.output_shape[0] // 2
-    a = assign(graph, step, x)
+def write_net_fv(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    coupling, width = cast(NetFV, placed.layer).coupling, placed.output_shape[0] // 2
+    a = assign(graph, placed, x)
     if coupling is None:
         centres = graph.parameter("centres")
     else:

@@ -79,17 +79,17 @@ def build_model(spec: Spec, parameters: Mapping[str, Array], dtype: Precision = 
 
 def _write(graph: Graph, spec: Spec) -> None:
     """Streams, trunk and output function, in the order of execution."""
-    steps = {step.path: step for step in spec.layout}
+    placed_layers = {placed.path: placed for placed in spec.layout}
 
     def through(prefix: str, layers: Iterable[str], x: str) -> str:
         for name in layers:
             graph.path = f"{prefix}.{name}"
-            step = steps[graph.path]
-            write = WRITERS[step.layer.type]
-            y = over_bags(graph, step, x, write) if step.bag else write(graph, step, x)
+            placed = placed_layers[graph.path]
+            write = WRITERS[placed.layer.type]
+            y = over_bags(graph, placed, x, write) if placed.bag else write(graph, placed, x)
             x = y if y == x else graph.rename(y, graph.path)
-            if step.bag:
-                graph.shapes[x] = ["videos", *step.output_shape]
+            if placed.bag:
+                graph.shapes[x] = ["videos", *placed.output_shape]
         return x
 
     read = {name: _read(graph, spec, name) for name in {stream.input: None for stream in spec.streams.values()}}

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from acz.exchange.weights.matching import Entry, System, pointwise, transposed
 from acz.exchange.weights.systems.shapes import chain, is_none_of, only_stream
-from acz.model.spec import Spec, Step
+from acz.model.spec import PlacedLayer, Spec
 
 EXTRACTOR = (
     "conv2d max_pool2d activation conv2d max_pool2d activation flatten dense log_softmax".split()  # dense 50, relu
 )
 
 
-def extractor_steps(spec: Spec) -> tuple[list[Step], list[Step]] | None:
+def extractor_layers(spec: Spec) -> tuple[list[PlacedLayer], list[PlacedLayer]] | None:
     """The extractor's two convolutions and dense layer, and the dense layer of its training (none without a trunk)."""
     stream = only_stream(spec)
-    steps = chain(spec, stream, EXTRACTOR, ["relu"]) if stream else None
+    layers = chain(spec, stream, EXTRACTOR, ["relu"]) if stream else None
     head = chain(spec, "trunk", ["dense"], [None]) or []
-    if steps is None or len(head) != len(spec.trunk):
+    if layers is None or len(head) != len(spec.trunk):
         return None
-    return [step for step in steps if step.parameters], head
+    return [placed for placed in layers if placed.parameters], head
 
 
-def classifier_steps(spec: Spec) -> tuple[Step, Step] | None:
+def classifier_layers(spec: Spec) -> tuple[PlacedLayer, PlacedLayer] | None:
     """The attention cluster and the dense layer to the classes."""
     stream = only_stream(spec)
     attention = chain(spec, stream, ["attention_cluster"]) if stream else None
@@ -29,24 +29,24 @@ def classifier_steps(spec: Spec) -> tuple[Step, Step] | None:
     return (attention[0], logits[0]) if attention and logits else None
 
 
-def dense(step: Step, *names: str) -> list[Entry]:
+def dense(placed: PlacedLayer, *names: str) -> list[Entry]:
     """A dense layer that is stored as (out, in) and bias."""
     weights = tuple(f"{name}.weight" for name in names)
     biases = tuple(f"{name}.bias" for name in names)
-    return [Entry(f"{step.path}.weight", weights, transposed), Entry(f"{step.path}.bias", biases)]
+    return [Entry(f"{placed.path}.weight", weights, transposed), Entry(f"{placed.path}.bias", biases)]
 
 
 def _table(spec: Spec) -> list[Entry]:
-    parts = extractor_steps(spec)
+    parts = extractor_layers(spec)
     if parts:
         (conv1, conv2, features), head = parts
         entries = []
-        for step, name in ((conv1, "conv1"), (conv2, "conv2")):
-            for local in step.parameters:
-                entries.append(Entry(f"{step.path}.{local}", (f"{name}.{local}", f"extractor.{name}.{local}")))
+        for placed, name in ((conv1, "conv1"), (conv2, "conv2")):
+            for local in placed.parameters:
+                entries.append(Entry(f"{placed.path}.{local}", (f"{name}.{local}", f"extractor.{name}.{local}")))
         entries += dense(features, "fc1", "extractor.fc1")
         return entries + (dense(head[0], "fc2") if head else [])
-    pair = classifier_steps(spec)
+    pair = classifier_layers(spec)
     if pair and not getattr(pair[0].layer, "hidden", None):
         attention, logits = pair
         return [

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from acz.exchange.weights.matching import Entry, Match, System, pointwise
-from acz.exchange.weights.systems.flash_mnist import classifier_steps, dense, extractor_steps
+from acz.exchange.weights.systems.flash_mnist import classifier_layers, dense, extractor_layers
 from acz.exchange.weights.systems.shapes import is_none_of
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
@@ -17,18 +17,18 @@ NO_BIAS = "the port's convolutions have no bias: zeros"
 
 
 def _table(spec: Spec) -> list[Entry]:
-    parts = extractor_steps(spec)
+    parts = extractor_layers(spec)
     if parts:
         (conv1, conv2, features), head = parts
         entries = []
-        for step, name in ((conv1, "conv1"), (conv2, "conv2")):
-            entries.append(Entry(f"{step.path}.weight", (f"extractor.{name}.weight", f"{name}.weight")))
-            if "bias" in step.parameters:
+        for placed, name in ((conv1, "conv1"), (conv2, "conv2")):
+            entries.append(Entry(f"{placed.path}.weight", (f"extractor.{name}.weight", f"{name}.weight")))
+            if "bias" in placed.parameters:
                 names = (f"extractor.{name}.bias", f"{name}.bias")
-                entries.append(Entry(f"{step.path}.bias", names, absent=0.0, note=NO_BIAS))
+                entries.append(Entry(f"{placed.path}.bias", names, absent=0.0, note=NO_BIAS))
         entries += dense(features, "extractor.fc1", "fc1")
         return entries + (dense(head[0], "fc2") if head else [])
-    pair = classifier_steps(spec)
+    pair = classifier_layers(spec)
     if pair is None:
         raise is_none_of("mindspore-port", "the frame extractor, and one attention cluster with a dense layer")
     attention, logits = pair
@@ -80,7 +80,7 @@ def _adam(spec: Spec, match: Match, arrays: Mapping[str, Array]) -> dict[str, Ar
 
 def _settings(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, object]:
     """Whether there is a hidden layer shows in the names, before any shape can be compared."""
-    pair = classifier_steps(spec)
+    pair = classifier_layers(spec)
     if pair is None:
         return {}
     stream, layer = pair[0].path.split(".")

@@ -35,14 +35,14 @@ def _table(spec: Spec) -> list[Entry]:
             Entry(f"{path}.beta", (f"{theirs}.shift_b",)),
         ]
     keep = _kept(spec)
-    for step, name in zip(trunk, ("fc1", "fc2", "logistic"), strict=True):
-        factor = keep if step is trunk[0] else 1.0
+    for placed, name in zip(trunk, ("fc1", "fc2", "logistic"), strict=True):
+        factor = keep if placed is trunk[0] else 1.0
         note = (
             f"PaddlePaddle's dropout multiplies by {factor:g} in evaluation and does not rescale in training: "
-            f"{step.path}.weight is multiplied by {factor:g} once and for all"
+            f"{placed.path}.weight is multiplied by {factor:g} once and for all"
         )
-        entries.append(Entry(f"{step.path}.weight", (f"{name}.weights",), factor=factor, note=note))
-        entries.append(Entry(f"{step.path}.bias", (f"{name}.bias",)))
+        entries.append(Entry(f"{placed.path}.weight", (f"{name}.weights",), factor=factor, note=note))
+        entries.append(Entry(f"{placed.path}.bias", (f"{name}.bias",)))
     return entries
 
 

@@ -21,7 +21,7 @@ from acz.exchange.weights.systems.starter_code import (
     untrained_statistics,
 )
 from acz.foundation.arrays import Array
-from acz.model.spec import Spec, Step
+from acz.model.spec import PlacedLayer, Spec
 
 MODALITIES = ("video", "audio")
 """Of the two streams, in the order of the concatenation."""
@@ -40,17 +40,17 @@ SETTLED: Mapping[str, Mapping[str, object]] = {
 OPEN = ("shift", "score_dropout", "dropout", "expansion", "classes", "mixtures")
 
 
-def _parts(spec: Spec) -> tuple[list[Step], list[Step]]:
+def _parts(spec: Spec) -> tuple[list[PlacedLayer], list[PlacedLayer]]:
     """The two attention clusters, and the trunk: dense, batch norm, gating, experts, gating. Raises SpecError."""
 
-    def steps(part: str, types: str) -> list[Step]:
+    def layers(part: str, types: str) -> list[PlacedLayer]:
         found = chain(spec, part, types.split(), [None] * types.count("dense"), SETTLED, OPEN)
         return found or []
 
-    attentions = [steps(name, "l2_normalize attention_cluster l2_normalize") for name in spec.streams]
-    trunk = steps("trunk", "dense batch_norm deep_context_gating mixture_of_experts deep_context_gating")
+    attentions = [layers(name, "l2_normalize attention_cluster l2_normalize") for name in spec.streams]
+    trunk = layers("trunk", "dense batch_norm deep_context_gating mixture_of_experts deep_context_gating")
     several = len(attentions) == len(MODALITIES) and all(attentions)
-    if not (several and trunk) or any(_biased(step) for step in (*(one[1] for one in attentions), trunk[0])):
+    if not (several and trunk) or any(_biased(placed) for placed in (*(one[1] for one in attentions), trunk[0])):
         raise is_none_of(
             "pomonam",
             "two attention clusters, each behind and before an l2_normalize, with 'normalize_over: units', and dense, batch norm, "
@@ -59,19 +59,19 @@ def _parts(spec: Spec) -> tuple[list[Step], list[Step]]:
     return [one[1] for one in attentions], trunk
 
 
-def _biased(step: Step) -> bool:
+def _biased(placed: PlacedLayer) -> bool:
     """Whether a layer has parameters that no variable of the system goes into."""
-    return not {"hidden.weight", "score.bias", "bias"}.isdisjoint(step.parameters)
+    return not {"hidden.weight", "score.bias", "bias"}.isdisjoint(placed.parameters)
 
 
 def _table(spec: Spec) -> list[Entry]:
     attentions, (hidden, hidden_norm, gating, experts, class_gating) = _parts(spec)
     entries = []
-    for step, name in zip(attentions, MODALITIES, strict=True):
+    for placed, name in zip(attentions, MODALITIES, strict=True):
         entries += [
-            Entry(f"{step.path}.score.weight", (f"{SCOPE}{name}/dense/kernel",)),
-            *norm(step, "score_norm.", f"{name}/batch_normalization"),
-            *(Entry(f"{step.path}.{shift}", (f"{SCOPE}{name}/{shift}",)) for shift in ("alpha", "beta")),
+            Entry(f"{placed.path}.score.weight", (f"{SCOPE}{name}/dense/kernel",)),
+            *norm(placed, "score_norm.", f"{name}/batch_normalization"),
+            *(Entry(f"{placed.path}.{shift}", (f"{SCOPE}{name}/{shift}",)) for shift in ("alpha", "beta")),
         ]
     entries = [entry for entry in entries if entry.path in spec.parameters]  # without shift there is no alpha
     kernel = Entry(
@@ -82,17 +82,17 @@ def _table(spec: Spec) -> list[Entry]:
         note=f"its attention is divided by the norm of the whole batch, sqrt(videos) times a video's: {hidden.path}.weight is divided by that",
     )
     entries += [kernel, *norm(hidden_norm, "", "batch_normalization")]
-    for step, number in ((gating, 1), (class_gating, 3)):
+    for placed, number in ((gating, 1), (class_gating, 3)):
         for local, of in (("hidden", number), ("gate", number + 1)):
-            entries.append(Entry(f"{step.path}.{local}.weight", (f"{SCOPE}dense_{of}/kernel",)))
-            entries += norm(step, f"{local}_norm.", f"batch_normalization_{of}")
+            entries.append(Entry(f"{placed.path}.{local}.weight", (f"{SCOPE}dense_{of}/kernel",)))
+            entries += norm(placed, f"{local}_norm.", f"batch_normalization_{of}")
     theirs = {"gates.weight": "gates/weights", "experts.weight": "experts/weights", "experts.bias": "experts/biases"}
     return entries + [Entry(f"{experts.path}.{local}", (f"{SCOPE}{name}",)) for local, name in theirs.items()]
 
 
-def _by_unit(attentions: list[Step]) -> Turn:
+def _by_unit(attentions: list[PlacedLayer]) -> Turn:
     """Rows of the dense layer behind the attention: there the units of a feature lie side by side, here the features of a unit."""
-    sizes = [(step.input_shape[-1], step.parameters["score.weight"].shape[1]) for step in attentions]
+    sizes = [(placed.input_shape[-1], placed.parameters["score.weight"].shape[1]) for placed in attentions]
 
     def turn(kernel: Array) -> Array:
         if kernel.ndim != 2 or len(kernel) != sum(features * units for features, units in sizes):
@@ -116,19 +116,19 @@ def _settings(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, object]:
         return (shape[0], shape[1]) if len(shape) == 2 else (0, 0)
 
     found: list[tuple[str, object, object]] = []
-    for step, name in zip(attentions, MODALITIES, strict=True):
-        stream, layer = step.path.split(".")
+    for placed, name in zip(attentions, MODALITIES, strict=True):
+        stream, layer = placed.path.split(".")
         place = f"model.streams.{stream}.layers.{layer}"
         features, units = sides(f"{name}/dense/kernel")
         of_input = f"model.inputs.{spec.streams[stream].input}.features"
-        found.append((of_input, step.input_shape[-1], features))
-        found.append((f"{place}.units", step.parameters["score.weight"].shape[1], units))
-        found.append((f"{place}.shift", "alpha" in step.parameters, f"{SCOPE}{name}/alpha" in arrays))
+        found.append((of_input, placed.input_shape[-1], features))
+        found.append((f"{place}.units", placed.parameters["score.weight"].shape[1], units))
+        found.append((f"{place}.shift", "alpha" in placed.parameters, f"{SCOPE}{name}/alpha" in arrays))
     width = sides("dense/kernel")[1]
     found.append((f"model.{hidden.path}.units", hidden.output_shape[-1], width))
-    for step, number in ((gating, 1), (class_gating, 3)):
+    for placed, number in ((gating, 1), (class_gating, 3)):
         narrow, wide = sides(f"dense_{number}/kernel")
-        found.append((f"model.{step.path}.expansion", getattr(step.layer, "expansion", 0), wide // max(narrow, 1)))
+        found.append((f"model.{placed.path}.expansion", getattr(placed.layer, "expansion", 0), wide // max(narrow, 1)))
     found += settings_of_experts(experts, arrays)
     return {setting: there for setting, here, there in found if there != here}
 

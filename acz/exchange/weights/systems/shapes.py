@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from acz.foundation.errors import SpecError
 from acz.model.layers import LAYERS
-from acz.model.spec import Spec, Step
+from acz.model.spec import PlacedLayer, Spec
 
 WITHOUT_EFFECT = ("rescale", "dropout")
 """Layers that hold no parameter and stand where a system has its own way: scaling of inputs, dropout in training."""
@@ -24,24 +24,24 @@ def chain(
     activations: Sequence[str | None] = (),
     settled: Mapping[str, Mapping[str, object]] = SETTLED,
     open_too: Collection[str] = (),
-) -> list[Step] | None:
-    """The steps of a stream, or of the trunk, if its layers are of these types, in this order, with settings at their defaults.
+) -> list[PlacedLayer] | None:
+    """The layers of a stream, or of the trunk, if its layers are of these types, in this order, with settings at their defaults.
 
     `activations` are those of the dense layers, circulant ones too, `settled` what a type of layer has in the place of defaults, `open_too` the names of
     settings that may be anything. None where it is another chain.
     """
-    steps = [step for step in spec.layout if step.path.startswith(f"{part}.")]
-    steps = [step for step in steps if step.layer.type not in WITHOUT_EFFECT]
-    if [step.layer.type for step in steps] != list(types):
+    layers = [placed for placed in spec.layout if placed.path.startswith(f"{part}.")]
+    layers = [placed for placed in layers if placed.layer.type not in WITHOUT_EFFECT]
+    if [placed.layer.type for placed in layers] != list(types):
         return None
-    for step in steps:
-        excluded = OPEN.union(open_too, {"size"} if step.layer.type == "conv2d" else ())
-        settings = step.layer.model_dump(exclude=excluded)
-        usual = {name: LAYERS[step.layer.type].model_fields[name].default for name in settings}
-        if settings != {**usual, **settled.get(step.layer.type, {})}:
+    for placed in layers:
+        excluded = OPEN.union(open_too, {"size"} if placed.layer.type == "conv2d" else ())
+        settings = placed.layer.model_dump(exclude=excluded)
+        usual = {name: LAYERS[placed.layer.type].model_fields[name].default for name in settings}
+        if settings != {**usual, **settled.get(placed.layer.type, {})}:
             return None
-    of_dense = [getattr(step.layer, "activation", None) for step in steps if step.layer.type in WITH_ACTIVATION]
-    return steps if of_dense == list(activations) else None
+    of_dense = [getattr(placed.layer, "activation", None) for placed in layers if placed.layer.type in WITH_ACTIVATION]
+    return layers if of_dense == list(activations) else None
 
 
 def only_stream(spec: Spec) -> str | None:

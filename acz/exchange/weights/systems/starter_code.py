@@ -9,7 +9,7 @@ import numpy as np
 
 from acz.exchange.weights.matching import Entry
 from acz.foundation.arrays import Array
-from acz.model.spec import Step
+from acz.model.spec import PlacedLayer
 
 SCOPE = "tower/"
 """Of every variable of a network."""
@@ -23,9 +23,9 @@ def is_optimizer(name: str) -> bool:
     return TRAINING.fullmatch(name) is not None
 
 
-def norm(step: Step, local: str, name: str) -> list[Entry]:
+def norm(placed: PlacedLayer, local: str, name: str) -> list[Entry]:
     """The four arrays of a batch normalisation; `local` begins their names in the layer, '' for the layer's own."""
-    return [Entry(f"{step.path}.{local}{ours}", (f"{SCOPE}{name}/{theirs}",)) for ours, theirs in NORM.items()]
+    return [Entry(f"{placed.path}.{local}{ours}", (f"{SCOPE}{name}/{theirs}",)) for ours, theirs in NORM.items()]
 
 
 def of_training(arrays: Mapping[str, Array], why: str) -> str:
@@ -49,7 +49,7 @@ def untrained_statistics(arrays: Mapping[str, Array]) -> list[str]:
     ]
 
 
-def settings_of_experts(step: Step, arrays: Mapping[str, Array]) -> list[tuple[str, object, object]]:
+def settings_of_experts(placed: PlacedLayer, arrays: Mapping[str, Array]) -> list[tuple[str, object, object]]:
     """Classes and mixtures of a mixture of experts: the setting, its value here and its value in a file."""
 
     def width(name: str) -> int:
@@ -58,8 +58,8 @@ def settings_of_experts(step: Step, arrays: Mapping[str, Array]) -> list[tuple[s
 
     of_experts = width("experts/weights")
     classes = max(width("gates/weights") - of_experts, 0)  # a gate more for each class
-    here = step.layer.model_dump()
+    here = placed.layer.model_dump()
     return [
-        (f"model.{step.path}.classes", here["classes"], classes),
-        (f"model.{step.path}.mixtures", here["mixtures"], of_experts // max(classes, 1)),
+        (f"model.{placed.path}.classes", here["classes"], classes),
+        (f"model.{placed.path}.mixtures", here["mixtures"], of_experts // max(classes, 1)),
     ]

@@ -25,7 +25,7 @@ from acz.exchange.weights.systems.starter_code import (
 )
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
-from acz.model.spec import Spec, Step
+from acz.model.spec import PlacedLayer, Spec
 
 MODALITIES = ("video", "audio")
 """Of the inputs, in their order."""
@@ -63,10 +63,10 @@ class _Stream:
 
     modality: str
     kind: str
-    before: list[Step]
+    before: list[PlacedLayer]
     """L2 normalisation of the input's features, or batch norm, or both, or neither."""
-    embedding: list[Step]
-    behind: list[Step]
+    embedding: list[PlacedLayer]
+    behind: list[PlacedLayer]
     """Dense or circulant, and batch norm."""
 
     @property
@@ -79,7 +79,7 @@ class _Stream:
         return f"{self.modality}/{self.kind}_{self.modality}/"
 
 
-def _steps(spec: Spec, part: str, types: str) -> list[Step] | None:
+def _layers(spec: Spec, part: str, types: str) -> list[PlacedLayer] | None:
     """The layers of a stream or the trunk, if they are of these types, with the system's settings."""
     names = types.split()
     return chain(spec, part, names, [None] * sum(name in WITH_ACTIVATION for name in names), SETTLED, OPEN)
@@ -90,24 +90,24 @@ def _stream(spec: Spec, name: str) -> _Stream | None:
     number = list(spec.inputs).index(spec.streams[name].input)
     for kind, (_, forms) in EMBEDDINGS.items():
         for before, form, behind in product(BEFORE, forms, BEHIND):
-            steps = _steps(spec, name, f"{before} {form} {behind}")
+            layers = _layers(spec, name, f"{before} {form} {behind}")
             if (
-                steps is None
+                layers is None
                 or number >= len(MODALITIES)
-                or any("bias" in step.parameters for step in steps if step.layer.type in WITH_ACTIVATION)
+                or any("bias" in placed.parameters for placed in layers if placed.layer.type in WITH_ACTIVATION)
             ):
                 continue
             first = len(before.split())
-            embedding = steps[first : first + len(form.split())]
+            embedding = layers[first : first + len(form.split())]
             if getattr(embedding[-1].layer, "pooling", None) in POOLING.get(kind, {None}):
-                return _Stream(MODALITIES[number], kind, steps[:first], embedding, steps[-3:-1])
+                return _Stream(MODALITIES[number], kind, layers[:first], embedding, layers[-3:-1])
     return None
 
 
-def _parts(spec: Spec) -> tuple[list[_Stream], list[Step]]:
+def _parts(spec: Spec) -> tuple[list[_Stream], list[PlacedLayer]]:
     """The streams in the spec's order, and the trunk. Raises SpecError."""
     streams = [_stream(spec, name) for name in spec.streams]
-    trunk = next(filter(None, (_steps(spec, "trunk", types) for types in TRUNKS)), None)
+    trunk = next(filter(None, (_layers(spec, "trunk", types) for types in TRUNKS)), None)
     found = [stream for stream in streams if stream]
     if trunk is None or len(found) < len(streams) or len({stream.place for stream in found}) < len(found):
         raise is_none_of(
@@ -128,14 +128,14 @@ def _table(spec: Spec) -> list[Entry]:
     widths = [entry.features or 0 for entry in spec.inputs.values()]
     entries = []
     for stream in streams:
-        for step in stream.before:
-            if step.parameters:
-                entries += _of_input(step, MODALITIES.index(stream.modality), widths)
+        for placed in stream.before:
+            if placed.parameters:
+                entries += _of_input(placed, MODALITIES.index(stream.modality), widths)
         entries += _embedding(stream) + _behind(stream)
     return entries + _classifier(trunk, _by_stream(streams))
 
 
-def _of_input(step: Step, number: int, widths: list[int]) -> list[Entry]:
+def _of_input(placed: PlacedLayer, number: int, widths: list[int]) -> list[Entry]:
     """Batch norm of the input: there one over all features of a frame, here a part of it in each stream."""
     start = sum(widths[:number])
     return [
@@ -144,16 +144,18 @@ def _of_input(step: Step, number: int, widths: list[int]) -> list[Entry]:
             entry.names,
             lambda value: value[start : start + widths[number]] if len(value) == sum(widths) else value,
         )
-        for entry in norm(step, "", "input_bn")
+        for entry in norm(placed, "", "input_bn")
     ]
 
 
-def _product(step: Step, scope: str, dense: str) -> list[Entry]:
+def _product(placed: PlacedLayer, scope: str, dense: str) -> list[Entry]:
     """A dense layer of that name, or a circulant one."""
-    if step.layer.type == "dense":
-        return [Entry(f"{step.path}.weight", (f"{SCOPE}{scope}{dense}",))]
+    if placed.layer.type == "dense":
+        return [Entry(f"{placed.path}.weight", (f"{SCOPE}{scope}{dense}",))]
     theirs = {"weight": "circ", "diagonal": "diag"}
-    return [Entry(f"{step.path}.{local}", (_gathered(f"{SCOPE}{scope}", theirs[local]),)) for local in step.parameters]
+    return [
+        Entry(f"{placed.path}.{local}", (_gathered(f"{SCOPE}{scope}", theirs[local]),)) for local in placed.parameters
+    ]
 
 
 def _gathered(scope: str, which: str) -> str:
@@ -162,18 +164,18 @@ def _gathered(scope: str, which: str) -> str:
 
 
 def _embedding(stream: _Stream) -> list[Entry]:
-    step, scope = stream.embedding[0], stream.scope
+    placed, scope = stream.embedding[0], stream.scope
     if stream.kind == "Moment_Stats":
         return []
     if stream.kind == "DBoF":
-        return _product(step, scope, "cluster_weights") + norm(stream.embedding[1], "", f"{scope}cluster_bn")
+        return _product(placed, scope, "cluster_weights") + norm(stream.embedding[1], "", f"{scope}cluster_bn")
     theirs = {"assignment.weight": "cluster_weights", "centres": "cluster_weights2", "spread": "covar_weights"}
     arrays = [
-        Entry(f"{step.path}.{ours}", (f"{SCOPE}{scope}{name}",), _matrix)
+        Entry(f"{placed.path}.{ours}", (f"{SCOPE}{scope}{name}",), _matrix)
         for ours, name in theirs.items()
-        if ours in step.parameters
+        if ours in placed.parameters
     ]
-    return arrays + norm(step, "norm.", f"{scope}cluster_bn")
+    return arrays + norm(placed, "norm.", f"{scope}cluster_bn")
 
 
 def _matrix(value: Array) -> Array:
@@ -198,13 +200,13 @@ def _otherwise(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, str]:
     )
     found: dict[str, str] = {}
     for stream in _parts(spec)[0]:
-        found |= {step.path: what for step in stream.before if not step.parameters}
-        step = stream.behind[0]
+        found |= {placed.path: what for placed in stream.before if not placed.parameters}
+        placed = stream.behind[0]
         diagonal = arrays.get(_gathered(f"{SCOPE}{stream.scope}{EMBEDDINGS[stream.kind][0]}/", "diag"))
-        if diagonal is not None and "diagonal" in step.parameters:
-            there, here = "fixed" if np.all(np.abs(diagonal) == 1) else "learned", getattr(step.layer, "diagonal", "")
+        if diagonal is not None and "diagonal" in placed.parameters:
+            there, here = "fixed" if np.all(np.abs(diagonal) == 1) else "learned", getattr(placed.layer, "diagonal", "")
             if there != here:
-                found[step.path] = f"its diagonal is {there} there, {here} here; set its 'diagonal' to {there}"
+                found[placed.path] = f"its diagonal is {there} there, {here} here; set its 'diagonal' to {there}"
     return found
 
 
@@ -224,7 +226,7 @@ def _by_stream(streams: list[_Stream]) -> Turn:
     return turn
 
 
-def _classifier(trunk: list[Step], turn: Turn) -> list[Entry]:
+def _classifier(trunk: list[PlacedLayer], turn: Turn) -> list[Entry]:
     first = trunk[0]
     if first.layer.type == "dense":
         weights = Entry(f"{first.path}.weight", (f"{SCOPE}fully_connected/weights",), turn)
@@ -277,13 +279,13 @@ def _settings(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, object]:
     for stream in streams:
         inner = EMBEDDINGS[stream.kind][0]
         fitted = {"cluster_bn/gamma": stream.embedding[0], f"{inner}/{inner}_fc_hidden_bn/gamma": stream.behind[0]}
-        for name, step in fitted.items():
+        for name, placed in fitted.items():
             value = arrays.get(f"{SCOPE}{stream.scope}{name}")
-            setting = "units" if hasattr(step.layer, "units") else "clusters"
-            if value is not None and hasattr(step.layer, setting):
-                part, layer = step.path.split(".")
+            setting = "units" if hasattr(placed.layer, "units") else "clusters"
+            if value is not None and hasattr(placed.layer, setting):
+                part, layer = placed.path.split(".")
                 place = f"model.streams.{part}.layers.{layer}.{setting}"
-                found.append((place, getattr(step.layer, setting), value.size))
+                found.append((place, getattr(placed.layer, setting), value.size))
         value = arrays.get(f"{SCOPE}{stream.scope}cluster_weights")
         if value is not None and value.ndim == 2:
             source = spec.streams[stream.embedding[0].path.split(".")[0]].input
