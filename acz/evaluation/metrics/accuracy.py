@@ -10,7 +10,7 @@ from acz.foundation.arrays import Array
 from acz.reference.ranking import NOTHING
 
 
-def hits_of(classes: Array, labels: Array) -> Array:
+def mark_hits(classes: Array, labels: Array) -> Array:
     """Which of the predicted classes (videos, k) are labels of their video, bool (videos, k); NOTHING is none.
 
     labels (videos) of one class each, or (videos, classes), above 0 where a video has the label.
@@ -32,9 +32,9 @@ class Accuracy:
     total_loss: float | None = None
 
     def update(self, classes: Array, labels: Array, loss: float | None = None) -> None:
-        """Add a batch: the best five classes of each video or more, (videos, k), best first; labels as `hits_of` takes
+        """Add a batch: the best five classes of each video or more, (videos, k), best first; labels as `mark_hits` takes
         them, of which the best ranked counts; and the mean of the loss over these videos."""
-        hits = hits_of(classes[:, :5], labels)
+        hits = mark_hits(classes[:, :5], labels)
         self.examples += len(hits)
         self.top1 += int(hits[:, :1].any(axis=1).sum())
         self.top5 += int(hits.any(axis=1).sum())

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.evaluation.metrics.accuracy import hits_of
+from acz.evaluation.metrics.accuracy import mark_hits
 from acz.evaluation.metrics.columns import Columns
 from acz.evaluation.metrics.labels import present_labels
 from acz.evaluation.metrics.precision import Ties, average_precision, descending, heaped
@@ -161,7 +161,7 @@ class YouTube8MMetrics:
             video, label = np.divmod(np.flatnonzero(here), self.classes)
             labels = np.bincount(video, minlength=len(here))  # (videos), how many each has
             classes, scores = best(rows, int(labels.max(initial=0)))
-            hits = hits_of(classes, here)
+            hits = mark_hits(classes, here)
             recalled = (hits & (scores > 0) & (np.arange(classes.shape[1]) < labels[:, None])).sum(axis=1)
             np.add.at(found, labels, recalled)
             positives += np.bincount(label, minlength=self.classes)
