@@ -18,7 +18,8 @@ import numpy as np
 import pytest
 
 from acz.backend.worker import Worker
-from acz.foundation.processes.job_process import CLAIM, FOLDER, JobFailed, WorkerDied, remove_abandoned
+from acz.foundation.files.locks import IN_USE, remove_abandoned
+from acz.foundation.processes.job_process import FOLDER, JobFailed, WorkerDied
 from acz.parity.cases import cases
 from acz.parity.comparison import check
 from acz.parity.mutants import MUTANTS
@@ -114,28 +115,25 @@ def test_what_a_killed_command_left_is_removed(tmp_path: Path, monkeypatch: pyte
     with Worker("numpy") as alive:
         end = time.monotonic() + 30
         while left.exists() and time.monotonic() < end:  # its worker sees the end of its input, and ends
-            remove_abandoned()
+            remove_abandoned(tmp_path.glob(f"{FOLDER}*"))
             time.sleep(0.05)
         assert [path.name for path in tmp_path.iterdir()] == [Path(alive.folder.name).name]
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_others_left_under_such_a_name_stays_and_holds_nothing_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+def test_what_others_left_under_such_a_name_stays_and_holds_nothing_up(tmp_path: Path) -> None:
     (tmp_path / f"{FOLDER}pipe").mkdir()
-    os.mkfifo(tmp_path / f"{FOLDER}pipe" / CLAIM)  # opening it to read would wait for a writer
+    os.mkfifo(tmp_path / f"{FOLDER}pipe" / IN_USE)  # opening it to read would wait for a writer
     (tmp_path / f"{FOLDER}link").mkdir()
     (tmp_path / "file").touch()
-    (tmp_path / f"{FOLDER}link" / CLAIM).symlink_to(tmp_path / "file")
+    (tmp_path / f"{FOLDER}link" / IN_USE).symlink_to(tmp_path / "file")
     stays = {f"{FOLDER}link", "file"}
     if os.geteuid() == 0:
         (tmp_path / f"{FOLDER}other").mkdir()
-        (tmp_path / f"{FOLDER}other" / CLAIM).touch()
+        (tmp_path / f"{FOLDER}other" / IN_USE).touch()
         os.chown(tmp_path / f"{FOLDER}other", 1, 1)
         stays.add(f"{FOLDER}other")
-    thread = threading.Thread(target=remove_abandoned, daemon=True)
+    thread = threading.Thread(target=remove_abandoned, args=[tmp_path.glob(f"{FOLDER}*")], daemon=True)
     thread.start()
     thread.join(20)
     assert not thread.is_alive()

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,8 @@ from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, format_o
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import TIMED, Check, verify
 from acz.foundation.errors import CheckFailed, DataError
-from acz.foundation.files.atomic import naming, write_text_whole
+from acz.foundation.files.atomic import naming, sync, write_text_whole
+from acz.foundation.files.locks import hold_folder, remove_abandoned
 from acz.foundation.processes.job_process import JobFailed, WorkerDied
 from acz.foundation.progress import Progress
 from acz.model.checkpoint import Checkpoint
@@ -150,14 +150,10 @@ def size(artefact: Path) -> int:
 def _beside(out: Path) -> Iterator[Path]:
     """A folder beside `out` to work in, gone afterwards; what a killed export left there goes first."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    for left in out.parent.glob(f".{out.name}.*.making"):
-        with suppress(OSError), (left / "lock").open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(left)
+    remove_abandoned(out.parent.glob(f".{out.name}.*.making"))
     folder = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}.", suffix=".making"))
     try:
-        with (folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with hold_folder(folder):
             yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
@@ -166,18 +162,10 @@ def _beside(out: Path) -> Iterator[Path]:
 def _put(made: Path, out: Path, folder: Path) -> None:
     """Give a finished artefact its name, on disk and whole; an earlier one gives way."""
     for path in [made, *made.rglob("*")]:
-        handle = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        sync(path)
     report_path(out).unlink(missing_ok=True)
     if out.is_dir():
         out.rename(folder / "earlier")
     made.chmod(0o755 if made.is_dir() else 0o644)
     made.replace(out)
-    handle = os.open(out.parent, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync(out.parent)

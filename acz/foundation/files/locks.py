@@ -1,45 +1,79 @@
-"""A folder that belongs to one process at a time."""
+"""Folders that belong to one process at a time."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import IO, Any
 
 from acz.foundation.errors import DataError, MissingError
 
+IN_USE = "in-use"
+"""The locked file in a folder that a process works in."""
 
-def lock_file(file: IO[Any]) -> None:
-    """Lock an open file for this process and those that inherit it. The lock goes with the last of them, however it ends.
 
-    Raises:
-        BlockingIOError: Another process holds the lock.
-        MissingError: This system has no such locks.
-    """
+def _locks() -> ModuleType:
+    """The module of file locks. Raises MissingError on systems without them."""
     try:
         import fcntl
     except ImportError:
         raise MissingError(
             "this needs the file locks of POSIX, which this system does not have; use Linux, macOS or WSL"
         ) from None
+    return fcntl
+
+
+def _lock(file: IO[Any]) -> None:
+    """Lock an open file for this process and those that inherit it. Raises BlockingIOError where another one holds the lock."""
+    fcntl = _locks()
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def hold_folder(folder: Path) -> IO[bytes]:
+    """Mark a new folder as in use while this process, or one that inherits the file, lives and holds the file open.
+
+    Raises MissingError on systems without file locks.
+    """
+    new = folder / "new"
+    file = new.open("wb")
+    _lock(file)
+    new.rename(folder / IN_USE)  # under this name it is never seen without its lock
+    return file
+
+
+def remove_abandoned(folders: Iterable[Path]) -> None:
+    """Remove folders of this user's processes that were killed: those that `hold_folder` marked and nobody holds any more."""
+    for folder in folders:
+        with suppress(OSError):  # in use, or gone meanwhile
+            if folder.lstat().st_uid != os.geteuid():
+                continue
+            # anybody may make a folder of such a name: what lies in it must not make this process wait
+            with open(os.open(folder / IN_USE, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
+                _lock(file)
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold `folder` for this process; the lock goes with the process, however it ends.
 
-    Where the body fails and has written nothing, folders that were not there go again.
-    Raises DataError where another process holds it.
+    Where the body fails and has written nothing, folders that were missing before are removed again.
+
+    Raises:
+        DataError: Another process holds the folder.
+        MissingError: This system has no file locks.
     """
+    _locks()
     lock = folder / ".lock"
-    made = [one for one in (folder, *folder.parents) if not one.exists()]
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         try:
-            lock_file(file)
+            _lock(file)
             held = os.path.samestat(os.fstat(file.fileno()), lock.stat())
         except (BlockingIOError, FileNotFoundError):  # or it went with the folder of another process, which failed
             held = False
@@ -49,8 +83,8 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         except BaseException:
             with suppress(OSError):  # a folder that others have put something into stays
-                if made and list(folder.iterdir()) == [lock]:
+                if created and list(folder.iterdir()) == [lock]:
                     lock.unlink()
-                    for one in made:
-                        one.rmdir()
+                    for path in created:
+                        path.rmdir()
             raise

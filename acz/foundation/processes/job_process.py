@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError
-from acz.foundation.files.locks import lock_file
+from acz.foundation.files.locks import hold_folder, remove_abandoned
 from acz.foundation.processes.json_lines import LineProcess
 
 if TYPE_CHECKING:
@@ -35,30 +32,7 @@ class JobFailed(AczError):
 
 
 FOLDER = "acz-worker-"
-
-
-CLAIM = "in-use"
-
-
-def claim(folder: Path) -> BinaryIO:
-    """A locked file in a folder: the folder is in use while this process, or one that inherits the file, lives and holds it open."""
-    new = folder / "new"
-    file = new.open("wb")
-    lock_file(file)
-    new.rename(folder / CLAIM)  # under this name it is never seen without its lock
-    return file
-
-
-def remove_abandoned() -> None:
-    """Remove the folders of this user's processes that were killed: those whose lock nobody holds any more."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        with suppress(OSError):  # in use, or gone meanwhile
-            if folder.lstat().st_uid != os.geteuid():
-                continue
-            # anybody may make a folder of such a name: what lies in it must not make this process wait
-            with open(os.open(folder / CLAIM, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
-                lock_file(file)
-                shutil.rmtree(folder, ignore_errors=True)
+"""The beginning of the names of these processes' folders."""
 
 
 class JobProcess(LineProcess):
@@ -70,9 +44,9 @@ class JobProcess(LineProcess):
 
     def __init__(self, what: str, command: list[str]) -> None:
         self.what = what
-        remove_abandoned()
+        remove_abandoned(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))
         self.folder = tempfile.TemporaryDirectory(prefix=FOLDER)
-        self.claim = claim(Path(self.folder.name))
+        self.claim = hold_folder(Path(self.folder.name))
         self.words = Path(self.folder.name) / "stderr"
         with self.words.open("wb") as words:  # frameworks litter the current folder
             super().__init__(command, words, Path(self.folder.name), [self.claim.fileno()])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -81,6 +80,8 @@ def clock(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
 
 def release(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
     """Let go of everything held; gives the largest resident size of this process so far, in MiB."""
+    import resource
+
     HELD.clear()
     scale = 2**20 if sys.platform == "darwin" else 2**10
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, {}
