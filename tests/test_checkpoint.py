@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 
 import acz
 from acz.foundation.errors import CheckpointError
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 from acz.model.checkpoint import load_checkpoint, require_spec, save_checkpoint
 from acz.model.parameters import initial_parameters
 
@@ -69,6 +69,6 @@ def test_a_failed_write_leaves_the_old_file_whole(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_whole(path, fail)
+        write_atomically(path, fail)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]

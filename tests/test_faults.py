@@ -21,7 +21,7 @@ import pytest
 from acz.api.runs import new_run, resumed_run
 from acz.data.folder import write_shard
 from acz.foundation.errors import CheckpointError
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 from acz.foundation.files.locks import locked
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.training.log import read_log
@@ -299,7 +299,7 @@ def test_only_our_own_temporary_files_are_removed(acz: Acz, whole: Path) -> None
 
 def test_a_write_that_fails_names_the_file_that_was_meant(tmp_path: Path) -> None:
     with largest_file(10), pytest.raises(OSError, match="File too large") as caught:
-        write_whole(tmp_path / "a.bin", lambda temporary: temporary.write_bytes(bytes(99)))
+        write_atomically(tmp_path / "a.bin", lambda temporary: temporary.write_bytes(bytes(99)))
     assert caught.value.filename == str(tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
 

@@ -17,7 +17,7 @@ import acz
 from acz.api.runs import new_run, resumed_run
 from acz.foundation.errors import AczError, CheckFailed, CheckpointError, DataError, Interrupted
 from acz.foundation.files.locks import locked
-from acz.foundation.processes.prefetch import Awaited
+from acz.foundation.processes.prefetch import TimedItems
 from acz.model.checkpoint import load_checkpoint
 from acz.reference import numpy_backend
 from acz.training.batches import batches
@@ -96,7 +96,7 @@ def test_only_standing_still_for_data_counts_as_waiting(monkeypatch: pytest.Monk
             now += 2.0
             yield number
 
-    source = Awaited(made())
+    source = TimedItems(made())
     for _ in source:
         now += 30.0
     assert source.seconds == 8.0
@@ -115,7 +115,7 @@ def test_a_run_says_what_share_of_the_time_it_waited_for_data(
             now += 1.0
             yield item
 
-    monkeypatch.setattr("acz.training.loop.ahead", slowly)
+    monkeypatch.setattr("acz.training.loop.prefetch", slowly)
     train(start(features, tmp_path / "run"))
     lines = read_log(tmp_path / "run/metrics.jsonl")
     assert {line["kind"] for line in lines} == {"train", "evaluation"}

@@ -24,7 +24,7 @@ from acz.data.registry import open_split, recognise
 from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, DataError, SpecError
-from acz.foundation.files.atomic import remove_leftovers, write_whole
+from acz.foundation.files.atomic import remove_leftovers, write_atomically
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.hashing import contents_hash
 from acz.foundation.files.locks import locked
@@ -247,5 +247,5 @@ def show_video(
             output, weights = look(opened, model, checkpoint.spec, examples, [video])
             add_look(strip, checkpoint.spec, description, output[0], {key: value[0] for key, value in weights.items()})
         content = draw_strip(strip)
-        write_whole(path, lambda temporary: temporary.write_bytes(content))
+        write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return {"picture": str(path), "video": video, "label": strip.label, "predicted": strip.predicted}

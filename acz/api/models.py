@@ -14,7 +14,7 @@ from acz.backend.protocol import Parameters
 from acz.backend.registry import REFERENCE, broken, find_backend, infos, installed
 from acz.backend.worker import Worker
 from acz.foundation.errors import AczError, SpecError, nearest
-from acz.foundation.files.atomic import write_text_whole
+from acz.foundation.files.atomic import write_text_atomically
 from acz.foundation.progress import Progress, show_progress
 from acz.model.drawing import draw
 from acz.model.precision import Precision
@@ -75,7 +75,7 @@ def draw_model(
     if path.suffix != ".svg":
         raise SpecError(f"a model is drawn as SVG; --out must end in .svg, got {path}")
     chosen = load_config(config, overrides)
-    write_text_whole(path, draw(chosen.spec, chosen.name, chosen.description))
+    write_text_atomically(path, draw(chosen.spec, chosen.name, chosen.description))
     return path
 
 

@@ -17,7 +17,7 @@ from typing import cast
 from acz.backend.info import BackendInfo, NativeFormat
 from acz.backend.protocol import Backend
 from acz.foundation.errors import MissingError, SpecError, nearest
-from acz.foundation.processes.silence import quiet
+from acz.foundation.processes.silence import silence_output
 from acz.model.spec import Spec
 
 REFERENCE = "numpy"
@@ -105,7 +105,7 @@ def find_backend(name: str) -> Backend:
     for variable, value in info.environment.items():
         os.environ.setdefault(variable, value)
     try:
-        with quiet():
+        with silence_output():
             return cast(Backend, import_module(info.module))
     except (ImportError, OSError) as error:
         raise MissingError(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from acz.foundation.arrays import Array
-from acz.foundation.processes.environment import prepare
+from acz.foundation.processes.environment import configure_process
 from acz.foundation.processes.job_process import JobProcess
 
 
@@ -56,7 +56,7 @@ def main(backend_name: str, threads: str, wrap: str) -> None:
     """The loop of a worker. Answers go to the first standard output; what a framework prints goes to the log."""
     from acz.backend.registry import find_backend
 
-    prepare(int(threads))
+    configure_process(int(threads))
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)
     backend: Any = None

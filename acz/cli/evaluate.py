@@ -18,7 +18,7 @@ from acz.cli.options import (
     given_reading,
     print_result,
 )
-from acz.foundation.processes.environment import cores, prepare
+from acz.foundation.processes.environment import configure_process, cores
 
 
 def evaluate_command(
@@ -62,7 +62,7 @@ def evaluate_command(
 
     Gives top-1, top-5 and loss; where videos have several labels also Hit@1, PERR, mAP and GAP, with --json each class's precision.
     """
-    prepare(threads)
+    configure_process(threads)
     from acz.api.evaluation import evaluate, evaluate_predictions
     from acz.foundation.errors import SpecError
 

@@ -19,7 +19,7 @@ from acz.cli.options import (
     print_json,
     print_result,
 )
-from acz.foundation.processes.environment import cores, prepare
+from acz.foundation.processes.environment import configure_process, cores
 
 Format = Annotated[
     str | None,
@@ -66,7 +66,7 @@ def infer_command(
 
     Interrupted at any point, the same command resumes.
     """
-    prepare(threads)
+    configure_process(threads)
     from acz.api.inference import infer
 
     inferred = infer(

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import Device, Json, Threads, print_result
-from acz.foundation.processes.environment import cores, prepare
+from acz.foundation.processes.environment import configure_process, cores
 
 
 def report_command(
@@ -47,7 +47,7 @@ def report_command(
 
     The page holds everything that it needs and opens without a network.
     """
-    prepare(threads)
+    configure_process(threads)
     from acz.api.studies import report
 
     page = report(

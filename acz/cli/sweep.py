@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import Json, Set, given_overrides, print_json, print_table
-from acz.foundation.processes.environment import prepare
+from acz.foundation.processes.environment import configure_process
 
 
 def sweep_command(
@@ -57,7 +57,7 @@ def sweep_command(
 
     The same command resumes a sweep that was interrupted or killed: what is done is kept, the rest resumes from its last checkpoint.
     """
-    prepare(threads)
+    configure_process(threads)
     from acz.api.studies import plan_sweep, sweep
     from acz.foundation.errors import CheckFailed
 

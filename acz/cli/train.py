@@ -19,7 +19,7 @@ from acz.cli.options import (
     given_reading,
     print_result,
 )
-from acz.foundation.processes.environment import cores, prepare
+from acz.foundation.processes.environment import configure_process, cores
 
 DEFAULT = "flash_mnist/attention_cluster"
 
@@ -54,7 +54,7 @@ def train_command(
 
     With nothing given it trains the attention cluster on scikit-learn's digits, and makes that data set first.
     """
-    prepare(threads or cores())
+    configure_process(threads or cores())
     from acz.api import training
     from acz.foundation.errors import SpecError
 
@@ -76,6 +76,6 @@ def train_command(
         )
     else:
         if threads is None:
-            prepare(training.threads_of(out))
+            configure_process(training.threads_of(out))
         trained = training.resume(out, backend=backend, device=device, data=data, threads=threads)
     print_result(trained, as_json)

@@ -21,7 +21,7 @@ from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
-from acz.foundation.processes.prefetch import ahead
+from acz.foundation.processes.prefetch import prefetch
 from acz.reference.ranking import best_first
 
 STRETCH = 16
@@ -95,7 +95,7 @@ def _predicted(predictor: Predictor, split: Data, start: int, stop: int, request
     size = min(request.batch_size, len(split))
     names, count = list(predictor.spec.inputs), min(request.top_k, predictor.spec.width)
     numbers = (np.arange(first, min(first + size, stop)) for first in range(start, stop, size))
-    for examples in ahead(split.take(some, names) for some in numbers):
+    for examples in prefetch(split.take(some, names) for some in numbers):
         best = Best(*(value[: len(examples.numbers)] for value in predictor.best(padded(examples.inputs, size), count)))
         ids = split.ids(examples.numbers)
         if not best.finite.all():

@@ -21,7 +21,7 @@ import numpy as np
 from acz.evaluation.metrics import NOTHING
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
-from acz.foundation.files.atomic import write_text_whole, write_whole
+from acz.foundation.files.atomic import write_atomically, write_text_atomically
 from acz.foundation.files.npy import read_header, write_header
 
 Kind = Literal["jsonl", "npz", "csv"]
@@ -57,9 +57,9 @@ def write_part(path: Path, parts: Iterable[Part], names: list[str] | None = None
     Raises DataError where an id can't stand in a CSV file.
     """
     if path.suffix == ".jsonl":
-        write_text_whole(path, "".join(line for part in parts for line in _json_lines(part, names)))
+        write_text_atomically(path, "".join(line for part in parts for line in _json_lines(part, names)))
     elif path.suffix == ".csv":
-        write_text_whole(path, "".join(line for part in parts for line in csv_lines(part)))
+        write_text_atomically(path, "".join(line for part in parts for line in csv_lines(part)))
     else:
         parts = list(parts)
         ids = np.array([one for part in parts for one in part.ids], dtype=np.str_)
@@ -70,12 +70,12 @@ def write_part(path: Path, parts: Iterable[Part], names: list[str] | None = None
             with temporary.open("wb") as file:
                 np.savez(file, ids=ids, labels=labels, scores=scores)
 
-        write_whole(path, save)
+        write_atomically(path, save)
 
 
 def join(files: list[Path], out: Path, kind: Kind) -> None:
     """Make one file, whole or not at all, of the files that `write_part` wrote, in their order."""
-    write_whole(out, lambda temporary: JOIN[kind](files, temporary))
+    write_atomically(out, lambda temporary: JOIN[kind](files, temporary))
 
 
 def csv_lines(part: Part) -> Iterator[str]:

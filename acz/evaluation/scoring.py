@@ -16,7 +16,7 @@ from acz.evaluation.metrics.figures import SEVERAL_LABELS
 from acz.evaluation.predictions import read_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
-from acz.foundation.processes.prefetch import ahead
+from acz.foundation.processes.prefetch import prefetch
 from acz.model.losses import Loss
 from acz.model.spec import Spec
 
@@ -53,7 +53,7 @@ def evaluate_by_class(
     accuracy = Accuracy()
     several = YouTube8MMetrics(spec.width)
     size = min(batch_size, len(split))
-    for examples in ahead(split.in_order(size, list(spec.inputs))):
+    for examples in prefetch(split.in_order(size, list(spec.inputs))):
         labels, counts = examples.labels, {"logits": min(5, spec.width)}
         if several_labels(spec, labels):
             counts["output"] = min(_enough(labels, several.top_k), spec.width)
@@ -106,7 +106,7 @@ def score_predictions(
     del parts
     several: YouTube8MMetrics | None = None
     accuracy = Accuracy()
-    for examples in ahead(split.in_order(BATCH, [])):
+    for examples in prefetch(split.in_order(BATCH, [])):
         ids = split.ids(examples.numbers)
         missing = [name for name in ids if name not in place]
         if missing:

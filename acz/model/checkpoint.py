@@ -19,7 +19,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, SpecError
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 from acz.model.parameters import check_parameters
 from acz.model.spec import Spec
 
@@ -67,7 +67,7 @@ def save_checkpoint(
             file.write(len(header).to_bytes(8, "little") + header)
             file.write(memoryview(content)[8 + length :])
 
-    write_whole(Path(path), write)
+    write_atomically(Path(path), write)
 
 
 def _digest(metadata: Mapping[str, str], arrays: Mapping[str, Array]) -> str:

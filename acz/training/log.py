@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acz.foundation.files.atomic import naming, write_text_whole
+from acz.foundation.files.atomic import name_in_errors, write_text_atomically
 from acz.training.tensorboard import FOLDER, Events
 
 
@@ -21,28 +21,28 @@ class Log:
     def __init__(self, path: Path, keep_until_step: int) -> None:
         self.path = path
         kept = [line for line in read_log(path) if line["step"] <= keep_until_step] if path.is_file() else []
-        write_text_whole(path, "".join(json.dumps(line) + "\n" for line in kept))
+        write_text_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
         self.events = Events(path.parent / FOLDER, kept)
         self.file = path.open("a", encoding="utf-8")
 
     def write(self, line: Mapping[str, Any]) -> None:
-        with naming(self.path):
+        with name_in_errors(self.path):
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
-        with naming(self.path.parent / FOLDER):
+        with name_in_errors(self.path.parent / FOLDER):
             self.events.write(line)
 
     def sync(self) -> None:
         """Have the lines on disk: before the checkpoint that counts on them."""
-        with naming(self.path):
+        with name_in_errors(self.path):
             os.fsync(self.file.fileno())
-        with naming(self.path.parent / FOLDER):
+        with name_in_errors(self.path.parent / FOLDER):
             self.events.sync()
 
     def close(self) -> None:
-        with naming(self.path.parent / FOLDER):
+        with name_in_errors(self.path.parent / FOLDER):
             self.events.close()
-        with naming(self.path):
+        with name_in_errors(self.path):
             self.file.close()
 
 

@@ -20,7 +20,7 @@ from acz.foundation.errors import CheckFailed, CheckpointError, Interrupted
 from acz.foundation.files.atomic import remove_leftovers
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.interrupt import interruptible
-from acz.foundation.processes.prefetch import Awaited, ahead
+from acz.foundation.processes.prefetch import TimedItems, prefetch
 from acz.foundation.progress import Counter, Progress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
@@ -110,10 +110,10 @@ class _Loop:
             return
         first, last = state.step, run.steps
         # closed, as the traceback of an error would keep its thread reading
-        with closing(ahead(batches(self.spec, run.train, run.batch_size, recipe.seed, first, last), 3)) as source:
-            self._take_steps(Awaited(source))
+        with closing(prefetch(batches(self.spec, run.train, run.batch_size, recipe.seed, first, last), 3)) as source:
+            self._take_steps(TimedItems(source))
 
-    def _take_steps(self, source: Awaited[tuple[Examples, dict[str, Array]]]) -> None:
+    def _take_steps(self, source: TimedItems[tuple[Examples, dict[str, Array]]]) -> None:
         run, state, recipe = self.run, self.state, self.recipe
         waiting: list[tuple[Any, Any]] = []
         since, steps_since = time.monotonic(), 0

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 from acz.foundation.files.tfrecord import framed, read_records
 
 FOLDER = "tensorboard"
@@ -59,7 +59,7 @@ class Events:
             *(self._line(line, times.get((line["kind"], line["step"]), now)) for line in kept if _scalars(line)),
         ]
         path = folder / f"{PREFIX}{_number(earlier) + 1:06d}"
-        write_whole(path, lambda temporary: temporary.write_bytes(b"".join(records)))
+        write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(records)))
         for old in earlier:
             old.unlink()
         self.file = path.open("ab")

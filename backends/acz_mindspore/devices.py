@@ -6,7 +6,7 @@ import mindspore as ms
 from mindspore import device_context
 
 from acz.backend.devices import split_device
-from acz.foundation.processes.silence import quiet
+from acz.foundation.processes.silence import silence_output
 
 KINDS = {"CPU": device_context.cpu, "GPU": device_context.gpu, "Ascend": device_context.ascend}
 
@@ -16,7 +16,7 @@ def versions() -> dict[str, str]:
 
 
 def devices() -> list[str]:
-    with quiet():  # MindSpore warns of what is not there
+    with silence_output():  # MindSpore warns of what is not there
         here = {kind: context.device_count() for kind, context in KINDS.items() if context.is_available()}
     return [kind if kind == "CPU" else f"{kind}:{n}" for kind, count in here.items() for n in range(count)]
 
@@ -30,7 +30,7 @@ def capabilities() -> dict[str, str]:
 
 
 def set_threads(count: int) -> None:
-    with quiet():  # it says that it is deprecated; what it names instead can be set only once
+    with silence_output():  # it says that it is deprecated; what it names instead can be set only once
         ms.set_context(runtime_num_threads=count)
 
 

@@ -13,7 +13,7 @@ from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
-from acz.foundation.processes.silence import quiet
+from acz.foundation.processes.silence import silence_output
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
 from acz_mindspore.layers import log_softmax, number
@@ -222,7 +222,7 @@ def training_step(
     scalars = [Tensor(number, model.dtype) for number in numbers]
     fed, masks = to_device(model, inputs), to_device(model, dropout)
     answers = to_device(model, {"labels": labels})["labels"]
-    with in_mode(ms.GRAPH_MODE), quiet() if first else nullcontext():  # MindSpore warns of few threads
+    with in_mode(ms.GRAPH_MODE), silence_output() if first else nullcontext():  # MindSpore warns of few threads
         return graph(*scalars, answers, *fed.values(), *masks.values())
 
 

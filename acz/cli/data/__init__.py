@@ -9,7 +9,7 @@ import typer
 
 from acz.cli.data.youtube8m import youtube8m
 from acz.cli.options import Backend, Device, Json, Threads, print_json
-from acz.foundation.processes.environment import cores, prepare
+from acz.foundation.processes.environment import configure_process, cores
 
 data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
 data.add_typer(youtube8m, name="youtube8m")
@@ -49,7 +49,7 @@ def flash_mnist(
 
     Interrupted at any point, the same command resumes.
     """
-    prepare(threads)
+    configure_process(threads)
     from acz.api.datasets import describe_data, make_flash_mnist
     from acz.foundation.errors import SpecError
 
@@ -101,7 +101,7 @@ def show_command(
     as_json: Json = False,
 ) -> None:
     """Draw a video: its frames as a strip with its label, or its features; with --run also what every attention unit looks at."""
-    prepare(threads)
+    configure_process(threads)
     from acz.api.datasets import show_video
 
     about = show_video(folder, video, split=split, out=out, run=run, mnist=mnist, backend=backend, threads=threads)

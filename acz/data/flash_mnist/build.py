@@ -13,7 +13,7 @@ from acz.data.flash_mnist.digits import DigitImages, PixelNoise
 from acz.data.flash_mnist.videos import CHUNK, FRAMES, Videos, noisy_frames
 from acz.data.folder import write_manifest, write_shard, written_shard
 from acz.foundation.arrays import Array
-from acz.foundation.processes.prefetch import ahead
+from acz.foundation.processes.prefetch import prefetch
 
 BUILDING = "building.json"
 """The settings of a build, in its folder."""
@@ -87,7 +87,7 @@ def build_features(
             if record is None:
                 chunks = range(start // CHUNK, (stop + CHUNK - 1) // CHUNK)
                 features = []
-                for frames, labels in ahead((videos.chunk(chunk) for chunk in chunks), 1):
+                for frames, labels in prefetch((videos.chunk(chunk) for chunk in chunks), 1):
                     flat = extract(frames.reshape(-1, 1, 28, 28))
                     features.append(flat.reshape(len(labels), FRAMES, -1).astype(np.float32))
                     progress(f"videos, {split}", start + CHUNK * len(features), videos.count)

@@ -19,7 +19,7 @@ from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, format_o
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import TIMED, Check, verify
 from acz.foundation.errors import CheckFailed, DataError
-from acz.foundation.files.atomic import naming, sync, write_text_whole
+from acz.foundation.files.atomic import name_in_errors, sync, write_text_atomically
 from acz.foundation.files.locks import hold_folder, remove_abandoned
 from acz.foundation.processes.job_process import JobFailed, WorkerDied
 from acz.foundation.progress import Progress
@@ -51,7 +51,7 @@ def write_verified(
     taken = out.exists() and (format_of(out) != chosen if chosen.marker else out.is_dir())
     if taken and not (out.is_dir() and not any(out.iterdir())):
         raise DataError(f"{out} is there already and is no {chosen.name} artefact; choose another --out")
-    with naming(out), _beside(out) as folder:
+    with name_in_errors(out), _beside(out) as folder:
         made = folder / f"artefact{chosen.suffix}"
         shown(f"{chosen.name}: making", 0, 3)
         try:
@@ -72,7 +72,7 @@ def write_verified(
         report = _report(checkpoint, source, chosen, made, versions, checks, about, threads)
         shown(f"{chosen.name}: writing", 2, 3)
         written = folder / "report.json"
-        write_text_whole(written, json.dumps(report, indent=1) + "\n")
+        write_text_atomically(written, json.dumps(report, indent=1) + "\n")
         _put(made, out, folder)
         written.replace(report_path(out))
     return report

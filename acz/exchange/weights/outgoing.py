@@ -13,7 +13,7 @@ from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 from acz.model.checkpoint import Checkpoint
 
 
@@ -68,7 +68,7 @@ def to_native(
         want = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
         _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, info.name)
         progress(f"keeping {out.name}", 2, 3)
-        write_whole(out, lambda temporary: shutil.copyfile(made, temporary))
+        write_atomically(out, lambda temporary: shutil.copyfile(made, temporary))
     return len(want)
 
 

@@ -21,7 +21,7 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @contextmanager
-def naming(path: Path, *instead: str) -> Iterator[None]:
+def name_in_errors(path: Path, *instead: str) -> Iterator[None]:
     """Have an OSError in the body name `path`: a write that fails names no file, or one that the user never heard of.
 
     `instead` lists such names; where there is no room, whatever is named gives way to `path`.
@@ -34,7 +34,7 @@ def naming(path: Path, *instead: str) -> Iterator[None]:
         raise OSError(error.errno or errno.EIO, error.strerror or str(error), str(path)) from None
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> None:
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, sync it, and rename it: all or nothing, also on a power cut.
 
     Raises OSError that names `path` (a full disk, a folder that is read-only); the temporary file is gone then.
@@ -44,7 +44,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     os.close(handle)
     temporary = Path(name)
     try:
-        with naming(path, name):
+        with name_in_errors(path, name):
             write(temporary)
             sync(temporary)
             temporary.chmod(0o644)
@@ -64,24 +64,24 @@ def sync(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_text_whole(path: Path, text: str) -> None:
+def write_text_atomically(path: Path, text: str) -> None:
     """Write a text file whole or not at all. Raises OSError."""
-    write_whole(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a kill in the middle of `write_whole` left. Only while the folder is locked."""
+    """Remove the temporary files that a kill in the middle of `write_atomically` left. Only while the folder is locked."""
     for path in folder.rglob(f".*{PARTIAL}"):
         if path.is_file():
             path.unlink()
 
 
 def remove_leftovers_of(path: Path) -> None:
-    """Remove what kills in the middle of `write_whole` left of one file. Only while nobody else writes it."""
+    """Remove what kills in the middle of `write_atomically` left of one file. Only while nobody else writes it."""
     for left in path.parent.glob(f".{escape(path.name)}.*{PARTIAL}"):
         left.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
     """Write a JSON file whole or not at all."""
-    write_text_whole(path, json.dumps(value, indent=1) + "\n")
+    write_text_atomically(path, json.dumps(value, indent=1) + "\n")

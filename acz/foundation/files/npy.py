@@ -15,7 +15,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 
 MAGIC = b"\x93NUMPY"
 LONGEST = 4096
@@ -64,7 +64,7 @@ def write_npy(path: Path, value: Array) -> None:
             write_header(file, value.shape, value.dtype)
             file.write(value.reshape(-1).view(np.uint8).data)  # np.save's own writing does not say why a disk refuses
 
-    write_whole(path, save)
+    write_atomically(path, save)
 
 
 def map_npy(path: Path) -> Array:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -20,7 +20,7 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
             writer.writeheader()
             writer.writerows(rows)
 
-    write_whole(path, save)
+    write_atomically(path, save)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

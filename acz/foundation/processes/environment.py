@@ -13,7 +13,7 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def prepare(threads: int) -> None:
+def configure_process(threads: int) -> None:
     """Set the number of threads for the libraries that read it at import, and let glibc keep large blocks.
 
     Threads that wait give up their core: spinning gains nothing alone, and on a machine that is shared a step of the frame

@@ -11,7 +11,7 @@ from typing import Generic, TypeVar
 Item = TypeVar("Item")
 
 
-def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
+def prefetch(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
     """The same items, made in a thread up to `depth` ahead; an error in the making is raised where it is reached.
 
     The thread ends with the generator: at its end, or when it is closed.
@@ -53,7 +53,7 @@ def ahead(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
         thread.join()
 
 
-class Awaited(Generic[Item]):
+class TimedItems(Generic[Item]):
     """The same items; `seconds` counts how long the consumer stood still for them."""
 
     def __init__(self, items: Iterable[Item]) -> None:

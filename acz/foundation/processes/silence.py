@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def silence_output() -> Iterator[None]:
     """Keep what a framework prints, also from C++, off the terminal."""
     sys.stdout.flush()
     sys.stderr.flush()

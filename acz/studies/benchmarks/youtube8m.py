@@ -18,7 +18,7 @@ from acz.data.youtube8m.dataset import open_youtube8m
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.settings import CLASSES, Reading
-from acz.foundation.processes.environment import cores, prepare
+from acz.foundation.processes.environment import configure_process, cores
 from acz.studies.benchmarks.measure import Bench, Row, ratio
 from acz.training.log import read_log
 
@@ -34,7 +34,7 @@ def youtube8m(bench: Bench) -> Iterator[Row]:
     """Videos a second of an epoch: by this process, by one and by two processes, and by tf.data with all cores and with one thread;
     then the share of `acz train` that is spent waiting for them, in the first backend."""
     setting = f"{FRAMES[0]} .. {FRAMES[1]} frames, batch {BATCH}, all checksums"
-    prepare(bench.threads)
+    configure_process(bench.threads)
     with tempfile.TemporaryDirectory(prefix="acz-bench-") as place, ExitStack() as stack:
         folder = Path(place)
         asked = Synthesis(VIDEOS, 1, SHARDS, 1, frames=FRAMES)

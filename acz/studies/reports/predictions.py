@@ -22,7 +22,7 @@ from acz.data.batching import BATCH, padded
 from acz.data.registry import open_split, reading_from_dict, reading_to_dict
 from acz.evaluation.metrics import YouTube8MMetrics
 from acz.foundation.arrays import Array
-from acz.foundation.processes.prefetch import ahead
+from acz.foundation.processes.prefetch import prefetch
 from acz.model.checkpoint import load_checkpoint
 from acz.model.spec import Spec
 from acz.studies.reports.attention import look
@@ -133,7 +133,7 @@ def predict_job(backend: Backend, arguments: Any, arrays: Any) -> tuple[Any, dic
     size = min(BATCH, len(split))
     labels, best = [], []
     counts, metrics = {name: np.zeros(spec.width, np.int64) for name in COUNTS}, YouTube8MMetrics(spec.width)
-    for examples in ahead(split.take(batch, list(spec.inputs)) for batch in numbers):
+    for examples in prefetch(split.take(batch, list(spec.inputs)) for batch in numbers):
         output = backend.forward(model, padded(examples.inputs, size))["output"][: len(examples.labels)]
         if examples.labels.ndim == 1:
             labels.append(examples.labels)

@@ -13,7 +13,7 @@ from acz.backend.worker import Worker
 from acz.data.registry import fingerprint, open_split, recognise
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError, CheckpointError, DataError, MissingError
-from acz.foundation.files.atomic import write_text_whole
+from acz.foundation.files.atomic import write_text_atomically
 from acz.foundation.progress import Progress
 from acz.foundation.randomness import generator
 from acz.foundation.version import __version__
@@ -86,7 +86,7 @@ def write_report(
     title = ", ".join(dict.fromkeys(str(run.run["name"]) for run in runs))
     several = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0].label}"
     lead = f'<p class="quiet">{several}; written by acz {__version__}.</p>'
-    write_text_whole(out, page(f"{title}: {several}", lead, parts))
+    write_text_atomically(out, page(f"{title}: {several}", lead, parts))
     return {
         "report": str(out),
         "runs": [run.label for run in runs],

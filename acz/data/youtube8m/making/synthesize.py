@@ -23,7 +23,7 @@ from acz.data.youtube8m.settings import CLASSES, WIDTHS
 from acz.data.youtube8m.shards.video import frame_head
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.foundation.files.atomic import remove_leftovers, write_whole
+from acz.foundation.files.atomic import remove_leftovers, write_atomically
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
 from acz.foundation.files.protobuf import bytes_field, varint
@@ -140,7 +140,7 @@ def synthesize(asked: Synthesis, out: Path, progress: Callable[[int, int], None]
         for split, number, videos in _shards(asked):
             path = out / f"{split}{number:04d}.tfrecord"
             if not path.is_file():
-                write_whole(path, partial(_write, asked, split, videos, partial(_advance, progress, done, total)))
+                write_atomically(path, partial(_write, asked, split, videos, partial(_advance, progress, done, total)))
             size += path.stat().st_size
             done += len(videos)
             progress(done, total)

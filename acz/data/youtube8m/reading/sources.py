@@ -17,7 +17,7 @@ from acz.data.youtube8m.shards.records import TAIL, BadRecord, check_content, un
 from acz.data.youtube8m.shards.video import Criteria, Video, frame_head, parse
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.foundation.files.atomic import naming
+from acz.foundation.files.atomic import name_in_errors
 
 MOST_OPEN = 64
 """Files that are kept open."""
@@ -85,7 +85,7 @@ class Unpacked:
         Unpacked.made += 1
         self.version = Unpacked.made
         try:
-            with naming(Path(tempfile.gettempdir())):  # it is full
+            with name_in_errors(Path(tempfile.gettempdir())):  # it is full
                 unpack(shard, self.file)
         except BaseException:
             self.file.close()

@@ -20,7 +20,7 @@ from acz.data.youtube8m.shards.records import BadRecord
 from acz.data.youtube8m.shards.video import Criteria
 from acz.foundation.arrays import Array
 from acz.foundation.errors import AczError
-from acz.foundation.processes.environment import prepare
+from acz.foundation.processes.environment import configure_process
 from acz.foundation.processes.json_lines import answer_lines
 
 ALIGNMENT = 4096
@@ -89,7 +89,7 @@ class _Reader:
 
 def main(descriptor: str) -> None:
     """The loop of a worker: its setup comes in the first line, tasks follow."""
-    prepare(1)
+    configure_process(1)
     setup = sys.stdin.readline()
     if setup:
         answer_lines(_Reader(int(descriptor), json.loads(setup)).run)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from acz.foundation.arrays import Array
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 
 MAGIC = b"acz-youtube8m-1\n"
 
@@ -54,4 +54,4 @@ def store(path: Path, what: str, facts: dict[str, Any], numbers: Array) -> None:
         place, key = _place(path, what)
         body = b"\n".join((key.encode(), json.dumps(facts).encode(), np.asarray(numbers, "<i8").tobytes()))
         content = MAGIC + hashlib.sha256(body).digest() + body
-        write_whole(place, lambda temporary: temporary.write_bytes(content))
+        write_atomically(place, lambda temporary: temporary.write_bytes(content))

@@ -14,7 +14,7 @@ from acz.exchange.artefacts.onnx.layers import OUTPUTS, WRITERS
 from acz.exchange.artefacts.onnx.pooling import over_bags
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError
-from acz.foundation.files.atomic import write_whole
+from acz.foundation.files.atomic import write_atomically
 from acz.foundation.version import __version__
 from acz.model.parameters import check_parameters
 from acz.model.spec import Spec
@@ -39,7 +39,7 @@ def write_onnx(spec: Spec, parameters: Mapping[str, Array], path: Path, dtype: P
     format, OSError where the disk won't take the file.
     """
     model = build_model(spec, parameters, dtype)
-    write_whole(path, lambda temporary: temporary.write_bytes(model.SerializeToString(deterministic=True)))
+    write_atomically(path, lambda temporary: temporary.write_bytes(model.SerializeToString(deterministic=True)))
 
 
 def build_model(spec: Spec, parameters: Mapping[str, Array], dtype: Precision = "float32") -> onnx.ModelProto:
