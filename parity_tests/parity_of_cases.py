@@ -34,7 +34,7 @@ class ParityOfCases:
     """A subclass in a file of its own runs beside the others. `case` is each of CASES (parity_tests/conftest.py)."""
 
     CASES: ClassVar[list[Case]]
-    SHORT = True
+    SKIP_SLOW_PRECISION = True
     """Without the decoupled form in float32, which the small models of every layer setting train in."""
 
     @pytest.fixture(scope="class")
@@ -42,7 +42,9 @@ class ParityOfCases:
     def rows(cls) -> list[Row]:
         backends = [*installed(), ONNX]
         models, forms = ([case for case in cls.CASES if is_form(case) is form] for form in (False, True))
-        found = check(models, backends, list(LEVELS), short=cls.SHORT) + check(forms, backends, list(LEVELS_OF_FORMS))
+        found = check(models, backends, list(LEVELS), skip_slow_precision=cls.SKIP_SLOW_PRECISION) + check(
+            forms, backends, list(LEVELS_OF_FORMS)
+        )
         found = apply_waivers(found, read_waivers())
         if os.environ.get("ACZ_PARITY_CSV"):
             write_csv(Path(os.environ["ACZ_PARITY_CSV"]) / f"{cls.__name__}.csv", to_table(found, cls.CASES))

@@ -10,8 +10,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ import pytest
 import acz
 from acz.backend.registry import infos
 from acz.backend.worker import Worker
-from acz.foundation.arrays import Array
+from acz.foundation.arrays import Arrays
 from acz.foundation.processes.job_process import WorkerDied
 from acz.model.checkpoint import load_checkpoint
 from acz.model.names import PYTHON, STREAMS
@@ -27,6 +28,7 @@ from acz.model.parameters import initial_parameters
 from acz.training.log import read_log
 from parity_tests.conftest import BACKENDS, require
 from tests.conftest import TINY, write_features
+from tests.worker_jobs import Death, die
 
 pytestmark = pytest.mark.slow
 
@@ -146,18 +148,18 @@ def test_a_device_that_is_not_there_is_refused(backend: str, device: str, data: 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("how", ["kill", "segmentation"])
-def test_a_crash_stays_in_its_process(backend: str, how: str) -> None:
+def test_a_crash_stays_in_its_process(backend: str, how: Literal["kill", "segmentation"]) -> None:
     require(backend)
     with Worker(backend) as worker, pytest.raises(WorkerDied, match=r"SIGKILL|SIGSEGV|SIGABRT|exit code"):
-        worker.run("acz.parity.jobs:die", {"how": how})
+        worker.run(die, Death(how))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_module_is_the_frameworks_own(backend: str, worker: Callable[[str], Worker]) -> None:
-    value, found = worker(backend).run("parity_tests.test_backends:use_module")
+    value, found = worker(backend).run(use_module, None)
     spec = acz.load_spec(TINY)
-    assert value["bases"], "no class of the framework among its bases"
-    assert sorted(value["names"]) == sorted(spec.parameters)
+    assert value.bases, "no class of the framework among its bases"
+    assert sorted(value.names) == sorted(spec.parameters)
     wanted = acz.reference.forward(spec, initial_parameters(spec, 0), {"features": found["features"]})["output"]
     np.testing.assert_allclose(found["output"], wanted, rtol=1e-5, atol=1e-6)
 
@@ -166,13 +168,13 @@ def test_the_module_is_the_frameworks_own(backend: str, worker: Callable[[str], 
 def test_no_name_that_a_spec_allows_is_an_attribute_of_the_frameworks_modules(
     backend: str, worker: Callable[[str], Worker]
 ) -> None:
-    value, _ = worker(backend).run("parity_tests.test_backends:module_names")
+    value, _ = worker(backend).run(module_names, None)
     info = infos()[backend]
     assert set(value["modules"]) - info.reserved_names - PYTHON <= {"input", "output"}, "layers are no attributes there"
     assert set(value["model"]) - info.reserved_names - info.reserved_streams - PYTHON - STREAMS == set()
 
 
-def module_names(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+def module_names(backend: Any, arguments: None, arrays: Any) -> tuple[dict[str, list[str]], Arrays]:
     """A job: public attributes of the framework's empty modules, and of a model beside its streams."""
     if backend.NAME == "torch":
         import torch
@@ -195,7 +197,15 @@ def module_names(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[s
     return {key: sorted(name for name in value if not name.startswith("_")) for key, value in names.items()}, {}
 
 
-def use_module(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+@dataclass(frozen=True)
+class Used:
+    """The framework's classes among a module's bases, and its parameters' names."""
+
+    bases: list[str]
+    names: list[str]
+
+
+def use_module(backend: Any, arguments: None, arrays: Any) -> tuple[Used, Arrays]:
     """A job: build a module as a user does, call it as the framework's users call it, and list its parameters' names."""
     spec = acz.load_spec(TINY)
     module = acz.build(spec, backend.NAME)
@@ -223,7 +233,7 @@ def use_module(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str
 
         names = [parameter.name for parameter in module.get_parameters()]
         output = module({"features": mindspore.Tensor(features)}).asnumpy()
-    return {"bases": bases, "names": names}, {"features": features, "output": output}
+    return Used(bases, names), {"features": features, "output": output}
 
 
 def test_backends_lists_what_is_here(tmp_path: Path) -> None:

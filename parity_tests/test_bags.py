@@ -42,9 +42,8 @@ def test_equal_frames_share_the_gradient_of_the_largest(
     if padded:
         arrays["batch/inputs/x"] = np.concatenate([twice, np.full((2, 3, 3), 1e6)], axis=1)
         arrays["batch/inputs/x.mask"] = np.tile(np.arange(11) < 8, (2, 1))
-    runs = [{"name": "run", "batch": "batch", "training": True}]
-    arguments = {"spec": spec.to_dict(), "dtype": "float64", "loss": "projection", "runs": runs}
-    found = jobs.group(worker(backend).run("acz.parity.jobs:gradients", arguments, arrays)[1], "run")
+    arguments = jobs.GradientArguments(spec, "float64", "projection", (jobs.Run("run", "batch", training=True),))
+    found = jobs.group(worker(backend).run(jobs.gradients, arguments, arrays)[1], "run")
     largest = (once @ w).argmax(1)  # (videos, clusters)
     want = sum(once[video, largest[video]].T * cotangent[video] for video in range(2))
     np.testing.assert_allclose(found["x.clusters.weight"], want, rtol=1e-12)

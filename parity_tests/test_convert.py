@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -67,11 +68,10 @@ def run(case: Case, done: Converted, backend: str, process: Worker) -> dict[str,
     key = backend, b"".join([done.spec.hash.encode(), *(value.tobytes() for value in done.parameters.values())])
     if key not in FOUND:
         dtype = "float64" if backend == "numpy" else "float32"
-        runs = [{"name": "run", "batch": "batch", "training": False}]
-        arguments = {"spec": done.spec.to_dict(), "dtype": dtype, "runs": runs}
-        arrays = {f"parameters/{path}": value for path, value in done.parameters.items()}
+        arguments = jobs.OutputArguments(done.spec, dtype, (jobs.Run("run", "batch", training=False),))
+        arrays = jobs.pack_parameters(done.parameters)
         arrays |= {f"batch/inputs/{name}": value for name, value in case.inputs.items()}
-        FOUND[key] = jobs.group(process.run("acz.parity.jobs:outputs", arguments, arrays)[1], "run")
+        FOUND[key] = jobs.group(process.run(jobs.outputs, arguments, arrays)[1], "run")
     return FOUND[key]
 
 
@@ -227,10 +227,10 @@ def test_a_file_that_does_not_come_back_is_not_kept(tmp_path: Path, monkeypatch:
     require("torch")
     spec = load_config("flash_mnist/attention_cluster:tiny").spec
     acz.save_checkpoint(tmp_path / "one.safetensors", spec, initial_parameters(spec))
-    asked = Worker.run
+    run_job = Worker.run
 
-    def damaged(self: Worker, function: str, *rest: object, **named: object) -> object:
-        value, arrays = asked(self, function, *rest, **named)  # type: ignore[arg-type]
+    def damaged(self: Worker, *arguments: Any) -> object:
+        value, arrays = run_job(self, *arguments)
         return value, {name: array + np.float32(1e-7) for name, array in arrays.items()}
 
     monkeypatch.setattr(Worker, "run", damaged)

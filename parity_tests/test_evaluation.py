@@ -12,7 +12,16 @@ import pytest
 from acz.backend.worker import Worker
 from acz.reference import numpy_backend
 from parity_tests.conftest import BACKENDS, require
-from tests.evaluation_cases import SETS, evaluate_job, hostile_scores, small_checkpoint
+from tests.evaluation_cases import (
+    SETS,
+    EvaluateArguments,
+    Selected,
+    evaluate_job,
+    hostile_scores,
+    not_finite_job,
+    select_job,
+    small_checkpoint,
+)
 from tests.test_predictions import several
 from tests.youtube8m_cases import record, write
 
@@ -21,42 +30,42 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_best_classes_are_numpys_to_the_last_bit(backend: str, worker: Callable[[str], Worker]) -> None:
-    value, _ = worker(backend).run("tests.evaluation_cases:select_job")
-    assert value == {"right": len(list(hostile_scores())), "wrong": []}
+    value, _ = worker(backend).run(select_job, None)
+    assert value == Selected(len(list(hostile_scores())), [])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_figures_are_those_of_whole_outputs_in_batches_of_any_size(
     backend: str, worker: Callable[[str], Worker], tmp_path: Path
 ) -> None:
-    arguments = {"data": str(several(tmp_path / "data")), "sizes": [3, 512, 10]}
-    value, _ = worker(backend).run("tests.evaluation_cases:evaluate_job", arguments)
-    for figures in value["found"]:
+    arguments = EvaluateArguments(several(tmp_path / "data"), [3, 512, 10])
+    value, _ = worker(backend).run(evaluate_job, arguments)
+    for figures in value.found:
         for name in ("hit_at_1", "perr", "map", "gap", "average_precision"):
-            assert figures[name] == value["wanted"][name], name
-        assert figures["loss"] == pytest.approx(value["found"][0]["loss"], rel=1e-6)
-    assert value["left"] == {
-        "finite": [4],
-        "output": [4, 2],
-        "output.classes": [4, 2],
-        "logits": [4, 1],
-        "logits.classes": [4, 1],
-        "loss": [],
+            assert figures[name] == value.wanted[name], name
+        assert figures["loss"] == pytest.approx(value.found[0]["loss"], rel=1e-6)
+    assert value.left == {
+        "finite": (4,),
+        "output": (4, 2),
+        "output.classes": (4, 2),
+        "logits": (4, 1),
+        "logits.classes": (4, 1),
+        "loss": (),
     }
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_backend_gives_the_same_figures(backend: str, worker: Callable[[str], Worker], tmp_path: Path) -> None:
-    arguments = {"data": str(several(tmp_path / "data")), "sizes": [10]}
+    arguments = EvaluateArguments(several(tmp_path / "data"), [10])
     wanted, _ = evaluate_job(numpy_backend, arguments, {})
-    value, _ = worker(backend).run("tests.evaluation_cases:evaluate_job", arguments)
-    for name, figure in wanted["found"][0].items():
-        assert value["found"][0][name] == pytest.approx(figure, rel=1e-6), name
+    value, _ = worker(backend).run(evaluate_job, arguments)
+    for name, figure in wanted.found[0].items():
+        assert value.found[0][name] == pytest.approx(figure, rel=1e-6), name
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_videos_that_are_not_finite_are_told_from_others(backend: str, worker: Callable[[str], Worker]) -> None:
-    value, _ = worker(backend).run("tests.evaluation_cases:not_finite_job")
+    value, _ = worker(backend).run(not_finite_job, None)
     assert value == [True, False, True, False]
 
 

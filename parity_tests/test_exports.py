@@ -7,17 +7,20 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from acz.backend.worker import Worker
 from acz.exchange.artefacts.formats import find_format, formats
+from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.making import make
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import verify
 from acz.model.checkpoint import load_checkpoint
 from acz.model.optimizer import Adam
+from acz.parity import jobs
 from acz.parity.cases import cases
 from acz.parity.levels.training import training_arguments
 from acz.reference.samples import Case
@@ -56,10 +59,9 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case, Worker]
     def of(case: Case, worker: Worker) -> Path:
         key = f"{case.model.replace('/', '-')}-{worker.backend}"
         if key not in made:
-            arguments, arrays = training_arguments(case, Adam(learning_rate=3e-3), False, STEPS)
+            arguments, arrays = training_arguments(case, Adam(learning_rate=3e-3), False, "float32", STEPS)
             path = folder / f"{key}.safetensors"
-            arguments |= {"dtype": "float32", "path": str(path), "rest": 0}
-            worker.run("acz.parity.jobs:training", arguments, arrays)
+            worker.run(jobs.training, replace(arguments, steps_after_checkpoint=0, path=path), arrays)
             made[key] = path
         return made[key]
 
@@ -74,7 +76,7 @@ def check_export(worker: Callable[[str], Worker], runtimes: Runtimes, tmp_path: 
         if chosen.backend is None:
             make(checkpoint, path, chosen, made)
         else:
-            worker(chosen.backend).run("acz.exchange.artefacts.jobs:make", {"checkpoint": str(path), "out": str(made)})
+            worker(chosen.backend).run(write_artefact, ArtefactArguments(path, made))
         checks, about = verify(checkpoint.spec, checkpoint.parameters, made, runtimes(name), timed=False)
         assert {check.videos for check in checks} >= {1, 4, 7}
         assert not [check for check in checks if not check.passed]
@@ -145,15 +147,16 @@ def test_export_is_typed_with_nothing_after_it(name: str, after_a_run: Path, mon
 DAMAGED = """
 import sys
 from pathlib import Path
-from acz.exchange.artefacts.making import export
+from acz.exchange.artefacts.making import write_verified
 from acz.exchange.artefacts.formats import formats
 from acz.model.checkpoint import load_checkpoint
 from acz.foundation.errors import CheckFailed
 from acz.foundation.progress import show_progress
+from acz.parity.mutants import transposed_weight
 source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 try:
     with show_progress() as shown:
-        export(load_checkpoint(source), source, formats()[name], out, shown, wrap="acz.parity.mutants:transposed_weight")
+        write_verified(load_checkpoint(source), source, formats()[name], out, shown, wrap=transposed_weight)
 except CheckFailed as error:
     print(error)
     sys.exit(error.exit_code)

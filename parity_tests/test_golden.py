@@ -44,11 +44,10 @@ def test_reproduces_the_original(
     process = worker(backend)
     dtype = "float64" if backend == "numpy" else "float32"
     spec = Spec.from_dict(golden.spec)
-    runs = [{"name": "run", "batch": "batch", "training": golden.training}]
-    arguments = {"spec": golden.spec, "dtype": dtype, "runs": runs}
-    arrays = {f"parameters/{path}": value for path, value in golden.parameters.items()}
+    arguments = jobs.OutputArguments(spec, dtype, (jobs.Run("run", "batch", golden.training),))
+    arrays = jobs.pack_parameters(golden.parameters)
     arrays |= {f"batch/inputs/{key}": value for key, value in golden.inputs.items()}
-    ours = jobs.group(process.run("acz.parity.jobs:outputs", arguments, arrays)[1], "run")
+    ours = jobs.group(process.run(jobs.outputs, arguments, arrays)[1], "run")
     for what, (value, mapped) in golden.expected.items():
         _close(mapped(ours), value, golden.tolerance, what)
     if golden.loss:
@@ -56,19 +55,19 @@ def test_reproduces_the_original(
         if backend == "numpy":  # its gradients are complex steps, one run for each of some million numbers
             found_loss = float(LOSSES[kind].reference(ours["logits"], ours["output"], labels))
         else:
-            asked = {**arguments, "loss": kind, "runs": [{**runs[0], "training": False}]}
-            found = process.run("acz.parity.jobs:gradients", asked, {**arrays, "batch/labels": labels})[1]
+            evaluated = jobs.GradientArguments(spec, dtype, kind, (jobs.Run("run", "batch", training=False),))
+            found = process.run(jobs.gradients, evaluated, {**arrays, "batch/labels": labels})[1]
             found_loss = float(found["run/loss"])
         assert found_loss == pytest.approx(value, rel=1e-5, abs=golden.tolerance["atol"])
     for gradient in golden.gradients:
-        asked = {**arguments, "loss": gradient.loss}
-        given = dict(arrays)
+        changed, given = spec, dict(arrays)
         if gradient.spec is not None:
-            asked["spec"] = gradient.spec
-            kept = Spec.from_dict(gradient.spec).parameters
+            changed = Spec.from_dict(gradient.spec)
+            kept = changed.parameters
             given = {k: v for k, v in arrays.items() if not k.startswith("parameters/") or k[11:] in kept}
         labels = gradient.labels(ours)
-        found = jobs.group(process.run("acz.parity.jobs:gradients", asked, {**given, "batch/labels": labels})[1], "run")
+        derived = jobs.GradientArguments(changed, dtype, gradient.loss, arguments.runs)
+        found = jobs.group(process.run(jobs.gradients, derived, {**given, "batch/labels": labels})[1], "run")
         for path, (value, mapped) in gradient.paths.items():
             # recorded in float32 by a reverse sweep: relative to the gradient's own size
             scale = max(float(np.abs(value).max()), 1.0)
@@ -89,11 +88,11 @@ def test_the_reference_is_the_original_in_float64(
     name: str, worker: Callable[[str], Worker], recorded: dict[str, golden_cases.Golden]
 ) -> None:
     golden = recorded[name]
-    arrays = {f"parameters/{path}": value for path, value in golden.parameters.items()}
+    arrays = jobs.pack_parameters(golden.parameters)
     arrays |= {f"batch/inputs/{key}": value for key, value in golden.inputs.items()}
-    runs = [{"name": "run", "batch": "batch", "training": golden.training}]
-    arguments = {"spec": golden.spec, "dtype": "float64", "runs": runs}
-    ours = jobs.group(worker("numpy").run("acz.parity.jobs:outputs", arguments, arrays)[1], "run")
+    runs = (jobs.Run("run", "batch", golden.training),)
+    arguments = jobs.OutputArguments(Spec.from_dict(golden.spec), "float64", runs)
+    ours = jobs.group(worker("numpy").run(jobs.outputs, arguments, arrays)[1], "run")
     for what, value in golden.exact.items():
         found, known = golden.expected[what][1](ours), np.isfinite(value)
         assert np.abs(found - value)[known].max() <= EXACT * np.abs(value[known]).max(), what
@@ -105,11 +104,11 @@ def test_a_zero_vector_stays_zero_where_the_originals_give_nan(
     name: str, backend: str, worker: Callable[[str], Worker], recorded: dict[str, golden_cases.Golden]
 ) -> None:
     golden = recorded[name]
-    arrays = {f"parameters/{path}": value for path, value in golden.parameters.items()}
+    arrays = jobs.pack_parameters(golden.parameters)
     arrays |= {f"batch/inputs/{key}": value for key, value in golden.inputs.items()}
-    runs = [{"name": "run", "batch": "batch", "training": False}]
-    arguments = {"spec": golden.spec, "dtype": "float32", "runs": runs}
-    ours = jobs.group(worker(backend).run("acz.parity.jobs:outputs", arguments, arrays)[1], "run")
+    runs = (jobs.Run("run", "batch", training=False),)
+    arguments = jobs.OutputArguments(Spec.from_dict(golden.spec), "float32", runs)
+    ours = jobs.group(worker(backend).run(jobs.outputs, arguments, arrays)[1], "run")
     for what, (value, mapped) in golden.expected.items():
         missing = ~np.isfinite(value)
         if what == "att":

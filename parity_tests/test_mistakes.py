@@ -6,6 +6,7 @@ import pytest
 
 from acz.parity.cases import cases
 from acz.parity.comparison import check
+from acz.parity.mutants import MUTANTS
 from parity_tests.conftest import BACKENDS, require
 
 pytestmark = pytest.mark.slow
@@ -27,8 +28,6 @@ pytestmark = pytest.mark.slow
 def test_mistakes_are_caught_in_every_backend(mutant: str, level: int, backend: str) -> None:
     require(backend)
     model = "layers/batch_norm"
-    wrong = [
-        row for row in check(cases(model), [backend], [level], wrap=f"acz.parity.mutants:{mutant}") if not row.passed
-    ]
+    wrong = [row for row in check(cases(model), [backend], [level], wrap=MUTANTS[mutant]) if not row.passed]
     assert wrong
     assert not [row for row in wrong if row.problem], "caught by its numbers, not by a crash"

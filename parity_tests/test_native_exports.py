@@ -10,7 +10,7 @@ import io
 import site
 import sys
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,10 @@ import pytest
 from acz.backend.signature import OUTPUT, metadata, ports
 from acz.backend.worker import Worker
 from acz.exchange.artefacts.formats import formats, script
+from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import batches, verify
-from acz.foundation.arrays import Array
+from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.job_process import JobFailed
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
@@ -69,8 +70,8 @@ def made(worker: Callable[[str], Worker], tmp_path_factory: pytest.TempPathFacto
             parameters = initial_parameters(spec, 3, np.dtype(np.float32))
             save_checkpoint(stem.with_suffix(".safetensors"), spec, parameters)
             temporary = stem.with_name(f"making{chosen.suffix}")
-            job = {"checkpoint": str(stem.with_suffix(".safetensors")), "out": str(temporary)}
-            worker(chosen.backend).run("acz.exchange.artefacts.jobs:make", job)
+            arguments = ArtefactArguments(stem.with_suffix(".safetensors"), temporary)
+            worker(chosen.backend).run(write_artefact, arguments)
             found[name, model] = Made(spec, parameters, temporary.rename(stem.with_suffix(chosen.suffix)))
         return found[name, model]
 
@@ -116,9 +117,16 @@ def test_inputs_are_told_by_name(
         runtime.run(one.path, {"misnamed": {f"{port}_": value for port, value in given.items()}})
 
 
-def names(backend: Any, arguments: Mapping[str, str], arrays: Any) -> tuple[list[list[str]], dict[str, Array]]:
+@dataclass(frozen=True)
+class NameArguments:
+    """An artefact."""
+
+    path: Path
+
+
+def names(backend: Any, arguments: NameArguments, arrays: Any) -> tuple[list[list[str]], Arrays]:
     """A job: the inputs' and outputs' names as the framework's own tools show them."""
-    path = arguments["path"]
+    path = str(arguments.path)
     if backend.NAME == "torch":
         import torch
 
@@ -146,8 +154,7 @@ def test_an_artefact_carries_the_names(
     name: str, model: str, made: Callable[[str, str], Made], worker: Callable[[str], Worker]
 ) -> None:
     one = made(name, model)
-    job = {"path": str(one.path)}
-    (inputs, outputs), _ = worker(formats()[name].backend or "").run("parity_tests.test_native_exports:names", job)
+    (inputs, outputs), _ = worker(formats()[name].backend or "").run(names, NameArguments(one.path))
     wanted = [port.name for port in ports(one.spec)]
     assert (sorted(inputs) if name == "saved-model" else inputs) == (
         sorted(wanted) if name == "saved-model" else wanted
@@ -190,28 +197,37 @@ def test_a_runtime_stands_alone(name: str) -> None:
         assert {module.partition(".")[0] for module in found} <= allowed
 
 
-def mindir_of(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[list[str], dict[str, Array]]:
+@dataclass(frozen=True)
+class LargeArguments:
+    """A model, the folder where it is exported, and the most bytes that one file may have; 0 leaves that as it is."""
+
+    spec: Spec
+    folder: Path
+    largest: int
+
+
+def mindir_of(backend: Any, arguments: LargeArguments, arrays: Any) -> tuple[list[str], Arrays]:
     """A job: what a folder holds after an export with MindSpore's own limit at nothing, and ours where `largest` says."""
     from acz_mindspore import export
     from mindspore.train import serialization
 
-    spec, module = Spec.from_dict(arguments["spec"]), sys.modules[export.__module__]
+    spec, module = arguments.spec, sys.modules[export.__module__]
     kept = serialization.TOTAL_SAVE, module.LARGEST
-    serialization.TOTAL_SAVE, module.LARGEST = 0, arguments["largest"] or module.LARGEST
+    serialization.TOTAL_SAVE, module.LARGEST = 0, arguments.largest or module.LARGEST
     try:
-        export(backend.build(spec, "CPU", "float32"), Path(arguments["folder"]) / "large.mindir", {})
+        export(backend.build(spec, "CPU", "float32"), arguments.folder / "large.mindir", {})
     finally:
         serialization.TOTAL_SAVE, module.LARGEST = kept
-    return sorted(one.name for one in Path(arguments["folder"]).iterdir()), {}
+    return sorted(one.name for one in arguments.folder.iterdir()), {}
 
 
 def test_a_large_mindir_is_one_file_or_refused(worker: Callable[[str], Worker], tmp_path: Path) -> None:
-    job = {"spec": SPECS["image"].to_dict(), "folder": str(tmp_path), "largest": 0}
+    spec = SPECS["image"]
     mindspore = worker("mindspore")
-    found, _ = mindspore.run("parity_tests.test_native_exports:mindir_of", job)
+    found, _ = mindspore.run(mindir_of, LargeArguments(spec, tmp_path, 0))
     assert found == ["large.mindir"], "weights beside it would not follow it to another name"
     with pytest.raises(JobFailed, match="--format saved-model, paddle or pt2"):
-        mindspore.run("parity_tests.test_native_exports:mindir_of", {**job, "largest": 100})
+        mindspore.run(mindir_of, LargeArguments(spec, tmp_path, 100))
 
 
 @pytest.mark.parametrize("name", ["_x", "größe"])
@@ -225,7 +241,5 @@ def test_a_saved_model_refuses_what_tensorflow_would_rename(
     spec, path = Spec.from_dict(tree), tmp_path / "named.safetensors"
     save_checkpoint(path, spec, initial_parameters(spec, 3, np.dtype(np.float32)))
     with pytest.raises(JobFailed, match=f"'{name}'"):
-        worker("tensorflow").run(
-            "acz.exchange.artefacts.jobs:make", {"checkpoint": str(path), "out": str(tmp_path / "out")}
-        )
+        worker("tensorflow").run(write_artefact, ArtefactArguments(path, tmp_path / "out"))
     assert not (tmp_path / "out").exists()

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 
 from acz.backend.worker import Worker
+from acz.foundation.arrays import Arrays
 from acz.model.optimizer import Adam
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
@@ -26,9 +28,26 @@ SPEC = {
 }
 
 
-def evaluate_job(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
+@dataclass(frozen=True)
+class PackedArguments:
+    """A model of one large layer."""
+
+    spec: Spec
+
+
+@dataclass(frozen=True)
+class Packed:
+    """Which evaluations found a packed weight, whether training released it, how often it was used, and whether this machine packs."""
+
+    states: list[bool]
+    released: bool
+    uses: int
+    here: bool
+
+
+def evaluate_job(backend: Any, arguments: PackedArguments, arrays: Any) -> tuple[Packed, Arrays]:
     """A job: outputs before and after packing, of other numbers of rows, after a step of training, after loading, and of copies."""
-    spec = Spec.from_dict(arguments["spec"])
+    spec = arguments.spec
     model = backend.build(spec, "CPU", "float32")
     backend.load_parameters(model, initial_parameters(spec, 1))
     packed = model.x["large"].packed
@@ -53,19 +72,17 @@ def evaluate_job(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tup
         output()
     backend.load_parameters(model, initial_parameters(spec, 2))  # in place, and the packed weight is an older one now
     found["loaded"] = output()
-    return [states, released, model.x["large"].packed.uses, packed.HERE], found
+    return Packed(states, released, model.x["large"].packed.uses, packed.HERE), found
 
 
 def test_outputs_are_those_of_the_weights_as_they_are(worker: Callable[[str], Worker]) -> None:
     require("torch")
     spec, source = Spec.from_dict(SPEC), np.random.default_rng(0)
     x, labels = (source.standard_normal((40, width)).astype(np.float32) for width in (1024, 3))
-    (states, released, uses, here), found = worker("torch").run(
-        "parity_tests.test_packed:evaluate_job", {"spec": SPEC}, {"x": x, "labels": labels}
-    )
-    assert states == [False] * (len(states) - 2) + [here, here]
-    assert released, "training takes the memory back"
-    assert uses == int(here), "what was packed of the weights before is not taken"
+    packed, found = worker("torch").run(evaluate_job, PackedArguments(spec), {"x": x, "labels": labels})
+    assert packed.states == [False] * (len(packed.states) - 2) + [packed.here, packed.here]
+    assert packed.released, "training takes the memory back"
+    assert packed.uses == int(packed.here), "what was packed of the weights before is not taken"
     first = forward(spec, initial_parameters(spec, 1), {"x": x})["output"]
     trained = {name.removeprefix("parameters/"): v for name, v in found.items() if name.startswith("parameters/")}
     wanted = {name: first for name in found if name not in ("1 rows", "3 rows", "trained", "loaded", *trained)}

@@ -36,18 +36,18 @@ def test_a_large_batch_is_its_halves(kind: str, backend: str, worker: Callable[[
     mask = np.arange(FRAMES) < source.integers(1, FRAMES + 1, VIDEOS)[:, None]
     labels = source.standard_normal((VIDEOS, 2)).astype(np.float32)
     parameters = {path: value.astype(np.float64) for path, value in initial_parameters(spec, 3).items()}
-    arrays = {f"parameters/{path}": value for path, value in parameters.items()}
+    arrays = jobs.pack_parameters(parameters)
     parts = {"whole": slice(None), "first": slice(VIDEOS // 2), "second": slice(VIDEOS // 2, None)}
     for name, part in parts.items():
         arrays |= {f"{name}/inputs/x": x[part], f"{name}/inputs/x.mask": mask[part], f"{name}/labels": labels[part]}
-    runs = [{"name": name, "batch": name, "training": True} for name in parts]
-    arguments = {"spec": spec.to_dict(), "dtype": "float64", "loss": "projection", "runs": runs}
+    runs = tuple(jobs.Run(name, name, training=True) for name in parts)
 
     exact = forward(spec, parameters, {"x": x, "x.mask": mask})["output"]
-    outputs = worker(backend).run("acz.parity.jobs:outputs", arguments, arrays)[1]
+    outputs = worker(backend).run(jobs.outputs, jobs.OutputArguments(spec, "float64", runs), arrays)[1]
     assert difference(outputs["whole/output"], exact) <= FLOAT64
 
-    found = worker(backend).run("acz.parity.jobs:gradients", arguments, arrays)[1]
+    arguments = jobs.GradientArguments(spec, "float64", "projection", runs)
+    found = worker(backend).run(jobs.gradients, arguments, arrays)[1]
     whole, first, second = (jobs.group(found, name) for name in parts)
     together = {path: first[path] + second[path] for path in spec.trained}  # the loss is a sum over videos
     assert worst(whole, together, FLOAT64)[0] <= FLOAT64

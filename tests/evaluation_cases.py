@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from acz.data.folder import Split
 from acz.evaluation.metrics import YouTube8MMetrics, best_first, top_classes
 from acz.evaluation.scoring import evaluate_by_class
-from acz.foundation.arrays import Array
+from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import save_checkpoint
 from acz.model.losses import LOSSES
 from acz.model.parameters import initial_parameters
@@ -51,7 +52,32 @@ def hostile_scores() -> Iterator[tuple[str, Array, int]]:
     yield "negative", -few, 5
 
 
-def select_job(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+@dataclass(frozen=True)
+class Selected:
+    """How many hostile cases agree, and the names of those that do not."""
+
+    right: int
+    wrong: list[str]
+
+
+@dataclass(frozen=True)
+class EvaluateArguments:
+    """A data set, and the sizes of batches."""
+
+    data: Path
+    sizes: list[int]
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """Figures for each size of batch, NumPy's, and the shapes of what leaves the device."""
+
+    found: list[dict[str, Any]]
+    wanted: dict[str, Any]
+    left: dict[str, tuple[int, ...]]
+
+
+def select_job(backend: Any, arguments: None, arrays: Any) -> tuple[Selected, Arrays]:
     """A job: how many of the hostile cases the backend's own selection agrees with NumPy's in, to the last bit; and which not."""
     package = backend.forward_best.__module__.partition(".")[0]
     modules = {name: import_module(f"{package}.{name}") for name in ("evaluation", "model")}
@@ -65,7 +91,7 @@ def select_job(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str
         same = np.array_equal(own_classes, wanted_classes) and own.tobytes() == wanted.tobytes()
         right += same
         wrong += [] if same else [name]
-    return {"right": right, "wrong": wrong}, {}
+    return Selected(right, wrong), {}
 
 
 def model_of(backend: Any, **changes: Any) -> tuple[Any, Spec]:
@@ -77,29 +103,29 @@ def model_of(backend: Any, **changes: Any) -> tuple[Any, Spec]:
     return model, spec
 
 
-def evaluate_job(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+def evaluate_job(backend: Any, arguments: EvaluateArguments, arrays: Any) -> tuple[Evaluated, Arrays]:
     """A job: figures of the split in batches of each size, and those of NumPy's selection from whole outputs of the last size.
 
     Also how many numbers left the device for a video.
     """
     model, spec = model_of(backend)
-    split = Split(Path(arguments["data"]), "test")
+    split = Split(arguments.data, "test")
     found = []
-    for size in arguments["sizes"]:
+    for size in arguments.sizes:
         figures, by_class = evaluate_by_class(backend, model, spec, split, LOSSES["sigmoid_cross_entropy"], size)
         assert by_class is not None
         found.append(figures | {"average_precision": by_class.tolist()})
     whole = YouTube8MMetrics(spec.width)
-    for examples in split.in_order(arguments["sizes"][-1], ["features"]):
+    for examples in split.in_order(arguments.sizes[-1], ["features"]):
         whole.update(backend.forward(model, examples.inputs)["output"], examples.labels, examples.numbers)
     wanted = whole.result()
     wanted["average_precision"] = wanted["average_precision"].tolist()
     batch = next(iter(split.in_order(4, ["features"])))
     left = backend.forward_best(model, batch.inputs, {"output": 2, "logits": 1}, batch.labels, "sigmoid_cross_entropy")
-    return {"found": found, "wanted": wanted, "left": {name: list(value.shape) for name, value in left.items()}}, {}
+    return Evaluated(found, wanted, {name: value.shape for name, value in left.items()}), {}
 
 
-def not_finite_job(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
+def not_finite_job(backend: Any, arguments: None, arrays: Any) -> tuple[list[bool], Arrays]:
     """A job: what `finite` says of videos with infinity and NaN among others."""
     model, _ = model_of(backend)
     features = np.ones((4, 5, 4), np.float32)

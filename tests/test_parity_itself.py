@@ -13,11 +13,12 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
-from acz.backend.worker import Worker
+from acz.backend.worker import Worker, Wrapper, describe
 from acz.foundation.files.locks import IN_USE, remove_abandoned
 from acz.foundation.processes.job_process import FOLDER, JobFailed, WorkerDied
 from acz.parity.cases import cases
@@ -29,6 +30,7 @@ from acz.parity.waivers import apply_waivers, read_waivers
 from acz.reference.bounds import difference, worst
 from acz.zoo.catalog import config_folder
 from tests.conftest import Answer
+from tests.worker_jobs import Death, die, fail, hang
 
 MODEL = "layers/attention_over_units"
 
@@ -70,7 +72,7 @@ def test_the_reference_agrees_with_itself() -> None:
     ],
 )
 def test_a_mistake_is_caught_where_it_is(mutant: str, model: str, level: int, where: str) -> None:
-    rows = check(cases(model), ["numpy"], [level], wrap=f"acz.parity.mutants:{mutant}")
+    rows = check(cases(model), ["numpy"], [level], wrap=MUTANTS[mutant])
     wrong = [row for row in rows if not row.passed]
     assert wrong, f"{mutant} went unnoticed"
     assert any(row.where.endswith(where) for row in wrong), [(row.check, row.where) for row in wrong]
@@ -86,26 +88,26 @@ def test_every_mutant_is_tested() -> None:
 
 
 @pytest.mark.parametrize("how", ["kill", "segmentation"])
-def test_a_worker_that_dies_is_a_failure_with_its_last_words(how: str) -> None:
+def test_a_worker_that_dies_is_a_failure_with_its_last_words(how: Literal["kill", "segmentation"]) -> None:
     with Worker("numpy") as worker, pytest.raises(WorkerDied, match=r"SIGKILL|SIGSEGV"):
-        worker.run("acz.parity.jobs:die", {"how": how})
+        worker.run(die, Death(how))
 
 
 def test_a_job_that_raises_leaves_its_worker_alive() -> None:
     with Worker("numpy") as worker:
-        with pytest.raises(JobFailed, match="no_such_job"):
-            worker.run("acz.parity.jobs:no_such_job")
-        assert worker.run("acz.backend.worker:describe")[0]["devices"] == ["CPU"]
+        with pytest.raises(JobFailed, match="this job fails"):
+            worker.run(fail, None)
+        assert worker.run(describe, None)[0].devices == ["CPU"]
 
 
 def test_a_worker_that_hangs_is_ended() -> None:
     with Worker("numpy") as worker, pytest.raises(WorkerDied, match="gave no answer in 1 s"):
-        worker.run("tests.test_parity_itself:hang", timeout=1)
+        worker.run(hang, None, timeout=1)
 
 
 def test_what_a_killed_command_left_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     code = (
-        "import os, signal; from acz.backend.worker import Worker; worker = Worker('numpy'); worker.run('acz.backend.worker:describe'); "
+        "import os, signal; from acz.backend.worker import Worker, describe; worker = Worker('numpy'); worker.run(describe, None); "
         "os.kill(os.getpid(), signal.SIGKILL)"
     )
     killed = subprocess.run([sys.executable, "-c", code], env=os.environ | {"TMPDIR": str(tmp_path)}, check=False)
@@ -145,8 +147,8 @@ def test_the_others_finish_when_one_backend_dies(monkeypatch: pytest.MonkeyPatch
 
     started = comparison.Worker
 
-    def doomed(name: str, threads: int = 1, wrap: str = "") -> Worker:
-        worker = started("numpy", threads, wrap)
+    def doomed(name: str, threads: int = 1, wrap: Wrapper | None = None) -> Worker:
+        worker = started("numpy", threads, wrap=wrap)
         if name == "doomed":
             worker.process.kill()
         return worker
@@ -220,12 +222,6 @@ def test_a_users_own_model_is_checked(acz: Callable[..., Answer], tmp_path: Path
     answer = acz("parity-check", path, "--backends", "numpy,numpy", "--level", 1, "--json")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["passed"]
-
-
-def hang(backend: object, arguments: object, arrays: object) -> None:
-    import time
-
-    time.sleep(60)
 
 
 def test_every_waiver_fits_a_model() -> None:

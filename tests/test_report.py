@@ -21,8 +21,9 @@ from acz.model.checkpoint import load_checkpoint
 from acz.reference import numpy_backend
 from acz.studies.reports.confusion import by_digit, matrix, most_confused, most_missed
 from acz.studies.reports.curves import Curve, chart, number, ticks
+from acz.studies.reports.jobs import PredictArguments, PredictionRequest, predict_videos
 from acz.studies.reports.mistakes import mistakes
-from acz.studies.reports.predictions import Asked, choose_backend, multiplications, predict_job
+from acz.studies.reports.predictions import choose_backend, multiplications
 from acz.studies.reports.run_comparison import largest_differences, read_runs, settings_that_differ
 from acz.training.loop import train
 from acz.zoo.config import load_config
@@ -188,8 +189,8 @@ def test_confusions_of_classes() -> None:
 
 def test_the_confusion_matrix_has_the_runs_own_accuracy(runs: Path) -> None:
     data, path = runs / "data", runs / "one/best.safetensors"
-    arguments = Asked(path, data, "test", Reading(), "CPU").arguments() | {"start": 0, "stop": 64}
-    _, found = predict_job(numpy_backend, arguments, {})  # type: ignore[arg-type]
+    request = PredictionRequest(path, data, "test", Reading(), "CPU")
+    _, found = predict_videos(numpy_backend, PredictArguments(request, 0, 64), {})  # type: ignore[arg-type]
     checkpoint = load_checkpoint(path)
     model = numpy_backend.build(checkpoint.spec, "CPU", "float32")
     numpy_backend.load_parameters(model, checkpoint.parameters)

@@ -12,7 +12,7 @@ from acz.api.results import Result
 from acz.backend.build import build_model
 from acz.backend.protocol import Parameters
 from acz.backend.registry import REFERENCE, broken, find_backend, infos, installed
-from acz.backend.worker import Worker
+from acz.backend.worker import Worker, describe
 from acz.foundation.errors import AczError, SpecError, nearest
 from acz.foundation.files.atomic import write_text_atomically
 from acz.foundation.progress import Progress, show_progress
@@ -88,10 +88,10 @@ def list_backends(progress: Progress | None = None) -> dict[str, BackendState]:
             return BackendState(name, False, problem=f'not installed; pip install "{known[name].install}"')
         try:
             with Worker(name) as worker:
-                about = worker.run("acz.backend.worker:describe")[0]
+                about = worker.run(describe, None)[0]
         except AczError as error:
             return BackendState(name, True, problem=str(error))
-        return BackendState(name, True, about["versions"], tuple(about["devices"]), about["capabilities"])
+        return BackendState(name, True, about.versions, tuple(about.devices), about.capabilities)
 
     states: dict[str, BackendState] = {}
     with show_progress(progress) as shown, ThreadPoolExecutor(len(known)) as pool:

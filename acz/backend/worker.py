@@ -1,86 +1,143 @@
-"""One process for each framework: jobs go in and results come out as files, and a crash stays in its process.
+"""A backend in a process of its own: jobs go in and results come out as files, and a crash stays in its process.
 
-`python -m acz.backend.worker BACKEND` reads one JSON line a job from standard input and answers one JSON line each.
+A job is a function `(backend, arguments, arrays) -> (value, arrays)` at the top level of a module. Its type hints say how
+arguments and value travel as JSON. `python -m acz.backend.worker BACKEND THREADS` reads one JSON line a job from standard
+input and answers one JSON line each.
 """
 
 from __future__ import annotations
 
 import gc
-import json
-import os
+import inspect
 import sys
-import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import numpy as np
+from pydantic import TypeAdapter
 
-from acz.foundation.arrays import Array
+from acz.backend.protocol import Backend
+from acz.backend.registry import find_backend
+from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.environment import configure_process
 from acz.foundation.processes.job_process import JobProcess
+from acz.foundation.processes.json_lines import answer_lines
+
+Arguments = TypeVar("Arguments")
+Value = TypeVar("Value")
+Job = Callable[[Backend, Arguments, Mapping[str, Array]], tuple[Value, Arrays]]
+"""The type of a job. Its arguments are a dataclass of plain values, paths, specs and pydantic models, or None."""
+Wrapper = Callable[[Backend], Backend]
 
 
 class Worker(JobProcess):
-    """A backend in a process of its own.
+    """A backend in a process of its own, where jobs run one after the other. A context manager.
 
-    `wrap` names a function, `module:name`, that takes the backend and gives what is used in its place.
+    Args:
+        backend: its registered name.
+        threads: threads on the CPU.
+        python: the interpreter that runs it, which may be that of another environment.
+        wrap: a function at the top level of a module; it is given the backend, and jobs are given what it returns.
     """
 
-    def __init__(self, backend: str, threads: int = 1, wrap: str = "") -> None:
+    def __init__(
+        self, backend: str, threads: int = 1, python: str = sys.executable, wrap: Wrapper | None = None
+    ) -> None:
         self.backend = backend
-        command = [sys.executable, "-m", "acz.backend.worker", backend, str(threads), wrap]
+        command = [python, "-m", "acz.backend.worker", backend, str(threads), name_of(wrap) if wrap else ""]
         super().__init__(f"the process of backend '{backend}'", command)
 
     def run(
         self,
-        function: str,
-        arguments: Mapping[str, Any] | None = None,
+        job: Job[Arguments, Value],
+        arguments: Arguments,
         arrays: Mapping[str, Array] | None = None,
         timeout: float = 900.0,
-    ) -> tuple[Any, dict[str, Array]]:
-        """Run `module:name`(backend, arguments, arrays) there, as `exchange` does."""
-        return self.exchange({"function": function, "arguments": arguments or {}}, arrays or {}, timeout)
+    ) -> tuple[Value, Arrays]:
+        """Run a job there. Paths in its arguments must be absolute: the process has a current folder of its own.
+
+        Raises:
+            PydanticSerializationError: the arguments are not of the job's type.
+            JobFailed: the job raised.
+            WorkerDied: the process ended, or gave no answer in `timeout` seconds.
+        """
+        types = job_types(job)
+        given = types.arguments.dump_python(arguments, mode="json", warnings="error")
+        message = {"job": name_of(job), "arguments": given}
+        value, results = self.exchange(message, arrays or {}, timeout)
+        return types.value.validate_python(value), results
 
 
-def describe(backend: Any, arguments: Any, arrays: Any) -> tuple[Any, dict[str, Array]]:
-    """A job: what a backend says of itself."""
-    return {
-        "versions": backend.versions(),
-        "devices": backend.devices(),
-        "capabilities": backend.capabilities(),
-    }, {}
+def name_of(function: Callable[..., object]) -> str:
+    """The name `module:function` by which another process finds a function."""
+    module, name = function.__module__, function.__qualname__
+    if module == "__main__" or "." in name or name == "<lambda>":
+        raise ValueError(f"{module}.{name} can't be found by another process: define it at the top level of a module")
+    return f"{module}:{name}"
+
+
+def load_function(name: str) -> Callable[..., Any]:
+    """The function that `name_of` named."""
+    module, _, function = name.partition(":")
+    loaded: Callable[..., Any] = getattr(import_module(module), function)
+    return loaded
+
+
+@dataclass(frozen=True)
+class JobTypes:
+    """How a job's arguments and value travel."""
+
+    arguments: TypeAdapter[Any]
+    value: TypeAdapter[Any]
+
+
+@cache
+def job_types(job: Callable[..., Any]) -> JobTypes:
+    """The types that a job's hints name."""
+    hints = get_type_hints(job, include_extras=True)
+    _, arguments, _ = inspect.signature(job).parameters
+    return JobTypes(TypeAdapter(hints[arguments]), TypeAdapter(get_args(hints["return"])[0]))
+
+
+@dataclass(frozen=True)
+class Description:
+    """What a backend says about itself."""
+
+    versions: dict[str, str]
+    devices: list[str]
+    capabilities: dict[str, str]
+
+
+def describe(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> tuple[Description, Arrays]:
+    """A job: the description of a backend."""
+    return Description(backend.versions(), backend.devices(), backend.capabilities()), {}
 
 
 def main(backend_name: str, threads: str, wrap: str) -> None:
-    """The loop of a worker. Answers go to the first standard output; what a framework prints goes to the log."""
-    from acz.backend.registry import find_backend
-
+    """The loop of a worker. The first job imports the framework, so that a failure to do so is that job's answer."""
     configure_process(int(threads))
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
-    backend: Any = None
-    for line in sys.stdin:
-        job = json.loads(line)
-        try:
-            if backend is None:
-                backend = find_backend(backend_name)
-                backend.set_threads(int(threads))
-                gc.freeze()  # what the import made stays: no collection, of which MindSpore makes one a graph, need visit it
-                if wrap:
-                    module, name = wrap.split(":")
-                    backend = getattr(import_module(module), name)(backend)
-            module, name = job["function"].split(":")
-            with np.load(job["given"], allow_pickle=False) as found:
-                arrays = {key: found[key] for key in found.files}
-            value, results = getattr(import_module(module), name)(backend, job["arguments"], arrays)
-            np.savez(job["taken"], **results)
-            answer = {"value": value}
-        except Exception as error:
-            traceback.print_exc()
-            answer = {"error": f"{type(error).__name__}: {error}"[:4000]}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
+    open_once = cache(lambda: _open(backend_name, int(threads), wrap))
+
+    def answer(message: dict[str, Any]) -> dict[str, Any]:
+        backend, job = open_once(), load_function(message["job"])
+        types = job_types(job)
+        with np.load(message["given"], allow_pickle=False) as given:
+            arrays = {key: given[key] for key in given.files}
+        value, results = job(backend, types.arguments.validate_python(message["arguments"]), arrays)
+        np.savez(message["taken"], **results)
+        return {"value": types.value.dump_python(value, mode="json", warnings="error")}
+
+    answer_lines(answer)
+
+
+def _open(name: str, threads: int, wrap: str) -> Backend:
+    backend = find_backend(name)
+    backend.set_threads(threads)
+    gc.freeze()  # what the import made stays: no collection, of which MindSpore makes one a graph, need visit it
+    return load_function(wrap)(backend) if wrap else backend
 
 
 if __name__ == "__main__":

@@ -38,7 +38,7 @@ def bench_command(
     from acz.foundation.errors import MissingError, SpecError, nearest
     from acz.foundation.files.tables import write_csv
     from acz.foundation.progress import show_progress
-    from acz.studies.benchmarks.groups import GROUPS, OF_TORCH
+    from acz.studies.benchmarks.groups import GROUPS
     from acz.studies.benchmarks.measure import Bench, to_table
 
     here = installed()
@@ -49,8 +49,8 @@ def bench_command(
     for name in only or []:
         if name not in GROUPS:
             raise SpecError(f"there is no benchmark '{name}'; {nearest(name, GROUPS)}")
-    chosen = [name for name in GROUPS if name in (only or GROUPS) and (name not in OF_TORCH or "torch" in wanted)]
-    if not wanted or not chosen:
+    chosen = [name for name in GROUPS if name in (only or GROUPS)]
+    if not wanted:
         raise MissingError(
             'nothing to measure: no framework is installed; pip install "acz[torch]" brings the smallest'
         )
@@ -62,6 +62,8 @@ def bench_command(
                 rows.append(row)
                 ratio = f"  {row.ratio:.2f} of {row.against}" if row.ratio else ""
                 shown.line(f"{row.what}, {row.backend} {row.setting}: {row.value:.3g} {row.unit}{ratio}")
+    if not rows:
+        raise MissingError(f"nothing to measure: {', '.join(wanted)} have no part in {', '.join(chosen)}")
     table = to_table(rows, threads, environment())
     if csv is not None:
         write_csv(csv, table)

@@ -80,7 +80,7 @@ def parity_check(
         missing.append(ONNX)
     if mutant and mutant not in MUTANTS:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, MUTANTS)}")
-    wrap = f"acz.parity.mutants:{mutant}" if mutant else ""
+    wrap = MUTANTS[mutant] if mutant else None
     complete = pattern == "*" and levels == list(LEVELS) and not mutant
     frameworks = len([name for name in wanted if name != ONNX])
     of_framework = len([n for n in levels if n < 4]) + (4 in levels) * 2  # it saves, and loads

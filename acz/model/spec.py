@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, cast, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic_core import CoreSchema, core_schema
 
 from acz.foundation.arrays import Shape
 from acz.foundation.errors import SpecError, nearest
@@ -154,6 +155,14 @@ class Spec:
         if self.trunk:
             tree["trunk"] = {name: _plain(layer) for name, layer in self.trunk.items()}
         return tree | {"output": self.output}
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: object, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Let a spec be a field of what pydantic reads and writes: it travels as its plain tree."""
+        return core_schema.no_info_plain_validator_function(
+            lambda value: value if isinstance(value, Spec) else Spec.from_dict(value),
+            serialization=core_schema.plain_serializer_function_ser_schema(Spec.to_dict),
+        )
 
     @cached_property
     def hash(self) -> str:

@@ -8,9 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from acz.backend.worker import Worker
+from acz.backend.worker import Arguments, Job, Worker, Wrapper
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.job_process import WorkerDied
 from acz.parity.answers import Reference
@@ -28,8 +27,8 @@ Function = Callable[..., Iterator[Row]]
 
 
 @contextmanager
-def _workers(backends: list[str], threads: int, wrap: str) -> Iterator[dict[str, Worker]]:
-    workers = {name: Worker(name, threads, wrap) for name in backends}
+def _workers(backends: list[str], threads: int, wrap: Wrapper | None) -> Iterator[dict[str, Worker]]:
+    workers = {name: Worker(name, threads, wrap=wrap) for name in backends}
     try:
         yield workers
     finally:
@@ -42,13 +41,13 @@ def check(
     backends: list[str],
     levels: list[int],
     progress: Callable[[str], None] = lambda text: None,
-    wrap: str = "",
+    wrap: Wrapper | None = None,
     threads: int = 1,
-    short: bool = False,
+    skip_slow_precision: bool = False,
 ) -> list[Row]:
     """Run levels on cases, one worker a backend, side by side. A dead worker is its backend's failure; others go on.
 
-    `short` takes level 3's second form in float64 alone, which saves MindSpore a graph.
+    `skip_slow_precision` takes level 3's second form in float64 alone, which saves MindSpore a graph.
     """
     rows: list[Row] = []
     frameworks = [name for name in backends if name != ONNX]
@@ -56,8 +55,8 @@ def check(
     dead: dict[str, str] = {}
 
     def guarded(name: str, case: Case, level: int, work: Callable[[Ask], list[Row]]) -> list[Row]:
-        def ask(job: str, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Arrays:
-            return workers[name].run(job if ":" in job else f"acz.parity.jobs:{job}", arguments, arrays)[1]
+        def ask(job: Job[Arguments, object], arguments: Arguments, arrays: Mapping[str, Array]) -> Arrays:
+            return workers[name].run(job, arguments, arrays)[1]
 
         failed = functools.partial(Row, case.model, name, level, LEVELS[level], "", float("nan"), 0.0)
         if name in dead:
@@ -76,7 +75,7 @@ def check(
         functions: dict[int, Function] = {
             1: outputs,
             2: gradients,
-            3: functools.partial(training, trainings=trainings, short=short),
+            3: functools.partial(training, trainings=trainings, skip_slow_precision=skip_slow_precision),
         }
         for case in chosen:
             for level in (level for level in levels if level in functions):

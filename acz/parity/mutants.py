@@ -6,24 +6,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from acz.backend.protocol import Backend
 from acz.foundation.arrays import Array
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec
 
 
-class Mutant:
-    """A backend with some of its functions replaced."""
-
-    def __init__(self, backend: Any, **replaced: Callable[..., Any]) -> None:
+class _Mutant:
+    def __init__(self, backend: Backend, **replaced: Callable[..., Any]) -> None:
         self._backend = backend
         self.__dict__.update(replaced)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
+
+
+def replace_functions(backend: Backend, **replaced: Callable[..., Any]) -> Backend:
+    """A backend with some of its functions replaced."""
+    return cast(Backend, _Mutant(backend, **replaced))
 
 
 def _changed(tree: Any, key: str, change: Callable[[Any], Any]) -> Any:
@@ -41,42 +45,42 @@ def _of_type(tree: Any, kind: str, key: str, value: Any) -> Any:
     return found | {key: value} if tree.get("type") == kind else found
 
 
-def _other_spec(backend: Any, change: Callable[[Any], Any]) -> Mutant:
+def _other_spec(backend: Backend, change: Callable[[Any], Any]) -> Backend:
     def build(spec: Spec, device: str, dtype: str) -> Any:
         return backend.build(Spec.from_dict(change(spec.to_dict())), device, dtype)
 
-    return Mutant(backend, build=build)
+    return replace_functions(backend, build=build)
 
 
-def _other_outputs(backend: Any, change: Callable[[Array], Array]) -> Mutant:
+def _other_outputs(backend: Backend, change: Callable[[Array], Array]) -> Backend:
     def forward(*arguments: Any, **named: Any) -> dict[str, Array]:
         found = backend.forward(*arguments, **named)
         return found | {"output": change(found["output"].copy())}
 
-    return Mutant(backend, forward=forward)
+    return replace_functions(backend, forward=forward)
 
 
-def _other_parameters(backend: Any, name: str, change: Callable[[Array], Array]) -> Mutant:
+def _other_parameters(backend: Backend, name: str, change: Callable[[Array], Array]) -> Backend:
     """Every parameter of this local name is changed as it is loaded."""
 
     def load_parameters(model: Any, parameters: Mapping[str, Array]) -> None:
         wrong = {path: change(v) if path.endswith(f".{name}") else v for path, v in parameters.items()}
         backend.load_parameters(model, wrong)
 
-    return Mutant(backend, load_parameters=load_parameters)
+    return replace_functions(backend, load_parameters=load_parameters)
 
 
-def softmax_over_wrong_axis(backend: Any) -> Mutant:
+def softmax_over_wrong_axis(backend: Backend) -> Backend:
     """Attention weights are normalised over the units where the spec says frames."""
     return _other_spec(backend, lambda tree: _of_type(tree, "attention_cluster", "normalize_over", "units"))
 
 
-def missing_unit_scale(backend: Any) -> Mutant:
+def missing_unit_scale(backend: Backend) -> Backend:
     """The 1/sqrt(units) of the attention's output is left out."""
     return _other_spec(backend, lambda tree: _of_type(tree, "attention_cluster", "output_scale", "1"))
 
 
-def flipped_momentum(backend: Any) -> Mutant:
+def flipped_momentum(backend: Backend) -> Backend:
     """The running statistics keep the share that they should take, as frameworks do that define it the other way."""
 
     def change(tree: Any) -> Any:
@@ -86,7 +90,7 @@ def flipped_momentum(backend: Any) -> Mutant:
     return _other_spec(backend, change)
 
 
-def transposed_weight(backend: Any) -> Mutant:
+def transposed_weight(backend: Backend) -> Backend:
     """The last matrix is taken as (out, in)."""
 
     def load_parameters(model: Any, parameters: Mapping[str, Array]) -> None:
@@ -94,25 +98,25 @@ def transposed_weight(backend: Any) -> Mutant:
         wrong = np.asarray(parameters[last]).T.reshape(parameters[last].shape)
         backend.load_parameters(model, {**parameters, last: wrong})
 
-    return Mutant(backend, load_parameters=load_parameters)
+    return replace_functions(backend, load_parameters=load_parameters)
 
 
-def missing_coupling(backend: Any) -> Mutant:
+def missing_coupling(backend: Backend) -> Backend:
     """Coupled centres of a Fisher vector are the assignment's weights themselves, without the factor."""
     return _other_spec(backend, lambda tree: _changed(tree, "coupling", lambda factor: 1.0))
 
 
-def added_centres(backend: Any) -> Mutant:
+def added_centres(backend: Backend) -> Backend:
     """The centres of clusters are added to the frames where they should be subtracted."""
     return _other_parameters(backend, "centres", lambda value: -value)
 
 
-def spread_not_squared(backend: Any) -> Mutant:
+def spread_not_squared(backend: Backend) -> Backend:
     """A Fisher vector is divided by the spread as it is, where the formula squares it."""
     return _other_parameters(backend, "spread", lambda value: np.sqrt(np.abs(value)))
 
 
-def not_a_number(backend: Any) -> Mutant:
+def not_a_number(backend: Backend) -> Backend:
     """One number of the output is NaN."""
 
     def change(output: Array) -> Array:
@@ -122,22 +126,22 @@ def not_a_number(backend: Any) -> Mutant:
     return _other_outputs(backend, change)
 
 
-def permuted_batch(backend: Any) -> Mutant:
+def permuted_batch(backend: Backend) -> Backend:
     """The videos of a batch come back in another order."""
     return _other_outputs(backend, lambda output: np.roll(output, 1, axis=0))
 
 
-def batch_dependent(backend: Any) -> Mutant:
+def batch_dependent(backend: Backend) -> Backend:
     """Outputs are normalised over the whole batch, as one of the original systems does."""
     return _other_outputs(backend, lambda output: output / np.sqrt((output**2).sum()))
 
 
-def alone_is_different(backend: Any) -> Mutant:
+def alone_is_different(backend: Backend) -> Backend:
     """A video alone in its batch comes out a little larger than among others."""
     return _other_outputs(backend, lambda output: output * (1 + 1e-6 * (len(output) == 1)))
 
 
-def padding_counts(backend: Any) -> Mutant:
+def padding_counts(backend: Backend) -> Backend:
     """An output depends, a little, on how many frames the batch is padded to."""
 
     def forward(model: Any, inputs: Mapping[str, Array], *rest: Any) -> dict[str, Array]:
@@ -145,10 +149,10 @@ def padding_counts(backend: Any) -> Mutant:
         frames = max(value.shape[1] for value in inputs.values())
         return found | {"output": found["output"] * (1 + 1e-6 * (frames > 6))}
 
-    return Mutant(backend, forward=forward)
+    return replace_functions(backend, forward=forward)
 
 
-def coarse_float32(backend: Any) -> Mutant:
+def coarse_float32(backend: Backend) -> Backend:
     """In float32 the output has 16 bits where it should have 24: right in float64, and what reduced-precision products do."""
 
     def change(output: Array) -> Array:
@@ -159,57 +163,57 @@ def coarse_float32(backend: Any) -> Mutant:
     return _other_outputs(backend, change)
 
 
-def wrong_gradient(backend: Any) -> Mutant:
+def wrong_gradient(backend: Backend) -> Backend:
     """Gradients are summed over the videos where they should be averaged."""
 
     def loss_and_gradients(model: Any, inputs: Any, labels: Array, *rest: Any) -> Any:
         loss, gradients = backend.loss_and_gradients(model, inputs, labels, *rest)
         return loss, {path: value * len(labels) for path, value in gradients.items()}
 
-    return Mutant(backend, loss_and_gradients=loss_and_gradients)
+    return replace_functions(backend, loss_and_gradients=loss_and_gradients)
 
 
-def other_weight_decay(backend: Any) -> Mutant:
+def other_weight_decay(backend: Backend) -> Backend:
     """Coupled and decoupled weight decay are exchanged, as Keras and PyTorch differ by default."""
 
     def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
         other = optimizer.model_copy(update={"decoupled": not optimizer.decoupled})
         return backend.start_training(model, other, loss)
 
-    return Mutant(backend, start_training=start_training)
+    return replace_functions(backend, start_training=start_training)
 
 
-def exchanged_clipping(backend: Any) -> Mutant:
+def exchanged_clipping(backend: Backend) -> Backend:
     """Each tensor is clipped where all should be together, and the other way round."""
 
     def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
         other = {"clip_norm": optimizer.clip_global_norm, "clip_global_norm": optimizer.clip_norm}
         return backend.start_training(model, optimizer.model_copy(update=other), loss)
 
-    return Mutant(backend, start_training=start_training)
+    return replace_functions(backend, start_training=start_training)
 
 
-def doubled_penalty(backend: Any) -> Mutant:
+def doubled_penalty(backend: Backend) -> Backend:
     """The L2 penalty is factor * sum(w^2), without the half."""
 
     def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
         doubled = {path: 2 * factor for path, factor in optimizer.l2_penalty.items()}
         return backend.start_training(model, optimizer.model_copy(update={"l2_penalty": doubled}), loss)
 
-    return Mutant(backend, start_training=start_training)
+    return replace_functions(backend, start_training=start_training)
 
 
-def lost_moments(backend: Any) -> Mutant:
+def lost_moments(backend: Backend) -> Backend:
     """A checkpoint keeps the weights and forgets the optimiser's second moments."""
 
     def load_optimizer(trainer: Any, state: Mapping[str, Array]) -> None:
         forgotten = {k: np.zeros_like(v) if k.startswith("v.") else v for k, v in state.items()}
         backend.load_optimizer(trainer, forgotten)
 
-    return Mutant(backend, load_optimizer=load_optimizer)
+    return replace_functions(backend, load_optimizer=load_optimizer)
 
 
-def convolved_circulant(backend: Any) -> Mutant:
+def convolved_circulant(backend: Backend) -> Backend:
     """Circulant products are convolutions where they are correlations: the matrix of each vector is transposed."""
 
     def change(value: Array) -> Array:
@@ -220,16 +224,16 @@ def convolved_circulant(backend: Any) -> Mutant:
             model, {path: change(v) if path.endswith("weight") else v for path, v in parameters.items()}
         )
 
-    return Mutant(backend, load_parameters=load_parameters)
+    return replace_functions(backend, load_parameters=load_parameters)
 
 
-def diagonal_on_the_other_side(backend: Any) -> Mutant:
+def diagonal_on_the_other_side(backend: Backend) -> Backend:
     """A circulant layer's learned diagonal multiplies what comes out, and its fixed signs what goes in."""
     other = {"learned": "fixed", "fixed": "learned", "none": "none"}
     return _other_spec(backend, lambda tree: _changed(tree, "diagonal", other.__getitem__))
 
 
-def padding_pooled(backend: Any) -> Mutant:
+def padding_pooled(backend: Backend) -> Backend:
     """Padded frames, as zeros, take part like any other."""
 
     def forward(model: Any, inputs: Mapping[str, Array], *rest: Any) -> dict[str, Array]:
@@ -239,20 +243,20 @@ def padding_pooled(backend: Any) -> Mutant:
                 fed[name] = fed[name] * inputs[f"{name}.mask"][:, :, None]
         return backend.forward(model, fed, *rest)
 
-    return Mutant(backend, forward=forward)
+    return replace_functions(backend, forward=forward)
 
 
-def bags_in_one(backend: Any) -> Mutant:
+def bags_in_one(backend: Backend) -> Backend:
     """The samplings of a video are pooled together where each should be by itself."""
     return _other_spec(backend, lambda tree: _changed(tree, "bags", lambda count: 1))
 
 
-def poolings_exchanged(backend: Any) -> Mutant:
+def poolings_exchanged(backend: Backend) -> Backend:
     """Of several statistics of the frames the last comes first."""
     return _other_spec(backend, lambda tree: _changed(tree, "pooling", lambda kinds: kinds[::-1]))
 
 
-MUTANTS: dict[str, Callable[[Any], Mutant]] = {
+MUTANTS: dict[str, Callable[[Backend], Backend]] = {
     function.__name__: function
     for function in (
         softmax_over_wrong_axis,

@@ -1,5 +1,6 @@
 """The functions of the seam in TensorFlow."""
 
+from acz_tensorflow.benchmark import READER, read_records
 from acz_tensorflow.devices import capabilities, devices, set_threads, versions
 from acz_tensorflow.evaluation import forward_best
 from acz_tensorflow.export import export
@@ -17,6 +18,7 @@ NAME = "tensorflow"
 
 __all__ = [
     "NAME",
+    "READER",
     "Model",
     "build",
     "capabilities",
@@ -30,6 +32,7 @@ __all__ = [
     "load_parameters",
     "loss_and_gradients",
     "read_native",
+    "read_records",
     "save_native",
     "set_threads",
     "start_training",

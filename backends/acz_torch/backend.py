@@ -1,5 +1,6 @@
 """The functions of the seam in PyTorch."""
 
+from acz_torch.benchmark import bare_layer, bare_step, loop_over_units, rates
 from acz_torch.devices import capabilities, devices, set_threads, versions
 from acz_torch.evaluation import forward_best
 from acz_torch.export import export
@@ -18,6 +19,8 @@ NAME = "torch"
 __all__ = [
     "NAME",
     "Model",
+    "bare_layer",
+    "bare_step",
     "build",
     "capabilities",
     "devices",
@@ -28,7 +31,9 @@ __all__ = [
     "forward_best",
     "load_optimizer",
     "load_parameters",
+    "loop_over_units",
     "loss_and_gradients",
+    "rates",
     "read_native",
     "save_native",
     "set_threads",

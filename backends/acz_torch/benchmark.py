@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from statistics import median
-from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -15,8 +13,9 @@ from torch import Tensor, nn
 from acz.model.layers.vlad import SoftAssignment
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
-from acz.studies.benchmarks.jobs import HELD, numbers
 from acz_torch.model import Model, load_parameters, to_device
+
+Work = Callable[[], object]
 
 
 class LoopOverUnits(nn.Module):
@@ -39,10 +38,8 @@ class LoopOverUnits(nn.Module):
         return self.classifier(F.dropout(torch.cat(found, 1), 0.5, self.training))
 
 
-def hold_loop(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
-    """Hold the loop's training step, with PyTorch's Adam as it comes, and its evaluation: `name`, and `name` + ' forward'."""
-    spec = Spec.from_dict(arguments["spec"])
-    inputs, labels, _ = numbers(spec, arguments["videos"])
+def loop_over_units(spec: Spec, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Work]:
+    """The loop's training `step`, with PyTorch's Adam as it comes, and its `forward` pass."""
     x, answers = torch.from_numpy(inputs["features"]), torch.from_numpy(labels)
     units = spec.parameters["features.attention.alpha"].size
     model = LoopOverUnits(x.shape[1], x.shape[2], units, spec.width)
@@ -61,36 +58,24 @@ def hold_loop(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[
         with torch.inference_mode():
             return torch.softmax(model(x), -1)
 
-    HELD[arguments["name"]], HELD[f"{arguments['name']} forward"] = step, forward
-    return None, {}
+    return {"step": step, "forward": forward}
 
 
-def rates(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
-    """Operations a second of float32 products and bytes a second, read and written, of copies: of large arrays, and with
-    `rows`, `inputs`, `outputs` of a dense layer's three products and of an array as large as its weights."""
-    rows, inputs, outputs = (arguments.get(name, 2048) for name in ("rows", "inputs", "outputs"))
+def rates(rows: int, inputs: int, outputs: int, copied: int) -> dict[str, Work]:
+    """The three `products` of a dense layer's training step, and the `copy` of `copied` float32 numbers."""
     x, weight, gradient = torch.randn(rows, inputs), torch.randn(inputs, outputs), torch.randn(rows, outputs)
-    source = weight.clone() if "rows" in arguments else torch.randn(2**26)
+    source = torch.randn(copied)
     target = torch.empty_like(source)
-
-    def seconds(work: Any) -> float:
-        work()
-        spent = []
-        for _ in range(9):
-            start = time.perf_counter()
-            work()
-            spent.append(time.perf_counter() - start)
-        return median(spent)
-
-    three = (lambda: x @ weight, lambda: gradient @ weight.t(), lambda: x.t() @ gradient)
-    operations = 3 * 2 * rows * inputs * outputs / sum(map(seconds, three))
-    return {"operations": operations, "bytes": 2 * source.nbytes / seconds(lambda: target.copy_(source))}, {}
+    return {
+        "products": lambda: (x @ weight, gradient @ weight.t(), x.t() @ gradient),
+        "copy": lambda: target.copy_(source),
+    }
 
 
-def products(spec: Spec, videos: int) -> list[Callable[[], object]]:
+def products(spec: Spec, videos: int) -> list[Work]:
     """The matrix products of one training step, bare, into memory that is there: of every weight the output, the weight's gradient
     and, unless it reads the model's input, the input's; of an aggregation by clusters the sums, and the gradient of the shares."""
-    found: list[Callable[[], object]] = []
+    found: list[Work] = []
 
     def product(one: Tensor, other: Tensor) -> None:
         out = one @ other
@@ -120,30 +105,20 @@ def products(spec: Spec, videos: int) -> list[Callable[[], object]]:
     return found
 
 
-def hold_floor(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
-    """Hold what a training step of `spec` cannot do without, bare: `name` + ' products' and `name` + ' Adam'."""
-    spec, videos, name = Spec.from_dict(arguments["spec"]), arguments["videos"], arguments["name"]
+def bare_step(spec: Spec, videos: int) -> dict[str, Work]:
+    """What a training step cannot do without, bare: the `products` of matrices, and `Adam`."""
     bare = products(spec, videos)
     weights = [nn.Parameter(torch.randn(spec.parameters[path].shape)) for path in spec.trained]
     for weight in weights:
         weight.grad = torch.randn_like(weight)
     optimizer = torch.optim.Adam(weights, lr=1e-3, fused=True)
-    HELD[f"{name} products"] = lambda: [work() for work in bare]
-    HELD[f"{name} Adam"] = optimizer.step
-    return None, {}
+    return {"products": lambda: [work() for work in bare], "Adam": optimizer.step}
 
 
-def hold_layer(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Any]]:
-    """Hold the model of `spec` forward and backward without loss and optimiser, from a gradient of its output that is given."""
-    spec, videos = Spec.from_dict(arguments["spec"]), arguments["videos"]
-    inputs, labels, _ = numbers(spec, videos, "projection")
+def bare_layer(spec: Spec, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Work]:
+    """A model's `layer`, forward and backward from the gradient `labels` of its logits, without loss and optimiser."""
     model = Model(spec, torch.device("cpu"), torch.float32).train()
     load_parameters(model, initial_parameters(spec))
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     fed, gradient = to_device(model, inputs), torch.from_numpy(labels)
-
-    def both() -> object:
-        return torch.autograd.grad(model.logits(fed), trained, gradient)
-
-    HELD[arguments["name"]] = both
-    return None, {}
+    return {"layer": lambda: torch.autograd.grad(model.logits(fed), trained, gradient)}

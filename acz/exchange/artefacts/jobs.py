@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from acz.backend.protocol import Backend
 from acz.backend.signature import metadata
-from acz.foundation.arrays import Array
+from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint
 
 
-def make(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> tuple[Any, dict[str, Array]]:
-    """Write the artefact of the checkpoint at `checkpoint`, whoever trained it, to `out`."""
-    checkpoint = load_checkpoint(Path(arguments["checkpoint"]))
+@dataclass(frozen=True)
+class ArtefactArguments:
+    """The checkpoint that is read, whoever trained it, and the artefact that is written."""
+
+    checkpoint: Path
+    out: Path
+
+
+def write_artefact(
+    backend: Backend, arguments: ArtefactArguments, arrays: Mapping[str, Array]
+) -> tuple[dict[str, str], Arrays]:
+    """A job: write the backend's artefact of a checkpoint; the value is the versions of what wrote it."""
+    checkpoint = load_checkpoint(arguments.checkpoint)
     model = backend.build(checkpoint.spec, "CPU", "float32")
     backend.load_parameters(model, {path: np.asarray(v, np.float32) for path, v in checkpoint.parameters.items()})
-    backend.export(model, Path(arguments["out"]), metadata(checkpoint.spec))
+    backend.export(model, arguments.out, metadata(checkpoint.spec))
     return backend.versions(), {}

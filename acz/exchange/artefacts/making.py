@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend.registry import infos, installed
-from acz.backend.worker import Worker
+from acz.backend.worker import Worker, Wrapper
 from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, format_of
+from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import TIMED, Check, verify
 from acz.foundation.errors import CheckFailed, DataError
@@ -41,7 +42,7 @@ def write_verified(
     out: Path,
     shown: Progress,
     threads: int = 1,
-    wrap: str = "",
+    wrap: Wrapper | None = None,
 ) -> dict[str, Any]:
     """Write a checkpoint, read from `source`, as an artefact at `out`, verified in its runtime; gives the report that is written beside it.
 
@@ -78,7 +79,9 @@ def write_verified(
     return report
 
 
-def make(checkpoint: Checkpoint, source: Path, chosen: Format, out: Path, wrap: str = "") -> dict[str, str]:
+def make(
+    checkpoint: Checkpoint, source: Path, chosen: Format, out: Path, wrap: Wrapper | None = None
+) -> dict[str, str]:
     """Write the artefact, unproved; gives the versions of what wrote it."""
     if chosen.backend is None:
         import onnx
@@ -88,9 +91,8 @@ def make(checkpoint: Checkpoint, source: Path, chosen: Format, out: Path, wrap: 
         write_onnx(checkpoint.spec, checkpoint.parameters, out)
         return {"onnx": onnx.__version__}
     with Worker(chosen.backend, wrap=wrap) as worker:
-        arguments = {"checkpoint": str(source.resolve()), "out": str(out.resolve())}
-        versions, _ = worker.run("acz.exchange.artefacts.jobs:make", arguments)
-    return dict(versions)
+        versions, _ = worker.run(write_artefact, ArtefactArguments(source.resolve(), out.resolve()))
+    return versions
 
 
 def prove(checkpoint: Checkpoint, chosen: Format, made: Path, threads: int) -> tuple[list[Check], dict[str, Any]]:

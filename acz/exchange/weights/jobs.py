@@ -1,29 +1,44 @@
-"""What a framework's process does for conversions, through the seam alone."""
+"""What a backend's worker does for conversions, through the seam alone."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from acz.foundation.arrays import Array
+from acz.backend.protocol import Backend
+from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint
 
-Answer = tuple[Any, dict[str, Array]]
+
+@dataclass(frozen=True)
+class ReadArguments:
+    """A native file."""
+
+    path: Path
 
 
-def read(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-    """The arrays of the native file `path`: a list of names, and the arrays by their place in it."""
-    found = backend.read_native(Path(arguments["path"]))
-    return list(found), {str(number): value for number, value in enumerate(found.values())}
+@dataclass(frozen=True)
+class SaveArguments:
+    """The checkpoint that is read, the native file that is written, and the dtype of its parameters."""
+
+    checkpoint: Path
+    out: Path
+    dtype: str
 
 
-def save(backend: Any, arguments: Mapping[str, Any], arrays: Mapping[str, Array]) -> Answer:
-    """The checkpoint `checkpoint` as the native file `out`, with parameters in `dtype`."""
-    checkpoint = load_checkpoint(arguments["checkpoint"])
-    model = backend.build(checkpoint.spec, "CPU", arguments["dtype"])
+def read_native(backend: Backend, arguments: ReadArguments, arrays: Mapping[str, Array]) -> tuple[list[str], Arrays]:
+    """A job: the arrays of a native file. The value lists their names; the arrays are named by their place in it."""
+    contents = backend.read_native(arguments.path)
+    return list(contents), {str(number): value for number, value in enumerate(contents.values())}
+
+
+def save_native(backend: Backend, arguments: SaveArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: write a checkpoint as a native file."""
+    checkpoint = load_checkpoint(arguments.checkpoint)
+    model = backend.build(checkpoint.spec, "CPU", arguments.dtype)
     backend.load_parameters(
-        model, {path: value.astype(arguments["dtype"]) for path, value in checkpoint.parameters.items()}
+        model, {path: value.astype(arguments.dtype) for path, value in checkpoint.parameters.items()}
     )
-    backend.save_native(model, Path(arguments["out"]))
+    backend.save_native(model, arguments.out)
     return None, {}

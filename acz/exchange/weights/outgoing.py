@@ -11,6 +11,7 @@ import numpy as np
 from acz.backend.info import BackendInfo, NativeFormat
 from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
+from acz.exchange.weights.jobs import ReadArguments, SaveArguments, read_native, save_native
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
 from acz.foundation.files.atomic import write_atomically
@@ -60,11 +61,9 @@ def to_native(
     with Worker(info.name) as worker:
         made = Path(worker.folder.name) / f"made{out.suffix}"
         progress(f"writing it in {info.name}", 0, 3)
-        worker.run(
-            "acz.exchange.weights.jobs:save", {"checkpoint": str(source.resolve()), "out": str(made), "dtype": dtype}
-        )
+        worker.run(save_native, SaveArguments(source.resolve(), made, dtype))
         progress("reading it back", 1, 3)
-        names, arrays = worker.run("acz.exchange.weights.jobs:read", {"path": str(made)})
+        names, arrays = worker.run(read_native, ReadArguments(made))
         want = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
         _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, info.name)
         progress(f"keeping {out.name}", 2, 3)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from acz.parity import jobs
 from acz.parity.levels.base import Ask
-from acz.parity.levels.training import COUPLED, REST, Trainings, training_arguments
+from acz.parity.levels.training import COUPLED, STEPS_AFTER_CHECKPOINT, Trainings, training_arguments
 from acz.parity.row import Row
 from acz.reference.bounds import FLOAT64, GRADIENT_ROUNDING, float32_bound, worst
 from acz.reference.samples import Case
@@ -22,9 +23,11 @@ def checkpoints(
     float64, which tells more, since every graph that is compiled for them costs seconds. For the same reason one trainer
     loads them all: the first as it was built, the others over what the steps before have left.
     """
-    arguments, arrays = training_arguments(case, COUPLED, padded=False)
-    arguments |= {"dtype": dtype, "paths": {writer: trainings.path(case, writer, dtype) for writer in writers}}
-    found = ask("resume", arguments | {"rest": REST if dtype == "float64" else 0}, arrays)
+    training, arrays = training_arguments(case, COUPLED, False, dtype)
+    if dtype == "float32":
+        training = replace(training, steps_after_checkpoint=0)
+    paths = {writer: trainings.path(case, writer, dtype) for writer in writers}
+    found = ask(jobs.resume, jobs.ResumeArguments(training, paths), arrays)
     for writer in writers:
         mine, wrote = jobs.group(found, writer), trainings.known[case.model, writer, dtype]
         state = {name: value for name, value in wrote.items() if name.startswith(("loaded/", "optimizer/"))}
@@ -36,7 +39,7 @@ def checkpoints(
                 "losses": 1e-8,
             }
             if dtype == "float64":
-                after["losses"] = wrote["losses"][-REST:]
+                after["losses"] = wrote["losses"][-STEPS_AFTER_CHECKPOINT:]
             measured, bound, where = worst(mine, after, bounds)
         yield Row(case.model, backend, 4, f"checkpoint of {writer}", dtype, measured, bound, where)
 

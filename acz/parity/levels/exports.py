@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, formats, script
+from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import verify
 from acz.model.checkpoint import save_checkpoint
@@ -50,7 +51,7 @@ def _one(case: Case, backend: str, made: Format, stem: Path, runtimes: Mapping[s
         write_onnx(case.spec, parameters, out)
     else:
         save_checkpoint(checkpoint, case.spec, parameters)
-        ask("acz.exchange.artefacts.jobs:make", {"checkpoint": str(checkpoint), "out": str(out)}, {})
+        ask(write_artefact, ArtefactArguments(checkpoint, out), {})
     rows = []
     for name, runtime in runtimes.items():
         checks, _ = verify(case.spec, parameters, out, runtime, timed=False)

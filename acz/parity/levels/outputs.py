@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -35,20 +36,18 @@ def _alone(case: Case, batch: Batch) -> dict[str, Array]:
 def outputs(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
     """Level 1: every layer's output on every kind of batch, in both modes and precisions; and independence."""
     runs, arrays = runs_of(case)
-    spec = case.spec.to_dict()
-    exact = reference(f"{case.model} outputs", "outputs", {"spec": spec, "dtype": "float64", "runs": runs}, arrays)
+    wide = jobs.OutputArguments(case.spec, "float64", runs)
+    exact = reference(f"{case.model} outputs", jobs.outputs, wide, arrays)
     for dtype in ("float64", "float32"):
-        arguments = {"spec": spec, "dtype": dtype, "runs": runs}
+        arguments = replace(wide, dtype=dtype)
         bounds: Mapping[str, float] | float = FLOAT64
         if dtype == "float32":
             own = [
-                reference(f"{case.model} outputs float32", "outputs", arguments, arrays),
-                reference(
-                    f"{case.model} outputs moved", "outputs", {**arguments, "dtype": "float64"}, with_perturbed(arrays)
-                ),
+                reference(f"{case.model} outputs float32", jobs.outputs, arguments, arrays),
+                reference(f"{case.model} outputs moved", jobs.outputs, wide, with_perturbed(arrays)),
             ]
             bounds = {name: float32_bound(max(difference(one[name], v) for one in own)) for name, v in exact.items()}
-        found = ask("outputs", arguments, arrays)
+        found = ask(jobs.outputs, arguments, arrays)
         for mode in ("evaluation", "training"):
             chosen = {name: value for name, value in exact.items() if name.split("/")[0].endswith(mode)}
             measured, bound, where = worst(found, chosen, bounds)
@@ -57,12 +56,8 @@ def outputs(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterato
     together = case.batch(kind)
     extra = _alone(case, together)
     names = [f"alone{index}" for index in range(len(together.labels))] + ["longer"]
-    arguments = {
-        "spec": spec,
-        "dtype": "float64",
-        "runs": [{"name": name, "batch": name, "training": False} for name in [kind, *names]],
-    }
-    found = ask("outputs", arguments, arrays | jobs.pack(kind, together) | extra)
+    arguments = replace(wide, runs=tuple(jobs.Run(name, name, False) for name in [kind, *names]))
+    found = ask(jobs.outputs, arguments, arrays | jobs.pack(kind, together) | extra)
     whole = found[f"{kind}/output"]
     apart = np.concatenate([found[f"alone{index}/output"] for index in range(len(whole))])
     padding = [("padded frames", found["longer/output"])] if "padded" in case.names else []

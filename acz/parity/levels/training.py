@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import cycle
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -35,27 +35,23 @@ TRAINING_VIDEOS = 8
 """In a batch: of four it happens that dropout spares all of one unit, and between batch norms the gradient of that is rounding alone."""
 
 
-REST = 5
+STEPS_AFTER_CHECKPOINT = 5
 """Of the steps, those after a checkpoint."""
 
 
-def training_arguments(case: Case, adam: Adam, padded: bool, steps: int = STEPS) -> tuple[dict[str, Any], Arrays]:
+def training_arguments(
+    case: Case, adam: Adam, padded: bool, dtype: str, steps: int = STEPS
+) -> tuple[jobs.TrainingArguments, Arrays]:
     """A job's arguments and batches: without masks or, if `padded`, each with one; every third batch has padded frames then."""
-    arrays = {f"parameters/{path}": value for path, value in case.parameters.items()}
+    arrays = jobs.pack_parameters(case.parameters)
     for step in range(steps):
         kind = "padded" if padded and "padded" in case.names and step % 3 == 2 else "plain"
         batch = case.batch(kind, step, TRAINING_VIDEOS)
         arrays |= jobs.pack(f"step{step}", batch.masked(case.spec) if padded else batch)
     penalties = {path: factor for path, factor in zip(case.spec.trained, cycle(PENALTIES), strict=False) if factor}
-    rates = [adam.learning_rate * (0.5 + 0.5 * np.cos(step / steps)) for step in range(steps)]
-    return {
-        "spec": case.spec.to_dict(),
-        "loss": case.loss,
-        "adam": adam.model_dump() | {"l2_penalty": penalties},
-        "steps": steps,
-        "rest": REST,
-        "rates": rates,
-    }, arrays
+    rates = tuple(adam.learning_rate * (0.5 + 0.5 * float(np.cos(step / steps))) for step in range(steps))
+    penalised = adam.model_copy(update={"l2_penalty": penalties})
+    return jobs.TrainingArguments(case.spec, dtype, case.loss, penalised, rates, STEPS_AFTER_CHECKPOINT), arrays
 
 
 class Trainings:
@@ -65,37 +61,34 @@ class Trainings:
         self.folder = folder
         self.known: dict[tuple[str, str, str], Arrays] = {}
 
-    def path(self, case: Case, writer: str, dtype: str) -> str:
-        return str(self.folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors")
+    def path(self, case: Case, writer: str, dtype: str) -> Path:
+        return self.folder / f"{case.model.replace('/', '-')}-{writer}-{dtype}.safetensors"
 
     def __call__(self, case: Case, backend: str, ask: Ask, dtype: str) -> Arrays:
         key = case.model, backend, dtype
         if key not in self.known:
-            arguments, arrays = training_arguments(case, COUPLED, padded=False)
-            path = self.path(case, backend, dtype)
-            self.known[key] = ask("training", {**arguments, "dtype": dtype, "path": path}, arrays)
+            arguments, arrays = training_arguments(case, COUPLED, False, dtype)
+            arguments = replace(arguments, path=self.path(case, backend, dtype))
+            self.known[key] = ask(jobs.training, arguments, arrays)
         return self.known[key]
 
 
 def training(
-    case: Case, backend: str, ask: Ask, reference: Reference, trainings: Trainings, short: bool = False
+    case: Case, backend: str, ask: Ask, reference: Reference, trainings: Trainings, skip_slow_precision: bool = False
 ) -> Iterator[Row]:
     """Level 3: the loss of each of 50 steps and the parameters after them, same batches, same masks.
 
     Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. In one form no batch has a mask
-    of frames, in the other each has one: every graph that is compiled for them costs seconds. `short` leaves float32 out of the second.
+    of frames, in the other each has one: every graph that is compiled for them costs seconds. `skip_slow_precision` leaves float32 out of the second.
     """
     for adam in (COUPLED, DECOUPLED):
         form = "decoupled" if adam.decoupled else "L2"
-        arguments, arrays = training_arguments(case, adam, padded=adam.decoupled)
-        exact = reference(f"{case.model} {form}", "training", {**arguments, "dtype": "float64"}, arrays)
+        wide, arrays = training_arguments(case, adam, adam.decoupled, "float64")
+        exact = reference(f"{case.model} {form}", jobs.training, wide, arrays)
         after = jobs.group(exact, "parameters")
-        for dtype in ("float64",) if short and adam.decoupled else ("float64", "float32"):
-            found = (
-                ask("training", {**arguments, "dtype": dtype}, arrays)
-                if adam.decoupled
-                else trainings(case, backend, ask, dtype)
-            )
+        for dtype in ("float64",) if skip_slow_precision and adam.decoupled else ("float64", "float32"):
+            arguments = replace(wide, dtype=dtype)
+            found = ask(jobs.training, arguments, arrays) if adam.decoupled else trainings(case, backend, ask, dtype)
             losses, left = difference(found["losses"], exact["losses"]), jobs.group(found, "parameters")
             bounds = 1e-8, 1e-8
             if dtype == "float32":
@@ -103,7 +96,7 @@ def training(
                 starts, others = {"": arrays, " beside": with_perturbed(arrays, ROUNDING)}, []
                 for start, given in starts.items():
                     key = f"{case.model} {form} float32{start}"
-                    others.append(reference(key, "training", {**arguments, "dtype": dtype}, given))
+                    others.append(reference(key, jobs.training, arguments, given))
                     bounds = _training_bounds(exact, others)
                     if losses <= bounds[0] and worst(left, after, bounds[1])[0] <= bounds[1]:
                         break

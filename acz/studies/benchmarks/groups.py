@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from acz.studies.benchmarks.circulant import circulant
-from acz.studies.benchmarks.measure import against_the_loop, inference, reading, starting, steps, train_command
-from acz.studies.benchmarks.metrics import metrics
-from acz.studies.benchmarks.vlad import vlad
-from acz.studies.benchmarks.youtube8m import youtube8m
+from collections.abc import Callable, Iterator
 
-GROUPS = {
-    "loop": against_the_loop,
-    "step": steps,
-    "train": train_command,
-    "inference": inference,
-    "circulant": circulant,
-    "data": reading,
-    "youtube8m": youtube8m,
-    "metrics": metrics,
-    "vlad": vlad,
-    "start": starting,
+from acz.studies.benchmarks.circulant import measure_circulant
+from acz.studies.benchmarks.commands import measure_start, measure_training
+from acz.studies.benchmarks.features import measure_reading
+from acz.studies.benchmarks.measure import Bench, Row
+from acz.studies.benchmarks.metrics import measure_metrics
+from acz.studies.benchmarks.steps import measure_inference, measure_loop, measure_steps
+from acz.studies.benchmarks.vlad import measure_vlad
+from acz.studies.benchmarks.youtube8m import measure_youtube8m
+
+GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
+    "loop": measure_loop,
+    "step": measure_steps,
+    "train": measure_training,
+    "inference": measure_inference,
+    "circulant": measure_circulant,
+    "data": measure_reading,
+    "youtube8m": measure_youtube8m,
+    "metrics": measure_metrics,
+    "vlad": measure_vlad,
+    "start": measure_start,
 }
-
-OF_TORCH = {"loop", "vlad"}
-"""Those that measure PyTorch's backend alone."""

@@ -1,85 +1,216 @@
-"""What a worker does for a benchmark: holds prepared work under a name, and times it when asked, so that workers can take turns."""
+"""What a worker does for a benchmark: it holds prepared work under a name and times it when asked, so that workers take turns."""
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from acz.foundation.arrays import Array
-from acz.foundation.randomness import generator
+from acz.backend.protocol import Backend
+from acz.evaluation.metrics import YouTube8MMetrics
+from acz.foundation.arrays import Array, Arrays
 from acz.model.losses import choose_loss
 from acz.model.optimizer import Adam
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.reference.samples import Case
+from acz.studies.benchmarks.official import CLASSES, TOP_K, Official, batch_of
 
-Answer = tuple[Any, dict[str, Array]]
-
-HELD: dict[str, Callable[[], object]] = {}
+Work = Callable[[], object]
+HELD: dict[str, Work] = {}
 """Prepared work by name; each call waits until its result is there."""
+COUNTING: dict[str, Official | YouTube8MMetrics] = {}
 
 
-def numbers(spec: Spec, videos: int, loss: str | None = None) -> tuple[dict[str, Array], Array, dict[str, Array]]:
-    """Inputs in the types that data come in, labels (of the loss that belongs to the model's output, or `loss`) and dropout masks."""
-    batch = Case("bench", spec, loss or choose_loss(None, spec).name).batch("plain", videos=videos)
-    inputs = {k: v.astype(np.float32) if v.dtype.kind == "f" else v for k, v in batch.inputs.items()}
-    return inputs, batch.labels, batch.dropout
+@runtime_checkable
+class StepBaselines(Protocol):
+    """A backend that can also run what its training step is compared with. The functions return work by name."""
+
+    def loop_over_units(self, spec: Spec, inputs: Mapping[str, Array], labels: Array) -> Mapping[str, Work]:
+        """The published code of an attention cluster: `step` and `forward`."""
+
+    def bare_step(self, spec: Spec, videos: int) -> Mapping[str, Work]:
+        """What a training step cannot do without: `products` of matrices, and the optimiser, `Adam`."""
+
+    def bare_layer(self, spec: Spec, inputs: Mapping[str, Array], labels: Array) -> Mapping[str, Work]:
+        """A model's `layer`, forward and backward from the gradient `labels` of its logits, without loss and optimiser."""
+
+    def rates(self, rows: int, inputs: int, outputs: int, copied: int) -> Mapping[str, Work]:
+        """The three `products` of a dense layer, and the `copy` of `copied` float32 numbers."""
 
 
-def model(backend: Any, spec: Spec, device: str) -> Any:
-    built = backend.build(spec, device, "float32")
-    backend.load_parameters(built, initial_parameters(spec, 0, np.dtype(np.float32)))
-    return built
+@runtime_checkable
+class ReadingBaseline(Protocol):
+    """A backend whose framework has a reader of YouTube-8M's shards of its own."""
+
+    READER: str
+    """What the framework calls it."""
+
+    def read_records(self, paths: Sequence[str], videos: int, classes: int) -> Work:
+        """One pass over shards in batches of `videos`: uint8, filled up to 300 frames, with lengths, labels and ids."""
 
 
-def hold_step(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
-    """Hold one training step of `spec` at `videos` a batch: the backend's own, compiled where it compiles, on one batch."""
-    spec = Spec.from_dict(arguments["spec"])
-    inputs, labels, masks = numbers(spec, arguments["videos"])
+BASELINES: dict[str, type] = {"steps": StepBaselines, "reading": ReadingBaseline}
+
+
+@dataclass(frozen=True)
+class HoldArguments:
+    """A model at `videos` a batch on a device, and the name under which its work is held."""
+
+    name: str
+    spec: Spec
+    videos: int
+    device: str = "CPU"
+
+
+@dataclass(frozen=True)
+class RateArguments:
+    """The sizes of a dense layer's products and of a copy, and the name under which they are held."""
+
+    name: str
+    rows: int
+    inputs: int
+    outputs: int
+    copied: int
+
+
+@dataclass(frozen=True)
+class ReadingArguments:
+    """Shards, the videos in a batch, the classes, and the name under which a pass over them is held."""
+
+    name: str
+    paths: list[Path]
+    videos: int
+    classes: int
+
+
+@dataclass(frozen=True)
+class CountArguments:
+    """Batches `first` .. `last` - 1 that `kind` counts, `acz` or `official`; with `end`, its result too."""
+
+    kind: str
+    first: int
+    last: int
+    end: bool
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Seconds of the processor, which others may share, and the figures of a result."""
+
+    seconds: float
+    figures: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ClockArguments:
+    """Held work that is timed: up to `repeats` calls, for `seconds` at most."""
+
+    name: str
+    repeats: int
+    seconds: float
+
+
+def list_baselines(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> tuple[list[str], Arrays]:
+    """A job: the kinds of baselines that a backend has."""
+    return [name for name, kind in BASELINES.items() if isinstance(backend, kind)], {}
+
+
+def hold_step(backend: Backend, arguments: HoldArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: hold one training step, the backend's own, compiled where it compiles, on one batch."""
+    spec = arguments.spec
+    inputs, labels, masks = sample(spec, arguments.videos)
     optimizer = Adam(learning_rate=1e-3, weight_decay=1e-4)
-    trainer = backend.start_training(
-        model(backend, spec, arguments.get("device", "CPU")), optimizer, choose_loss(None, spec).name
-    )
-    HELD[arguments["name"]] = lambda: float(backend.training_step(trainer, inputs, labels, masks, 1e-3)[0])
+    trainer = backend.start_training(_model(backend, arguments), optimizer, choose_loss(None, spec).name)
+    HELD[arguments.name] = lambda: float(backend.training_step(trainer, inputs, labels, masks, 1e-3)[0])
     return None, {}
 
 
-def hold_forward(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
-    """Hold an evaluation of `spec` on `videos`."""
-    spec = Spec.from_dict(arguments["spec"])
-    inputs, _, _ = numbers(spec, arguments["videos"])
-    built = model(backend, spec, arguments.get("device", "CPU"))
-    HELD[arguments["name"]] = lambda: backend.forward(built, inputs)["output"]
+def hold_forward(backend: Backend, arguments: HoldArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: hold an evaluation of a batch."""
+    inputs, _, _ = sample(arguments.spec, arguments.videos)
+    model = _model(backend, arguments)
+    HELD[arguments.name] = lambda: backend.forward(model, inputs)["output"]
     return None, {}
 
 
-def hold_gradients(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
-    """Hold the forward and backward pass of sum(logits * labels) on `videos`, with the gradients of parameters and inputs."""
-    spec = Spec.from_dict(arguments["spec"])
-    inputs, labels, masks = numbers(spec, arguments["videos"], "projection")
-    built = model(backend, spec, arguments.get("device", "CPU"))
-    HELD[arguments["name"]] = lambda: backend.loss_and_gradients(built, inputs, labels, "projection", masks)[0]
+def hold_gradients(backend: Backend, arguments: HoldArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: hold the forward and backward pass of sum(logits * labels), with the gradients of parameters and inputs."""
+    inputs, labels, masks = sample(arguments.spec, arguments.videos, "projection")
+    model = _model(backend, arguments)
+    HELD[arguments.name] = lambda: backend.loss_and_gradients(model, inputs, labels, "projection", masks)[0]
     return None, {}
 
 
-def clock(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
-    """Seconds of each of up to `repeats` calls of the held work, for `seconds` at most, after one call that is not counted."""
-    work = HELD[arguments["name"]]
+def hold_loop(backend: Backend, arguments: HoldArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: hold the published loop over units, as `NAME step` and `NAME forward`."""
+    inputs, labels, _ = sample(arguments.spec, arguments.videos)
+    return _hold(arguments.name, _step_baselines(backend).loop_over_units(arguments.spec, inputs, labels))
+
+
+def hold_bare_step(backend: Backend, arguments: HoldArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: hold what a training step cannot do without, as `NAME products` and `NAME Adam`."""
+    return _hold(arguments.name, _step_baselines(backend).bare_step(arguments.spec, arguments.videos))
+
+
+def hold_layer(backend: Backend, arguments: HoldArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: hold a model forward and backward, as `NAME layer`."""
+    inputs, labels, _ = sample(arguments.spec, arguments.videos, "projection")
+    return _hold(arguments.name, _step_baselines(backend).bare_layer(arguments.spec, inputs, labels))
+
+
+def hold_rates(backend: Backend, arguments: RateArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: hold a dense layer's products and a copy, as `NAME products` and `NAME copy`."""
+    sizes = arguments.rows, arguments.inputs, arguments.outputs, arguments.copied
+    return _hold(arguments.name, _step_baselines(backend).rates(*sizes))
+
+
+def hold_reading(backend: Backend, arguments: ReadingArguments, arrays: Mapping[str, Array]) -> tuple[str, Arrays]:
+    """A job: hold a pass over shards by the framework's own reader; gives the reader's name."""
+    assert isinstance(backend, ReadingBaseline)
+    paths = [str(path) for path in arguments.paths]
+    HELD[arguments.name] = backend.read_records(paths, arguments.videos, arguments.classes)
+    return backend.READER, {}
+
+
+def count(backend: Backend, arguments: CountArguments, arrays: Mapping[str, Array]) -> tuple[Counted, Arrays]:
+    """A job: count batches of videos, and go on where the last such job stopped."""
+    if arguments.kind not in COUNTING:
+        COUNTING[arguments.kind] = {"acz": YouTube8MMetrics, "official": Official}[arguments.kind](CLASSES, TOP_K)
+    metrics = COUNTING[arguments.kind]
+    seconds = 0.0
+    for number in range(arguments.first, arguments.last):
+        scores, labels = batch_of(number)
+        start = time.process_time()
+        metrics.update(scores, labels)
+        seconds += time.process_time() - start
+    if not arguments.end:
+        return Counted(seconds, {}), {}
+    start = time.process_time()
+    figures = metrics.result()
+    seconds += time.process_time() - start
+    return Counted(seconds, {name: float(figures[name]) for name in ("hit_at_1", "perr", "map", "gap")}), {}
+
+
+def clock(backend: Backend, arguments: ClockArguments, arrays: Mapping[str, Array]) -> tuple[list[float], Arrays]:
+    """A job: the seconds of each call of held work, after one call that is not counted."""
+    work = HELD[arguments.name]
     work()
     spent: list[float] = []
-    while len(spent) < arguments["repeats"] and sum(spent) < arguments["seconds"]:
+    while len(spent) < arguments.repeats and sum(spent) < arguments.seconds:
         start = time.perf_counter()
         work()
         spent.append(time.perf_counter() - start)
     return spent, {}
 
 
-def release(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
-    """Let go of everything held; gives the largest resident size of this process so far, in MiB."""
+def release(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> tuple[float, Arrays]:
+    """A job: let go of everything held; gives the largest resident size of this process so far, in MiB."""
     import resource
 
     HELD.clear()
@@ -87,6 +218,24 @@ def release(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, {}
 
 
-def random_features(videos: int, frames: int, features: int) -> Array:
-    """float32 (videos, frames, features)."""
-    return generator(0, "bench").standard_normal((videos, frames, features)).astype(np.float32)
+def sample(spec: Spec, videos: int, loss: str | None = None) -> tuple[Arrays, Array, Arrays]:
+    """Inputs in the types that data come in, labels, and dropout masks. The labels are the loss's, by default the model's own."""
+    batch = Case("bench", spec, loss or choose_loss(None, spec).name).batch("plain", videos=videos)
+    inputs = {k: v.astype(np.float32) if v.dtype.kind == "f" else v for k, v in batch.inputs.items()}
+    return inputs, batch.labels, batch.dropout
+
+
+def _model(backend: Backend, arguments: HoldArguments) -> Any:
+    model = backend.build(arguments.spec, arguments.device, "float32")
+    backend.load_parameters(model, initial_parameters(arguments.spec, 0, np.dtype(np.float32)))
+    return model
+
+
+def _step_baselines(backend: Backend) -> StepBaselines:
+    assert isinstance(backend, StepBaselines)
+    return backend
+
+
+def _hold(name: str, works: Mapping[str, Work]) -> tuple[None, Arrays]:
+    HELD.update({f"{name} {part}": work for part, work in works.items()})
+    return None, {}

@@ -2,133 +2,22 @@
 
 from __future__ import annotations
 
-import heapq
-import random
-import time
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from collections.abc import Iterator
 
 from acz.backend.worker import Worker
-from acz.evaluation.metrics import YouTube8MMetrics
-from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
-from acz.foundation.randomness import generator
-from acz.studies.benchmarks.jobs import Answer
+from acz.studies.benchmarks.jobs import CountArguments, count, release
+from acz.studies.benchmarks.measure import Bench, Row
+from acz.studies.benchmarks.official import BATCH, CLASSES
 
-if TYPE_CHECKING:
-    from acz.studies.benchmarks.measure import Bench, Row
-
-CLASSES, TOP_K = 3862, 20
-VIDEOS, BATCH, TURN = 100_000, 1000, 5000
-"""Videos in all, in one batch, and in one turn."""
+VIDEOS, TURN = 100_000, 5000
+"""Videos in all, and in one turn."""
 
 
-def batch_of(number: int) -> tuple[Array, Array]:
-    """float32 scores and uint8 labels of a batch, (videos, classes): some three labels a video, which mostly score high."""
-    source = generator(0, "metrics", number)
-    scores = source.random((BATCH, CLASSES), dtype=np.float32) ** 64
-    labels = np.zeros((BATCH, CLASSES), np.uint8)
-    place = np.repeat(np.arange(BATCH), source.integers(1, 7, BATCH))
-    label = (source.random(len(place)) ** 3 * CLASSES).astype(np.int64)  # a long tail
-    labels[place, label] = 1
-    scores[place, label] = np.maximum(scores[place, label], source.random(len(place), dtype=np.float32) ** 0.1)
-    return scores, labels
-
-
-class Average:
-    """Average precision as the official calculator has it: a heap of pairs, shuffled and sorted at the end."""
-
-    def __init__(self) -> None:
-        self.heap: list[tuple[Any, Any]] = []
-        self.positives = 0
-
-    def add(self, scores: list[Any], labels: list[Any], positives: int) -> None:
-        self.positives += positives
-        for score, label in zip(scores, labels, strict=True):
-            heapq.heappush(self.heap, (score, label))
-
-    def result(self) -> float:
-        if not self.heap or not self.positives:
-            return 0.0
-        scores, labels = (np.array(part) for part in zip(*self.heap, strict=True))
-        shuffled = random.Random(0).sample(range(len(scores)), len(scores))
-        scores, labels = scores[shuffled], labels[shuffled]
-        precision, found = 0.0, 0.0
-        for rank, place in enumerate(sorted(range(len(scores)), key=lambda n: scores[n], reverse=True), start=1):
-            if labels[place] > 0:
-                found += 1
-                precision += found / rank / self.positives
-        return precision
-
-
-class Official:
-    """The official calculator's formulation: every video in turn in Python, a partition for each of its figures, a heap a class."""
-
-    def __init__(self, classes: int, top_k: int) -> None:
-        self.top_k, self.videos = top_k, 0
-        self.hit_at_1 = self.perr = 0.0
-        self.by_class, self.pooled = [Average() for _ in range(classes)], Average()
-
-    def update(self, scores: Array, labels: Array) -> None:
-        videos, classes = scores.shape
-        self.videos += videos
-        self.hit_at_1 += float(labels[np.arange(videos), scores.argmax(axis=1)].sum())
-        triplets = []
-        for own, present in zip(scores, labels, strict=True):
-            count = int(present.sum())
-            best = np.argpartition(own, -count)[-count:]
-            self.perr += sum(float(present[label]) for label in best if own[label] > 0) / len(best)
-            best = np.argpartition(own, -self.top_k)[-self.top_k :]
-            triplets += [(label, own[label], present[label]) for label in best]
-        found: list[tuple[list[Any], list[Any]]] = [([], []) for _ in range(classes)]
-        for label, score, hit in triplets:
-            found[label][0].append(score)
-            found[label][1].append(hit)
-        positives = [int(labels[:, label].sum()) for label in range(classes)]
-        for average, (own, hits), count in zip(self.by_class, found, positives, strict=True):
-            average.add(own, hits, count)
-        all_scores = [score for own, _ in found for score in own]
-        self.pooled.add(all_scores, [hit for _, hits in found for hit in hits], sum(positives))
-
-    def result(self) -> dict[str, float]:
-        return {
-            "hit_at_1": self.hit_at_1 / self.videos,
-            "perr": self.perr / self.videos,
-            "map": sum(average.result() for average in self.by_class) / len(self.by_class),
-            "gap": self.pooled.result(),
-        }
-
-
-KINDS: dict[str, type[Official] | type[YouTube8MMetrics]] = {"acz": YouTube8MMetrics, "official": Official}
-COUNTED: dict[str, Any] = {}
-
-
-def count(backend: Any, arguments: Mapping[str, Any], arrays: Any) -> Answer:
-    """A job: seconds of the processor, which others may share, for the batches first .. last - 1; with `end`, for the result too,
-    and that."""
-    metrics = COUNTED.setdefault(arguments["kind"], KINDS[arguments["kind"]](CLASSES, TOP_K))
-    seconds = 0.0
-    for number in range(arguments["first"], arguments["last"]):
-        scores, labels = batch_of(number)
-        start = time.process_time()
-        metrics.update(scores, labels)
-        seconds += time.process_time() - start
-    if not arguments.get("end"):
-        return [seconds, {}], {}
-    start = time.process_time()
-    figures = metrics.result()
-    seconds += time.process_time() - start
-    return [seconds, {name: float(figures[name]) for name in ("hit_at_1", "perr", "map", "gap")}], {}
-
-
-def metrics(bench: Bench) -> Iterator[Row]:
+def measure_metrics(bench: Bench) -> Iterator[Row]:
     """The metrics of 100,000 videos of 3,862 classes, their selection of the best 20 included; and the peak memory of it."""
-    from acz.studies.benchmarks.measure import Row
-
-    spent: dict[str, list[float]] = {kind: [] for kind in KINDS}
-    figures = {}
+    spent: dict[str, list[float]] = {"acz": [], "official": []}
+    figures: dict[str, dict[str, float]] = {}
     with Worker("numpy", bench.threads) as ours, Worker("numpy", bench.threads) as theirs:
         workers = {"acz": ours, "official": theirs}
         batches = VIDEOS // BATCH
@@ -136,10 +25,10 @@ def metrics(bench: Bench) -> Iterator[Row]:
             last = min(first + TURN // BATCH, batches)
             bench.shown("metrics beside the official formulation", first, batches)
             for kind, worker in workers.items():
-                arguments = {"kind": kind, "first": first, "last": last, "end": last == batches}
-                (seconds, figures[kind]), _ = worker.run("acz.studies.benchmarks.metrics:count", arguments)
-                spent[kind].append(seconds)
-        peaks = {kind: worker.run("acz.studies.benchmarks.jobs:release")[0] for kind, worker in workers.items()}
+                counted, _ = worker.run(count, CountArguments(kind, first, last, last == batches))
+                figures[kind] = counted.figures
+                spent[kind].append(counted.seconds)
+        peaks = {kind: worker.run(release, None)[0] for kind, worker in workers.items()}
     # both did the same work; two million float32 scores have equal ones, which rank differently and move GAP by some 1e-6
     wrong = {name: value for name, value in figures["acz"].items() if abs(value - figures["official"][name]) > 1e-4}
     if wrong:

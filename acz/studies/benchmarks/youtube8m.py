@@ -1,5 +1,7 @@
-"""Reading YouTube-8M shards beside tf.data, which does the same work: uint8 batches filled up to 300 frames, checksums compared, in turn;
-and whether a training step has to wait for what is read."""
+"""Reading YouTube-8M shards beside a framework's own reader, and how long a training step waits for what is read.
+
+Both readers do the same work: uint8 batches filled up to 300 frames, with all checksums compared.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -19,34 +21,31 @@ from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.settings import CLASSES, Reading
 from acz.foundation.processes.environment import configure_process, cores
-from acz.studies.benchmarks.measure import Bench, Row, ratio
+from acz.studies.benchmarks.jobs import ReadingArguments, hold_reading
+from acz.studies.benchmarks.measure import Bench, Row, ratio, workers_with
 from acz.training.log import read_log
 
 VIDEOS, SHARDS, BATCH = 1536, 6, 128
 FRAMES = (120, 300)
 WORKERS = (0, 1, 2)
-TENSORFLOW = "tf.data"
 MODEL, TRAINING_BATCH, EPOCHS = "youtube8m/attention_cluster", 256, 5
 """What is trained to see whether it waits: six steps an epoch, of which the first is not counted."""
 
 
-def youtube8m(bench: Bench) -> Iterator[Row]:
-    """Videos a second of an epoch: by this process, by one and by two processes, and by tf.data with all cores and with one thread;
-    then the share of `acz train` that is spent waiting for them, in the first backend."""
+def measure_youtube8m(bench: Bench) -> Iterator[Row]:
+    """Videos a second of an epoch, and the share of `acz train` that is spent waiting for them in the first backend.
+
+    An epoch is read by this process, by one and by two processes, and by the reader of a framework that has one, with all
+    cores and with one thread.
+    """
     setting = f"{FRAMES[0]} .. {FRAMES[1]} frames, batch {BATCH}, all checksums"
     configure_process(bench.threads)
     with tempfile.TemporaryDirectory(prefix="acz-bench-") as place, ExitStack() as stack:
         folder = Path(place)
-        asked = Synthesis(VIDEOS, 1, SHARDS, 1, frames=FRAMES)
-        synthesize(asked, folder / "data", lambda done, total: bench.shown("writing videos", done, total))
-        paths = [str(path) for path in sorted((folder / "data").glob("train*"))]
-        reads: dict[str, Callable[[], float]] = {}
-        if "tensorflow" in bench.backends:
-            for label, threads in ((TENSORFLOW, cores()), (f"{TENSORFLOW}, one thread", 1)):
-                worker = stack.enter_context(Worker("tensorflow", threads))
-                job = {"name": "read", "paths": paths, "videos": BATCH, "classes": CLASSES}
-                worker.run("acz_tensorflow.benchmark:hold_reading", job)
-                reads[label] = partial(_clock, worker, bench.seconds)
+        synthesis = Synthesis(VIDEOS, 1, SHARDS, 1, frames=FRAMES)
+        synthesize(synthesis, folder / "data", lambda done, total: bench.shown("writing videos", done, total))
+        others = _other_readers(bench, sorted((folder / "data").glob("train*")), stack)
+        reads: dict[str, Callable[[], float]] = dict(others)
         for workers in WORKERS:
             data = open_youtube8m(folder / "data", "train", Reading(verify="all", workers=workers))
             stack.callback(data.close)
@@ -56,34 +55,39 @@ def youtube8m(bench: Bench) -> Iterator[Row]:
             for label, read in reads.items():
                 bench.shown(f"reading, {label}", done, bench.rounds)
                 speeds[label].append(VIDEOS // BATCH * BATCH / read())
-        one = speeds[f"acz, {_processes(0)}"]
-        for label, found in speeds.items():
-            if label.startswith(TENSORFLOW):
-                yield Row("youtube8m", "reading", label, setting, median(found), "videos/s")
-                of_theirs = ratio(one, found)
-                yield Row(
-                    "youtube8m", "reading", f"acz, {_processes(0)}", setting, median(one), "videos/s", label, of_theirs
-                )
-        for workers in WORKERS[1:]:
-            found = speeds[f"acz, {_processes(workers)}"]
-            against = f"acz, {_processes(WORKERS[1])}" if workers > 1 else f"acz, {_processes(0)}"
-            of_one = ratio(found, speeds[against])
-            yield Row(
-                "youtube8m",
-                "reading",
-                f"acz, {_processes(workers)}",
-                setting,
-                median(found),
-                "videos/s",
-                against,
-                of_one,
-            )
+        yield from _speeds(speeds, others, setting)
         for workers in WORKERS[:2]:
             bench.shown(f"training, {_processes(workers)} reading", workers, 2)
             seconds, wait = _train(bench, folder, workers)
             setting = f"{MODEL}, batch {TRAINING_BATCH}, read by {_processes(workers)}"
             yield Row("youtube8m", "step of acz train", bench.backends[0], setting, seconds, "s")
             yield Row("youtube8m", "of it waiting for data", bench.backends[0], setting, 100 * wait, "%")
+
+
+def _other_readers(bench: Bench, paths: list[Path], stack: ExitStack) -> dict[str, Callable[[], float]]:
+    """The readers of frameworks by name, each as a function that gives the seconds of a pass."""
+    readers: dict[str, Callable[[], float]] = {}
+    for backend in [name for name, _ in workers_with(bench, "reading")]:
+        for suffix, threads in (("", cores()), (", one thread", 1)):
+            worker = stack.enter_context(Worker(backend, threads))
+            reader, _ = worker.run(hold_reading, ReadingArguments("read", paths, BATCH, CLASSES))
+            readers[f"{reader}{suffix}"] = partial(bench.clock, worker, "read")
+    return readers
+
+
+def _speeds(speeds: Mapping[str, list[float]], others: Iterable[str], setting: str) -> Iterator[Row]:
+    """Videos a second: this process beside the others' readers, and more processes beside fewer."""
+
+    def row(label: str, against: str = "") -> Row:
+        relative = ratio(speeds[label], speeds[against]) if against else None
+        return Row("youtube8m", "reading", label, setting, median(speeds[label]), "videos/s", against, relative)
+
+    alone, *more = (f"acz, {_processes(workers)}" for workers in WORKERS)
+    for label in others:
+        yield row(label)
+        yield row(alone, label)
+    for number, label in enumerate(more):
+        yield row(label, more[0] if number else alone)
 
 
 def _train(bench: Bench, folder: Path, workers: int) -> tuple[float, float]:
@@ -100,13 +104,6 @@ def _train(bench: Bench, folder: Path, workers: int) -> tuple[float, float]:
 
 def _processes(workers: int) -> str:
     return f"{workers} worker{'s' if workers > 1 else ''}" if workers else "this process"
-
-
-def _clock(worker: Worker, seconds: float) -> float:
-    """Seconds of a pass by tf.data."""
-    return median(
-        worker.run("acz.studies.benchmarks.jobs:clock", {"name": "read", "repeats": 50, "seconds": seconds})[0]
-    )
 
 
 def _epochs(data: YouTube8M, seconds: float) -> float:

@@ -19,9 +19,10 @@ from acz.foundation.randomness import generator
 from acz.foundation.version import __version__
 from acz.studies.reports import sections
 from acz.studies.reports.attention import Attention, Video, add_look, attending, take_video
+from acz.studies.reports.jobs import PredictionRequest
 from acz.studies.reports.mistakes import Predicted, mistakes
 from acz.studies.reports.page import figure, note, page, picture
-from acz.studies.reports.predictions import Asked, choose_backend, look_at, predict
+from acz.studies.reports.predictions import choose_backend, look_at, predict
 from acz.studies.reports.run_comparison import Reported, largest_differences, read_runs
 from acz.studies.reports.strip import draw_strip
 
@@ -129,11 +130,11 @@ def _of_run(
     count = len(open_split(data, SPLIT, run.config.reading))
     name = choose_backend(options.backend, str(run.run["backend"]), run.spec, count)
     found.backends[run.label] = name
-    asked = Asked(run.checkpoint, data, SPLIT, run.config.reading, options.device)
+    request = PredictionRequest(run.checkpoint.resolve(), data.resolve(), SPLIT, run.config.reading, options.device)
     with Worker(name, options.threads) as worker:
         if attending(run.spec) and numbers:
-            found.looks[run.label] = look_at(worker, asked, numbers)
-        got = predict(worker, asked, count, lambda done: advance(done, count))
+            found.looks[run.label] = look_at(worker, request, numbers)
+        got = predict(worker, request, count, lambda done: advance(done, count))
     found.predicted.append((run, recognise(data).describe(data), got))
 
 

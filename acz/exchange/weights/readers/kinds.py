@@ -16,6 +16,7 @@ import numpy as np
 from acz.backend.info import BackendInfo
 from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
+from acz.exchange.weights.jobs import ReadArguments, read_native
 from acz.exchange.weights.readers import messages
 from acz.exchange.weights.readers.contents import Contents, array_over, size_of
 from acz.exchange.weights.readers.sorted_table import is_table
@@ -92,7 +93,7 @@ def in_framework(info: BackendInfo, path: Path) -> Contents:
         )
     with Worker(info.name) as worker:
         try:
-            names, arrays = worker.run("acz.exchange.weights.jobs:read", {"path": str(path.resolve())})
+            names, arrays = worker.run(read_native, ReadArguments(path.resolve()))
         except JobFailed as error:
             why = str(error).partition("\n")[0][:300]
             raise DataError(f"{path}: {info.name} can't read it: {why}") from None
