@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import typer.main
 
+import acz
 from acz.cli import app
 from tests.documents import PAGES, ROOT, RUN, Session, commands, missing_line, read_blocks
 
@@ -87,3 +88,13 @@ def test_the_page_of_reliability_counts_the_corpus() -> None:
     text = (ROOT / "docs/reliability.md").read_text(encoding="utf-8")
     inputs = sum(path.is_file() for path in (ROOT / "fuzz/corpus").glob("*/*/*"))
     assert f"\n{inputs} inputs" in text
+
+
+def test_pre_commit_has_the_pinned_ruff() -> None:
+    pinned = re.findall(r"^ruff==\S+", (ROOT / "constraints.txt").read_text(encoding="utf-8"), re.MULTILINE)
+    hooks = re.findall(r"ruff==[\d.]+", (ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    assert set(hooks) == set(pinned)
+
+
+def test_the_citation_has_this_version() -> None:
+    assert f"\nversion: {acz.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
