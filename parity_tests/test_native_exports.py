@@ -208,14 +208,14 @@ class LargeArguments:
 
 def mindir_of(backend: Any, arguments: LargeArguments, arrays: Any) -> tuple[list[str], Arrays]:
     """A job: what a folder holds after an export with MindSpore's own limit at nothing, and ours where `largest` says."""
-    from acz_mindspore import export
+    from acz_mindspore import export as module
     from mindspore.train import serialization
 
-    spec, module = arguments.spec, sys.modules[export.__module__]
+    spec = arguments.spec
     kept = serialization.TOTAL_SAVE, module.LARGEST
     serialization.TOTAL_SAVE, module.LARGEST = 0, arguments.largest or module.LARGEST
     try:
-        export(backend.build(spec, "CPU", "float32"), arguments.folder / "large.mindir", {})
+        module.export(backend.build(spec, "CPU", "float32"), arguments.folder / "large.mindir", {})
     finally:
         serialization.TOTAL_SAVE, module.LARGEST = kept
     return sorted(one.name for one in arguments.folder.iterdir()), {}
