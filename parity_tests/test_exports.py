@@ -27,7 +27,7 @@ from acz.reference.samples import Case
 from acz.training.run_folder import latest_run
 from acz.zoo.catalog import config_names
 from parity_tests.conftest import BACKENDS, require
-from parity_tests.test_backends import SETTINGS, type_command
+from parity_tests.run_cases import SETTINGS, type_command
 from tests.conftest import TINY, write_features
 
 pytestmark = pytest.mark.slow
