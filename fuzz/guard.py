@@ -1,4 +1,4 @@
-"""What a reader may not do, whatever it is given: take long, take much memory, touch other files, run anything."""
+"""Limits of a reader, for any input: time, memory, files, and nothing that is run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 SECONDS = 5.0
 """CPU time for one input."""
 MEMORY = 512 * 2**20
-"""Bytes of address space beyond what the process holds already."""
+"""Bytes of address space, beside those that the process has already."""
 
 FORBIDDEN = (
     "os.system",
@@ -51,19 +51,19 @@ FORBIDDEN = (
     "sys.settrace",
     "sys.setprofile",
 )
-"""Beginnings of audit events (Python's table of them) that no reader has a reason to raise."""
+"""Prefixes of audit events (Python's table of them) that no reader has a reason to raise."""
 
 
 class Violation(BaseException):
-    """A reader did what it may not. No Exception, so that no reader swallows it."""
+    """A reader left its limits. It is not an Exception, so that no reader catches it."""
 
 
 class _Watch:
-    """The audit hook's state. A hook can't be taken out again, so it is made once and switched."""
+    """The audit hook's state. A hook can't be removed, so it is made once and switched."""
 
     installed = False
     folder: str | None = None
-    """Where the present input lies; none while nothing is watched."""
+    """The folder of the present input; None while nothing is watched."""
 
 
 def _audit(event: str, arguments: tuple[Any, ...]) -> None:
@@ -100,7 +100,7 @@ def _address_space() -> int:
 
 @contextmanager
 def guarded(folder: Path) -> Iterator[None]:
-    """Raise Violation, or MemoryError, where the body does more than read files in `folder`. Main thread only."""
+    """Raise Violation, or MemoryError, if the body does more than read files in `folder`. Main thread only."""
     if not _Watch.installed:
         sys.addaudithook(_audit)
         _Watch.installed = True

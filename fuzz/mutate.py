@@ -1,4 +1,4 @@
-"""Mutations that know a format's structure: bytes changed blindly are refused by the first check and reach nothing else."""
+"""Mutations that know a format's structure. Bytes that are changed blindly are refused by the first check and reach nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from acz.foundation.files.tfrecord import framed
 Mutate = Callable[[bytes, Random], bytes]
 
 PART = b"\n%%%% "
-"""Between the files of an input that is several: PART, a name, a line's end, the content."""
+"""Separator of the files of one input: PART, a name, a line's end, the content."""
 
 HOSTILE: list[Any] = [
     None, True, False, 0, 1, -1, 2, 3, 255, 2**31, 2**32 + 1, 2**63, 2**64, 10**9, 10**12, 10**40, -(2**63), 0.5, -0.0, 1e-300,
@@ -27,7 +27,7 @@ HOSTILE: list[Any] = [
     "x" * 5000, [], {}, [[]], [0], [-1, 5, 4], [2**40, 2**40], [0, 10**12], {"": ""}, {"type": "dense", "units": 10**9},
     {"type": "attention_cluster", "units": 10**9}, {"shape": [2**24, 2**24, 2**24]}, {"type": "flatten"},
 ]  # fmt: skip
-"""Values to put in the place of others."""
+"""Values that replace others."""
 
 YAML_WORDS = (
     "model: inputs: streams: trunk: output: train: data: variants: layers: type: units: frames: features: shape: "
@@ -43,7 +43,7 @@ NPY_WORDS = (
 
 
 def blind(data: bytes, source: Random) -> bytes:
-    """Bytes flipped, cut out, doubled, moved or put in."""
+    """Flip, remove, double, move or insert bytes."""
     changed = bytearray(data)
     for _ in range(source.choice((1, 1, 2, 4, 16))):
         at = source.randrange(len(changed) + 1)
@@ -65,7 +65,7 @@ def blind(data: bytes, source: Random) -> bytes:
 
 
 def words(text: bytes, source: Random, known: list[str]) -> bytes:
-    """A text with words of a dictionary put in, or lines and pieces of it moved, doubled and dropped."""
+    """Insert words of a dictionary into a text, or move, double and drop lines and pieces of it."""
     kind = source.randrange(5)
     at = source.randrange(len(text) + 1)
     word = source.choice(known).encode()
@@ -86,7 +86,7 @@ def words(text: bytes, source: Random, known: list[str]) -> bytes:
 
 
 def tree(value: Any, source: Random) -> Any:
-    """A JSON value with one place in it changed: a hostile value, a key gone, doubled or renamed, a text or number nearby."""
+    """Change one place of a JSON value: a hostile value, a key removed, doubled or renamed, a text or number nearby."""
     if isinstance(value, dict) and value and source.random() < 0.85:
         key = source.choice(list(value))
         kind = source.randrange(10)
@@ -110,7 +110,7 @@ def tree(value: Any, source: Random) -> Any:
 
 
 def json_text(data: bytes, source: Random) -> bytes:
-    """JSON changed as a tree where it is JSON, as bytes elsewhere."""
+    """Change JSON as a tree; change other bytes as bytes."""
     try:
         return json.dumps(tree(json.loads(data), source)).encode("utf-8", "surrogatepass")
     except (ValueError, RecursionError):
@@ -118,7 +118,7 @@ def json_text(data: bytes, source: Random) -> bytes:
 
 
 def idx(data: bytes, source: Random) -> bytes:
-    """An IDX file, its header or its body, inside of the compression."""
+    """Change an IDX file, its header or its body, inside the compression."""
     packed = data[:2] == b"\x1f\x8b"
     try:
         inner = gzip.decompress(data) if packed else data
@@ -134,7 +134,7 @@ def idx(data: bytes, source: Random) -> bytes:
 
 
 def records(data: bytes, source: Random) -> bytes:
-    """A file of TFRecords: one record's content, with its length and checksums put right, the records' order, or anything; inside of the compression."""
+    """Change a file of TFRecords inside the compression: one record's content with length and checksums corrected, the order, or anything."""
     packed = data[:2] == b"\x1f\x8b"
     try:
         inner = gzip.decompress(data) if packed else data
@@ -158,7 +158,7 @@ def records(data: bytes, source: Random) -> bytes:
 
 
 def _records(data: bytes) -> list[bytes]:
-    """The contents of a file's records, as far as their lengths lead."""
+    """The contents of a file's records, up to the first wrong length."""
     found, at = [], 0
     while at + 16 <= len(data):
         length = min(struct.unpack_from("<Q", data, at)[0], len(data) - at - 16)
@@ -168,7 +168,7 @@ def _records(data: bytes) -> list[bytes]:
 
 
 def npy(data: bytes, source: Random) -> bytes:
-    """An .npy file: the text of its header, with its length put right, or anything."""
+    """Change an .npy file: the text of its header with the length corrected, or anything."""
     if len(data) < 10 or source.random() < 0.2:
         return blind(data, source)
     end = 10 + struct.unpack("<H", data[8:10])[0]
@@ -190,7 +190,7 @@ def join_parts(parts: dict[str, bytes]) -> bytes:
 
 
 def features(data: bytes, source: Random) -> bytes:
-    """A folder of features: its manifest, or one of its arrays."""
+    """Change a folder of features: its manifest, or one of its arrays."""
     parts = split_parts(data)
     name = source.choice(list(parts))
     if source.random() < 0.5 and "manifest.json" in parts:
@@ -201,7 +201,7 @@ def features(data: bytes, source: Random) -> bytes:
 
 
 def checkpoint(data: bytes, source: Random) -> bytes:
-    """A safetensors file: its JSON header, with its length put right, or anything."""
+    """Change a safetensors file: its JSON header with the length corrected, or anything."""
     if len(data) < 8 or source.random() < 0.15:
         return blind(data, source)
     length = struct.unpack("<Q", data[:8])[0]
@@ -210,12 +210,12 @@ def checkpoint(data: bytes, source: Random) -> bytes:
 
 
 def config(data: bytes, source: Random) -> bytes:
-    """YAML, and assignments of --set after it."""
+    """Change YAML, and the assignments of --set after it."""
     return blind(data, source) if source.random() < 0.2 else words(data, source, YAML_WORDS)
 
 
 def pickled(data: bytes, source: Random) -> bytes:
-    """A pickle: its opcodes dropped, doubled, moved, exchanged, or with arguments of others; or anything."""
+    """Change a pickle: opcodes dropped, doubled, moved, exchanged, or with arguments of others; or anything."""
     if source.random() < 0.3:
         return blind(data, source)
     pieces = _opcodes(data)
@@ -239,13 +239,13 @@ def pickled(data: bytes, source: Random) -> bytes:
 
 
 def _opcodes(data: bytes) -> list[bytes]:
-    """A pickle cut into its opcodes with their arguments; what follows the first that is damaged is one piece."""
+    """Cut a pickle into its opcodes with their arguments; the rest after the first damaged one is one piece."""
     starts = []
     try:
         for _, _, position in pickletools.genops(io.BytesIO(data)):
             starts.append(position or 0)
     except (ValueError, IndexError, OverflowError, UnicodeError, EOFError):
-        pass  # cut as far as it is a pickle
+        pass  # damaged from here on
     return [data[start:end] for start, end in pairwise([*starts, len(data)])]
 
 

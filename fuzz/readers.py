@@ -1,4 +1,4 @@
-"""The readers that take files from elsewhere, each with valid inputs, a mutation, and what reading one means.
+"""The readers of files from elsewhere: each has valid inputs, a mutation, and a function that reads one input.
 
 The property that all of them keep: an input gives a value or an AczError, in bounded time and memory, and nothing else happens.
 """
@@ -49,12 +49,12 @@ TINY = "flash_mnist/attention_cluster:tiny"
 SPEC = load_spec(TINY)
 PARTS = ("manifest.json", "train/00000.features.npy", "train/00000.features.lengths.npy", "train/00000.labels.npy")
 LEAST = 3
-"""Examples that are read of a data set that is larger than it says."""
+"""The number of examples to read from a data set that claims to be larger."""
 
 
 @dataclass(frozen=True)
 class Reader:
-    """`read` takes a folder in which `place` has put the input."""
+    """A reader: `place` puts an input into a folder, and `read` reads it from there."""
 
     place: Callable[[bytes, Path], None]
     read: Callable[[Path], object]
@@ -70,7 +70,7 @@ for read in (*parsers, of_weights.bundle_header, of_weights.bundle_entry):
 
 
 def try_input(reader: Reader, data: bytes, folder: Path) -> bool:
-    """Read one input in `folder`; true where it was taken, false where it was refused. Anything else is raised."""
+    """Read one input in `folder`. True if it was accepted, False if it was refused; anything else is raised."""
     reader.place(data, folder)
     with guarded(folder):
         try:
@@ -226,7 +226,7 @@ def _pickle_seeds() -> list[bytes]:
 
 
 def _records_read(folder: Path) -> None:
-    """Every record judged, then those of a plain shard read as training reads them."""
+    """Check every record, then read those of a plain shard as training reads them."""
     path = folder / "input"
     layout, criteria = scan(path), criteria_for([path])
     about = look_at([path], criteria, 2)
@@ -272,7 +272,7 @@ def _tensorflow_place(data: bytes, folder: Path) -> None:
 
 
 def _tensorflow_read(folder: Path) -> None:
-    """As the folder, and as what its files begin with: only the one needs what the file `checkpoint` says."""
+    """Read a checkpoint by its folder, and by its prefix. Only the first needs the file `checkpoint`."""
     read_tensorflow(folder / tables.NAME)
     read_tensorflow(folder)
 
@@ -302,7 +302,7 @@ def mutated(reader: Reader, count: int, seed: int) -> list[bytes]:
 
 
 def input_folder() -> Path:
-    """A folder for inputs, in memory where there is such a place."""
+    """A folder for inputs, in memory if the system has such a place."""
     memory = Path("/dev/shm")
     return Path(tempfile.mkdtemp(prefix="acz-fuzz-", dir=memory if memory.is_dir() else None))
 

@@ -20,9 +20,9 @@ from random import Random
 from types import TracebackType
 
 STATED = 5.0
-"""Seconds between two writings of the counts."""
+"""Seconds between two reports of the counts."""
 LONGEST = 65536
-"""Bytes of an input."""
+"""The largest size of an input, in bytes."""
 
 
 class Session:
@@ -42,7 +42,7 @@ class Session:
         (out / "findings").mkdir(parents=True, exist_ok=True)
         (out / "corpus").mkdir(exist_ok=True)
 
-    def one(self, data: bytes) -> None:
+    def read_input(self, data: bytes) -> None:
         """Read one input; anything but a value or an AczError is a finding."""
         from fuzz.readers import try_input
 
@@ -80,7 +80,7 @@ class Session:
         (self.out / "result.json").write_text(text + "\n", encoding="utf-8")
 
     def close(self) -> int:
-        """Clean up, print the counts; gives the exit code."""
+        """Clean up and print the counts. Returns the exit code."""
         self.state()
         print((self.out / "result.json").read_text(encoding="utf-8"), end="")
         return 1 if self.counts["findings"] else 0
@@ -97,7 +97,7 @@ def _place(trace: TracebackType | None) -> str:
 
 
 def with_atheris(name: str, minutes: float, out: Path, seed: int) -> None:
-    """Coverage-guided."""
+    """Search guided by coverage."""
     import atheris
 
     packages = ["acz", "yaml", "gzip", "pickletools"]
@@ -114,19 +114,19 @@ def with_atheris(name: str, minutes: float, out: Path, seed: int) -> None:
             data = session.reader.mutate(data, source)
         return data[:longest]
 
-    def one(data: bytes) -> None:
-        session.one(data)
+    def read_input(data: bytes) -> None:
+        session.read_input(data)
         if time.monotonic() > session.end - 1:
             session.state()
 
     arguments = [f"-max_total_time={int(60 * minutes)}", f"-max_len={LONGEST}", f"-seed={seed}", "-rss_limit_mb=2048"]
     arguments += ["-timeout=30", "-len_control=0", f"-artifact_prefix={out / 'findings'}/crash-", str(out / "corpus")]
-    atheris.Setup([sys.argv[0], *arguments], one, custom_mutator=change)
+    atheris.Setup([sys.argv[0], *arguments], read_input, custom_mutator=change)
     atheris.Fuzz()
 
 
 def without_atheris(name: str, minutes: float, out: Path, seed: int) -> int:
-    """Mutated seeds, one after the other; an input that is taken becomes a seed."""
+    """Try mutated seeds, one after the other. An accepted input becomes a seed."""
     session = Session(name, minutes, out)
     source = Random(seed)
     pool = session.reader.seeds()
@@ -135,18 +135,18 @@ def without_atheris(name: str, minutes: float, out: Path, seed: int) -> int:
         for _ in range(source.choice((1, 1, 2, 4))):
             data = session.reader.mutate(data, source)
         before = session.counts["taken"]
-        session.one(data[:LONGEST])
+        session.read_input(data[:LONGEST])
         if session.counts["taken"] > before and len(pool) < 2000:
             pool.append(data[:LONGEST])
     return session.close()
 
 
 def replay(name: str, out: Path) -> int:
-    """Every input of OUT/corpus once."""
+    """Read every input of OUT/corpus once."""
     inputs = [path.read_bytes() for path in sorted((out / "corpus").iterdir())]
     session = Session(name, 0, out / "replay")
     for data in inputs:
-        session.one(data)
+        session.read_input(data)
     return session.close()
 
 

@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints, written as TensorFlow writes them and in ways that it does not: for tests, and for mutations with right checksums."""
+"""TensorFlow's checkpoints, written as TensorFlow writes them and in other ways: for tests, and for mutations with right checksums."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Entries = list[tuple[bytes, bytes]]
 
 NAME = "model"
 INDEX, DATA, LATEST = f"{NAME}.index", f"{NAME}.data-00000-of-00001", "checkpoint"
-"""The files of an input of the reader."""
+"""The names of an input's files."""
 NUMBERS = (0, 1, -1, 2, 3, 7, 14, 23, 99, 2**16, 2**31 - 1, -(2**31), 2**40, 2**62, 2**63 - 1, -(2**63))
 
 
@@ -33,7 +33,7 @@ def sealed(content: bytes, compression: int = 0) -> bytes:
 
 
 def block(entries: Entries, interval: int = 16) -> bytes:
-    """A block whose keys are whole at every `interval`th entry, and share what they can with the one before elsewhere."""
+    """A block. Keys are whole at every `interval`th entry; the others share the beginning of the key before."""
     found, restarts, last = bytearray(), [], b""
     for number, (key, value) in enumerate(entries):
         shared = 0
@@ -60,7 +60,7 @@ def table(entries: Entries, in_block: int = 64, interval: int = 16, compression:
 
 
 def ended(content: bytes, index: bytes) -> bytes:
-    """A table of these blocks and this block of blocks."""
+    """A table of data blocks and an index block."""
     about = block([])
     places = varint(len(content)) + varint(len(about))
     content += sealed(about)
@@ -76,7 +76,7 @@ def header(shards: int = 1) -> Any:
 
 
 def entry(value: np.ndarray, offset: int = 0, shard: int = 0) -> Any:
-    """The message of an array whose bytes lie at `offset`."""
+    """The message of an array with its bytes at `offset`."""
     found = messages.bundle_entry(b"")
     found.dtype = next(number for number, name in TYPES.items() if np.dtype(name) == value.dtype)
     for side in value.shape:
@@ -87,7 +87,7 @@ def entry(value: np.ndarray, offset: int = 0, shard: int = 0) -> Any:
 
 
 def bundle(arrays: Mapping[str, np.ndarray], shards: int = 1, in_block: int = 64) -> tuple[bytes, list[bytes]]:
-    """The index of a checkpoint and its data files, over which the arrays are dealt in turn."""
+    """The index of a checkpoint and its data files. The arrays go to the files in turn."""
     entries, data = [(b"", header(shards).SerializeToString())], [b""] * shards
     for number, (name, value) in enumerate(sorted(arrays.items())):
         shard = number % shards
@@ -99,7 +99,7 @@ def bundle(arrays: Mapping[str, np.ndarray], shards: int = 1, in_block: int = 64
 def write(
     folder: Path, arrays: Mapping[str, np.ndarray], shards: int = 1, name: str = NAME, in_block: int = 64
 ) -> Path:
-    """A checkpoint of these arrays in a folder; gives what its files begin with."""
+    """Write a checkpoint of these arrays into a folder. Returns its prefix."""
     index, data = bundle(arrays, shards, in_block)
     folder.mkdir(exist_ok=True)
     (folder / f"{name}.index").write_bytes(index)
@@ -109,7 +109,7 @@ def write(
 
 
 def seeds() -> list[bytes]:
-    """Inputs: one of some types, one of many names that share beginnings, one with a file `checkpoint`."""
+    """Inputs: one of some types, one of many names with common beginnings, one with a file `checkpoint`."""
     source = np.random.default_rng(0)
     kinds = {f"tower/{kind}": source.integers(0, 2, (2, 3)).astype(kind) for kind in TYPES.values()}
     many = {f"tower/dense_{n}/kernel": source.standard_normal((2, 2)).astype(np.float32) for n in range(40)}
@@ -122,7 +122,7 @@ def seeds() -> list[bytes]:
 
 
 def mutate(data: bytes, source: Random) -> bytes:
-    """One of the files, or of the index: a message, a key, the order, the blocks; checksums are put right mostly."""
+    """Change one of the files, or in the index a message, a key, the order or the blocks. Checksums are mostly corrected."""
     parts = split_parts(data)
     kind = source.randrange(8)
     try:
@@ -152,7 +152,7 @@ def mutate(data: bytes, source: Random) -> bytes:
 
 
 def _resealed(index: bytes, source: Random) -> bytes:
-    """The table with its first block changed as bytes, and the checksum right."""
+    """Change the first block of a table as bytes, and correct the checksum."""
     start = index[: source.randrange(TRAILER, len(index) - FOOTER)]
     body = blind(start, source)
     place = [(b"z", varint(source.choice((0, len(body) // 2))) + varint(source.choice((len(body), 2**62))))]
@@ -160,7 +160,7 @@ def _resealed(index: bytes, source: Random) -> bytes:
 
 
 def _changed(pair: tuple[bytes, bytes], source: Random) -> bytes:
-    """An entry's message with a field of it changed."""
+    """Change a field of an entry's message."""
     key, content = pair
     try:
         found = messages.bundle_entry(content) if key else messages.bundle_header(content)

@@ -1,5 +1,6 @@
-"""Figures of the documents: `runs OUT.csv RUN ...` collects runs, `tables` writes the READMEs' tables, docs/benchmarks.md and the pages of
-docs/results from docs/results/*.csv.
+"""Figures of the documents.
+
+`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md and docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
@@ -46,7 +47,7 @@ CHINESE = {
 
 
 def collect(out: Path, folders: list[Path]) -> None:
-    """One row for each epoch of each run."""
+    """Write one row for each epoch of each run."""
     rows = []
     for folder in folders:
         run = read_run(folder)
@@ -72,7 +73,7 @@ def collect(out: Path, folders: list[Path]) -> None:
 
 
 def collect_youtube8m(out: Path, folders: list[Path]) -> None:
-    """Two rows for each run on synthetic videos: its best epoch, by GAP, and its last."""
+    """Write two rows for each run on synthetic videos: its best epoch, by GAP, and its last."""
     figures = ("epoch", "gap", "hit_at_1", "perr", "map", "loss", "train_loss", "videos_per_second", "data_wait")
     rows: list[dict[str, Any]] = []
     for run in read_runs(folders):
@@ -101,7 +102,7 @@ def collect_youtube8m(out: Path, folders: list[Path]) -> None:
 
 
 def collect_compact(out: Path, sweep: Path) -> None:
-    """One row for each trial of a sweep: its best epoch, the time of a step, and the bytes of its checkpoint and of two exports."""
+    """Write one row for each trial of a sweep: its best epoch, the time of a step, the bytes of its checkpoint and of two exports."""
     times = {row["trial"]: row["step_ms"] for row in read_csv(sweep / "times.csv")}
     rows: list[dict[str, Any]] = []
     sizes: dict[str, dict[str, int]] = {}  # whatever framework trained it
@@ -128,7 +129,7 @@ def collect_compact(out: Path, sweep: Path) -> None:
 
 
 def _exported(checkpoint: Path, name: str) -> int:
-    """Bytes of a checkpoint's artefact, which is verified."""
+    """Export a checkpoint and give the bytes of the artefact."""
     with tempfile.TemporaryDirectory() as folder:
         words = ["export", checkpoint, "--format", name, "--out", Path(folder) / f"model.{name}", "--json"]
         command = [sys.executable, "-m", "acz", *map(str, words)]
@@ -138,7 +139,7 @@ def _exported(checkpoint: Path, name: str) -> int:
 
 
 def documents() -> dict[Path, str]:
-    """Every document with figures, as the results say."""
+    """Every document with figures, with its tables as the results give them."""
     readme = tables()
     return {
         SYNTHETIC.with_suffix(".md"): synthetic(),
@@ -161,8 +162,11 @@ def chinese(readme: str) -> str:
 
 
 def synthetic() -> str:
-    """The page of the synthetic videos: the best epochs' GAP of each model in each framework, how far they are apart, and how far above
-    the frame average each framework's own one is."""
+    """The page of the synthetic videos.
+
+    It has the best epoch's GAP of each model in each framework, the largest difference among frameworks, and the distance
+    to the frame average of the same framework.
+    """
     best: dict[str, dict[str, dict[str, str]]] = defaultdict(dict)
     for row in read_csv(SYNTHETIC):
         if row["of"] == "best":
@@ -230,7 +234,7 @@ def benchmarks() -> str:
 
 
 def tables() -> str:
-    """The README with its tables as the results say."""
+    """The README with its tables as the results give them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     configs = [load_config(name) for name in config_names() if ":" not in name]
     rows = [[f"`{c.name}`", f"{c.spec.parameter_count:,}", c.description, c.source] for c in configs]
