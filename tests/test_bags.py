@@ -71,7 +71,7 @@ def test_an_l2_norm_of_zeros_is_zero_with_gradient_zero() -> None:
 
 
 def test_what_is_no_pooling_is_refused() -> None:
-    for pooling, words in (("maximum", "pooling"), (["max", "max"], "named once"), ([], "at least 1")):
+    for pooling, words in (("maximum", "pooling"), (["max", "max"], "named only once"), ([], "at least 1")):
         with pytest.raises(SpecError, match=words):
             model({"pool": {"type": "frame_pool", "pooling": pooling}})
     with pytest.raises(SpecError, match=r"frame_pool needs \(frames, features\)"):
@@ -154,7 +154,7 @@ def test_bags_that_do_not_fit_are_refused(bags: Any) -> None:
 def test_bags_need_frames_and_no_dropout_inside() -> None:
     with pytest.raises(SpecError, match="no frames"):
         Spec.from_dict({"inputs": {"x": {"shape": [4]}}, "streams": {"x": {"input": "x", "bags": 2}}})
-    with pytest.raises(SpecError, match="can't drop anything inside"):
+    with pytest.raises(SpecError, match="can't use its own dropout on bags"):
         model({"attention": {"type": "attention_cluster", "units": 2, "score_dropout": 0.5}}, bags=2)
 
 

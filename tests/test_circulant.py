@@ -124,7 +124,7 @@ def test_a_layer_can_settle_its_algorithm_except_where_there_is_no_transform() -
 
 
 def test_a_matrix_that_is_too_large_is_refused_or_not_chosen() -> None:
-    with pytest.raises(SpecError, match=r"explicit matrix .* product: fft needs none"):
+    with pytest.raises(SpecError, match=r"explicit matrix .* product: fft needs no matrix"):
         model(2**15, units=2**15, product="dense")
     assert faster_algorithm(2**16, 64, 2, 36.0) == "fft"
     large = model(2**15, units=2**15)

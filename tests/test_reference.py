@@ -154,7 +154,7 @@ def test_probabilities_are_said_only_of_what_gives_them() -> None:
     for layers in ([experts], [experts, gating], [dense, sigmoid], [dense | {"activation": "sigmoid"}, gating]):
         Spec.from_dict(tree | {"trunk": {f"layer{n}": layer for n, layer in enumerate(layers)}})
     for layers in ([], [dense], [gating], [experts, dense], [experts, {"type": "dropout", "rate": 0.5}]):
-        with pytest.raises(Exception, match="for one that ends in logits say sigmoid or softmax"):
+        with pytest.raises(Exception, match="for a trunk that ends in logits, type sigmoid or softmax"):
             Spec.from_dict(tree | {"trunk": {f"layer{n}": layer for n, layer in enumerate(layers)}})
 
 

@@ -58,9 +58,9 @@ def test_a_name_that_a_backend_reserves_is_refused_in_a_configuration_and_read_f
 
 def test_layers_may_have_names_that_streams_may_not() -> None:
     load_config(tree(layer="graphs", logits="output"))
-    with pytest.raises(SpecError, match=r"model.inputs: the name 'output' is taken by Python or by acz itself"):
+    with pytest.raises(SpecError, match=r"model.inputs: the name 'output' is reserved by Python or by acz"):
         load_config(tree(stream="output"))
-    with pytest.raises(SpecError, match=r"the name 'class' is taken by Python"):
+    with pytest.raises(SpecError, match=r"the name 'class' is reserved by Python"):
         load_config(tree(layer="class"))
 
 

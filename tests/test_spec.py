@@ -122,8 +122,8 @@ def test_the_hash_is_of_the_function_not_of_the_spelling() -> None:
         ("inputs.rgb", {"frames": 3}, ["model.inputs.rgb", "frames and features"]),
         ("output", "softmx", ["model.output", "did you mean 'softmax'"]),
         ("trunk.logits", 5, ["model.trunk.logits", "type"]),
-        ("inputs.labels", {"shape": [2]}, ["the name 'labels' is taken"]),
-        ("streams.trunk", MODEL["streams"]["rgb"], ["the name 'trunk' is taken"]),
+        ("inputs.labels", {"shape": [2]}, ["the name 'labels' is reserved"]),
+        ("streams.trunk", MODEL["streams"]["rgb"], ["the name 'trunk' is reserved"]),
         ("streams.rgb.layers", {"a": {"type": "dense", "units": 2}}, ["must end in a vector", "attention_cluster"]),
         (
             "trunk.conv",
@@ -197,7 +197,7 @@ def test_what_is_no_configuration_is_refused(tmp_path: Path, text: str) -> None:
     ("text", "words"),
     [
         ("{dropout: {type: dropout, rate: 0.5}, dropout: {type: dense, units: 3}}", "'dropout' is given twice"),
-        ("{a: {type: [dense]}}", "no layer"),
+        ("{a: {type: [dense]}}", "not a type of layer"),
         ("{a: {type: dense, units: true}}", "must not be true or false"),
         ("{a: {type: dense, units: .inf}}", "units"),
         ("{a: {type: rescale, scale: .nan}}", "scale"),

@@ -189,7 +189,7 @@ def test_each_mistake_is_one_clear_error(
             assert word in answer.err
 
     train_tiny = ("train", TINY, "--backend", "numpy", "--data", features)
-    refused(2, ["no layer 'lstm'"], *train_tiny, "--set", f"{layer}.type=lstm")
+    refused(2, ["'lstm' is not a type of layer"], *train_tiny, "--set", f"{layer}.type=lstm")
     refused(2, ["unknown key", "did you mean 'units'"], *train_tiny, "--set", f"{layer}.unit=3")
     refused(2, ["(5, 4) a video, the model reads (5, 9)"], *train_tiny, "--set", "model.inputs.features.features=9")
     refused(2, ["labels reach 6 classes, the model has 3"], *train_tiny, "--set", "model.trunk.logits.units=3")

@@ -89,7 +89,7 @@ def test_a_penalty_is_the_gradient_of_half_the_squares() -> None:
 
 def test_a_recipe_that_does_not_fit_its_model_is_refused() -> None:
     name = "youtube8m/attention_cluster_experts:tiny"
-    with pytest.raises(SpecError, match=r"'trunk.expert.\*' names no trained parameter"):
+    with pytest.raises(SpecError, match=r"'trunk.expert.\*' matches no trained parameter"):
         load_config(name, {"train.optimizer.l2_penalty": {"trunk.expert.*": 1e-6}})
     with pytest.raises(
         SpecError, match=r"sigmoid_cross_entropy needs model\.output to be none or sigmoid, got probabilities"

@@ -128,7 +128,7 @@ def test_what_is_no_frames_is_refused(kind: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"type": "netvlad", "clusters": 2**28}, "shares of a video are taken"),
+        ({"type": "netvlad", "clusters": 2**28}, "at most 2,147,483,648 shares are allowed"),
         ({"type": "net_fv", "clusters": 2, "coupling": 1e300}, "coupling"),
     ],
 )

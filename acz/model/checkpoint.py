@@ -1,8 +1,12 @@
-"""Checkpoints: safetensors files that carry their spec, written so that a reader never sees half of one.
+"""Checkpoints: safetensors files that carry their spec. They are written atomically: a reader never sees half a file.
 
-A file holds every parameter and statistic under its path; one that training can go on from also holds `optimizer.m.<path>`,
-`optimizer.v.<path>` and `optimizer.step`. Metadata: `acz` (format), `spec` and `spec_hash`, `state`, JSON of the caller's, and
-`sha256` of all that and of the arrays, so that a flipped bit is found; files of before it have none.
+A file holds every parameter and statistic under its path. A file from which training can resume also holds
+`optimizer.m.<path>`, `optimizer.v.<path>` and `optimizer.step`. The metadata are:
+
+- `acz`: the format;
+- `spec` and `spec_hash`: the model;
+- `state`: JSON of the caller;
+- `sha256`: a hash of the other metadata and the arrays, so that a changed bit is noticed. Older files have no hash.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ OPTIMIZER = "optimizer."
 
 @dataclass
 class Checkpoint:
-    """Everything that a checkpoint file holds. `optimizer` is empty where training can't go on from it."""
+    """Everything that a checkpoint file holds. `optimizer` is empty where training cannot resume from it."""
 
     spec: Spec
     parameters: dict[str, Array]
@@ -44,7 +48,19 @@ def save_checkpoint(
     optimizer: Mapping[str, Array] | None = None,
     state: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write a checkpoint. Raises SpecError where `parameters` are not the spec's, OSError where the disk won't take it."""
+    """Write a checkpoint atomically. Equal checkpoints are equal files.
+
+    Args:
+        path: the file to write.
+        spec: the model.
+        parameters: all parameters and statistics of the spec by path.
+        optimizer: the moments `m.<path>` and `v.<path>`, and `step`, for resuming.
+        state: whatever the caller wants to keep beside them, as JSON.
+
+    Raises:
+        SpecError: `parameters` are not those of the spec.
+        OSError: the file cannot be written.
+    """
     from safetensors.numpy import save
 
     check_parameters(spec, parameters)
@@ -62,7 +78,7 @@ def save_checkpoint(
     header += b" " * (-len(header) % 8)
 
     def write(temporary: Path) -> None:
-        """safetensors gives the metadata in another order each time; here equal checkpoints are equal files."""
+        # safetensors writes the metadata in a random order; with a sorted header equal checkpoints are equal files
         with temporary.open("wb") as file:
             file.write(len(header).to_bytes(8, "little") + header)
             file.write(memoryview(content)[8 + length :])
@@ -72,16 +88,16 @@ def save_checkpoint(
 
 def _digest(metadata: Mapping[str, str], arrays: Mapping[str, Array]) -> str:
     """SHA-256 of everything that a checkpoint holds."""
-    whole = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
     for name in sorted(arrays):
         value = np.ascontiguousarray(arrays[name])
-        whole.update(f"{name} {value.dtype} {np.shape(arrays[name])}\n".encode())
-        whole.update(value.reshape(-1).view(np.uint8).data)
-    return whole.hexdigest()
+        digest.update(f"{name} {value.dtype} {np.shape(arrays[name])}\n".encode())
+        digest.update(value.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
 
 
 def _check_optimizer(spec: Spec, optimizer: Mapping[str, Array]) -> None:
-    """Raise SpecError unless these are moments of the spec's parameters, and a number of steps."""
+    """Check that the arrays are moments of the spec's parameters and a number of steps. Raises SpecError."""
     for name, value in optimizer.items():
         moment, _, path = name.partition(".")
         if name == "step":
@@ -89,12 +105,16 @@ def _check_optimizer(spec: Spec, optimizer: Mapping[str, Array]) -> None:
         else:
             fits = moment in ("m", "v") and path in spec.parameters and value.shape == spec.parameters[path].shape
         if not fits or value.dtype.kind not in "fiu":
-            raise SpecError(f"'{OPTIMIZER}{name}' {value.dtype} {value.shape} is no state of this model's optimiser")
+            raise SpecError(f"'{OPTIMIZER}{name}' {value.dtype} {value.shape} is not a state of this model's optimiser")
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[dict[str, str], Any]]:
-    """Metadata of a checkpoint, and its safetensors file. Raises CheckpointError, also for what is damaged where the body reads."""
+    """Open a checkpoint: give its metadata and its safetensors file.
+
+    Raises:
+        CheckpointError: the file is missing, damaged or not a checkpoint, also where the body of the `with` notices it.
+    """
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -104,8 +124,8 @@ def _opened(path: Path) -> Iterator[tuple[dict[str, str], Any]]:
             metadata = file.metadata() or {}
             if metadata.get("acz") != FORMAT:
                 raise CheckpointError(
-                    f"{path}: safetensors, but not a checkpoint of acz "
-                    f"(its metadata say acz={metadata.get('acz')!r}, not {FORMAT!r})"
+                    f"{path}: this is a safetensors file, but not a checkpoint of acz "
+                    f"(its metadata have acz={metadata.get('acz')!r}, not {FORMAT!r})"
                 )
             yield metadata, file
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
@@ -120,9 +140,10 @@ def _state(metadata: Mapping[str, str]) -> dict[str, Any]:
 
 
 def read_state(path: str | Path) -> dict[str, Any]:
-    """The state of a checkpoint, from the head of the file alone: the arrays are not read, and no hash is compared.
+    """Read the state of a checkpoint from the head of the file. Neither the arrays nor the hash are read.
 
-    Raises CheckpointError where the file is missing, or not a checkpoint of this program.
+    Raises:
+        CheckpointError: the file is missing, damaged or not a checkpoint.
     """
     path = Path(path)
     with _opened(path) as (metadata, _):
@@ -133,13 +154,14 @@ def read_state(path: str | Path) -> dict[str, Any]:
 
 
 def load_checkpoint(path: str | Path) -> Checkpoint:
-    """Read a checkpoint; it needs no configuration.
+    """Read a checkpoint. It holds its own spec, so that no configuration is needed.
 
-    Raises CheckpointError where the file is missing, damaged, or no checkpoint of this program.
+    Raises:
+        CheckpointError: the file is missing, damaged or not a checkpoint.
     """
     path = Path(path)
     with _opened(path) as (metadata, file):
-        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (no mapping)
+        arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a mapping)
     try:
         spec = Spec.from_dict(json.loads(metadata["spec"]))
         state = _state(metadata)
@@ -148,22 +170,28 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
         check_parameters(spec, parameters)
         _check_optimizer(spec, optimizer)
         if metadata["spec_hash"] != spec.hash:
-            raise SpecError(f"its spec has the hash {spec.hash}, its metadata say {metadata['spec_hash']}")
+            raise SpecError(f"its spec has the hash {spec.hash}, its metadata have {metadata['spec_hash']}")
         if not all(value.dtype.kind == "f" for value in parameters.values()):
             raise SpecError("parameters must be floating point")
         unknown = set(metadata) - {"acz", "spec", "spec_hash", "state", "sha256"}
         if unknown:
-            raise SpecError(f"its metadata hold '{min(unknown)}', which no checkpoint has")
-        noted = metadata.pop("sha256", None)
-        if noted is not None and noted != _digest(metadata, arrays):
-            raise SpecError("its content is not what was written: the file was damaged, or changed, after it was saved")
+            raise SpecError(f"its metadata have the unknown key '{min(unknown)}'")
+        digest = metadata.pop("sha256", None)
+        if digest is not None and digest != _digest(metadata, arrays):
+            raise SpecError(
+                "its content is not what was written: the file was damaged or changed after it was saved"
+            )
     except (KeyError, ValueError, TypeError, RecursionError, SpecError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     return Checkpoint(spec, parameters, optimizer, state)
 
 
 def require_spec(checkpoint: Checkpoint, spec: Spec, path: str | Path) -> None:
-    """Raise CheckpointError, naming the first difference, unless the checkpoint is of this model."""
+    """Check that a checkpoint belongs to this model.
+
+    Raises:
+        CheckpointError: it belongs to another model. The message names the first difference.
+    """
     if checkpoint.spec.hash == spec.hash:
         return
     theirs, ours = checkpoint.spec.parameters, spec.parameters
@@ -173,6 +201,6 @@ def require_spec(checkpoint: Checkpoint, spec: Spec, path: str | Path) -> None:
         if p not in theirs or p not in ours or theirs[p].shape != ours[p].shape
     ]
     raise CheckpointError(
-        f"{path} is a checkpoint of another model (spec {checkpoint.spec.hash}, wanted {spec.hash}); "
-        + (different[0] if different else "parameters agree, settings differ")
+        f"{path} is a checkpoint of another model (spec {checkpoint.spec.hash}, expected {spec.hash}); "
+        + (different[0] if different else "the parameters are the same, the settings differ")
     )

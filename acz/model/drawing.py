@@ -1,6 +1,6 @@
 """A model as a drawing: its inputs, streams and layers, with shapes and parameter counts, as one SVG file.
 
-Boxes carry their own light ground and dark text; everything outside them is of a grey that reads on white and on black.
+Boxes have a light ground and dark text. Everything outside them has a grey that is readable on white and on black.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ GREY, INK, NOTE = "#737a87", "#111827", "#374151"
 GROUND = {"input": "#d1fae5", "weights": "#dbeafe", "plain": "#f1f3f5", "output": "#ffe8cc"}
 FONT = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 ARROW, GAP, PAD, MARGIN, NAME, NOTE_LINE = 30.0, 28.0, 14.0, 20.0, 22.0, 16.0
-"""Pixels: an arrow's length, between columns, inside frames, around everything, a frame's name, a line of a note."""
+"""Pixels: an arrow's length, gaps between columns, padding, the margin, a frame's name, a line of a note."""
 
 NARROWEST, WIDEST = 200.0, 320.0
 LETTER = 0.58
-"""Width of an average letter of a sans-serif font, in ems; generous, since the viewer's font is not known."""
+"""The width of an average letter of a sans-serif font, in ems. It is generous, because the viewer's font is unknown."""
 
 
 @dataclass(frozen=True)
 class Box:
-    """Head and kind in the first line, a note under them, a number at the end of it; `below` is what comes out."""
+    """A box: head and kind in its first line, under them a note and a count. `below` is the shape of its output."""
 
     head: str
     kind: str = ""
@@ -38,6 +38,7 @@ class Box:
 
     @property
     def width(self) -> float:
+        """The width in pixels that the texts need."""
         first = _width(self.head, 14) + PAD + _width(self.kind, 12)
         second = _width(self.note, 12) + self._count_width
         return max(NARROWEST, first + 2 * PAD, min(second + 2 * PAD, WIDEST))
@@ -47,17 +48,18 @@ class Box:
         return PAD + _width(self.count, 12) if self.count else 0.0
 
     def lines(self, width: float) -> list[str]:
-        """The note, as lines that fit a box of this width."""
+        """Break the note into lines that fit a box of this width."""
         letters = int((width - 2 * PAD - self._count_width) / (12 * LETTER)) + 1
         return textwrap.wrap(self.note, letters) or ([""] if self.count else [])
 
     def height(self, width: float) -> float:
+        """Give the height in pixels of the box at this width."""
         return 30 + NOTE_LINE * len(self.lines(width))
 
 
 @dataclass(frozen=True)
 class Column:
-    """A stream or the trunk: boxes under each other, in a frame with a name."""
+    """A stream or the trunk: boxes one below the other, in a frame with a name."""
 
     name: str
     boxes: list[Box]
@@ -65,11 +67,12 @@ class Column:
 
     @property
     def width(self) -> float:
+        """The width in pixels of the frame."""
         return max([NARROWEST, _width(self.name, 12), *(box.width for box in self.boxes)]) + 2 * PAD
 
     @property
     def height(self) -> float:
-        """Of the frame: its name, the boxes and the arrows between them."""
+        """The height in pixels of the frame: its name, the boxes and the arrows between them."""
         if not self.boxes:
             return 0.0
         inside = sum(box.height(self.width - 2 * PAD) for box in self.boxes)
@@ -77,22 +80,28 @@ class Column:
 
 
 def draw(spec: Spec, name: str, description: str = "") -> str:
-    """The SVG document of a model, which needs nothing beside itself."""
-    of: dict[str, list[Box]] = {"trunk": []}
+    """Draw a model as an SVG document that refers to no other file.
+
+    Args:
+        spec: the model.
+        name: the title of the drawing.
+        description: text under the title.
+    """
+    boxes: dict[str, list[Box]] = {"trunk": []}
     for placed in spec.layout:
-        of.setdefault(placed.path.partition(".")[0], []).append(_box(placed))
-    streams = [Column(key, of.get(key, []), stream.input) for key, stream in spec.streams.items()]
-    drawing = _Drawing(streams, Column("trunk", of["trunk"]))
+        boxes.setdefault(placed.path.partition(".")[0], []).append(_box(placed))
+    streams = [Column(key, boxes.get(key, []), stream.input) for key, stream in spec.streams.items()]
+    drawing = _Drawing(streams, Column("trunk", boxes["trunk"]))
     return drawing.run(spec, f"{name}, {spec.parameter_count:,} parameters", description)
 
 
 def shape_text(shape: Shape) -> str:
-    """`25 x 50`, with the sign of multiplication."""
+    """Write a shape as `25 \u00d7 50`, with the sign of multiplication."""
     return " \u00d7 ".join(f"{side:,}" for side in shape)
 
 
 def in_words(spec: Spec, description: str = "") -> str:
-    """The drawing for those who can't see it."""
+    """Describe the drawing in words, for readers who cannot see it."""
     parts = [description.rstrip(".") + "."] if description else []
     for name, stream in spec.streams.items():
         chain = _chain([placed for placed in spec.layout if placed.path.startswith(f"{name}.")])
@@ -117,7 +126,7 @@ def _output(spec: Spec) -> str:
 
 def _box(placed: PlacedLayer) -> Box:
     settings = placed.layer.model_dump(exclude_unset=True, exclude={"type"}, mode="json")
-    notes = [f"{key}\u00a0{_setting(value)}" for key, value in settings.items()]  # a line breaks between settings
+    notes = [f"{key}\u00a0{_setting(value)}" for key, value in settings.items()]  # lines break between settings only
     note = ", ".join([*notes, f"each bag of\u00a0{placed.bag} frames"] if placed.bag else notes)
     count = sum(p.size for p in placed.parameters.values())
     ground = "weights" if count else "plain"
@@ -140,7 +149,7 @@ def _width(text: str, size: float) -> float:
 
 
 class _Drawing:
-    """Places the boxes from top to bottom and writes the elements."""
+    """The placing of the boxes, from top to bottom, and the SVG elements."""
 
     def __init__(self, streams: list[Column], trunk: Column) -> None:
         self.streams, self.trunk = streams, trunk
@@ -149,6 +158,7 @@ class _Drawing:
         self.middle = 0.0
 
     def run(self, spec: Spec, title: str, description: str) -> str:
+        """Place everything and give the document."""
         inner = max(self.across, self.trunk.width, _width(title, 16))
         lines = textwrap.wrap(description, int(max(inner, 420) / (12 * LETTER)))
         inner = max([inner, *(_width(line, 12) for line in lines)])
@@ -181,11 +191,14 @@ class _Drawing:
         return ElementTree.tostring(self.root, encoding="unicode") + "\n"
 
     def _inputs_and_streams(self, spec: Spec, top: float) -> float:
-        """Streams that read one input and stand side by side share its box; gives where what follows begins."""
+        """Draw the inputs and the streams. Neighbouring streams of one input share its box.
+
+        Gives the y of their end.
+        """
         x = self.middle - self.across / 2
         begin = top + 30 + NOTE_LINE + ARROW
         end = begin + max(column.height for column in self.streams)
-        several = len(self.streams) > 1
+        many = len(self.streams) > 1
         middles = []
         for name, group in groupby(self.streams, lambda column: column.input):
             columns = list(group)
@@ -199,12 +212,12 @@ class _Drawing:
                 if column.boxes:
                     self._arrow(middles[-1], bottom)
                     bottom = self._column(column, x, begin)
-                if several:
+                if many:
                     self._line(middles[-1], bottom, middles[-1], end + ARROW)
                     if column.boxes:
                         self._text(middles[-1] + 8, bottom + 19, column.boxes[-1].below, 12, GREY)
                 x += column.width + GAP
-        if several:
+        if many:
             self._line(middles[0], end + ARROW, middles[-1], end + ARROW)
             return self._arrow(self.middle, end + ARROW)
         only = self.streams[0]
@@ -213,7 +226,7 @@ class _Drawing:
         )
 
     def _column(self, column: Column, x: float, top: float) -> float:
-        """A frame with its boxes and the arrows between them; gives where it ends."""
+        """Draw a frame with its boxes and the arrows between them. Gives the y of its end."""
         frame = {"x": x, "y": top, "width": column.width, "height": column.height, "rx": 10.0}
         self._element("rect", frame, {"fill": "none", "stroke": GREY, "stroke-dasharray": "3 3"})
         self._text(x + PAD, top + 16, column.name, 12, GREY, weight="600")
@@ -225,7 +238,7 @@ class _Drawing:
         return y + PAD
 
     def _boxed(self, box: Box, x: float, y: float, width: float) -> float:
-        """A box; gives where it ends."""
+        """Draw a box. Gives the y of its end."""
         lines, height = box.lines(width), box.height(width)
         place = {"x": x, "y": y, "width": width, "height": height, "rx": 6.0}
         self._element("rect", place, {"fill": GROUND[box.ground], "stroke": GREY})
@@ -237,7 +250,7 @@ class _Drawing:
         return y + height
 
     def _arrow(self, x: float, y: float, shape: str = "") -> float:
-        """An arrow down from (x, y), with the shape of what it carries; gives where it ends."""
+        """Draw an arrow down from (x, y) with a shape beside it. Gives the y of its end."""
         end = y + ARROW
         self._line(x, y, x, end - 7)
         self._element("path", {}, {"d": f"M{x - 4.5:.1f} {end - 9:.1f}h9l-4.5 8z", "fill": GREY})

@@ -1,7 +1,10 @@
 """Losses: a table of objects, each with its definition in NumPy. An adapter computes the same natively.
 
-Labels are of three kinds. `class`: int (videos), one class of each video. `classes`: (videos, classes) of zeros and ones.
-`scores`: (videos, classes) of any numbers, for checks alone.
+Labels have three kinds:
+
+- `class`: int (videos), the one class of each video;
+- `classes`: (videos, classes), zeros and ones;
+- `scores`: (videos, classes), any numbers, for checks only.
 """
 
 from __future__ import annotations
@@ -21,26 +24,24 @@ from acz.model.spec import Output, Spec
 Labels = Literal["class", "classes", "scores"]
 
 EPSILON = 1e-5
-"""Beside a probability in a logarithm, as the YouTube-8M starter code has it (there it is written 10e-6)."""
+"""Added to a probability in a logarithm, as in the YouTube-8M starter code, which writes it as 10e-6."""
 
 
 @dataclass(frozen=True)
 class Loss:
-    """A loss.
-
-    `reference(logits, output, labels)` takes logits and output (videos, classes) and gives one number, the mean over the videos.
-    """
+    """A loss: its name, its labels, the outputs that it can train, and its definition."""
 
     name: str
-    """The name in `train.loss`, at the seam, and in an adapter's own table."""
+    """The name in `train.loss`, and in the table of an adapter."""
     labels: Labels
     outputs: tuple[Output, ...]
     """Outputs of a model that the loss can train."""
     default_for: tuple[Output, ...]
-    """Outputs of a model whose loss this is when a recipe names none."""
+    """Outputs of a model that use this loss where the recipe names no loss."""
     reference: Callable[[Array, Array, Array], Array]
+    """`reference(logits, output, labels)`: logits and output (videos, classes) to the mean loss of a video."""
     checks_only: bool = False
-    """True for a loss that no recipe may name."""
+    """True for a loss that a recipe cannot name."""
 
     @property
     def several_labels(self) -> bool:
@@ -54,7 +55,7 @@ def _softmax_cross_entropy(logits: Array, output: Array, labels: Array) -> Array
 
 
 def _multilabel_softmax_cross_entropy(logits: Array, output: Array, labels: Array) -> Array:
-    """-log softmax(logits), averaged over the labels of a video; 0 for a video without labels.
+    """-log softmax(logits), averaged over the labels of each video; 0 for a video without labels.
 
     Source: google/youtube-8m, losses.py, SoftmaxLoss.
     """
@@ -64,16 +65,17 @@ def _multilabel_softmax_cross_entropy(logits: Array, output: Array, labels: Arra
 
 
 def _sigmoid_cross_entropy(logits: Array, output: Array, labels: Array) -> Array:
-    """max(z, 0) - z y + log(1 + exp(-|z|)), summed over the classes; it holds for any z. Source: PaddlePaddle's form."""
+    """max(z, 0) - z y + log(1 + exp(-|z|)), summed over the classes. It is exact for every z. Source: PaddlePaddle."""
     labels = labels.astype(output.real.dtype)
     size = np.where(logits.real > 0, logits, -logits)
     return (np.maximum(logits, 0) - logits * labels + np.log(1 + np.exp(-size))).sum() / len(labels)
 
 
 def _probability_cross_entropy(logits: Array, output: Array, labels: Array) -> Array:
-    """-y log(p + e) - (1 - y) log(1 - p + e) of output p, summed over the classes, e = EPSILON.
+    """-y log(p + e) - (1 - y) log(1 - p + e) of output p, summed over the classes, with e = EPSILON.
 
-    A certain and right answer costs slightly less than nothing. Source: google/youtube-8m, losses.py, CrossEntropyLoss.
+    The loss of a certain and correct output is slightly below 0. Source: google/youtube-8m, losses.py,
+    CrossEntropyLoss.
     """
     labels = labels.astype(output.real.dtype)
     epsilon = output.real.dtype.type(EPSILON)
@@ -88,7 +90,7 @@ def _hinge(logits: Array, output: Array, labels: Array) -> Array:
 
 
 def _projection(logits: Array, output: Array, labels: Array) -> Array:
-    """The sum of output * labels over everything, no mean."""
+    """The sum of output * labels over all videos and classes, not a mean."""
     return (output * labels.astype(output.real.dtype)).sum()
 
 
@@ -125,16 +127,20 @@ LOSSES: dict[str, Loss] = {
 
 
 def find_loss(name: str) -> Loss:
-    """The loss of a name. Raises SpecError with the nearest right name."""
+    """Give the loss of a name.
+
+    Raises:
+        SpecError: `name` is not a loss. The message names the nearest loss.
+    """
     if name not in LOSSES:
-        raise SpecError(f"there is no loss '{name}'; {nearest(name, LOSSES)}")
+        raise SpecError(f"'{name}' is not a loss; {nearest(name, LOSSES)}")
     return LOSSES[name]
 
 
 def _name_for_recipe(name: str) -> str:
     names = [loss.name for loss in LOSSES.values() if not loss.checks_only]
     if name not in names:
-        raise ValueError(f"must be a loss; {nearest(name, names)}")
+        raise ValueError(f"must be the name of a loss; {nearest(name, names)}")
     return name
 
 
@@ -143,31 +149,35 @@ LossName = Annotated[str, AfterValidator(_name_for_recipe)]
 
 
 def default_loss(spec: Spec) -> Loss | None:
-    """The loss that belongs to a model's output, or None where none does."""
+    """Give the loss that belongs to a model's output, or None where no loss does."""
     return next((loss for loss in LOSSES.values() if spec.output in loss.default_for), None)
 
 
 def choose_loss(name: str | None, spec: Spec) -> Loss:
-    """The loss of a recipe: the one that it names, or the one that belongs to the model's output.
+    """Give the loss that a recipe names, or else the loss that belongs to the model's output.
+
+    Args:
+        name: `train.loss` of the recipe, or None.
+        spec: the model.
 
     Raises:
-        SpecError: the loss can't be taken of the output, or none was named and none belongs to the output.
+        SpecError: the loss cannot train the output, or the recipe names no loss and no loss belongs to the output.
     """
     if name is None:
         loss = default_loss(spec)
         if loss is None:
-            raise SpecError(f"model.output is '{spec.output}', which has no loss of its own; name one in train.loss")
+            raise SpecError(f"model.output is '{spec.output}', which has no loss of its own; name a loss in train.loss")
         return loss
     loss = find_loss(name)
     if spec.output not in loss.outputs:
         fitting = [other.name for other in LOSSES.values() if spec.output in other.outputs]
         raise SpecError(
             f"train.loss: {name} needs model.output to be {' or '.join(loss.outputs)}, got {spec.output}; "
-            f"of that there {'is' if len(fitting) == 1 else 'are'} {', '.join(fitting)}"
+            f"the losses of {spec.output} are: {', '.join(fitting)}"
         )
     return loss
 
 
 def checking_loss(spec: Spec) -> Loss:
-    """The loss that checks take of a model: its output's own, or a projection where it has none."""
+    """Give the loss that checks use for a model: the loss of its output, or the projection where it has none."""
     return default_loss(spec) or LOSSES["projection"]

@@ -1,4 +1,4 @@
-"""Adam, as every backend is to run it, and what is done to gradients before."""
+"""Adam as every backend must run it, with penalties and the clipping of gradients."""
 
 from __future__ import annotations
 
@@ -14,16 +14,19 @@ from acz.foundation.errors import SpecError, nearest
 
 
 class Adam(BaseModel):
-    """Kingma and Ba 2015, algorithm 1, with the epsilon beside the corrected second moment.
+    """Adam, with the epsilon added to the root of the corrected second moment.
 
-    In the order in which they act on a gradient g of a parameter w:
-    `l2_penalty`, by patterns of paths, adds factor * sum(w^2) / 2 to the loss, so factor * w to g;
-    `clip_norm` scales each tensor's g on its own to that norm at most: g * limit / max(||g||, limit);
-    `clip_global_norm` scales all tensors by one factor, so that the norm of all of them together is that at most;
-    `weight_decay` of every parameter: `decoupled: false` adds weight_decay * w to g (L2), unclipped; `true` shrinks the weights by
-    learning_rate * weight_decay first (Loshchilov and Hutter 2019).
-    Fixed parameters and statistics are left alone. The loss that training reports is without the penalty, so that it is
-    what evaluation reports.
+    The settings act on the gradient g of a parameter w in this order:
+
+    - `l2_penalty` maps patterns of paths to factors. It adds factor * sum(w^2) / 2 to the loss, so factor * w to g.
+    - `clip_norm` limits the norm of each tensor's g: g * limit / max(||g||, limit).
+    - `clip_global_norm` limits the norm of all gradients together: one factor scales all tensors.
+    - `weight_decay` acts on every parameter. `decoupled: false` adds weight_decay * w to g (L2), after the clipping.
+      `decoupled: true` shrinks the weights by learning_rate * weight_decay first (Loshchilov and Hutter 2019).
+
+    Fixed parameters and statistics do not change. Training reports the loss without the penalty, as evaluation does.
+
+    Source: Kingma and Ba 2015, algorithm 1.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -40,40 +43,54 @@ class Adam(BaseModel):
     clip_global_norm: float | None = Field(default=None, gt=0)
 
     def outside_epsilon(self, step: int) -> float:
-        """The epsilon that means the same at `step` (from 1) in lr_t m / (sqrt(v) + epsilon), TensorFlow's and MindSpore's form."""
+        """Give the epsilon of an equal step in the form lr_t m / (sqrt(v) + epsilon) of TensorFlow and MindSpore.
+
+        Args:
+            step: the number of the step, from 1.
+        """
         return float(self.epsilon * np.sqrt(1 - self.beta2**step))
 
     def penalties(self, trained: Iterable[str]) -> dict[str, float]:
-        """The factor of each trained parameter that a pattern names; of several patterns the sum.
+        """Map each path that a pattern of `l2_penalty` matches to its factor. Factors of several patterns are added.
 
-        Raises SpecError for a pattern that names none.
+        Args:
+            trained: paths of the trained parameters.
+
+        Raises:
+            SpecError: a pattern matches no path.
         """
-        found: dict[str, float] = {}
+        factors: dict[str, float] = {}
         paths = list(trained)
         for pattern, factor in self.l2_penalty.items():
-            named = [path for path in paths if fnmatch.fnmatchcase(path, pattern)]
-            if not named:
+            matches = [path for path in paths if fnmatch.fnmatchcase(path, pattern)]
+            if not matches:
                 raise SpecError(
-                    f"train.optimizer.l2_penalty: '{pattern}' names no trained parameter; {nearest(pattern, paths)}"
+                    f"train.optimizer.l2_penalty: '{pattern}' matches no trained parameter; {nearest(pattern, paths)}"
                 )
-            for path in named:
-                found[path] = found.get(path, 0.0) + factor
-        return found
+            for path in matches:
+                factors[path] = factors.get(path, 0.0) + factor
+        return factors
 
     def prepared(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> dict[str, Array]:
-        """Gradients with penalty and clipping."""
-        penalties = self.penalties(gradients)
-        found = {path: g + g.dtype.type(penalties.get(path, 0.0)) * parameters[path] for path, g in gradients.items()}
+        """Give the gradients with the penalty added, then clipped.
+
+        Args:
+            parameters: the model's parameters by path.
+            gradients: the gradients of the trained parameters by path.
+        """
+        factors = self.penalties(gradients)
+        prepared = {path: g + g.dtype.type(factors.get(path, 0.0)) * parameters[path] for path, g in gradients.items()}
         if self.clip_norm is not None:
             limit = self.clip_norm
-            found = {
-                path: g * g.dtype.type(limit / max(float(np.sqrt((g * g).sum())), limit)) for path, g in found.items()
+            prepared = {
+                path: g * g.dtype.type(limit / max(float(np.sqrt((g * g).sum())), limit))
+                for path, g in prepared.items()
             }
         if self.clip_global_norm is not None:
             limit = self.clip_global_norm
-            norm = float(np.sqrt(sum((g * g).sum() for g in found.values())))
-            found = {path: g * g.dtype.type(limit / max(norm, limit)) for path, g in found.items()}
-        return found
+            norm = float(np.sqrt(sum((g * g).sum() for g in prepared.values())))
+            prepared = {path: g * g.dtype.type(limit / max(norm, limit)) for path, g in prepared.items()}
+        return prepared
 
     def reference_step(
         self,
@@ -83,7 +100,15 @@ class Adam(BaseModel):
         step: int,
         learning_rate: float,
     ) -> None:
-        """One step in place, `step` counted from 1; `state` holds `m.<path>` and `v.<path>`."""
+        """Take one step of training in NumPy. `parameters` and `state` change in place.
+
+        Args:
+            parameters: the model's parameters by path.
+            gradients: the gradients of the trained parameters by path.
+            state: the moments, `m.<path>` and `v.<path>`; a missing moment is zero.
+            step: the number of the step, from 1.
+            learning_rate: the rate of this step, in place of the setting.
+        """
         for path, gradient in self.prepared(parameters, gradients).items():
             w = parameters[path]
             kind = w.dtype.type

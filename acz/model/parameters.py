@@ -1,4 +1,4 @@
-"""Parameters of a spec: starting values, and checks of their names and shapes."""
+"""Parameters of a spec: their starting values, and a check of their names and shapes."""
 
 from __future__ import annotations
 
@@ -14,14 +14,27 @@ from acz.model.spec import Spec
 
 
 def initial_parameters(spec: Spec, seed: int = 0, dtype: Any = np.float32) -> dict[str, Array]:
-    """Starting values of every parameter and statistic, the same in every backend."""
+    """Draw the starting values of every parameter and statistic. They are the same in every backend.
+
+    Args:
+        spec: the model.
+        seed: keys the generators, together with each parameter's path.
+        dtype: NumPy's type of the values.
+
+    Returns:
+        The values by path.
+    """
     return {
         path: p.initial(generator(seed, "initial", path), p.shape).astype(dtype) for path, p in spec.parameters.items()
     }
 
 
 def check_parameters(spec: Spec, parameters: Mapping[str, Array]) -> None:
-    """Raise SpecError unless `parameters` are exactly the spec's, each with its shape."""
+    """Check that `parameters` have exactly the paths and shapes of the spec.
+
+    Raises:
+        SpecError: a parameter is missing or unknown, or has another shape.
+    """
     for path in parameters:
         if path not in spec.parameters:
             raise SpecError(f"the model has no parameter '{path}'; {nearest(path, spec.parameters)}")

@@ -1,4 +1,4 @@
-"""Precisions: what numbers a model computes with."""
+"""Precisions: the types of number that a model computes with."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 
 class Precision(Enum):
-    """A precision. Its value is its name at the seam, in reports and in files."""
+    """A precision. Its value is its name in backends, in reports and in files."""
 
     FLOAT64 = "float64"
     FLOAT32 = "float32"
 
     @property
     def storage(self) -> np.dtype[Any]:
-        """NumPy's type of a number of this precision."""
+        """The NumPy type of a number of this precision."""
         return np.dtype(self.value)
 
     @property
     def unit(self) -> float:
-        """One unit in the last place of 1: the relative distance of neighbouring numbers."""
+        """One unit in the last place of 1: the relative distance between neighbouring numbers."""
         return float(np.finfo(self.storage).eps)

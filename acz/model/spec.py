@@ -1,4 +1,4 @@
-"""A model as data: read, validate, infer every shape, list every parameter. No framework, no arrays."""
+"""A model as data: read, validate, infer every shape, list every parameter. Nothing is computed here."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from acz.model.layers import LAYERS, Layer, Parameter
 from acz.model.names import PYTHON, STREAMS
 
 Output = Literal["none", "softmax", "log_softmax", "sigmoid", "probabilities"]
-"""What is done to the trunk's last values, the logits. Nothing for `none`, and for `probabilities`, which they are already."""
+"""The function from the trunk's last values, the logits, to the output. `none` and `probabilities` change nothing."""
 
 MOST_ELEMENTS = 2**31
-"""Parameters that a model may have, and numbers that an input or a layer may give for one video: 8 GiB in float32."""
+"""The most parameters of a model, and the most numbers of an input or a layer for one video: 8 GiB in float32."""
 
 
 class Input(BaseModel):
-    """A named input: frame features `{frames: 25, features: 50}`, or any array `{shape: [1, 28, 28]}`.
+    """A named input: frame features `{frames: 25, features: 50}`, or an array of any shape `{shape: [1, 28, 28]}`.
 
-    `frames` is the usual number; a model takes any. `dtype: uint8` says that the data are bytes.
+    `frames` is the usual number of frames; a model takes any number. `dtype: uint8` says that the data are bytes.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -40,20 +40,21 @@ class Input(BaseModel):
     dtype: Literal["float32", "uint8"] = "float32"
 
     @model_validator(mode="after")
-    def _one_form(self) -> Input:
-        pair = self.frames is not None and self.features is not None
-        if pair == (self.shape is not None) or (self.frames is None) != (self.features is None):
+    def _has_one_form(self) -> Input:
+        of_frames = self.frames is not None and self.features is not None
+        if of_frames == (self.shape is not None) or (self.frames is None) != (self.features is None):
             raise ValueError("give either frames and features, or shape")
         if self.shape and not all(0 < side <= 2**24 for side in self.shape):
-            raise ValueError("every side of shape is 1 .. 16777216")
+            raise ValueError("every side of shape must be 1 .. 16777216")
         return self
 
     @property
     def has_frames(self) -> bool:
+        """True for frame features, False for an array of a fixed shape."""
         return self.frames is not None
 
     def resolve(self, frames: int | None = None) -> Shape:
-        """The shape of one video's array, (frames, features) or `shape`."""
+        """Give the shape of one video's array, (frames, features) or `shape`. `frames` replaces the usual number."""
         if self.frames is not None and self.features is not None:
             return (frames or self.frames, self.features)
         return tuple(self.shape or ())
@@ -61,10 +62,11 @@ class Input(BaseModel):
 
 @dataclass(frozen=True)
 class Stream:
-    """One input run through named layers to a vector.
+    """Named layers that turn one input into a vector.
 
-    With `bags` the input's frames are so many samplings of a video, one after another. The layer that takes the frames together, such as
-    frame_pool, takes each bag's by itself, and its vectors are averaged; the layers before it see all frames, those behind it the average.
+    With `bags` above 1 the input's frames are that many samplings of one video, one after another: the bags. The layers
+    before the pooling layer (such as frame_pool) see all frames. The pooling layer makes one vector of each bag. The
+    layers after it see the average of these vectors.
     """
 
     input: str
@@ -74,7 +76,7 @@ class Stream:
 
 @dataclass(frozen=True)
 class PlacedLayer:
-    """One layer in place: its path, its shapes (without the axis of videos), its parameters by local name."""
+    """A layer in its place: its path, its shapes without the axis of videos, and its parameters by local name."""
 
     path: str
     layer: Layer
@@ -82,15 +84,17 @@ class PlacedLayer:
     output_shape: Shape
     parameters: Mapping[str, Parameter]
     bag: int = 0
-    """Frames of a bag, if this layer takes each bag by itself (acz.model.layers.bags); its input shape is that of one bag then."""
+    """The number of frames of a bag, where this layer takes each bag by itself (acz.model.layers.bags), else 0.
+
+    `input_shape` is then the shape of one bag.
+    """
 
 
 @dataclass(frozen=True)
 class Spec:
     """A validated model: inputs, streams, and a trunk over the concatenated streams.
 
-    `parameters` maps each path to its shape, starting values and role; the order is that of the YAML. Two specs
-    with equal `hash` describe the same function with the same names.
+    Two specs with an equal `hash` describe the same function with the same names.
     """
 
     inputs: Mapping[str, Input]
@@ -100,7 +104,11 @@ class Spec:
 
     @classmethod
     def from_dict(cls, tree: Mapping[str, Any]) -> Spec:
-        """Validate a plain tree. Raises SpecError that names the place."""
+        """Make a spec from a plain tree: check every setting and infer every shape.
+
+        Raises:
+            SpecError: the tree is not a model. The message names the place in the tree.
+        """
         _keys(tree, {"inputs", "streams", "trunk", "output"}, "model", required={"inputs", "streams"})
         inputs = {name: validate(Input, value, f"model.inputs.{name}") for name, value in _named(tree, "inputs")}
         streams = {}
@@ -109,7 +117,7 @@ class Spec:
             _keys(value, {"input", "bags", "layers"}, place, required={"input"})
             if not isinstance(value["input"], str) or value["input"] not in inputs:
                 raise SpecError(
-                    f"{place}.input: there is no input '{value['input']}'; {nearest(str(value['input']), inputs)}"
+                    f"{place}.input: '{value['input']}' is not an input; {nearest(str(value['input']), inputs)}"
                 )
             layers = _layers(value.get("layers") or {}, f"{place}.layers")
             bags = _bags(value.get("bags", 1), inputs[value["input"]], f"{place}.bags")
@@ -117,30 +125,30 @@ class Spec:
         trunk = _layers(tree.get("trunk") or {}, "model.trunk")
         output = tree.get("output", "none")
         if not isinstance(output, str) or output not in get_args(Output):
-            raise SpecError(f"model.output: '{output}' is no output; {nearest(str(output), get_args(Output))}")
+            raise SpecError(f"model.output: '{output}' is not an output; {nearest(str(output), get_args(Output))}")
         spec = cls(inputs, streams, trunk, cast(Output, output))
         if output == "probabilities" and not spec.ends_in_probabilities:
             raise SpecError(
                 "model.output: 'probabilities' says that the trunk ends in numbers of 0 .. 1, as those of mixture_of_experts are; "
-                "for one that ends in logits say sigmoid or softmax"
+                "for a trunk that ends in logits, type sigmoid or softmax"
             )
-        total = spec.parameter_count  # infers every shape, so every shape error is raised here
+        total = spec.parameter_count  # infers every shape, so that every shape error is raised here
         if total > MOST_ELEMENTS:
             raise SpecError(
                 f"model: {total:,} parameters need {total * 4 / 2**30:,.0f} GiB in float32; "
-                f"at most {MOST_ELEMENTS:,} are taken. Largest: {spec.largest_parameter}"
+                f"at most {MOST_ELEMENTS:,} are allowed. Largest: {spec.largest_parameter}"
             )
         shapes = {f"inputs.{name}": entry.resolve() for name, entry in inputs.items()}
         for path, shape in (shapes | {placed.path: placed.output_shape for placed in spec.layout}).items():
             if math.prod(shape) > MOST_ELEMENTS:
                 raise SpecError(
                     f"model: {path} has the shape {shape}, {math.prod(shape) * 4 / 2**30:,.0f} GiB for one video in float32; "
-                    f"at most {MOST_ELEMENTS:,} numbers are taken"
+                    f"at most {MOST_ELEMENTS:,} numbers are allowed"
                 )
         return spec
 
     def to_dict(self) -> dict[str, Any]:
-        """The plain tree, with the settings that were given: `from_dict` of it is an equal spec."""
+        """Give the plain tree, with the settings that were set. `from_dict` makes an equal spec from it."""
         tree: dict[str, Any] = {
             "inputs": {name: _plain(value) for name, value in self.inputs.items()},
             "streams": {
@@ -166,7 +174,7 @@ class Spec:
 
     @cached_property
     def hash(self) -> str:
-        """Sixteen hexadecimal digits. Settings at their defaults and the order of settings do not enter."""
+        """Sixteen hexadecimal digits. Settings at their defaults, and the order of settings, do not change them."""
 
         def essence(layers: Mapping[str, Layer]) -> list[Any]:
             return [
@@ -189,7 +197,13 @@ class Spec:
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
     def place_layers(self, frames: Mapping[str, int] | None = None) -> Iterator[PlacedLayer]:
-        """Every layer in the order of execution, streams first. `frames` overrides frame counts by input."""
+        """Put every layer in its place, in the order of execution: the streams, then the trunk.
+
+        `frames` replaces the usual numbers of frames, by input.
+
+        Raises:
+            SpecError: a layer cannot take the shape that comes to it, or a stream does not end in a vector.
+        """
         width = 0
         for name, stream in self.streams.items():
             entry = self.inputs[stream.input]
@@ -201,7 +215,7 @@ class Spec:
             if len(shape) != 1:
                 raise SpecError(
                     f"model.streams.{name}: a stream must end in a vector, this one ends in {shape}; "
-                    "add a layer that takes the frames together, such as attention_cluster or flatten"
+                    "add a layer that pools the frames, such as attention_cluster, or flatten"
                 )
             width += shape[0]
         for placed in _walk("trunk", self.trunk, (width,), "model"):
@@ -213,25 +227,27 @@ class Spec:
 
     @cached_property
     def layout(self) -> tuple[PlacedLayer, ...]:
+        """Every layer in its place, for the usual numbers of frames."""
         return tuple(self.place_layers())
 
     @cached_property
     def bags(self) -> dict[str, int]:
-        """Frames of a bag by the path of each layer that takes bags."""
+        """Maps the path of each layer that takes bags to the number of frames of a bag."""
         return {placed.path: placed.bag for placed in self.layout if placed.bag}
 
     @cached_property
     def parameters(self) -> dict[str, Parameter]:
+        """Maps each path to its parameter: shape, starting values and role. The order is the order of the YAML."""
         return {f"{placed.path}.{name}": p for placed in self.layout for name, p in placed.parameters.items()}
 
     @cached_property
     def parameter_paths(self) -> dict[str, dict[str, str]]:
-        """Of each layer, by its path: its parameters' paths by their own names."""
+        """Maps each layer's path to {local name: full path} of its parameters."""
         return {placed.path: {name: f"{placed.path}.{name}" for name in placed.parameters} for placed in self.layout}
 
     @property
     def trained(self) -> list[str]:
-        """Paths of the parameters that the optimiser moves."""
+        """Paths of the parameters that the optimiser changes."""
         return [path for path, p in self.parameters.items() if p.role == "trained"]
 
     @property
@@ -241,32 +257,34 @@ class Spec:
 
     @property
     def parameter_count(self) -> int:
+        """The number of elements of all parameters and statistics."""
         return sum(p.size for p in self.parameters.values())
 
     @property
     def largest_parameter(self) -> str:
+        """Path and shape of the largest parameter, for messages."""
         path, p = max(self.parameters.items(), key=lambda item: item[1].size)
         return f"{path} {p.shape}"
 
     @property
     def ends_in_probabilities(self) -> bool:
-        """Whether the trunk's layers give numbers of 0 .. 1 whatever the inputs are."""
-        found = False
+        """True where the trunk gives numbers of 0 .. 1 for all inputs."""
+        probabilities = False
         for layer in self.trunk.values():
-            found = layer.gives_probabilities(found)
-        return found
+            probabilities = layer.gives_probabilities(probabilities)
+        return probabilities
 
     @cached_property
     def width(self) -> int:
-        """Numbers in the model's output."""
+        """The number of values of the output for one video."""
         if self.trunk:
             return self.layout[-1].output_shape[0]
-        last = {placed.path.partition(".")[0]: placed.output_shape[0] for placed in self.layout}
-        return sum(last.get(name, self.inputs[s.input].resolve()[0]) for name, s in self.streams.items())
+        widths = {placed.path.partition(".")[0]: placed.output_shape[0] for placed in self.layout}
+        return sum(widths.get(name, self.inputs[s.input].resolve()[0]) for name, s in self.streams.items())
 
     @cached_property
     def recordable(self) -> tuple[str, ...]:
-        """Paths that `record` can ask for: each layer's output, and what some layers show of their inside."""
+        """Paths that `record` takes: every layer's output, and inner values of some layers."""
         return tuple(
             path
             for placed in self.layout
@@ -274,7 +292,10 @@ class Spec:
         )
 
     def dropout_masks(self, frames: Mapping[str, int] | None = None) -> dict[str, tuple[Shape, float]]:
-        """Shape (without the axis of videos) and drop rate of every dropout mask, by path."""
+        """Map the path of each dropout mask to its shape, without the axis of videos, and its drop rate.
+
+        `frames` replaces the usual numbers of frames, by input.
+        """
         return {
             f"{placed.path}.{name}" if name else placed.path: mask
             for placed in self.place_layers(frames)
@@ -292,9 +313,7 @@ def _walk(prefix: str, layers: Mapping[str, Layer], shape: Shape, place: str, ba
                 shape = (bag, shape[1])
                 output = layer.output_shape(shape)
                 if layer.dropout_masks(shape):
-                    raise ValueError(
-                        f"{layer.type} can't drop anything inside when it takes bags; add a layer of dropout before it"
-                    )
+                    raise ValueError(f"{layer.type} can't use its own dropout on bags; add a dropout layer before it")
         except ValueError as error:
             raise SpecError(f"{place}.{path}: {error}") from None
         yield PlacedLayer(path, layer, shape, output, layer.parameters(shape), bag if by_bag else 0)
@@ -305,9 +324,9 @@ def _bags(value: Any, entry: Input, place: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise SpecError(f"{place}: must be a number of bags, from 1, got {value!r}")
     if value > 1 and (entry.frames is None or entry.frames % value):
-        given = "no frames" if entry.frames is None else f"{entry.frames} frames"
+        frames = "no frames" if entry.frames is None else f"{entry.frames} frames"
         raise SpecError(
-            f"{place}: {value} bags need an input whose frames are {value} times those of one bag, and this one has {given}"
+            f"{place}: {value} bags need an input with a multiple of {value} frames, and this input has {frames}"
         )
     return value
 
@@ -325,19 +344,21 @@ def _keys(value: Any, known: set[str], place: str, required: frozenset[str] | se
 def _named(tree: Mapping[str, Any], key: str) -> list[tuple[str, Any]]:
     value = tree[key]
     if not isinstance(value, Mapping) or not value:
-        raise SpecError(f"model.{key}: must be a mapping from names, with one entry at least, got {value!r}")
+        raise SpecError(f"model.{key}: must be a mapping from names, with at least one entry, got {value!r}")
     for name in value:
         _check_name(name, f"model.{key}", PYTHON | STREAMS)
     return list(value.items())
 
 
-def _check_name(name: Any, place: str, taken: frozenset[str] = PYTHON) -> None:
-    if name in taken:
+def _check_name(name: Any, place: str, reserved: frozenset[str] = PYTHON) -> None:
+    if name in reserved:
         raise SpecError(
-            f"{place}: the name '{name}' is taken by Python or by acz itself; take another, such as '{name}_1'"
+            f"{place}: the name '{name}' is reserved by Python or by acz; use another name, such as '{name}_1'"
         )
     if not isinstance(name, str) or not name.isidentifier():
-        raise SpecError(f"{place}: the name {name!r} must be letters, digits and underscores, not a digit first")
+        raise SpecError(
+            f"{place}: the name {name!r} must have letters, digits and underscores only, and must not begin with a digit"
+        )
 
 
 def _layers(tree: Any, place: str) -> dict[str, Layer]:
@@ -350,7 +371,7 @@ def _layers(tree: Any, place: str) -> dict[str, Layer]:
             raise SpecError(f"{place}.{name}: must be a mapping with a 'type'; {nearest('', LAYERS)}")
         if not isinstance(value["type"], str) or value["type"] not in LAYERS:
             raise SpecError(
-                f"{place}.{name}: there is no layer '{value['type']}'; {nearest(str(value['type']), LAYERS)}"
+                f"{place}.{name}: '{value['type']}' is not a type of layer; {nearest(str(value['type']), LAYERS)}"
             )
         layers[name] = validate(LAYERS[value["type"]], value, f"{place}.{name}")
     return layers

@@ -1,4 +1,4 @@
-"""The vocabulary: every layer by the name that a YAML file gives it."""
+"""Every layer by its type, the name that a YAML file gives it."""
 
 from __future__ import annotations
 
@@ -41,6 +41,6 @@ LAYERS: dict[str, type[Layer]] = {
         NetFV,
     )
 }
-"""The vocabulary by type: the one list of layers that is kept by hand."""
+"""Maps each type to its layer. This is the only list of layers that is kept by hand."""
 
 __all__ = ["LAYERS", "Array", "Call", "Layer", "Parameter", "Shape"]

@@ -14,7 +14,7 @@ Function = Literal["relu", "relu6", "tanh", "sigmoid"]
 
 
 def sigmoid(x: Array) -> Array:
-    """1 / (1 + exp(-x)), without overflow: exp is only taken of what is not positive."""
+    """1 / (1 + exp(-x)), without overflow: exp sees no positive number."""
     e = np.exp(np.where(x.real > 0, -x, x))
     return np.where(x.real > 0, 1 / (1 + e), e / (1 + e))
 

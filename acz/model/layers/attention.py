@@ -24,19 +24,27 @@ from acz.model.layers.base import (
 from acz.model.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
 
 LOWEST = -1e30
-"""Score of a padded frame: exp of it is zero beside any other, in float32 too."""
+"""The score of a padded frame. Its exponential is zero beside any other, also in float32."""
 
 
 class AttentionCluster(Layer):
     """N attention units over the frames of a video, each with a shifting operation.
 
-    Scores s = x W + b, or tanh(x W1 + b1) W + b with `hidden`. Weights a = softmax of s over the valid frames
-    (`normalize_over: frames`, the paper's) or over the units (as one TensorFlow system has it). v_k = sum_t a[t, k] x[t];
-    u_k = (alpha_k v_k + beta_k) / ||alpha_k v_k + beta_k||_2 * output_scale (paper, section 3.3); output u_1 .. u_N.
+    - Scores s = x W + b, or tanh(x W1 + b1) W + b with `hidden`.
+    - Weights a = softmax of s over the valid frames (`normalize_over: frames`, as in the paper) or over the units
+      (as in one TensorFlow system).
+    - v_k = sum_t a[t, k] x[t].
+    - u_k = (alpha_k v_k + beta_k) / ||alpha_k v_k + beta_k||_2 * output_scale (paper, section 3.3).
+    - The output is u_1 .. u_N.
 
-    Padded frames get no weight; a video without a valid frame gets v_k = 0. Parameters: hidden.weight (features, hidden), hidden.bias
-    (hidden), score.weight (features or hidden, units), score.bias, alpha, beta and score_norm.* (units). The score bias is held fixed where it cannot change the function: softmax over frames takes
-    the same constant from every frame, and batch normalisation subtracts it. So is score_norm.bias, before softmax over frames.
+    Padded frames have no weight. A video without a valid frame has v_k = 0.
+
+    Parameters: hidden.weight (features, hidden), hidden.bias (hidden), score.weight (features or hidden, units);
+    score.bias, alpha, beta and score_norm.* (units).
+
+    score.bias is fixed where it cannot change the function: softmax over frames ignores a constant that all frames
+    share, and batch normalisation subtracts it. score_norm.bias is fixed before softmax over frames, for the same
+    reason.
     """
 
     type: Literal["attention_cluster"] = "attention_cluster"
@@ -55,27 +63,26 @@ class AttentionCluster(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         features, units = shape[-1], self.units
-        found = {}
+        parameters = {}
         if self.hidden:
-            found["hidden.weight"] = Parameter(
+            parameters["hidden.weight"] = Parameter(
                 (features, self.hidden), weight_initial(self.initializer, features, self.hidden)
             )
-            found["hidden.bias"] = Parameter((self.hidden,), bias_initial(self.initializer, features))
+            parameters["hidden.bias"] = Parameter((self.hidden,), bias_initial(self.initializer, features))
         fan_in = self.hidden or features
-        found["score.weight"] = Parameter((fan_in, units), weight_initial(self.initializer, fan_in, units))
+        parameters["score.weight"] = Parameter((fan_in, units), weight_initial(self.initializer, fan_in, units))
         last: Role = "fixed" if self.normalize_over == "frames" and self.score_dropout == 0 else "trained"
         if self.score_bias:
             role = "fixed" if self.score_norm else last
-            found["score.bias"] = Parameter((units,), bias_initial(self.initializer, fan_in), role)
+            parameters["score.bias"] = Parameter((units,), bias_initial(self.initializer, fan_in), role)
         if self.score_norm:
-            found |= {f"score_norm.{name}": p for name, p in batch_norm_parameters(units, last).items()}
+            parameters |= {f"score_norm.{name}": p for name, p in batch_norm_parameters(units, last).items()}
         if self.shift:
-            # Normal(0, sqrt(1/sqrt(N))), the authors' code; or the identity, alpha 1 and beta 0
-            spread = normal(units**-0.25)
-            start = self.shift_start == "normal"
-            found["alpha"] = Parameter((units,), spread if start else constant(1.0))
-            found["beta"] = Parameter((units,), spread if start else constant(0.0))
-        return found
+            # Normal(0, sqrt(1/sqrt(N))), as in the authors' code; or the identity, alpha 1 and beta 0
+            random, spread = self.shift_start == "normal", normal(units**-0.25)
+            parameters["alpha"] = Parameter((units,), spread if random else constant(1.0))
+            parameters["beta"] = Parameter((units,), spread if random else constant(0.0))
+        return parameters
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:

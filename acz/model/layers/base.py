@@ -1,4 +1,4 @@
-"""What a layer is: settings, parameters, an output shape and a NumPy reference."""
+"""The base of every layer: settings, parameters, an output shape and a NumPy reference."""
 
 from __future__ import annotations
 
@@ -17,13 +17,20 @@ Role = Literal["trained", "fixed", "statistic"]
 
 @dataclass(frozen=True)
 class Initial:
-    """How starting values are drawn: all `value`, Normal(`mean`, `value`), uniform in +-`value`, or +-`value` by lot."""
+    """A distribution of starting values.
+
+    - `constant`: all `value`;
+    - `normal`: Normal(`mean`, `value`);
+    - `uniform`: uniform in -`value` .. `value`;
+    - `signs`: `value` or -`value`, with equal probability.
+    """
 
     kind: Literal["constant", "normal", "uniform", "signs"]
     value: float
     mean: float = 0.0
 
     def __call__(self, source: np.random.Generator, shape: Shape) -> Array:
+        """Draw an array of this shape, in float64."""
         if self.kind == "normal":
             return self.mean + source.standard_normal(shape) * self.value
         if self.kind == "uniform":
@@ -37,9 +44,12 @@ class Initial:
 class Parameter:
     """One array of a model.
 
-    `initial` draws the starting value, in float64, from a generator that is keyed by seed and path.
-    `role` is `trained` (the optimiser moves it), `fixed` (part of the function, never moved) or `statistic`
-    (a running mean or variance, moved by the forward pass in training).
+    `initial` draws the starting values from a generator that is keyed by the seed and the path. `role` has three
+    values:
+
+    - `trained`: the optimiser changes it;
+    - `fixed`: it is a part of the function and never changes;
+    - `statistic`: it is a running mean or variance, and the forward pass changes it in training.
     """
 
     shape: Shape
@@ -48,22 +58,27 @@ class Parameter:
 
     @property
     def size(self) -> int:
-        return math.prod(self.shape)  # NumPy's product would wrap round
+        """The number of elements."""
+        return math.prod(self.shape)  # NumPy's product would overflow
 
 
 def constant(value: float) -> Initial:
+    """Give starting values that are all `value`."""
     return Initial("constant", value)
 
 
 def normal(deviation: float, mean: float = 0.0) -> Initial:
+    """Give starting values of Normal(mean, deviation)."""
     return Initial("normal", deviation, mean)
 
 
 def uniform(limit: float) -> Initial:
+    """Give starting values that are uniform in -limit .. limit."""
     return Initial("uniform", limit)
 
 
 def signs() -> Initial:
+    """Give starting values that are 1 or -1 with equal probability."""
     return Initial("signs", 1.0)
 
 
@@ -71,10 +86,11 @@ WeightInitial = Literal["uniform_fan_in", "he_normal", "glorot_uniform"]
 
 
 def weight_initial(name: WeightInitial, fan_in: int, fan_out: int) -> Initial:
-    """Starting weights of a linear map.
+    """Give the starting values of the weights of a linear map.
 
-    `uniform_fan_in`: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's own. `he_normal`: N(0, 2/fan_in)
-    (He et al. 2015; PaddlePaddle's MSRA). `glorot_uniform`: U(+-sqrt(6/(fan_in + fan_out))) (Glorot and Bengio 2010).
+    - `uniform_fan_in`: U(-1/sqrt(fan_in), 1/sqrt(fan_in)), PyTorch's default.
+    - `he_normal`: N(0, 2/fan_in) (He et al. 2015), called MSRA in PaddlePaddle.
+    - `glorot_uniform`: U(+-sqrt(6/(fan_in + fan_out))) (Glorot and Bengio 2010).
     """
     if name == "he_normal":
         return normal((2.0 / fan_in) ** 0.5)
@@ -84,35 +100,37 @@ def weight_initial(name: WeightInitial, fan_in: int, fan_out: int) -> Initial:
 
 
 def bias_initial(name: WeightInitial, fan_in: int) -> Initial:
-    """Starting bias beside `weight_initial`: PyTorch's uniform one, zeros beside the others."""
+    """Give the starting values of the bias: U(+-1/sqrt(fan_in)) beside `uniform_fan_in`, else zeros."""
     return uniform(fan_in**-0.5) if name == "uniform_fan_in" else constant(0.0)
 
 
 @dataclass
 class Call:
-    """One run of a model's reference: what the layers share beside the array that flows through them."""
+    """One run of a model's reference: the values that the layers share."""
 
     training: bool = False
     dropout: Mapping[str, Array] = field(default_factory=dict)
-    """Masks of zeros and ones by path; a dropout layer without one passes its input on."""
+    """Masks of zeros and ones by path. A dropout layer without a mask gives its input."""
     recorded: dict[str, Array] | None = None
+    """Inner values by path, or None where nothing is recorded."""
     updated: dict[str, Array] = field(default_factory=dict)
     """New running statistics by path, in training."""
-
     path: str = ""
     """The layer that runs now."""
     mask: Array | None = None
-    """Valid frames of the stream that runs now, bool (videos, frames); none where all are valid."""
+    """The valid frames of the stream that runs now, bool (videos, frames). None: all frames are valid."""
 
     def record(self, name: str, value: Array) -> None:
+        """Keep an inner value of the layer that runs now."""
         if self.recorded is not None:
             self.recorded[f"{self.path}.{name}"] = value
 
     def update(self, name: str, value: Array) -> None:
+        """Keep the new value of a running statistic of the layer that runs now."""
         self.updated[f"{self.path}.{name}"] = value
 
     def dropped(self, x: Array, rate: float, name: str = "") -> Array:
-        """x with the elements dropped that the mask of this layer (and `name`) says, the rest scaled up."""
+        """Drop the elements of x where the mask of this layer (and `name`) is 0. Scale the others by 1 / (1 - rate)."""
         mask = self.dropout.get(f"{self.path}.{name}" if name else self.path)
         if not self.training or rate == 0.0 or mask is None:
             return x
@@ -120,44 +138,51 @@ class Call:
 
 
 class Layer(BaseModel):
-    """Base of the vocabulary. Shapes here leave out the leading axis of videos."""
+    """The base of all layers. Shapes here have no leading axis of videos."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     NOT_HASHED: ClassVar[dict[str, Any]] = {}
-    """Settings that choose an algorithm and leave the function as it is, as pydantic's `exclude` takes them. No hash has them."""
+    """Settings that choose an algorithm and do not change the function, in the form of pydantic's `exclude`.
+
+    They are not a part of any hash.
+    """
 
     type: str
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
-        """Parameters by local name, for an input of `shape`."""
+        """Give the parameters by local name, for an input of `shape`."""
         return {}
 
     def output_shape(self, shape: Shape) -> Shape:
-        """Raises ValueError with what must hold, if an input of `shape` can't be taken."""
+        """Give the shape of the output for an input of `shape`.
+
+        Raises:
+            ValueError: the layer cannot take an input of `shape`. The message says which shapes it takes.
+        """
         return shape
 
     def dropout_masks(self, shape: Shape) -> dict[str, tuple[Shape, float]]:
-        """Shape and drop rate of each dropout mask by local name ('' for the layer's own)."""
+        """Map the local name of each dropout mask ('' for the layer itself) to its shape and drop rate."""
         return {}
 
     def recorded(self) -> tuple[str, ...]:
-        """Local names of inner values that are recorded beside the output."""
+        """Give the local names of the inner values that can be recorded beside the output."""
         return ()
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
-        """Whether what comes out is in 0 .. 1, if what goes in is, or is not (`of_probabilities`)."""
+        """True where the output is in 0 .. 1. `of_probabilities` says that the input is."""
         return False
 
     def algorithms(self, shape: Shape, fft_cost: float | None) -> dict[str, str]:
-        """The algorithm of each part that has several, by local name ('' for the whole layer).
+        """Map each part that has several algorithms to its algorithm, by local name ('' for the whole layer).
 
         Args:
-            shape: of the input.
-            fft_cost: multiply-adds in the time of one step of a Fourier transform; None where there is no transform.
+            shape: the shape of the input.
+            fft_cost: multiply-adds in the time of one step of a Fourier transform. None: there is no transform.
         """
         return {}
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        """The layer in NumPy: x (videos, *shape) to (videos, *output_shape(shape))."""
+        """Compute the layer in NumPy: x (videos, *shape) to (videos, *output_shape(shape))."""
         raise TypeError(f"{type(self).__name__} has no reference")

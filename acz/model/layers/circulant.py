@@ -1,7 +1,7 @@
-"""Circulant layers: matrices that one vector settles, n numbers in place of n x n.
+"""Circulant layers: a vector of n numbers defines a matrix of n x n.
 
-Cheng et al. 2015, "An exploration of parameter redundancy in deep networks with circulant projections"; Araujo et al. 2018,
-"Training compact deep learning models for video classification using circulant matrices".
+Source: Cheng et al. 2015, "An exploration of parameter redundancy in deep networks with circulant projections";
+Araujo et al. 2018, "Training compact deep learning models for video classification using circulant matrices".
 """
 
 from __future__ import annotations
@@ -23,27 +23,35 @@ ROWS = 1200
 """Rows (videos, or frames of all videos) for which the faster algorithm is chosen: 80 videos of 15 frames."""
 
 NUMBERS_IN_CACHE = 8192 * ROWS
-"""As many as no longer stay near the processor when transforms write them, which then take twice the time."""
-
+"""Results of this size no longer stay in the cache. A transform that writes them takes twice the time."""
 
 LARGEST_EXPLICIT = 2**28
-"""Numbers of an explicit matrix, or of all that are multiplied to make it: 1 GiB in float32."""
+"""The most numbers of an explicit matrix, and of the arrays that are multiplied to make it: 1 GiB in float32."""
 
 
 def explicit_size(features: int, units: int, factors: int) -> int:
-    """Numbers of the largest array on the way to the explicit matrix; a chain of factors multiplies whole blocks."""
+    """Give the size of the largest array in the making of the explicit matrix. A chain multiplies whole blocks."""
     return features * (units if factors == 1 else math.ceil(units / features) * features)
 
 
 def faster_algorithm(features: int, units: int, factors: int, fft_cost: float | None) -> Algorithm:
-    """The faster algorithm of a circulant product: by `fft`, or by the explicit matrix (`dense`).
+    """Choose the faster algorithm of a circulant product: transforms (`fft`) or the explicit matrix (`dense`).
 
-    Compares multiply-adds for ROWS rows, forward. The explicit matrix takes rows * features * units and, for each further factor,
-    units * features^2 to multiply the matrices. A transform of n numbers takes n (log2 n + 1) steps, each as long as `fft_cost`
-    multiply-adds, and up to twice that where results do not stay in the cache; there is one of x, one back
-    for each block, and two more of each block for each further factor.
+    The choice compares multiply-adds of a forward pass of ROWS rows:
+
+    - The explicit matrix needs rows * features * units. Each further factor needs units * features^2 to multiply
+      matrices.
+    - A transform of n numbers needs n (log2 n + 1) steps, each as long as `fft_cost` multiply-adds. The time doubles
+      where the results do not stay in the cache. x needs one transform, and each block needs one back. Each further
+      factor needs two more of each block.
+
     The constants are fitted to forward and backward passes on one thread of a CPU (`acz bench --only circulant`).
-    Without a cost there is no transform.
+
+    Args:
+        features: numbers of a row of the input.
+        units: numbers of a row of the output.
+        factors: circulant matrices in a chain.
+        fft_cost: multiply-adds in the time of one step of a transform. None: there is no transform.
     """
     if fft_cost is None:
         return "dense"
@@ -57,9 +65,10 @@ def faster_algorithm(features: int, units: int, factors: int, fft_cost: float | 
 
 
 def correlate(x: Array, w: Array, columns: int) -> Array:
-    """The first columns of x times the circulant matrix of w: y_i = sum_j x_j w_{(j - i) mod n}.
+    """Multiply x by the first columns of the circulant matrix of w: y_i = sum_j x_j w_{(j - i) mod n}.
 
-    x (..., n), w (n), y (..., columns). The matrix is made in strips of columns, for it may be larger than the memory.
+    x (..., n), w (n), y (..., columns). The matrix is made in strips of columns, because it may be larger than the
+    memory.
     """
     n = len(w)
     strip = max(2**24 // n, 1)
@@ -71,17 +80,19 @@ def correlate(x: Array, w: Array, columns: int) -> Array:
 
 
 class CirculantProduct(Layer):
-    """What a product with circulant matrices leaves open; settings of circulant_dense, and of what has such weights inside.
+    """The settings of a product with circulant matrices: of circulant_dense, and of layers with such weights inside.
 
-    `units` outputs of n features are ceil(units / n) blocks, each a function of all features, side by side and cut to `units`.
-    A block is a chain of `factors` products y_i = sum_j x_j w_{(j - i) mod n}. `diagonal: learned` multiplies what goes into
-    each by d_j; `fixed` multiplies y_i by d_{i - 1}, random signs that training never moves.
+    `units` outputs of n features are ceil(units / n) blocks, side by side and cut to `units`. Each is a function of all
+    features. A block is a chain of `factors` products y_i = sum_j x_j w_{(j - i) mod n}. `diagonal: learned` multiplies
+    the input of each product by d_j. `diagonal: fixed` multiplies y_i by d_{i - 1}, random signs that never change.
 
-    `product` is how the adapters compute it: by real Fourier transforms, by the explicit matrix, or `auto`, whichever is faster
-    for its size. It never changes the function. An ONNX file always has the explicit matrix, made when it is loaded.
+    `product` is the algorithm of the adapters: `fft`, real Fourier transforms; `dense`, the explicit matrix; `auto`,
+    the faster of the two. It never changes the function. An ONNX file always has the explicit matrix, made at its
+    loading.
 
-    Parameters: weight (factors, blocks, features) and, unless `none`, diagonal (factors, blocks, features), which starts as signs:
-    the published code draws learned ones as small as the weights, and so makes outputs sqrt(n) times smaller.
+    Parameters: weight (factors, blocks, features) and, unless `none`, diagonal (factors, blocks, features). The
+    diagonal starts as signs. The published code draws learned diagonals as small as the weights, which makes the
+    outputs sqrt(n) times smaller.
     """
 
     NOT_HASHED: ClassVar[dict[str, Any]] = {"product": True}
@@ -92,23 +103,25 @@ class CirculantProduct(Layer):
     product: Literal["auto", "fft", "dense"] = "auto"
 
     def product_parameters(self, features: int, units: int, initializer: WeightInitial) -> dict[str, Parameter]:
+        """Give the parameters of a product of `features` to `units`, by local name."""
         shape = (self.factors, math.ceil(units / features), features)
-        found = {"weight": Parameter(shape, weight_initial(initializer, features, units))}
+        parameters = {"weight": Parameter(shape, weight_initial(initializer, features, units))}
         if self.diagonal != "none":
-            found["diagonal"] = Parameter(shape, signs(), "trained" if self.diagonal == "learned" else "fixed")
-        return found
+            parameters["diagonal"] = Parameter(shape, signs(), "trained" if self.diagonal == "learned" else "fixed")
+        return parameters
 
     def algorithm(self, features: int, units: int, fft_cost: float | None) -> Algorithm:
-        """The algorithm that computes it.
+        """Choose the algorithm of the product.
 
         Args:
             features: numbers of a row of the input.
             units: numbers of a row of the output.
-            fft_cost: multiply-adds in the time of one step of a transform. None: there is no transform, so the matrix is
-                explicit even against `product: fft`. Infinity: `product: fft` is obeyed, and `auto` takes the matrix.
+            fft_cost: multiply-adds in the time of one step of a transform. None: there is no transform, so the matrix
+                is explicit even with `product: fft`. Infinity: `fft` where `product` says so, and `auto` takes the
+                matrix.
 
         Raises:
-            ValueError: the algorithm is the explicit matrix, and that is too large.
+            ValueError: the algorithm is the explicit matrix, and the matrix is too large.
         """
         chosen = self.product
         if chosen == "auto" or fft_cost is None:
@@ -116,13 +129,15 @@ class CirculantProduct(Layer):
         size = explicit_size(features, units, self.factors)
         if chosen == "dense" and size > LARGEST_EXPLICIT:
             raise ValueError(
-                f"the explicit matrix of {features:,} features to {units:,} units, {self.factors} factors, has {size:,} numbers, and "
-                f"{LARGEST_EXPLICIT:,} are taken; {'there is no transform here' if fft_cost is None else 'product: fft needs none'}"
+                f"the explicit matrix of {features:,} features to {units:,} units, {self.factors} factors, has "
+                f"{size:,} numbers, and "
+                f"{LARGEST_EXPLICIT:,} are allowed; "
+                f"{'this backend has no transform' if fft_cost is None else 'product: fft needs no matrix'}"
             )
         return chosen
 
     def multiply(self, x: Array, p: Mapping[str, Array], units: int, prefix: str = "") -> Array:
-        """x (videos, ..., features) to (videos, ..., units), by the explicit matrices."""
+        """Multiply by the explicit matrices: x (videos, ..., features) to (videos, ..., units)."""
         weight, n = p[f"{prefix}weight"], x.shape[-1]
         blocks = []
         for block in range(weight.shape[1]):
@@ -139,7 +154,9 @@ class CirculantProduct(Layer):
 
 
 class CirculantDense(CirculantProduct):
-    """y = f(x C + b) over the last axis, C made of circulant matrices: a dense layer with units numbers where it has features * units.
+    """y = f(x C + b) over the last axis, where circulant matrices make up C.
+
+    C has about `units` numbers, in place of the features * units numbers of a dense layer.
 
     Parameters: weight and diagonal as in CirculantProduct, bias (units).
     """
@@ -150,13 +167,13 @@ class CirculantDense(CirculantProduct):
     initializer: WeightInitial = "uniform_fan_in"
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
-        found = self.product_parameters(shape[-1], self.units, self.initializer)
+        parameters = self.product_parameters(shape[-1], self.units, self.initializer)
         if self.bias:
-            found["bias"] = Parameter((self.units,), bias_initial(self.initializer, shape[-1]))
-        return found
+            parameters["bias"] = Parameter((self.units,), bias_initial(self.initializer, shape[-1]))
+        return parameters
 
     def output_shape(self, shape: Shape) -> Shape:
-        self.algorithm(shape[-1], self.units, math.inf)  # refuses an explicit matrix that is too large
+        self.algorithm(shape[-1], self.units, math.inf)  # raises for an explicit matrix that is too large
         return (*shape[:-1], self.units)
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:

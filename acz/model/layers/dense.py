@@ -1,4 +1,4 @@
-"""Dense layer, and the rescaling of raw inputs."""
+"""The dense layer, and the rescaling of raw inputs."""
 
 from __future__ import annotations
 
@@ -24,22 +24,25 @@ class Dense(Layer):
     activation: Function | None = None
     initializer: WeightInitial = "uniform_fan_in"
     bias_start: float | None = None
-    """Where every bias starts, if not where `initializer` says: log(p / (1 - p)) for logits of classes that a share p of the videos has
-    (Lin et al. 2017, Focal loss, section 3.3). From 0, a layer of tanh before many rare classes saturates while it pulls all logits down."""
+    """The starting value of every bias, in place of the initializer's.
+
+    log(p / (1 - p)) is right for logits of classes that a share p of the videos has (Lin et al. 2017, Focal loss,
+    section 3.3). With a start at 0, a tanh layer before many rare classes saturates while it lowers all logits.
+    """
 
     @model_validator(mode="after")
     def _has_bias(self) -> Dense:
         if self.bias_start is not None and not self.bias:
-            raise ValueError("bias_start: there is no bias; leave one of bias: false and bias_start out")
+            raise ValueError("bias_start: there is no bias; leave out bias: false or bias_start")
         return self
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         weight = weight_initial(self.initializer, shape[-1], self.units)
-        found = {"weight": Parameter((shape[-1], self.units), weight)}
+        parameters = {"weight": Parameter((shape[-1], self.units), weight)}
         if self.bias:
             start = bias_initial(self.initializer, shape[-1]) if self.bias_start is None else constant(self.bias_start)
-            found["bias"] = Parameter((self.units,), start)
-        return found
+            parameters["bias"] = Parameter((self.units,), start)
+        return parameters
 
     def output_shape(self, shape: Shape) -> Shape:
         return (*shape[:-1], self.units)
@@ -55,7 +58,7 @@ class Dense(Layer):
 
 
 class Rescale(Layer):
-    """y = x * scale + offset, for inputs that arrive as bytes: dequantising, or standardising pixels."""
+    """y = x * scale + offset, for inputs of bytes: it restores quantised features, or standardises pixels."""
 
     type: Literal["rescale"] = "rescale"
     scale: float = Field(gt=0)

@@ -12,9 +12,9 @@ from acz.model.layers.base import Call, Layer
 
 
 class Dropout(Layer):
-    """In training each element is dropped with probability `rate`, the rest scaled by 1 / (1 - rate).
+    """Drop each element with probability `rate` in training, and scale the others by 1 / (1 - rate).
 
-    `over: channels` drops whole channels of an image (Tompson et al. 2015). Evaluation: the identity.
+    `over: channels` drops whole channels of an image (Tompson et al. 2015). In evaluation the layer is the identity.
     """
 
     type: Literal["dropout"] = "dropout"

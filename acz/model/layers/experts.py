@@ -15,17 +15,17 @@ from acz.model.layers.circulant import CirculantProduct
 
 
 class MixtureOfExperts(Layer):
-    """For each class a probability that M logistic experts settle, each as far as a softmax gate lets it.
+    """A probability for each class: the mean of M logistic experts, weighted by a softmax gate.
 
-    gate[c] = softmax(x Wg)[c] over M + 1 mixtures, expert[c] = sigmoid(x We + be)[c], M of them;
-    p[c] = sum_m gate[c, m] expert[c, m]. The last gate of a class belongs to an expert that always says 0.
+    gate[c] = softmax(x Wg)[c] over M + 1 mixtures. expert[c] = sigmoid(x We + be)[c], M numbers.
+    p[c] = sum_m gate[c, m] expert[c, m]. The last gate of a class belongs to an expert that always gives 0.
 
-    Parameters: gates.weight (features, classes * (mixtures + 1)), experts.weight (features, classes * mixtures), experts.bias
-    (classes * mixtures). The mixtures of one class lie side by side: that is the order of the published weights, and the
-    order in which a circulant product of the same width gives its columns.
+    Parameters: gates.weight (features, classes * (mixtures + 1)), experts.weight (features, classes * mixtures),
+    experts.bias (classes * mixtures). The mixtures of one class are neighbours. The published weights have this order,
+    and so have the columns of a circulant product of the same width.
 
-    With `circulant` both matrices are made of circulant ones: gates.weight and experts.weight, and gates.diagonal and
-    experts.diagonal, are those of CirculantProduct, and experts.bias starts at 1 / sqrt(classes * mixtures).
+    With `circulant` the matrices are circulant: gates.weight, gates.diagonal, experts.weight and experts.diagonal are
+    those of CirculantProduct. experts.bias then starts at 1 / sqrt(classes * mixtures).
     """
 
     NOT_HASHED: ClassVar[dict[str, Any]] = {"circulant": CirculantProduct.NOT_HASHED}
@@ -41,12 +41,12 @@ class MixtureOfExperts(Layer):
         gates, experts = self.classes * (self.mixtures + 1), self.classes * self.mixtures
         if self.circulant:
             sides = {"gates": gates, "experts": experts}
-            found = {
+            parameters = {
                 f"{side}.{name}": parameter
                 for side, units in sides.items()
                 for name, parameter in self.circulant.product_parameters(features, units, self.initializer).items()
             }
-            return found | {"experts.bias": Parameter((experts,), constant(experts**-0.5))}
+            return parameters | {"experts.bias": Parameter((experts,), constant(experts**-0.5))}
         return {
             "gates.weight": Parameter((features, gates), weight_initial(self.initializer, features, gates)),
             "experts.weight": Parameter((features, experts), weight_initial(self.initializer, features, experts)),
@@ -56,7 +56,7 @@ class MixtureOfExperts(Layer):
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise ValueError(f"mixture_of_experts needs a vector (features), got {shape}")
-        if self.circulant:  # refuses an explicit matrix that is too large
+        if self.circulant:  # raises for an explicit matrix that is too large
             self.circulant.algorithm(shape[0], self.classes * (self.mixtures + 1), math.inf)
         return (self.classes,)
 

@@ -26,10 +26,10 @@ class ContextGating(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         features = shape[-1]
-        found = {"weight": Parameter((features, features), weight_initial(self.initializer, features, features))}
+        parameters = {"weight": Parameter((features, features), weight_initial(self.initializer, features, features))}
         if self.norm:
-            return found | {f"norm.{name}": p for name, p in batch_norm_parameters(features).items()}
-        return found | {"bias": Parameter((features,), bias_initial(self.initializer, features))}
+            return parameters | {f"norm.{name}": p for name, p in batch_norm_parameters(features).items()}
+        return parameters | {"bias": Parameter((features,), bias_initial(self.initializer, features))}
 
     def output_shape(self, shape: Shape) -> Shape:
         return vectors(shape, self.type)
@@ -54,8 +54,8 @@ class DeepContextGating(Layer):
     `expansion` is called filter.
 
     Parameters: hidden.weight (features, expansion * features), hidden_norm.* (expansion * features), gate.weight
-    (expansion * features, features), gate_norm.* (features). Without dropout hidden_norm.bias is held fixed: it adds the same to every
-    video before the second batch norm, which takes it away.
+    (expansion * features, features), gate_norm.* (features). Without dropout hidden_norm.bias is fixed: it adds a
+    constant to every video, and the second batch norm subtracts it.
     """
 
     type: Literal["deep_context_gating"] = "deep_context_gating"
@@ -96,7 +96,11 @@ class DeepContextGating(Layer):
 
 
 def vectors(shape: Shape, kind: str) -> Shape:
-    """The shape itself, (features) or (frames, features). Raises ValueError for an image."""
+    """Give the shape itself, (features) or (frames, features).
+
+    Raises:
+        ValueError: it is the shape of an image.
+    """
     if len(shape) > 2:
         raise ValueError(f"{kind} needs (features) or (frames, features), got {shape}")
     return shape

@@ -1,4 +1,4 @@
-"""Layers of images: convolution, max-pooling, flattening. Images are (channels, height, width)."""
+"""Layers of images: convolution, max-pooling and flattening. Images are (channels, height, width)."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Conv2d(Layer):
         area = self.size * self.size
         fan_in = shape[0] * area
         weight = weight_initial(self.initializer, fan_in, self.filters * area)
-        found = {"weight": Parameter((self.filters, shape[0], self.size, self.size), weight)}
+        parameters = {"weight": Parameter((self.filters, shape[0], self.size, self.size), weight)}
         if self.bias:
-            found["bias"] = Parameter((self.filters,), bias_initial(self.initializer, fan_in))
-        return found
+            parameters["bias"] = Parameter((self.filters,), bias_initial(self.initializer, fan_in))
+        return parameters
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 3 or min(shape[1:]) < self.size:
@@ -50,7 +50,7 @@ class Conv2d(Layer):
 
 
 class MaxPool2d(Layer):
-    """Largest value of each `size` x `size` tile; rows and columns left over at the far edges are cut."""
+    """The largest value of each `size` x `size` tile. Rows and columns that do not fill a tile are left out."""
 
     type: Literal["max_pool2d"] = "max_pool2d"
     size: int = Field(default=2, gt=0, le=1024)
@@ -70,9 +70,9 @@ class MaxPool2d(Layer):
 
 
 class Flatten(Layer):
-    """All axes of an image to one, the last index running fastest.
+    """All axes of an image as one axis, in row-major order.
 
-    Not for frames: their number varies, and padding would count.
+    It does not take frames: their number varies, and padded frames would count.
     """
 
     type: Literal["flatten"] = "flatten"

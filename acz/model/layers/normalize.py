@@ -13,12 +13,17 @@ from acz.model.layers.base import Call, Layer, Parameter, Role, constant
 
 
 def l2_normalize(x: Array, epsilon: float = 1e-12) -> Array:
-    """x / sqrt(max(sum x^2, epsilon)) over the last axis; a zero vector stays zero."""
+    """x / sqrt(max(sum x^2, epsilon)) over the last axis. A zero vector stays zero."""
     return x / np.sqrt(np.maximum((x * x).sum(axis=-1, keepdims=True), epsilon))
 
 
 def batch_norm_parameters(features: int, bias: Role = "trained") -> dict[str, Parameter]:
-    """weight, bias, running_mean and running_variance, each (features). `bias` is fixed where it can't change the function."""
+    """Give weight, bias, running_mean and running_variance, each (features).
+
+    Args:
+        features: the size of the normalised axis.
+        bias: the role of the bias, `fixed` where the bias cannot change the function.
+    """
     return {
         "weight": Parameter((features,), constant(1.0)),
         "bias": Parameter((features,), constant(0.0), bias),
@@ -28,10 +33,10 @@ def batch_norm_parameters(features: int, bias: Role = "trained") -> dict[str, Pa
 
 
 class BatchNormSettings(Layer):
-    """What batch normalisation leaves open; frameworks differ in every default of it.
+    """The settings of batch normalisation. Frameworks differ in every default of them.
 
-    `decay` is the share of the running value that stays at a step. `variance` says which estimate enters the
-    running variance; training itself always normalises with the biased one.
+    `decay` is the share of the running value that stays at a step. `variance` is the estimate that enters the
+    running variance. Training always normalises with the biased estimate.
     """
 
     type: Literal["batch_norm"] = "batch_norm"
@@ -40,9 +45,9 @@ class BatchNormSettings(Layer):
     variance: Literal["biased", "unbiased"] = "biased"
 
     def normalize(self, x: Array, p: Mapping[str, Array], call: Call, prefix: str = "") -> Array:
-        """Ioffe and Szegedy 2015, algorithms 1 and 2, over all axes but the last.
+        """Normalise x (videos, ..., features) over all axes but the last. Padded frames enter no statistic.
 
-        x (videos, ..., features). Where a mask of frames is given, padded frames enter no statistic.
+        Source: Ioffe and Szegedy 2015, algorithms 1 and 2.
         """
         mean, variance = p[f"{prefix}running_mean"], p[f"{prefix}running_variance"]
         if call.training:
@@ -64,7 +69,7 @@ class BatchNormSettings(Layer):
 
 
 class BatchNorm(BatchNormSettings):
-    """Batch normalisation of the last axis over all others (of an image: of its channels)."""
+    """Batch normalisation of the last axis, or of the channels of an image, over all other axes."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         return batch_norm_parameters(shape[0] if len(shape) == 3 else shape[-1])
@@ -76,7 +81,7 @@ class BatchNorm(BatchNormSettings):
 
 
 class L2Normalize(Layer):
-    """x / sqrt(max(sum x^2, epsilon)) over the last axis; a zero vector stays zero."""
+    """x / sqrt(max(sum x^2, epsilon)) over the last axis. A zero vector stays zero."""
 
     type: Literal["l2_normalize"] = "l2_normalize"
     epsilon: float = Field(default=1e-12, gt=0)

@@ -1,4 +1,4 @@
-"""Pooling over frames without parameters, and bags of frames."""
+"""Pooling over frames without parameters."""
 
 from __future__ import annotations
 
@@ -17,10 +17,17 @@ Pooling = Literal["max", "mean", "sum", "l2_norm", "variance"]
 
 
 def pool(kind: Pooling, x: Array, valid: Array) -> Array:
-    """One number for each feature, of the valid frames of each video: x (videos, frames, features), valid bool (videos, frames, 1).
+    """Pool the valid frames of each video to one number for each feature.
 
-    max; sum; mean; l2_norm, sqrt(sum x^2); variance, the biased one, mean (x - mean)^2. A video without a valid frame gives zeros.
-    The L2 norm is computed as s / sqrt(max(s, 1e-12)), s = sum x^2, whose gradient is zero where that of the root is infinite.
+    `max`, `sum` and `mean`; `l2_norm` is sqrt(sum x^2); `variance` is the biased one, mean (x - mean)^2.
+
+    Args:
+        kind: the statistic.
+        x: (videos, frames, features).
+        valid: bool (videos, frames, 1).
+
+    Returns:
+        (videos, features). A video without a valid frame gives zeros.
     """
     if kind == "max":
         return np.where(valid.any(axis=1), np.where(valid, x, x.dtype.type(LOWEST)).max(axis=1), 0)
@@ -28,24 +35,25 @@ def pool(kind: Pooling, x: Array, valid: Array) -> Array:
         return np.where(valid, x, 0).sum(axis=1)  # (videos, features)
     if kind == "l2_norm":
         s = pool("sum", x * x, valid)
-        return s / np.sqrt(np.maximum(s, 1e-12))
+        return s / np.sqrt(np.maximum(s, 1e-12))  # its gradient at 0 is 0, that of the root is infinite
     mean = pool("sum", x, valid) / np.maximum(valid.sum(axis=1), 1).astype(x.real.dtype)
     return mean if kind == "mean" else pool("mean", (x - mean[:, None]) ** 2, valid)
 
 
 class FramePool(Layer):
-    """What `pooling` says of a video's valid frames, one statistic of each feature or several one after another.
+    """Statistics of a video's valid frames: one or several of each feature, one after another.
 
-    With `normalize` each statistic is divided by its own L2 norm. A video without a valid frame gives zeros. The `mean` of the frames
-    themselves is the baseline of YouTube-8M (Abu-El-Haija et al. 2016, section 4.2).
+    With `normalize` each statistic is divided by its own L2 norm. A video without a valid frame gives zeros.
 
-    The bags of frames are this layer behind others, rather than layers of their own, so that their projection can be any layer, dense or
+    The bags of frames of the papers are this layer after others. Their projection can then be any layer, dense or
     circulant, with batch norm or a bias:
 
-    - DBoF (Abu-El-Haija et al. 2016, section 4.2): dense without bias, batch_norm, activation relu6, frame_pool of `max`, `mean` or `l2_norm`;
-    - Soft-DBoF (Miech, Laptev and Sivic 2017, section 3): dense without bias, batch_norm, softmax, frame_pool of `sum`, or of
-      `[sum, max]`, with `normalize`;
-    - moments: frame_pool of `[mean, variance]`, at once.
+    - mean of the frames, the baseline of YouTube-8M (Abu-El-Haija et al. 2016, section 4.2): frame_pool of `mean`;
+    - DBoF (Abu-El-Haija et al. 2016, section 4.2): dense without bias, batch_norm, activation relu6, then frame_pool of
+      `max`, `mean` or `l2_norm`;
+    - Soft-DBoF (Miech, Laptev and Sivic 2017, section 3): dense without bias, batch_norm, softmax, then frame_pool of
+      `sum` or of `[sum, max]`, with `normalize`;
+    - moments: frame_pool of `[mean, variance]`.
     """
 
     type: Literal["frame_pool"] = "frame_pool"
@@ -54,14 +62,14 @@ class FramePool(Layer):
 
     @field_validator("pooling", mode="before")
     @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
+    def _as_list(cls, value: Any) -> Any:
         return [value] if isinstance(value, str) else value
 
     @field_validator("pooling")
     @classmethod
     def _each_once(cls, value: tuple[Pooling, ...]) -> tuple[Pooling, ...]:
         if len(set(value)) < len(value):
-            raise ValueError("each statistic can be named once")
+            raise ValueError("a statistic can be named only once")
         return value
 
     def output_shape(self, shape: Shape) -> Shape:
@@ -71,5 +79,6 @@ class FramePool(Layer):
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         valid = (np.ones(x.shape[:2], dtype=bool) if call.mask is None else call.mask)[:, :, None]
-        found = [pool(kind, x, valid) for kind in self.pooling]  # of (videos, features)
-        return np.concatenate([l2_normalize(y) if self.normalize else y for y in found], axis=1)
+        pooled = [pool(kind, x, valid) for kind in self.pooling]  # each (videos, features)
+        pooled = [l2_normalize(y) for y in pooled] if self.normalize else pooled
+        return np.concatenate(pooled, axis=1)  # (videos, statistics * features)

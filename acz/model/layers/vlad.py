@@ -1,4 +1,4 @@
-"""Aggregation by clusters: NetVLAD (Arandjelovic et al. 2016), and NetFV and light VLAD (Miech, Laptev and Sivic 2017)."""
+"""Aggregation by clusters: NetVLAD (Arandjelovic et al. 2016), NetFV and light VLAD (Miech, Laptev and Sivic 2017)."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from acz.model.layers.base import Call, Layer, Parameter, normal
 from acz.model.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
 
 MOST_SHARES = 2**31
-"""Frames times clusters of a video."""
+"""The most frames times clusters of a video."""
 LEAST_SPREAD = 1e-6
-"""What a cluster's spread is kept above, in NetFV."""
+"""The least spread of a cluster in NetFV."""
 
 
 class SoftAssignment(Layer):
-    """What the layers of this file share: every frame belongs to each of K clusters to some share.
+    """The common part of the layers of this file: every frame has a share in each of K clusters.
 
-    a[t] = softmax over the clusters of batch_norm(x[t] W), or of x[t] W + b without `norm`. Padded frames belong to none and enter
-    no statistic. Parameters: assignment.weight (features, clusters); norm.* or assignment.bias (clusters).
+    a[t] = softmax over the clusters of batch_norm(x[t] W), or of x[t] W + b without `norm`. Padded frames have no share
+    and enter no statistic.
+
+    Parameters: assignment.weight (features, clusters); norm.* or assignment.bias (clusters).
     """
 
     clusters: int = Field(gt=0, le=2**31)
@@ -31,17 +33,17 @@ class SoftAssignment(Layer):
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         start = normal(shape[-1] ** -0.5)
-        found = {"assignment.weight": Parameter((shape[-1], self.clusters), start)}
+        parameters = {"assignment.weight": Parameter((shape[-1], self.clusters), start)}
         if self.norm:
-            return found | {f"norm.{name}": p for name, p in batch_norm_parameters(self.clusters).items()}
-        return found | {"assignment.bias": Parameter((self.clusters,), start)}
+            return parameters | {f"norm.{name}": p for name, p in batch_norm_parameters(self.clusters).items()}
+        return parameters | {"assignment.bias": Parameter((self.clusters,), start)}
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 2:
             raise ValueError(f"{self.type} needs (frames, features), got {shape}")
         if shape[0] * self.clusters > MOST_SHARES:
             raise ValueError(
-                f"{shape[0]:,} frames to {self.clusters:,} clusters; {MOST_SHARES:,} shares of a video are taken"
+                f"{shape[0]:,} frames times {self.clusters:,} clusters are too many; at most {MOST_SHARES:,} shares are allowed"
             )
         return (shape[1] * self.clusters,)
 
@@ -49,7 +51,7 @@ class SoftAssignment(Layer):
         return ("assignments",)
 
     def assignments(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        """Shares of the frames: x (videos, frames, features) to (videos, frames, clusters)."""
+        """Compute the shares of the frames: x (videos, frames, features) to (videos, frames, clusters)."""
         s = x @ p["assignment.weight"]
         s = self.norm.normalize(s, p, call, prefix="norm.") if self.norm else s + p["assignment.bias"]
         a = softmax(s)
@@ -60,10 +62,10 @@ class SoftAssignment(Layer):
 
 
 class NetVLAD(SoftAssignment):
-    """Residuals of the frames to K learned centres, summed (Arandjelovic et al. 2016, equation 4).
+    """Sums of the residuals of the frames to K learned centres (Arandjelovic et al. 2016, equation 4).
 
-    v_k = sum_t a[t, k] (x[t] - c_k), L2-normalised over the features for each cluster, flattened, L2-normalised. The clusters of one
-    feature lie side by side: number f * K + k, the order of the published weights.
+    v_k = sum_t a[t, k] (x[t] - c_k). v_k is L2-normalised over the features, flattened, and L2-normalised as a whole.
+    The clusters of one feature are neighbours: the index is f * K + k, the order of the published weights.
 
     Parameters: those of SoftAssignment, and centres (features, clusters).
     """
@@ -81,7 +83,7 @@ class NetVLAD(SoftAssignment):
 
 
 class LightVLAD(SoftAssignment):
-    """NetVLAD without centres: v_k = sum_t a[t, k] x[t]; the rest, order and parameters, is NetVLAD's."""
+    """NetVLAD without centres: v_k = sum_t a[t, k] x[t]. All else is as in NetVLAD."""
 
     type: Literal["light_vlad"] = "light_vlad"
 
@@ -91,14 +93,16 @@ class LightVLAD(SoftAssignment):
 
 
 class NetFV(SoftAssignment):
-    """Fisher vectors with learned clusters: first and second order statistics of the frames (Miech et al. 2017, section 3.1).
+    """Fisher vectors with learned clusters: first and second order statistics of the frames.
 
-    first_k = sum_t a[t, k] (x[t] - c_k) / sigma_k, normalised as NetVLAD's;
-    second_k = sum_t a[t, k] ((x[t] - c_k)^2 / sigma_k^2 - 1), flattened, L2-normalised as a whole; sigma = spread^2 + 1e-6.
-    The output is first, then second, each with number f * K + k.
+    first_k = sum_t a[t, k] (x[t] - c_k) / sigma_k, normalised as in NetVLAD.
+    second_k = sum_t a[t, k] ((x[t] - c_k)^2 / sigma_k^2 - 1), flattened, L2-normalised as a whole.
+    sigma = spread^2 + 1e-6. The output is first, then second, each with the index f * K + k.
 
-    Parameters: those of SoftAssignment, spread (features, clusters) and, without `coupling`, centres (features, clusters). With it the
-    centres are coupling * assignment.weight.
+    Parameters: those of SoftAssignment, spread (features, clusters) and, without `coupling`, centres (features,
+    clusters). With `coupling` the centres are coupling * assignment.weight.
+
+    Source: Miech, Laptev and Sivic 2017, section 3.1.
     """
 
     type: Literal["net_fv"] = "net_fv"
@@ -106,8 +110,8 @@ class NetFV(SoftAssignment):
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         both, deviation = (shape[-1], self.clusters), shape[-1] ** -0.5
-        found = super().parameters(shape) | {"spread": Parameter(both, normal(deviation, mean=1.0))}
-        return found if self.coupling is not None else found | {"centres": Parameter(both, normal(deviation))}
+        parameters = super().parameters(shape) | {"spread": Parameter(both, normal(deviation, mean=1.0))}
+        return parameters if self.coupling is not None else parameters | {"centres": Parameter(both, normal(deviation))}
 
     def output_shape(self, shape: Shape) -> Shape:
         return (2 * super().output_shape(shape)[0],)
@@ -125,6 +129,9 @@ class NetFV(SoftAssignment):
 
 
 def of_clusters(v: Array) -> Array:
-    """L2-normalised over the features for each cluster, then as a whole: (videos, features, clusters) to (videos, features * clusters)."""
+    """L2-normalise over the features of each cluster, then as a whole.
+
+    v (videos, features, clusters) to (videos, features * clusters).
+    """
     v = np.swapaxes(l2_normalize(np.swapaxes(v, 1, 2)), 1, 2)
     return l2_normalize(v.reshape(len(v), -1))
