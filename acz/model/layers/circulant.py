@@ -132,7 +132,7 @@ class CirculantProduct(Layer):
                 f"the explicit matrix of {features:,} features to {units:,} units, {self.factors} factors, has "
                 f"{size:,} numbers, and "
                 f"{LARGEST_EXPLICIT:,} are allowed; "
-                f"{'this backend has no transform' if fft_cost is None else 'product: fft needs no matrix'}"
+                f"{'there is no transform here' if fft_cost is None else 'product: fft needs no matrix'}"
             )
         return chosen
 
