@@ -80,5 +80,11 @@ def write_features(folder: Path, seed: int = 0, videos: int = 64, classes: int =
 
 
 @pytest.fixture
+def source() -> np.random.Generator:
+    """Random numbers for one test, the same in each run and in any order of the tests."""
+    return np.random.default_rng(0)
+
+
+@pytest.fixture
 def features(tmp_path: Path) -> Path:
     return write_features(tmp_path / "features")

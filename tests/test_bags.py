@@ -18,7 +18,6 @@ from acz.parity.cases import cases
 from acz.reference import derivatives, execution
 from tests.youtube8m_cases import write_shards
 
-source = np.random.default_rng(5)
 FRAMES, FEATURES = 6, 3
 POOLED = {
     "max": lambda x: x.max(0),
@@ -41,7 +40,7 @@ def run(spec: Spec, x: np.ndarray, mask: np.ndarray | None = None, p: Any = None
 
 
 @pytest.mark.parametrize("kind", POOLED)
-def test_a_pooling_is_of_valid_frames_and_zero_without_one(kind: str) -> None:
+def test_a_pooling_is_of_valid_frames_and_zero_without_one(source: np.random.Generator, kind: str) -> None:
     x = source.standard_normal((3, FRAMES, FEATURES)) - 3  # below zero, so that a padded zero would be the largest
     mask = np.array([[1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]], dtype=bool)
     layer = LAYERS["frame_pool"](type="frame_pool", pooling=kind)
@@ -51,7 +50,7 @@ def test_a_pooling_is_of_valid_frames_and_zero_without_one(kind: str) -> None:
     np.testing.assert_allclose(layer.reference(x, {}, Call(path="x"))[2], POOLED[kind](x[2]), rtol=1e-12)
 
 
-def test_several_poolings_stand_in_their_order_each_with_norm_one() -> None:
+def test_several_poolings_stand_in_their_order_each_with_norm_one(source: np.random.Generator) -> None:
     x = source.standard_normal((2, FRAMES, FEATURES))
     layer = LAYERS["frame_pool"](type="frame_pool", pooling=["sum", "max"], normalize=True)
     want = [y / np.linalg.norm(y) for y in (x[1].sum(0), x[1].max(0))]
@@ -59,7 +58,7 @@ def test_several_poolings_stand_in_their_order_each_with_norm_one() -> None:
     assert layer.output_shape((FRAMES, FEATURES)) == (2 * FEATURES,)
 
 
-def test_an_l2_norm_of_zeros_is_zero_with_gradient_zero() -> None:
+def test_an_l2_norm_of_zeros_is_zero_with_gradient_zero(source: np.random.Generator) -> None:
     spec = model({"pool": {"type": "frame_pool", "pooling": "l2_norm"}})
     x = source.standard_normal((2, FRAMES, FEATURES))
     x[0] = 0
@@ -82,14 +81,16 @@ def test_what_is_no_pooling_is_refused() -> None:
 
 
 @pytest.mark.parametrize(("bags", "kind"), [(2, "max"), (3, "variance"), (6, "l2_norm")])
-def test_each_bag_is_pooled_by_itself_and_the_vectors_averaged(bags: int, kind: str) -> None:
+def test_each_bag_is_pooled_by_itself_and_the_vectors_averaged(
+    source: np.random.Generator, bags: int, kind: str
+) -> None:
     spec = model({"pool": {"type": "frame_pool", "pooling": kind}}, bags)
     x = source.standard_normal((4, FRAMES, FEATURES))
     want = [np.mean([POOLED[kind](part) for part in np.split(video, bags)], axis=0) for video in x]
     np.testing.assert_allclose(run(spec, x)["output"], want, rtol=1e-5)  # float32, as of a model without parameters
 
 
-def test_bags_without_a_valid_frame_do_not_count_and_a_short_one_does() -> None:
+def test_bags_without_a_valid_frame_do_not_count_and_a_short_one_does(source: np.random.Generator) -> None:
     spec = model({"pool": {"type": "frame_pool", "pooling": "mean"}}, bags=2)
     x = source.standard_normal((3, FRAMES, FEATURES))
     mask = np.arange(FRAMES) < np.array([4, 3, 0])[:, None]
@@ -113,7 +114,7 @@ def test_padding_at_the_end_changes_nothing_with_bags_either(name: str, training
         np.testing.assert_allclose(other[key], value, rtol=1e-12, atol=1e-14, err_msg=key)
 
 
-def test_layers_before_see_all_frames_and_those_behind_the_average() -> None:
+def test_layers_before_see_all_frames_and_those_behind_the_average(source: np.random.Generator) -> None:
     spec = model(
         {
             "norm": {"type": "batch_norm"},
@@ -177,7 +178,7 @@ def reading(frames: int, bags: int) -> Reading:
     return Reading(sampling=Sampling(type="random", frames=frames, replacement=True, bags=bags))
 
 
-def test_dbof_and_soft_dbof_are_frame_pool_behind_other_layers() -> None:
+def test_dbof_and_soft_dbof_are_frame_pool_behind_other_layers(source: np.random.Generator) -> None:
     clusters = {"type": "dense", "units": 4, "bias": False}
     relu6 = {"type": "activation", "function": "relu6"}
     x = 4 * source.standard_normal((2, FRAMES, FEATURES))

@@ -9,6 +9,7 @@ import pytest
 from scipy import signal, special
 
 from acz import load_spec
+from acz.foundation.errors import SpecError
 from acz.model.layers import LAYERS, Call
 from acz.model.losses import LOSSES
 from acz.model.parameters import initial_parameters
@@ -16,8 +17,6 @@ from acz.model.spec import Spec
 from acz.parity.cases import cases
 from acz.reference import derivatives, execution
 from tests.conftest import by_model
-
-source = np.random.default_rng(0)
 
 
 def run(
@@ -27,7 +26,7 @@ def run(
     return layer.reference(x, p or {}, Call(training, path="x"))
 
 
-def test_attention_cluster_written_out() -> None:
+def test_attention_cluster_written_out(source: np.random.Generator) -> None:
     x = source.standard_normal((2, 5, 3))
     p = {
         "hidden.weight": source.standard_normal((3, 4)),
@@ -53,7 +52,7 @@ def test_attention_cluster_written_out() -> None:
         np.testing.assert_allclose(found[video], np.concatenate(parts), rtol=1e-12)
 
 
-def test_convolution_and_pooling_against_scipy() -> None:
+def test_convolution_and_pooling_against_scipy(source: np.random.Generator) -> None:
     x, w, b = source.standard_normal((2, 3, 9, 8)), source.standard_normal((4, 3, 3, 3)), source.standard_normal(4)
     found = run("conv2d", x, {"weight": w, "bias": b}, filters=4, size=3)
     for video in range(2):
@@ -65,7 +64,7 @@ def test_convolution_and_pooling_against_scipy() -> None:
     assert pooled[1, 2, 0, 1] == x[1, 2, :3, 3:6].max()
 
 
-def test_functions_against_scipy() -> None:
+def test_functions_against_scipy(source: np.random.Generator) -> None:
     x = source.standard_normal((4, 6)) * 5
     np.testing.assert_allclose(run("softmax", x), special.softmax(x, axis=-1), rtol=1e-13)
     np.testing.assert_allclose(run("log_softmax", x), special.log_softmax(x, axis=-1), rtol=1e-13)
@@ -74,7 +73,7 @@ def test_functions_against_scipy() -> None:
     assert np.isfinite(run("activation", np.array([[-1e4, 1e4]]), function="sigmoid")).all()
 
 
-def test_mixture_of_experts_written_out() -> None:
+def test_mixture_of_experts_written_out(source: np.random.Generator) -> None:
     x, classes, mixtures = source.standard_normal((2, 5)), 3, 2
     p = {
         "gates.weight": source.standard_normal((5, 9)),
@@ -90,7 +89,7 @@ def test_mixture_of_experts_written_out() -> None:
             assert found[video, c] == pytest.approx(gates[0] * experts[0] + gates[1] * experts[1], rel=1e-12)
 
 
-def test_context_gating_written_out() -> None:
+def test_context_gating_written_out(source: np.random.Generator) -> None:
     x, w, b = source.standard_normal((3, 4)), source.standard_normal((4, 4)), source.standard_normal(4)
     np.testing.assert_allclose(
         run("context_gating", x, {"weight": w, "bias": b}), x * special.expit(x @ w + b), rtol=1e-12
@@ -121,7 +120,7 @@ def test_what_the_second_batch_norm_takes_away_is_held_fixed() -> None:
         assert layer.parameters((5, 4))["score_norm.bias"].role == role
 
 
-def test_the_average_is_of_valid_frames() -> None:
+def test_the_average_is_of_valid_frames(source: np.random.Generator) -> None:
     x = source.standard_normal((3, 4, 2))
     mask = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]], dtype=bool)
     layer = LAYERS["frame_pool"](type="frame_pool", pooling="mean")
@@ -130,7 +129,7 @@ def test_the_average_is_of_valid_frames() -> None:
     np.testing.assert_allclose(run("frame_pool", x, pooling="mean"), x.mean(1), rtol=1e-12)
 
 
-def test_padding_that_is_rescaled_and_normalised_still_counts_for_nothing() -> None:
+def test_padding_that_is_rescaled_and_normalised_still_counts_for_nothing(source: np.random.Generator) -> None:
     """A padded byte 0 becomes -1.99 and a vector of length 1: the mask must hold behind both."""
     spec = load_spec("youtube8m/attention_cluster_experts:tiny")
     case = cases("youtube8m/attention_cluster_experts")[0]
@@ -154,11 +153,11 @@ def test_probabilities_are_said_only_of_what_gives_them() -> None:
     for layers in ([experts], [experts, gating], [dense, sigmoid], [dense | {"activation": "sigmoid"}, gating]):
         Spec.from_dict(tree | {"trunk": {f"layer{n}": layer for n, layer in enumerate(layers)}})
     for layers in ([], [dense], [gating], [experts, dense], [experts, {"type": "dropout", "rate": 0.5}]):
-        with pytest.raises(Exception, match="for a trunk that ends in logits, type sigmoid or softmax"):
+        with pytest.raises(SpecError, match="for a trunk that ends in logits, type sigmoid or softmax"):
             Spec.from_dict(tree | {"trunk": {f"layer{n}": layer for n, layer in enumerate(layers)}})
 
 
-def test_batch_norm_statistics() -> None:
+def test_batch_norm_statistics(source: np.random.Generator) -> None:
     x = source.standard_normal((8, 5, 3)) * 2 + 1
     layer = LAYERS["batch_norm"](type="batch_norm", epsilon=1e-3, decay=0.9, variance="unbiased")
     p = {
@@ -176,7 +175,7 @@ def test_batch_norm_statistics() -> None:
     np.testing.assert_allclose(call.updated["x.running_variance"], 0.9 + 0.1 * rows.var(0, ddof=1), rtol=1e-12)
 
 
-def test_padded_frames_enter_no_statistic() -> None:
+def test_padded_frames_enter_no_statistic(source: np.random.Generator) -> None:
     x = source.standard_normal((2, 4, 3))
     mask = np.array([[1, 1, 1, 0], [1, 0, 0, 0]], dtype=bool)
     layer = LAYERS["batch_norm"](type="batch_norm")
@@ -219,7 +218,7 @@ def test_padded_frames_get_no_weight(case: Any) -> None:
 
 
 @pytest.mark.parametrize("case", by_model(cases()))
-def test_complex_steps_agree_with_central_differences(case: Any) -> None:
+def test_complex_steps_agree_with_central_differences(source: np.random.Generator, case: Any) -> None:
     batch, parameters = case.batch("plain"), case.parameters
     found = derivatives.gradient(
         case.spec, parameters, batch.inputs, batch.labels, case.loss, case.spec.trained, batch.dropout
@@ -243,7 +242,7 @@ def test_complex_steps_agree_with_central_differences(case: Any) -> None:
     assert worst < 1e-6
 
 
-def test_losses() -> None:
+def test_losses(source: np.random.Generator) -> None:
     logits, labels = source.standard_normal((4, 5)), np.array([0, 4, 2, 2])
     want = -np.log(special.softmax(logits, 1)[np.arange(4), labels]).mean()
     assert LOSSES["softmax_cross_entropy"].reference(logits, logits, labels) == pytest.approx(want)
@@ -272,11 +271,11 @@ def test_losses() -> None:
 def test_wrong_inputs_and_parameters_are_named() -> None:
     case = cases("flash_mnist/multimodal")[0]
     parameters, inputs = case.parameters, case.batch("plain").inputs
-    with pytest.raises(Exception, match="did you mean 'audio'"):
+    with pytest.raises(SpecError, match="did you mean 'audio'"):
         execution.forward(case.spec, parameters, {**inputs, "adio": inputs["audio"]})
-    with pytest.raises(Exception, match=r"input 'audio' must have the shape \(videos, 4, 2\), got \(4, 4, 1\)"):
+    with pytest.raises(SpecError, match=r"input 'audio' must have the shape \(videos, 4, 2\), got \(4, 4, 1\)"):
         execution.forward(case.spec, parameters, {**inputs, "audio": inputs["audio"][:, :, :1]})
-    with pytest.raises(Exception, match=r"'trunk.logits.bias' must have the shape \(5,\), got \(4,\)"):
+    with pytest.raises(SpecError, match=r"'trunk.logits.bias' must have the shape \(5,\), got \(4,\)"):
         execution.forward(case.spec, {**parameters, "trunk.logits.bias": np.zeros(4)}, inputs)
 
 
