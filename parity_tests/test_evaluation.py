@@ -12,6 +12,7 @@ import pytest
 from acz.backend.worker import Worker
 from acz.reference import numpy_backend
 from parity_tests.conftest import BACKENDS, require
+from tests.conftest import write_several_labels
 from tests.evaluation_cases import (
     SETS,
     EvaluateArguments,
@@ -22,7 +23,6 @@ from tests.evaluation_cases import (
     select_job,
     small_checkpoint,
 )
-from tests.test_predictions import several
 from tests.youtube8m_cases import record, write
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def test_the_best_classes_are_numpys_to_the_last_bit(backend: str, worker: Calla
 def test_figures_are_those_of_whole_outputs_in_batches_of_any_size(
     backend: str, worker: Callable[[str], Worker], tmp_path: Path
 ) -> None:
-    arguments = EvaluateArguments(several(tmp_path / "data"), [3, 512, 10])
+    arguments = EvaluateArguments(write_several_labels(tmp_path / "data"), [3, 512, 10])
     value, _ = worker(backend).run(evaluate_job, arguments)
     for figures in value.found:
         for name in ("hit_at_1", "perr", "map", "gap", "average_precision"):
@@ -56,7 +56,7 @@ def test_figures_are_those_of_whole_outputs_in_batches_of_any_size(
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_every_backend_gives_the_same_figures(backend: str, worker: Callable[[str], Worker], tmp_path: Path) -> None:
-    arguments = EvaluateArguments(several(tmp_path / "data"), [10])
+    arguments = EvaluateArguments(write_several_labels(tmp_path / "data"), [10])
     wanted, _ = evaluate_job(numpy_backend, arguments, {})
     value, _ = worker(backend).run(evaluate_job, arguments)
     for name, figure in wanted.found[0].items():

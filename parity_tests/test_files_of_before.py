@@ -21,8 +21,8 @@ from safetensors.numpy import load_file
 
 import acz
 from parity_tests.conftest import require
+from tests.before_cases import EXPECTED, FILES, as_before, compare_runs, same_bits, same_scores
 from tests.conftest import TINY
-from tests.test_files_of_before import EXPECTED, FILES, as_before, compare_runs, same_bits, same_scores
 
 pytestmark = pytest.mark.slow
 

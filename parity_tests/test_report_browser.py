@@ -18,9 +18,8 @@ from acz.studies.reports.page import page, table
 from acz.studies.reports.report import Options, write_report
 from acz.training.loop import train
 from acz.zoo.config import load_config
-from tests.conftest import TINY, write_features
-from tests.test_predictions import several
-from tests.test_report import SECTIONS
+from tests.conftest import TINY, write_features, write_several_labels
+from tests.report_cases import SECTIONS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -93,7 +92,7 @@ def test_a_report_fits_its_window_and_loads_nothing(content: str, width: int, tm
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_report_of_several_labels_fits_its_window(width: int, tmp_path: Path) -> None:
     config = load_config(TINY, {"model.output": "sigmoid", "train.epochs": 2, "train.batch_size": 20})
-    train(new_run(config, "numpy", "CPU", several(tmp_path / "data"), tmp_path / "run", 1))
+    train(new_run(config, "numpy", "CPU", write_several_labels(tmp_path / "data"), tmp_path / "run", 1))
     names = ["a name of a class that is quite long, as those of games are", *"bcdef"]
     out = tmp_path / "report.html"
     write_report([tmp_path / "run"], out, Options(videos=0, labels=names), Progress())

@@ -79,6 +79,18 @@ def write_features(folder: Path, seed: int = 0, videos: int = 64, classes: int =
     return folder
 
 
+def write_several_labels(folder: Path, videos: int = 40, one_class: bool = False) -> Path:
+    """A data set of videos with any number of labels of 6 classes, or with one."""
+    source, splits = np.random.default_rng(3), {}
+    for split in ("train", "test"):
+        features = source.standard_normal((videos, 5, 4)).astype(np.float32)
+        labels = (source.random((videos, 6)) < 0.3).astype(np.uint8)
+        arrays = {"features": features, "labels": labels.argmax(axis=1) if one_class else labels}
+        splits[split] = [write_shard(folder, split, 0, arrays)]
+    write_manifest(folder, splits, {"what": "test"})
+    return folder
+
+
 @pytest.fixture
 def source() -> np.random.Generator:
     """Random numbers for one test, the same in each run and in any order of the tests."""

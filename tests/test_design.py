@@ -17,27 +17,13 @@ from acz.backend.registry import infos
 from acz.foundation.files.tables import read_csv
 from acz.model.layers import LAYERS
 from acz.model.losses import LOSSES
+from tests.code_cases import definitions, imports
 from tests.conftest import Answer
 
 ROOT = Path(__file__).parent.parent
 OWN = {"acz_torch": "torch", "acz_tensorflow": "tensorflow", "acz_paddle": "paddle", "acz_mindspore": "mindspore"}
 FRAMEWORKS = {name: info.framework for name, info in infos().items() if name != "numpy"}
 RELATED = {"acz_tensorflow": {"keras"}}
-
-
-def imports(path: Path) -> set[str]:
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            names.add((node.module or "").partition(".")[0])
-    return names
-
-
-def definitions(path: Path) -> list[str]:
-    kinds = (ast.FunctionDef, ast.ClassDef)
-    return [node.name for node in ast.parse(path.read_text()).body if isinstance(node, kinds)]
 
 
 def test_only_backends_import_frameworks() -> None:
@@ -136,6 +122,12 @@ def test_models_and_show(acz: Callable[..., Answer]) -> None:
     assert "features.attention.hidden.weight" in shown.out
     assert "1,024" in shown.out
     assert acz("models", "no such thing").code == 2
+
+
+def test_no_test_module_imports_another() -> None:
+    """One that does can't be run, moved or deleted by itself; helpers are in conftest.py and *_cases.py."""
+    for path in [*(ROOT / "tests").glob("*.py"), *(ROOT / "parity_tests").glob("*.py")]:
+        assert not re.search(r"(?m)^\s*(from|import) (tests|parity_tests)\.test_", path.read_text()), path
 
 
 def test_no_file_names_a_machine() -> None:

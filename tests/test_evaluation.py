@@ -16,7 +16,7 @@ from acz.evaluation.scoring import evaluate
 from acz.foundation.errors import CheckFailed
 from acz.reference import numpy_backend
 from acz.training.log import read_log
-from tests.conftest import Answer
+from tests.conftest import Answer, write_several_labels
 from tests.evaluation_cases import (
     SETS,
     EvaluateArguments,
@@ -26,14 +26,13 @@ from tests.evaluation_cases import (
     not_finite_job,
     small_checkpoint,
 )
-from tests.test_predictions import several
 from tests.youtube8m_cases import record, write
 
 Acz = Callable[..., Answer]
 
 
 def test_figures_are_those_of_whole_outputs(tmp_path: Path) -> None:
-    value, _ = evaluate_job(numpy_backend, EvaluateArguments(several(tmp_path / "data"), [1, 7, 512]), {})
+    value, _ = evaluate_job(numpy_backend, EvaluateArguments(write_several_labels(tmp_path / "data"), [1, 7, 512]), {})
     for figures in value.found:
         assert {name: figures[name] for name in value.wanted} == value.wanted
         assert figures["top1"] == figures["hit_at_1"]
@@ -61,7 +60,7 @@ def test_videos_of_more_labels_than_the_figures_keep(tmp_path: Path) -> None:
 
 def test_a_video_that_is_not_finite_is_named(tmp_path: Path) -> None:
     assert not_finite_job(numpy_backend, None, {})[0] == [True, False, True, False]
-    data = several(tmp_path / "data")
+    data = write_several_labels(tmp_path / "data")
     model, spec = model_of(numpy_backend)
     model.parameters["trunk.logits.bias"][2] = np.inf
     with pytest.raises(CheckFailed, match="NaN or infinity on example 0 "):

@@ -19,8 +19,7 @@ from acz.training.log import Log, read_log
 from acz.training.loop import train
 from acz.training.tensorboard import TAGS
 from acz.zoo.config import load_config
-from tests.conftest import TINY
-from tests.test_predictions import several
+from tests.conftest import TINY, write_several_labels
 
 SETTINGS = {"train.epochs": 3, "train.batch_size": 16, "train.checkpoint_steps": 3}
 
@@ -137,7 +136,7 @@ def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
 
 
 def test_videos_of_several_labels_have_more_scalars(tmp_path: Path) -> None:
-    data = several(tmp_path / "data")
+    data = write_several_labels(tmp_path / "data")
     config = load_config(TINY, {"model.output": "sigmoid", "train.epochs": 2, "train.batch_size": 20})
     train(new_run(config, "numpy", "CPU", data, tmp_path / "run", 1))
     found = scalars(tmp_path / "run")

@@ -7,7 +7,6 @@ they stay as they are when modules move. `parity_tests/test_files_of_before.py` 
 from __future__ import annotations
 
 import json
-import math
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -19,14 +18,11 @@ from safetensors import safe_open
 from safetensors.numpy import load_file
 
 import acz as package
+from tests.before_cases import EXPECTED, FILES, as_before, compare_runs, same_bits, same_scores
 from tests.conftest import TINY, Answer
 
-FILES = Path(__file__).parent / "fixtures/before_the_house"
-EXPECTED: dict[str, Any] = json.loads((FILES / "expected.json").read_text())
 MODELS: dict[str, str] = json.loads((FILES / "checkpoints/models.json").read_text())
 RUNS = sorted(path.parent.name for path in FILES.glob("runs/*/run.json"))
-SPEEDS = {"videos_per_second", "data_wait", "backend"}
-"""Parts of a line of the metrics that another machine or framework says differently."""
 Command = Callable[..., Answer]
 
 
@@ -38,64 +34,16 @@ def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def as_before(found: Any, recorded: Any, rel: float = 1e-5) -> bool:
-    """Tell whether something holds all that was recorded; numbers may differ by rounding, and keys may be new."""
-    if isinstance(recorded, dict):
-        return recorded.keys() <= found.keys() and all(as_before(found[key], recorded[key], rel) for key in recorded)
-    if isinstance(recorded, list):
-        return len(found) == len(recorded) and all(as_before(a, b, rel) for a, b in zip(found, recorded, strict=True))
-    return math.isclose(found, recorded, rel_tol=rel) if isinstance(recorded, float) else bool(found == recorded)
-
-
 def metadata(path: Path) -> dict[str, str]:
     """Read the head of a checkpoint without acz."""
     with safe_open(path, framework="numpy") as file:
         return dict(file.metadata())
 
 
-def same_bits(found: dict[str, Any], wanted: dict[str, Any]) -> None:
-    """Fail unless these are the same arrays by name, to the last bit."""
-    assert found.keys() == wanted.keys()
-    for name, value in wanted.items():
-        assert (found[name].dtype, found[name].shape) == (value.dtype, value.shape), name
-        assert found[name].tobytes() == value.tobytes(), name
-
-
 def content(folder: Path) -> dict[str, bytes]:
     """Read every file of a folder that is not hidden."""
     found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
-
-
-def read_scores(path: Path) -> tuple[list[str], dict[tuple[str, int], float]]:
-    """Read a file of predictions without acz: the ids in their order, and a score for each id and label."""
-    scores: dict[tuple[str, int], float] = {}
-    if path.suffix == ".npz":
-        with np.load(path) as file:
-            ids, labels, values = file["ids"].tolist(), file["labels"].tolist(), file["scores"].tolist()
-        for name, row, numbers in zip(ids, labels, values, strict=True):
-            scores |= {(name, label): number for label, number in zip(row, numbers, strict=True)}
-    elif path.suffix == ".csv":
-        head, *lines = path.read_text().splitlines()
-        assert head == "VideoId,LabelConfidencePairs"
-        ids = [line.partition(",")[0] for line in lines]
-        for line in lines:
-            name, _, pairs = line.partition(",")
-            words = pairs.split()
-            scores |= {(name, int(a)): float(b) for a, b in zip(words[::2], words[1::2], strict=True)}
-    else:
-        rows = [json.loads(line) for line in path.read_text().splitlines()]
-        ids = [row["id"] for row in rows]
-        scores = {(row["id"], one["label"]): one["score"] for row in rows for one in row["labels"]}
-    return ids, scores
-
-
-def same_scores(found: Path, recorded: Path, atol: float = 2e-6) -> None:
-    """Fail unless two files of predictions give the same labels of the same videos, with the same scores but for rounding."""
-    (ids, scores), (wanted_ids, wanted) = read_scores(found), read_scores(recorded)
-    assert ids == wanted_ids
-    assert scores.keys() == wanted.keys()
-    np.testing.assert_allclose([scores[key] for key in wanted], list(wanted.values()), rtol=0, atol=atol)
 
 
 def test_no_file_is_large_or_names_a_machine() -> None:
@@ -220,17 +168,3 @@ def test_the_interrupted_run_of_pytorch_ends_without_a_framework(acz: Command, t
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["best"]["steps"] == 16
     compare_runs(run, whole, rtol=1e-4, atol=1e-5)
-
-
-def compare_runs(run: Path, whole: Path, rtol: float, atol: float) -> None:
-    """Fail unless a run that was gone on with ended as the one that was never interrupted, in all of its files."""
-    for name in ("best", "last"):
-        found, wanted = load_file(run / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors")
-        assert found.keys() == wanted.keys()
-        for key, value in wanted.items():
-            np.testing.assert_allclose(found[key], value, rtol, atol, err_msg=f"{name}: {key}")
-    lines, wanted_lines = (
-        [{k: v for k, v in json.loads(line).items() if k not in SPEEDS} for line in text.splitlines()]
-        for text in ((folder / "metrics.jsonl").read_text() for folder in (run, whole))
-    )
-    assert as_before(lines, wanted_lines, rtol)

@@ -26,8 +26,8 @@ from acz.parity.cases import cases
 from acz.reference import execution
 from acz.reference.bounds import FLOAT64, difference
 from acz.reference.samples import Case
+from tests.code_cases import imports
 from tests.conftest import by_model
-from tests.test_design import imports
 
 onnx: Any = pytest.importorskip("onnx", reason="pip install 'acz[export]'")
 pytest.importorskip("onnxruntime", reason="pip install 'acz[export]'")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from acz.api.runs import new_run, resumed_run
-from acz.data.folder import Split, write_manifest, write_shard
+from acz.data.folder import Split
 from acz.evaluation.ensemble import average, mean
 from acz.evaluation.metrics import YouTube8MMetrics, top_classes
 from acz.evaluation.predictions import HEADER, Part, csv_lines, join, read_predictions, write_part
@@ -24,7 +24,7 @@ from acz.training.log import read_log
 from acz.training.loop import train
 from acz.training.run import load_resumable
 from acz.zoo.config import load_config, load_spec
-from tests.conftest import TINY, Answer
+from tests.conftest import TINY, Answer, write_several_labels
 
 FOLDER = Path(__file__).parent / "fixtures/metrics"
 if "ACZ_CHECKPOINTS" in os.environ:
@@ -33,21 +33,9 @@ SIGMOID = {"model.output": "sigmoid"}
 SPEC = load_spec(TINY, SIGMOID)
 
 
-def several(folder: Path, videos: int = 40, one_class: bool = False) -> Path:
-    """A data set of videos with any number of labels of 6 classes, or with one."""
-    source, splits = np.random.default_rng(3), {}
-    for split in ("train", "test"):
-        features = source.standard_normal((videos, 5, 4)).astype(np.float32)
-        labels = (source.random((videos, 6)) < 0.3).astype(np.uint8)
-        arrays = {"features": features, "labels": labels.argmax(axis=1) if one_class else labels}
-        splits[split] = [write_shard(folder, split, 0, arrays)]
-    write_manifest(folder, splits, {"what": "test"})
-    return folder
-
-
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return several(tmp_path / "several")
+    return write_several_labels(tmp_path / "several")
 
 
 @pytest.fixture
@@ -254,7 +242,7 @@ def test_eval_of_a_file_goes_by_id(acz: Callable[..., Answer], data: Path, tmp_p
 
 
 def test_eval_of_a_file_where_each_video_has_one_label(acz: Callable[..., Answer], tmp_path: Path) -> None:
-    folder = several(tmp_path / "one", one_class=True)
+    folder = write_several_labels(tmp_path / "one", one_class=True)
     truth = Split(folder, "test").take(np.arange(40), []).labels
     text = "".join(f"{n},{truth[n] if n % 4 else 9} 0.5\n" for n in range(40))
     (tmp_path / "p.csv").write_text(HEADER + text)
@@ -283,7 +271,7 @@ def test_eval_of_a_file_has_as_many_classes_as_the_folder_says_or_is_told(
     assert classes(tmp_path / "converted") == 3
     assert classes(tmp_path / "made", "--classes", 7) == 7
     assert (classes(bare), classes(bare, "--classes", 3)) == (3862, 3)
-    answer = acz("eval", "--predictions", path, "--labels", several(tmp_path / "several"), "--classes", 6)
+    answer = acz("eval", "--predictions", path, "--labels", write_several_labels(tmp_path / "several"), "--classes", 6)
     assert "is not YouTube-8M, which --classes is for" in answer.err
     assert "--classes to them alone" in acz("eval", "--classes", 3).err
 
@@ -291,7 +279,7 @@ def test_eval_of_a_file_has_as_many_classes_as_the_folder_says_or_is_told(
 def test_a_model_of_several_labels_is_not_evaluated_on_single_ones(
     acz: Callable[..., Answer], model: Path, tmp_path: Path
 ) -> None:
-    answer = acz("eval", model, "--data", several(tmp_path / "one", one_class=True), "--backend", "numpy")
+    answer = acz("eval", model, "--data", write_several_labels(tmp_path / "one", one_class=True), "--backend", "numpy")
     assert answer.code == 2
     assert "labels must be" in answer.err
 

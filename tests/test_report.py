@@ -6,7 +6,6 @@ import json
 import math
 import shutil
 from collections.abc import Callable
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -27,46 +26,10 @@ from acz.studies.reports.predictions import choose_backend, multiplications
 from acz.studies.reports.run_comparison import largest_differences, read_runs, settings_that_differ
 from acz.training.loop import train
 from acz.zoo.config import load_config
-from tests.conftest import TINY, Answer, write_features
-from tests.test_predictions import several
+from tests.conftest import TINY, Answer, write_features, write_several_labels
+from tests.report_cases import SECTIONS, Page
 
-SECTIONS = {"runs", "curves", "confusions", "attention", "configuration", "versions", "parity", "exports"}
 HOSTILE = '<script>alert(1)</script>&"'
-EMPTY = {"meta", "link", "img", "br", "wbr", "circle", "line", "polyline"}
-
-
-class Page(HTMLParser):
-    """What a page holds; an element that is left open, or closed without being open, is an error."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-        assert not self.open
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in EMPTY:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.words.append(data)
-
-    def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for found, attributes in self.tags if found == tag]
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).split())
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +207,7 @@ def test_numpy_is_taken_where_it_needs_seconds() -> None:
 def of_several_labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run on videos of several labels."""
     folder = tmp_path_factory.mktemp("several")
-    data = several(folder / "data")
+    data = write_several_labels(folder / "data")
     config = load_config(TINY, {"model.output": "sigmoid", "train.epochs": 2, "train.batch_size": 20})
     train(new_run(config, "numpy", "CPU", data, folder / "several", 1))
     return folder / "several"
