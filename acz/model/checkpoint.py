@@ -178,9 +178,7 @@ def load_checkpoint(path: str | Path) -> Checkpoint:
             raise SpecError(f"its metadata have the unknown key '{min(unknown)}'")
         digest = metadata.pop("sha256", None)
         if digest is not None and digest != _digest(metadata, arrays):
-            raise SpecError(
-                "its content is not what was written: the file was damaged or changed after it was saved"
-            )
+            raise SpecError("its content is not what was written: the file was damaged or changed after it was saved")
     except (KeyError, ValueError, TypeError, RecursionError, SpecError) as error:
         raise CheckpointError(f"{path}: {error}") from None
     return Checkpoint(spec, parameters, optimizer, state)
