@@ -47,7 +47,7 @@ def _cosine(start: float, end: float, share: float) -> float:
 
 
 class EarlyStopping(BaseModel):
-    """Stop when the best top-1 has not risen for `patience` epochs."""
+    """Stop when the deciding figure has not improved for `patience` epochs: GAP with several labels, else top-1."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
