@@ -1,1 +1,4 @@
-"""What everything else stands on: errors, arrays, settings, randomness, files, processes. Imports nothing of acz above it."""
+"""The ground of every chapter: errors, arrays, settings, randomness, files, processes.
+
+It imports nothing of acz above it.
+"""

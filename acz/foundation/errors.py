@@ -6,18 +6,18 @@ import difflib
 from collections.abc import Iterable
 
 LONGEST, HEAD = 1200, 800
-"""Characters of a message of one line, and how many of them are its beginning where it is cut."""
+"""The most characters of a message of one line, and how many of them are its beginning where it is cut."""
 
 
 class AczError(Exception):
-    """Base of every error that a user can cause; `exit_code` is what the command line returns.
+    """Base of every error that a user can cause; the command line returns its `exit_code`.
 
-    Messages quote what files hold, which can be anything: as text they are printable, of bounded length, and on one line.
+    Messages quote files, which can hold anything. As text they are printable, of bounded length, and on one line.
     """
 
     exit_code = 2
     lines = False
-    """Whether the message may have several lines."""
+    """Let the message have several lines."""
 
     def __str__(self) -> str:
         text = super().__str__()
@@ -46,7 +46,7 @@ class CheckFailed(AczError):
 
 
 class MissingError(AczError):
-    """A backend or a device that was asked for is not here."""
+    """A backend, a device or a feature of the system that was asked for is missing."""
 
     exit_code = 3
 
@@ -61,6 +61,6 @@ def nearest(word: str, known: Iterable[object]) -> str:
 
 
 class Interrupted(AczError):
-    """The user ended a run; everything up to the last step is saved."""
+    """The user ended a run. Everything up to the last step is saved."""
 
     exit_code = 130

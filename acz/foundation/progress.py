@@ -8,21 +8,24 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 SECONDS = 10.0
-"""Between two lines where standard error is no terminal."""
+"""Seconds between two lines where standard error is not a terminal."""
 
 
 class Progress:
-    """What a task says of its progress. This class says nothing; pass one to a function for silence, or your own subclass."""
+    """Reports of a task's progress.
+
+    This class reports nothing: pass an object of it for silence, or one of your own subclass.
+    """
 
     def __call__(self, what: str, done: int, total: int, note: str = "") -> None:
-        """Say that `done` of `total` of `what` is done."""
+        """Report that `done` of `total` of `what` are done."""
 
     def line(self, text: str) -> None:
-        """Say a line that stays."""
+        """Write a line that stays on the screen."""
 
 
 class TerminalProgress(Progress):
-    """Progress on standard error."""
+    """Reports on standard error."""
 
     def __init__(self) -> None:
         self.interactive = sys.stderr.isatty()
@@ -65,14 +68,14 @@ class TerminalProgress(Progress):
 
 
 _on_terminal: list[TerminalProgress] = []
-"""The one that draws now: a terminal has room for one bar."""
+"""The progress that draws now; a terminal has room for one bar."""
 
 
 @contextmanager
 def show_progress(given: Progress | None = None) -> Iterator[Progress]:
-    """The given progress, or one on standard error that leaves the terminal as it was.
+    """Give the progress to report to: `given`, or else one on standard error, which leaves the terminal as it was.
 
-    Inside another call's body, without `given`, it is that call's.
+    Without `given`, inside the body of another call, it is the progress of that call.
     """
     if given is not None:
         yield given
@@ -93,7 +96,7 @@ def show_progress(given: Progress | None = None) -> Iterator[Progress]:
 
 
 class Counter:
-    """A task that counts up: call it with what was done since the last call."""
+    """A task that counts up: call it with the number of items done since the last call."""
 
     def __init__(self, shown: Progress, what: str, total: int) -> None:
         self.shown, self.what, self.total, self.done = shown, what, total, 0

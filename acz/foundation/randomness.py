@@ -1,7 +1,7 @@
 """Random numbers that every backend shares: counter-based, keyed by a seed and a name.
 
-Initial values, shuffles, frame samples and dropout masks all come from here, so that runs in different
-frameworks start and go on from the same numbers, and a run that is resumed draws what it would have drawn.
+Initial values, shuffles, frame samples and dropout masks all come from here. So runs in different frameworks use the
+same numbers, and a resumed run draws the numbers that it would have drawn without the interruption.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def generator(seed: int, *names: str | int) -> np.random.Generator:
 def keep_mask(source: np.random.Generator, shape: tuple[int, ...], rate: float) -> npt.NDArray[np.uint8]:
     """Draw a dropout mask: 1 keeps, 0 drops with probability `rate`, to the nearest 1/65536.
 
-    Sixteen random bits an element: a mask costs about a millisecond for a million elements.
+    An element takes sixteen random bits, so a mask of a million elements costs about a millisecond.
     """
     count = int(np.prod(shape, dtype=np.int64))
     words = source.bit_generator.random_raw((count + 3) // 4)

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 PARTIAL = ".partial"
-"""How the names of temporary files end."""
+"""The end of the names of temporary files."""
 
 
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -22,9 +22,10 @@ NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @contextmanager
 def name_in_errors(path: Path, *instead: str) -> Iterator[None]:
-    """Have an OSError in the body name `path`: a write that fails names no file, or one that the user never heard of.
+    """Make an OSError in the body name `path`.
 
-    `instead` lists such names; where there is no room, whatever is named gives way to `path`.
+    A write that fails names no file, or a temporary file that the user does not know.
+    `instead` lists such names. Where there is no room left, `path` replaces any name.
     """
     try:
         yield
@@ -35,9 +36,12 @@ def name_in_errors(path: Path, *instead: str) -> Iterator[None]:
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Let `write` fill a temporary file beside `path`, sync it, and rename it: all or nothing, also on a power cut.
+    """Write a file completely or not at all, also on a power cut.
 
-    Raises OSError that names `path` (a full disk, a folder that is read-only); the temporary file is gone then.
+    `write` fills a temporary file in the same folder, which is synced and renamed.
+
+    Raises:
+        OSError: The disk is full, or the folder is read-only. The error names `path`; the temporary file is removed.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
@@ -56,7 +60,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def sync(path: Path) -> None:
-    """Have a file's content, or the names in a folder, on disk. Raises OSError."""
+    """Flush a file's content, or the names in a folder, to the disk. Raises OSError."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -65,23 +69,26 @@ def sync(path: Path) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file whole or not at all. Raises OSError."""
+    """Write a text file completely or not at all. Raises OSError."""
     write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Remove the temporary files that a kill in the middle of `write_atomically` left. Only while the folder is locked."""
+    """Remove the temporary files that killed calls of `write_atomically` left.
+
+    Call it only while the folder is locked.
+    """
     for path in folder.rglob(f".*{PARTIAL}"):
         if path.is_file():
             path.unlink()
 
 
 def remove_leftovers_of(path: Path) -> None:
-    """Remove what kills in the middle of `write_atomically` left of one file. Only while nobody else writes it."""
+    """Remove the temporary files of one file that killed calls left. Call it only while nobody else writes the file."""
     for left in path.parent.glob(f".{escape(path.name)}.*{PARTIAL}"):
         left.unlink()
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write a JSON file whole or not at all."""
+    """Write a JSON file completely or not at all. Raises OSError."""
     write_text_atomically(path, json.dumps(value, indent=1) + "\n")

@@ -1,4 +1,4 @@
-"""A folder that belongs to one task: its settings are written into it first, and read again when the task is resumed."""
+"""A folder that belongs to one task: the settings are written into it first, and compared when the task is resumed."""
 
 from __future__ import annotations
 

@@ -28,13 +28,16 @@ def _locks() -> ModuleType:
 
 
 def _lock(file: IO[Any]) -> None:
-    """Lock an open file for this process and those that inherit it. Raises BlockingIOError where another one holds the lock."""
+    """Lock an open file for this process and those that inherit it.
+
+    Raises BlockingIOError where another one holds the lock.
+    """
     fcntl = _locks()
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def hold_folder(folder: Path) -> IO[bytes]:
-    """Mark a new folder as in use while this process, or one that inherits the file, lives and holds the file open.
+    """Mark a new folder as in use, as long as this process, or one that inherits the file, holds the file open.
 
     Raises MissingError on systems without file locks.
     """
@@ -46,12 +49,12 @@ def hold_folder(folder: Path) -> IO[bytes]:
 
 
 def remove_abandoned(folders: Iterable[Path]) -> None:
-    """Remove folders of this user's processes that were killed: those that `hold_folder` marked and nobody holds any more."""
+    """Remove folders of this user's killed processes: those that `hold_folder` marked and no process holds any more."""
     for folder in folders:
         with suppress(OSError):  # in use, or gone meanwhile
             if folder.lstat().st_uid != os.geteuid():
                 continue
-            # anybody may make a folder of such a name: what lies in it must not make this process wait
+            # anybody may create a folder of such a name: its content must not make this process wait
             with open(os.open(folder / IN_USE, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW), "rb") as file:
                 _lock(file)
                 shutil.rmtree(folder, ignore_errors=True)

@@ -1,7 +1,7 @@
-"""NumPy's .npy files of plain numbers and texts: written whole, and read without evaluating anything that they say.
+"""NumPy's .npy files of plain numbers and texts: written atomically, and read without evaluating their headers.
 
-A file is a magic number, a version, the length of a header, the header, then the numbers (numpy.lib.format). The header is text of
-Python, which NumPy's own reader evaluates; here it must have the one form in which NumPy writes it.
+A file is a magic number, a version, the length of a header, the header, then the numbers (numpy.lib.format). The header
+is text in Python, which NumPy's own reader evaluates. Here it must have the one form in which NumPy writes it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HEADER = re.compile(
 
 
 class Header(NamedTuple):
-    """The header of a file: what follows it, and the byte where that begins."""
+    """The header of a file: dtype, shape and order of the numbers, and the byte where they begin."""
 
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
@@ -36,7 +36,10 @@ class Header(NamedTuple):
 
 
 def read_header(file: IO[bytes]) -> Header:
-    """Read the header at the beginning of a file. Raises ValueError where there is none in the form in which NumPy writes it."""
+    """Read the header at the beginning of a file.
+
+    Raises ValueError where it does not have the form in which NumPy writes it.
+    """
     start = file.read(8)
     if start[:6] != MAGIC or start[6:] not in (b"\x01\x00", b"\x02\x00"):
         raise ValueError(f"not an .npy file (it starts with {start.hex() or 'nothing'})")
@@ -56,21 +59,22 @@ def write_header(file: IO[bytes], shape: tuple[int, ...], dtype: np.dtype[Any]) 
 
 
 def write_npy(path: Path, value: Array) -> None:
-    """Write an array whole or not at all. Raises OSError."""
+    """Write an array completely or not at all. Raises OSError."""
     value = np.ascontiguousarray(value)
 
     def save(temporary: Path) -> None:
         with temporary.open("wb") as file:
             write_header(file, value.shape, value.dtype)
-            file.write(value.reshape(-1).view(np.uint8).data)  # np.save's own writing does not say why a disk refuses
+            file.write(value.reshape(-1).view(np.uint8).data)  # np.save does not say why a disk refuses
 
     write_atomically(path, save)
 
 
 def map_npy(path: Path) -> Array:
-    """The array of a file, mapped read-only; nothing is reserved but addresses.
+    """The array of a file, mapped read-only, so that it takes addresses and no memory.
 
-    Raises DataError where the file is missing or damaged, is empty, or holds anything but numbers.
+    Raises:
+        DataError: The file is missing, damaged or empty, or holds something other than numbers.
     """
     try:
         if not path.is_file():

@@ -1,4 +1,4 @@
-"""What the globals of a pickle stand for in `unpickle`: functions of this file that build arrays, dtypes and dictionaries."""
+"""Functions that the globals of a pickle stand for in `unpickle`: they build arrays, dtypes and dictionaries."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from acz.foundation.errors import DataError
 
 
 class Budget(Protocol):
-    """What a function may ask of the machine that calls it."""
+    """The part of the machine that these functions use."""
 
     def spend(self, count: int) -> None:
-        """Account for a copy of something that the memo may hold, which costs the file next to nothing."""
+        """Account for a copy of `count` items. Raises Refused where the copies are more than the file has bytes."""
 
 
 class Refused(DataError):
-    """What is wrong; `loads` adds the file and the place."""
+    """A pickle asks for something that is not admitted; `loads` adds the file and the place."""
 
 
 @dataclass(frozen=True)
 class Global:
-    """A name that a pickle gave: what it stands for here."""
+    """A name that a pickle gave, and the function that it stands for."""
 
     name: str
     make: Callable[[Budget, tuple[Any, ...]], Any] | None
@@ -34,14 +34,14 @@ class Global:
 
 @dataclass
 class Unbuilt:
-    """An array or dtype between REDUCE and BUILD, and where the memo holds it."""
+    """An array or dtype between REDUCE and BUILD, and its places in the memo."""
 
     build: Callable[[Any], Any]
     places: list[int] = field(default_factory=list)
 
 
 def text(value: Any) -> str:
-    """A string of Python 3, or of Python 2 as Latin-1. Raises DataError for anything else."""
+    """A string of Python 3, or one of Python 2 decoded as Latin-1. Raises DataError for anything else."""
     if isinstance(value, bytes):
         return value.decode("latin1")
     if not isinstance(value, str):
@@ -50,21 +50,21 @@ def text(value: Any) -> str:
 
 
 def _word(value: Any) -> str:
-    """A short text; a long one is not even copied, since a pickle can give the same one again and again."""
+    """A short text. A long one is not even copied, since a pickle can give the same text again and again."""
     if not isinstance(value, (str, bytes)) or not 0 < len(value) <= 8:
-        raise Refused("that is no name of a dtype")
+        raise Refused("that is not the name of a dtype")
     return text(value)
 
 
 def _shape(value: Any) -> tuple[int, ...]:
     sides = (value,) if type(value) is int else value
     if type(sides) is not tuple or len(sides) > 8 or not all(type(side) is int and side >= 0 for side in sides):
-        raise Refused("that is no shape of an array: at most eight numbers, none negative")
+        raise Refused("that is not the shape of an array: at most eight numbers, none negative")
     return sides
 
 
 def _array(shape: tuple[int, ...], dtype: Any, data: Any, fortran: bool) -> Array:
-    """The array over the bytes that the file holds for it; no more than these are ever reserved."""
+    """The array over the bytes that the file holds for it; no other memory is reserved."""
     if not isinstance(dtype, np.dtype) or type(data) is not bytes:
         raise Refused("an array needs a dtype of numbers and its bytes")
     size = dtype.itemsize
@@ -136,14 +136,11 @@ def _dictionary(budget: Budget, arguments: tuple[Any, ...]) -> dict[Any, Any]:
     """`collections.OrderedDict`: Python 3 fills it afterwards, Python 2 gives a list of pairs."""
     pairs = arguments[0] if arguments else []
     budget.spend(len(pairs))
-    found: dict[Any, Any] = {}
-    for key, value in pairs:
-        found[dictionary_key(key)] = value
-    return found
+    return {dictionary_key(key): value for key, value in pairs}
 
 
 def dictionary_key(value: Any) -> Any:
-    """Only what is hashed at once can be a key."""
+    """The same value, as a key. Raises Refused for a value whose hash may take long."""
     if type(value) not in (str, bytes, int):
         raise Refused(f"a {type(value).__name__} as a dictionary's key")
     return value

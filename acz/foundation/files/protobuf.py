@@ -1,4 +1,4 @@
-"""Protocol-buffer messages that are built from their field numbers, and the wire format's numbers.
+"""Protocol-buffer messages that are built from their field numbers, and numbers of the wire format.
 
 protobuf itself is imported by the first message that is read, so that a process that reads none does not load it.
 """
@@ -24,9 +24,10 @@ class NotAMessage(DataError):
 
 
 class Field(NamedTuple):
-    """A field of a message. `kind` is a scalar type (`int64`, `bytes`, ...) or the name of another message of the same package.
+    """A field of a message.
 
-    `repeated` fields are lists; `keyed` ones are maps from strings to `kind`. Of the fields of one `choice` a message has one.
+    `kind` is a scalar type (`int64`, `bytes`, ...) or the name of another message of the same package. A `repeated`
+    field is a list, a `keyed` field a map from strings to `kind`. A message has one of the fields of a `choice`.
     """
 
     name: str

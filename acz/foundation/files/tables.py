@@ -1,4 +1,4 @@
-"""Results as data: CSV with the environment in every row, and the tables that documents show, written from it."""
+"""Results as data: CSV with the environment in every row, and the tables of documents that are written from it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from acz.foundation.files.atomic import write_atomically
 
 
 def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
-    """Write rows of equal keys, whole or not at all."""
+    """Write rows of equal keys, completely or not at all. Raises OSError."""
     rows = list(rows)
 
     def save(temporary: Path) -> None:
@@ -24,18 +24,23 @@ def write_csv(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file, by the names in its first line. Raises OSError."""
     with path.open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def markdown(headers: list[str], rows: Iterable[Iterable[str]]) -> str:
-    """A table of a document."""
+    """A table in Markdown."""
     lines = ["| " + " | ".join(headers) + " |", "|" + "---|" * len(headers)]
     return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
 
 
 def replace_table(text: str, name: str, table: str) -> str:
-    """A document with the table between `<!-- table: NAME -->` and `<!-- end -->` replaced. Raises ValueError if it has none."""
+    """A document with the table between `<!-- table: NAME -->` and `<!-- end -->` replaced.
+
+    Raises:
+        ValueError: The document has no such place.
+    """
     start = text.index(f"<!-- table: {name} -->")
     end = text.index("<!-- end -->", start)
     return f"{text[:start]}<!-- table: {name} -->\n{table}\n{text[end:]}"

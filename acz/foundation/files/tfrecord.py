@@ -18,13 +18,13 @@ def masked(content: bytes) -> int:
 
 
 def framed(content: bytes) -> bytes:
-    """A record of this content."""
+    """The bytes of a record with this content."""
     length = struct.pack("<Q", len(content))
     return b"".join((length, struct.pack("<I", masked(length)), content, struct.pack("<I", masked(content))))
 
 
 def read_records(path: Path) -> Iterator[bytes]:
-    """The messages of a record file up to the first that is cut off or damaged."""
+    """The contents of a record file, up to the first record that is cut off or damaged. Raises OSError."""
     content, place = path.read_bytes(), 0
     while place + 12 <= len(content):
         (length,) = struct.unpack_from("<Q", content, place)

@@ -1,12 +1,14 @@
 """Pickles of the original systems, read without trusting them: NumPy arrays and plain containers, and nothing else.
 
-A pickle is a program for a small stack machine, and Python's own reader runs it with real functions and objects: even with
-an allow-list its BUILD can set attributes of an allowed function, its memo can be made to reserve gigabytes, and its keys can be nested
-tuples whose hash takes for ever. So the machine here is our own, for the opcodes that such files use, protocols 0 to 5. A
-global is only a name; what it stands for is a function of `pickle_globals`. Nothing is imported and nothing is called but these, an
-array is as large as the bytes that the file holds for it, and both steps and memory are bounded by the file's size.
+A pickle is a program for a small stack machine. Python's own reader runs it with real functions and objects. Even with
+a list of allowed names, its BUILD can set attributes of an allowed function, its memo can be made to reserve gigabytes,
+and its keys can be nested tuples whose hash takes for ever. So this file has a machine of its own, for the opcodes that
+such files use, protocols 0 to 5.
 
-The 8-bit strings of Python 2 come as bytes; `acz.pickle_globals.text` makes them text.
+A global is only a name, and stands for a function of `pickle_globals`. Nothing else is called, and nothing is imported.
+An array is as large as the bytes that the file holds for it. The file's size bounds both steps and memory.
+
+The 8-bit strings of Python 2 come as bytes; `acz.foundation.files.pickle_globals.text` makes them text.
 """
 
 from __future__ import annotations
@@ -36,9 +38,14 @@ ADMITTED = "only NumPy arrays of numbers, numbers, strings, lists, tuples and di
 
 
 def load(path: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Any:
-    """What a pickle file holds; `progress` is told bytes done and bytes in all.
+    """Read a pickle file.
 
-    Raises DataError, with the byte, where the file is missing or damaged, or asks for anything that is not admitted.
+    Args:
+        path: The file.
+        progress: Is called with the bytes done and the bytes in all.
+
+    Raises:
+        DataError: The file is missing or damaged, or asks for something that is not admitted. The message has the byte.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
@@ -50,7 +57,7 @@ def load(path: Path, progress: Callable[[int, int], None] = lambda done, total: 
 def loads(
     content: bytes | mmap.mmap, what: str, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Any:
-    """`load` of bytes; `what` names them in errors."""
+    """Read a pickle from bytes, as `load` does; `what` names them in errors. Raises DataError."""
     machine = _Machine(content, progress)
     try:
         value = machine.run()
@@ -63,22 +70,22 @@ def loads(
 
 
 def _check_plain(value: Any) -> None:
-    """Containers must form a tree, so that going through them ends, and hold nothing unfinished."""
+    """Raise Refused unless containers form a tree, so that a walk through them ends, and hold nothing unfinished."""
     leaves = {int, float, bool, type(None), str, bytes, np.ndarray}
     seen: set[int] = set()
     level = [value]
     for _ in range(MOST_NESTED):
         inner: list[Any] = []
-        for one in level:
-            kind = type(one)
-            if kind in leaves or isinstance(one, np.generic):
+        for item in level:
+            kind = type(item)
+            if kind in leaves or isinstance(item, np.generic):
                 continue
             if kind not in (list, tuple, dict):
-                raise Refused(f"{getattr(one, 'name', 'something unfinished')} is left in the result")
-            if id(one) in seen:
+                raise Refused(f"{getattr(item, 'name', 'something unfinished')} is left in the result")
+            if id(item) in seen:
                 raise Refused(f"the same {kind.__name__} is held twice")
-            seen.add(id(one))
-            inner.extend(one.values() if kind is dict else one)
+            seen.add(id(item))
+            inner.extend(item.values() if kind is dict else item)
         if not inner:
             return
         level = inner
@@ -91,15 +98,18 @@ class _Machine:
     def __init__(self, content: bytes | mmap.mmap, progress: Callable[[int, int], None]) -> None:
         self.content, self.size, self.progress = content, len(content), progress
         self.at = self.began = 0
-        """The next byte; where the present opcode began."""
+        """The place of the next byte, and of the present opcode."""
         self.stack: list[Any] = []
         self.outer: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.spent = 0
-        """Characters and items that were copied; in what a program wrote, no more than the file has bytes."""
+        """Characters and items that were copied.
+
+        A pickle that a program wrote copies no more than the file has bytes.
+        """
 
     def run(self) -> Any:
-        """Every opcode up to STOP; gives what is on the stack then."""
+        """Run every opcode up to STOP. Returns the value that is on the stack then."""
         for step in range(MOST_STEPS):
             self.began = self.at
             if step % REPORT == 0:
@@ -120,7 +130,10 @@ class _Machine:
         raise Refused(f"more than {MOST_STEPS:,} opcodes")
 
     def spend(self, count: int) -> None:
-        """Account for a copy of something that the memo may hold, which costs the file next to nothing."""
+        """Account for a copy of `count` items.
+
+        The memo may hold them, so the file can ask for many copies in a few bytes.
+        """
         self.spent += count
         if self.spent > self.size:
             raise Refused("the same is copied again and again")
@@ -133,27 +146,27 @@ class _Machine:
         return self.content[self.at - count : self.at]
 
     def number(self, form: struct.Struct) -> int:
-        """A number in binary."""
-        found: int = form.unpack_from(self.content, self.at)[0]
+        """The next number, in binary."""
+        value: int = form.unpack_from(self.content, self.at)[0]
         self.at += form.size
-        return found
+        return value
 
     def line(self, longest: int = LONGEST_LINE) -> bytes:
         """The rest of a line, without its end."""
         end = self.content.find(b"\n", self.at, min(self.at + longest + 1, self.size))
         if end < 0:
             raise Refused("a line has no end, or is too long")
-        found = self.content[self.at : end]
+        line = self.content[self.at : end]
         self.at = end + 1
-        return found
+        return line
 
     def push(self, value: Any) -> None:
         self.stack.append(value)
 
     def since_mark(self) -> list[Any]:
-        """What was put on the stack since the last mark."""
-        found, self.stack = self.stack, self.outer.pop()
-        return found
+        """The values that were put on the stack after the last mark."""
+        values, self.stack = self.stack, self.outer.pop()
+        return values
 
     def mark(self) -> None:
         self.outer.append(self.stack)
@@ -194,10 +207,10 @@ class _Machine:
     def admit(self, module: Any, name: Any) -> None:
         if type(module) is not str or type(name) is not str:
             raise Refused("a global has no name")
-        found = GLOBALS.get((module, name))
-        if found is None:
+        admitted = GLOBALS.get((module, name))
+        if admitted is None:
             raise Refused(f"the global {module[:60]}.{name[:60]} is not admitted")
-        self.push(found)
+        self.push(admitted)
 
     def named(self) -> None:
         self.admit(self.line().decode("utf-8"), self.line().decode("utf-8"))
@@ -209,7 +222,7 @@ class _Machine:
     def reduce(self) -> None:
         arguments, function = self.stack.pop(), self.stack.pop()
         if not isinstance(function, Global) or function.make is None or type(arguments) is not tuple:
-            raise Refused("something is called that is no function")
+            raise Refused("something is called that is not a function")
         self.push(function.make(self, arguments))
 
     def build(self) -> None:
@@ -226,7 +239,7 @@ class _Machine:
         self.push({b"00": False, b"01": True}[digits] if digits in (b"00", b"01") else int(digits))
 
     def string(self) -> None:
-        """Protocol 0's quoted string of Python 2."""
+        """Push a quoted string of Python 2, as protocol 0 has it."""
         quoted = self.line(self.size)
         if len(quoted) < 2 or quoted[:1] not in (b"'", b'"') or quoted[-1:] != quoted[:1]:
             raise Refused("a string is not in quotes")

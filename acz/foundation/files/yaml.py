@@ -15,14 +15,15 @@ LONGEST, MOST_VALUES = 2**17, 2**15
 
 
 TEXTS, NUMBERS = (":timestamp", ":value"), (":int", ":float")
-"""Ends of YAML's own names for what a plain word may be."""
+"""Ends of YAML's own names for the kinds of plain words."""
 
 
 class ConfigLoader(yaml.SafeLoader):
-    """The YAML of a configuration: mappings, lists, texts, numbers, truth and null, a bounded number of them.
+    """The YAML of a configuration: mappings, lists, texts, numbers, truth values and null, in a bounded number.
 
-    It refuses a key given twice (nothing is dropped silently), tags, which would ask for other kinds of values, and aliases that stand
-    for themselves or for more than MOST_VALUES values. Dates, and numbers to the base of 60 (`1:30`), are texts.
+    It refuses a key given twice, so that nothing is dropped silently. It refuses tags, which would ask for other kinds
+    of values, and aliases that stand for themselves or for more than MOST_VALUES values. Dates, and numbers to the base
+    60 (`1:30`), are texts.
     """
 
     def resolve(self, kind: type[yaml.Node], value: str | None, implicit: Any) -> str:
@@ -42,12 +43,12 @@ class ConfigLoader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
     def _count(self, node: yaml.Node, counted: dict[yaml.Node, int]) -> int:
-        """How many values a node stands for, those behind aliases each time. Raises YAMLError."""
+        """The number of values that a node stands for; values behind an alias count each time. Raises YAMLError."""
         if node in counted:
             if not counted[node]:
                 raise yaml.YAMLError(f"a value holds itself, line {node.start_mark.line + 1}")
             return counted[node]
-        counted[node] = 0  # as long as it is being counted
+        counted[node] = 0  # while it is being counted
         total = 1
         if isinstance(node, yaml.CollectionNode):
             for inner in node.value:
@@ -69,7 +70,7 @@ class ConfigLoader(yaml.SafeLoader):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """A file of one mapping, read with the limits of a configuration. Raises SpecError."""
+    """Read a file of one mapping, with the limits of a configuration. Raises SpecError."""
     try:
         with path.open(encoding="utf-8") as file:
             text = file.read(LONGEST + 1)
@@ -86,6 +87,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def copy_tree(value: Any, depth: int = 0) -> Any:
+    """A copy of mappings within mappings; other values are shared. Raises SpecError where they are nested too deep."""
     if depth > 32:
         raise SpecError("the configuration is nested more than 32 deep, or holds itself")
     return {k: copy_tree(v, depth + 1) for k, v in value.items()} if isinstance(value, Mapping) else value

@@ -1,4 +1,4 @@
-"""Settings of this process that the frameworks read when they are imported, or never ask about."""
+"""Settings of this process: threads, which the frameworks read when they are imported, and memory."""
 
 from __future__ import annotations
 
@@ -9,17 +9,18 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 
 
 def cores() -> int:
-    """Cores that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def configure_process(threads: int) -> None:
-    """Set the number of threads for the libraries that read it at import, and let glibc keep large blocks.
+    """Set the number of threads for the libraries that read it at import, and let glibc keep large blocks of memory.
 
-    Threads that wait give up their core: spinning gains nothing alone, and on a machine that is shared a step of the frame
-    extractor takes 110 ms with it and 20 without.
-    By default glibc gives every block above 32 MB back to the system when it is freed and faults its pages in again at the
-    next use, which takes up to half of the time of a forward pass on many frames.
+    Threads that wait give up their core. Spinning gains nothing on a machine of one's own; on a shared machine a step
+    of the frame extractor takes 110 ms with spinning and 20 ms without.
+
+    By default glibc returns every freed block above 32 MB to the system, and gets its pages again at the next use. That
+    takes up to half of the time of a forward pass on many frames.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)

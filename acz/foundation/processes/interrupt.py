@@ -1,4 +1,4 @@
-"""Ctrl-C and termination as a flag."""
+"""Ctrl-C and a request to terminate, as a flag."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Turn Ctrl-C and a termination into a flag; a second Ctrl-C acts at once."""
-    asked: list[int] = []
+    """Give a function that says whether Ctrl-C or a request to terminate has come; a second Ctrl-C acts at once."""
+    signals: list[int] = []
 
-    def ask(number: int, frame: FrameType | None) -> None:
-        if asked:
+    def note(number: int, frame: FrameType | None) -> None:
+        if signals:
             signal.default_int_handler(number, frame)
-        asked.append(number)
+        signals.append(number)
 
-    kept = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: bool(asked)
+        yield lambda: bool(signals)
     finally:
-        for number, handler in kept.items():
+        for number, handler in former.items():
             signal.signal(number, handler)

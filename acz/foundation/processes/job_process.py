@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 
 class WorkerDied(AczError):
-    """A worker process ended, or answered nothing in time; the message holds its last words."""
+    """A worker process ended, or gave no answer in time. The message has the last lines of its output."""
 
     exit_code = 1
 
 
 class JobFailed(AczError):
-    """A job raised in its worker, which goes on."""
+    """A job raised an error. Its worker lives on."""
 
     exit_code = 1
 
@@ -36,10 +36,10 @@ FOLDER = "acz-worker-"
 
 
 class JobProcess(LineProcess):
-    """A process that answers jobs, one after the other; arrays go and come as files. A context manager.
+    """A process that answers jobs, one after the other; arrays travel as files. A context manager.
 
-    `what` names it in errors. It runs in a folder of its own, which goes with it; where this process is killed, the next that
-    starts one removes it.
+    `what` names it in errors. It runs in a folder of its own, which is removed with it. Where this process is killed,
+    the next process that starts a worker removes the folder.
     """
 
     def __init__(self, what: str, command: list[str]) -> None:
@@ -61,7 +61,7 @@ class JobProcess(LineProcess):
         self.close()
 
     def close(self) -> None:
-        """End the process, whatever it does."""
+        """End the process, whatever it is doing."""
         super().close()
         self.folder.cleanup()
         self.claim.close()
@@ -69,9 +69,11 @@ class JobProcess(LineProcess):
     def exchange(
         self, job: Mapping[str, Any], arrays: Mapping[str, Array], timeout: float
     ) -> tuple[Any, dict[str, Array]]:
-        """Send a job with its arrays; gives its JSON value and its arrays.
+        """Send a job with its arrays. Returns its JSON value and its arrays.
 
-        Raises JobFailed where it raised, WorkerDied where the process ended or `timeout` seconds passed.
+        Raises:
+            JobFailed: The job raised an error.
+            WorkerDied: The process ended, or `timeout` seconds passed.
         """
         self.jobs += 1
         given = Path(self.folder.name) / f"{self.jobs}.in.npz"
@@ -80,8 +82,8 @@ class JobProcess(LineProcess):
         answer = self.ask({**job, "given": str(given), "taken": str(taken)}, timeout)
         if "error" in answer:
             raise JobFailed(answer["error"])
-        with np.load(taken, allow_pickle=False) as found:
-            results = {name: found[name] for name in found.files}
+        with np.load(taken, allow_pickle=False) as file:
+            results = {name: file[name] for name in file.files}
         given.unlink()
         taken.unlink()
         return answer["value"], results

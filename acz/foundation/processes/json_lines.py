@@ -1,4 +1,4 @@
-"""A process that takes JSON lines from its standard input and answers JSON lines: the side that starts it, and its own."""
+"""A process that answers JSON lines with JSON lines: the side that starts it, and its own side."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class LineProcess(ABC):
             raise self._ended() from None
 
     def receive(self) -> list[dict[str, Any]]:
-        """Wait for output; gives the answers that are whole by now, perhaps none. Raises `failure`."""
+        """Wait for output. Returns the answers that are complete by now, perhaps none. Raises `failure`."""
         part = os.read(self.stdout.fileno(), 2**16)
         if not part:
             raise self._ended()

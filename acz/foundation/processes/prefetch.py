@@ -1,4 +1,4 @@
-"""Working ahead in a thread, counting what is waited, keeping a folder to one process, and giving way to Ctrl-C."""
+"""Work ahead of the consumer in a thread, and the time that the consumer waits."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ Item = TypeVar("Item")
 
 
 def prefetch(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, None]:
-    """The same items, made in a thread up to `depth` ahead; an error in the making is raised where it is reached.
+    """The same items, computed in a thread up to `depth` items ahead of the consumer.
 
-    The thread ends with the generator: at its end, or when it is closed.
+    An error of the thread is raised at the item where it happened. The thread ends with the generator: at its end, or
+    when it is closed.
     """
     waiting: queue.Queue[tuple[str, object]] = queue.Queue(depth)
     stop = threading.Event()
@@ -54,7 +55,7 @@ def prefetch(items: Iterable[Item], depth: int = 2) -> Generator[Item, None, Non
 
 
 class TimedItems(Generic[Item]):
-    """The same items; `seconds` counts how long the consumer stood still for them."""
+    """The same items; `seconds` is the time that the consumer has waited for them."""
 
     def __init__(self, items: Iterable[Item]) -> None:
         self.items, self.seconds = iter(items), 0.0

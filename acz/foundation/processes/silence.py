@@ -1,4 +1,4 @@
-"""Output of frameworks, kept off the terminal."""
+"""Frameworks without output on the terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def silence_output() -> Iterator[None]:
-    """Keep what a framework prints, also from C++, off the terminal."""
+    """Keep the output of a framework off the terminal, also the output of its C++ parts."""
     sys.stdout.flush()
     sys.stderr.flush()
     with tempfile.TemporaryFile() as sink:
