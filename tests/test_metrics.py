@@ -268,11 +268,11 @@ def test_what_is_wrong_is_named_and_nothing_is_counted() -> None:
         "video 1250: a score is NaN": (broken, labels, np.arange(300) + 1000),
         "video 299: its labels must be classes of 0 .. 29": (scores, [*lists[:-1], [30]]),
         "video 0: its labels must be": (scores, [[-1], *lists[1:]]),
-        "the labels of 299": (scores, lists[1:]),
+        "the labels of 299 videos": (scores, lists[1:]),
         "labels must be numbers": (scores, labels[:, :29]),
         r"scores must be \(videos, 30\)": (scores[:, :29], labels),
         "scores must be numbers": (scores.astype(str), labels),
-        "a number a video": (scores, labels, np.arange(3)),
+        "one for each video": (scores, labels, np.arange(3)),
         "the loss of video 0 is NaN": (scores, labels, None, np.full(300, np.nan)),
     }.items():
         with pytest.raises(DataError, match=message):

@@ -88,7 +88,7 @@ def test_inference_writes_the_best_20_of_each_video_or_all_that_there_are(
 
 def test_an_id_that_would_break_the_csv_is_refused() -> None:
     for name in ("a,b", "a\nb", 'a"b', "a\rb"):
-        with pytest.raises(DataError, match="can't stand in a CSV file"):
+        with pytest.raises(DataError, match="can't be written to a CSV file"):
             list(csv_lines(Part([name], np.array([[1]]), np.array([[0.5]]))))
 
 
@@ -147,7 +147,7 @@ def test_ensemble_the_command(acz: Callable[..., Answer], tmp_path: Path) -> Non
 def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
     good = saved(tmp_path / "good.npz", ["x", "y"], [[3, 1], [0, 2]], [[0.75, 0.5], [1, 0.5]])
     cases: dict[str, Any] = {
-        "is there twice": (["x", "x"], [[3], [1]], [[1], [1]]),
+        "occurs twice": (["x", "x"], [[3], [1]], [[1], [1]]),
         "has a label twice": (["x", "y"], [[3, 2], [1, 1]], [[1, 0], [1, 0]]),
         "a label below 0": (["x"], [[-2]], [[1]]),
         "a score that is NaN": (["x"], [[2]], [[np.nan]]),
@@ -233,7 +233,7 @@ def test_eval_of_a_file_goes_by_id(acz: Callable[..., Answer], data: Path, tmp_p
     assert straight.out == turned.out
     assert "top5" not in json.loads(straight.out), "four labels a video do not tell"
     assert "has no prediction for video '39'" in scored(np.arange(39)).err
-    assert "predicts 1 videos that the data set has not, as 'stranger'" in scored(np.arange(40), "stranger").err
+    assert "predicts 1 videos that are not in the data set, such as 'stranger'" in scored(np.arange(40), "stranger").err
     (tmp_path / "p.csv").write_text(HEADER + "".join(f"{name},{'9 0.5' if name == '7' else '1 0.5'}\n" for name in ids))
     assert "video 7: its classes" in acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data).err
     assert "belong together" in acz("eval", "--predictions", tmp_path / "p.csv").err

@@ -1,1 +1,1 @@
-"""How good predictions are: figures, scoring, inference, files of predictions, ensembles."""
+"""The quality of predictions: figures and scoring; and predictions themselves: inference, their files, ensembles."""

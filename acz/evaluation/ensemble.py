@@ -16,11 +16,18 @@ from acz.foundation.errors import DataError, SpecError
 
 
 def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = None) -> Part:
-    """The mean of predictions for the same videos: of each label, sum over the files of weight * score / sum of weights.
+    """Average predictions for the same videos: the mean of a label is sum of weight * score / sum of weights.
 
-    A label that a file does not list counts with the score 0 there. `top_k` labels of each video are kept, by default as
-    many as the shortest list of it has; of equal means the smaller label first. Means are rounded to the files' type
-    before they are ranked. Raises DataError where a video has fewer labels than `top_k`.
+    A label that a file does not list has the score 0 there. Means are rounded to the type of the files, then ranked. Of
+    equal means the smaller label comes first.
+
+    Args:
+        parts: the predictions of each file for the same videos.
+        weights: the weight of each file.
+        top_k: the number of labels of each video to keep. None: as many as the shortest list of labels has.
+
+    Raises:
+        DataError: a video has fewer labels than `top_k`, or infinite scores of both signs.
     """
     total, videos = math.fsum(weights), len(parts[0].ids)
     labels = np.concatenate([part.labels for part in parts], axis=1)  # (videos, labels of all files)
@@ -40,14 +47,14 @@ def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = No
             f"video {parts[0].ids[owner[int(np.isnan(means).argmax())]]!r} has infinite scores of both signs"
         )
     order = np.lexsort((label, -means, owner))
-    found = np.bincount(owner, minlength=videos)
+    available = np.bincount(owner, minlength=videos)  # (videos), labels in all files
     count = top_k or max(1, min(int((part.labels != NOTHING).sum(axis=1).min()) for part in parts))
-    if (found < count).any():
-        short = int((found < count).argmax())
+    if (available < count).any():
+        short = int((available < count).argmax())
         raise DataError(
-            f"video {parts[0].ids[short]!r} has {found[short]} labels in all files, fewer than --top-k {count}"
+            f"video {parts[0].ids[short]!r} has {available[short]} labels in all files, fewer than --top-k {count}"
         )
-    best = order[(np.cumsum(found) - found)[:, None] + np.arange(count)]  # (videos, count)
+    best = order[(np.cumsum(available) - available)[:, None] + np.arange(count)]  # (videos, count)
     return Part(parts[0].ids, known[label[best]], means[best])
 
 
@@ -59,43 +66,54 @@ def average(
     top_k: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Write the mean of prediction files to `out`, as `mean` defines it; gives the number of videos.
+    """Write the mean of prediction files to a file. Only the ids and a part of each file are in memory.
 
-    By default each counts the same, and as many labels are kept as the first video's shortest list has. A part of each file is
-    in memory, and the ids. Raises SpecError where the weights are not positive numbers, one a file, and DataError where the
-    files are not of the same videos in the same order.
+    Args:
+        files: files of predictions, npz or CSV.
+        out: the file to write.
+        kind: the kind of `out`.
+        weights: the weight of each file. None: all files have the same weight.
+        top_k: the number of labels of each video to keep. None: as many as the shortest list of the first videos has.
+        progress: is told the number of finished videos.
+
+    Returns:
+        The number of videos.
+
+    Raises:
+        SpecError: the weights are not positive numbers, one for each file.
+        DataError: the files do not have the same videos in the same order.
     """
     weights = list(weights or [1.0] * len(files))
-    if len(weights) != len(files) or not all(math.isfinite(one) and one > 0 for one in weights):
-        raise SpecError(f"--weights must be {len(files)} positive numbers with commas between them, a number a file")
+    if len(weights) != len(files) or not all(math.isfinite(weight) and weight > 0 for weight in weights):
+        raise SpecError(f"--weights must be {len(files)} positive numbers with commas between them, one for each file")
     done = 0
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         written = []
         for parts in _together(files):
-            found = mean(parts, weights, top_k)
-            top_k = found.labels.shape[1]
+            means = mean(parts, weights, top_k)
+            top_k = means.labels.shape[1]
             written.append(Path(folder) / f"{done:012d}.{kind}")
-            write_part(written[-1], [found])
-            done += len(found.ids)
+            write_part(written[-1], [means])
+            done += len(means.ids)
             progress(done)
         if not written:
-            raise DataError(f"{files[0]} holds no videos")
+            raise DataError(f"{files[0]} has no videos")
         join(written, out, kind)
     return done
 
 
 def _together(files: Sequence[Path]) -> Iterator[list[Part]]:
-    """The files' parts side by side. Raises DataError at the first video that is not the same in all."""
+    """Read the files side by side, part by part. Raises DataError at the first video that differs."""
     done = 0
     for parts in zip_longest(*(read_predictions(path) for path in files)):
         ids = [part.ids if part else [] for part in parts]
         for path, own in zip(files[1:], ids[1:], strict=True):
             for place, (first, other) in enumerate(zip_longest(ids[0], own)):
                 if first != other:
-                    what = f"{files[0]} has {_named(first)}, {path} has {_named(other)}"
                     raise DataError(
-                        f"prediction {done + place}: {what}; files must be of the same videos in the same order"
+                        f"prediction {done + place}: {files[0]} has {_named(first)}, {path} has {_named(other)}; "
+                        "files must have the same videos in the same order"
                     )
         done += len(ids[0])
         yield [part for part in parts if part]

@@ -1,7 +1,7 @@
-"""Predictions for every example of a split, in its order, written so that an interrupted inference goes on.
+"""Predictions for every example of a split, in its order. An interrupted inference resumes.
 
-Beside the output lies a folder `.OUT.part` while it is made: the settings, and a file for each stretch of examples. Memory
-does not grow with the number of examples.
+The work folder `.OUT.part` lies beside the output until it is complete. It holds the settings, and a file for each
+stretch of examples. The memory does not grow with the number of examples.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ STRETCH = 16
 
 @dataclass(frozen=True)
 class PredictionRequest:
-    """What determines every byte of a prediction file."""
+    """The settings that determine every byte of a prediction file."""
 
     model: str
     """SHA-256 of the checkpoint or artefact."""
@@ -42,7 +42,7 @@ class PredictionRequest:
     kind: Kind
     batch_size: int
     reading: str = ""
-    """Which frames of which videos, as JSON."""
+    """The choice of frames and videos, as JSON."""
 
 
 def write_predictions(
@@ -53,11 +53,24 @@ def write_predictions(
     names: list[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Write the predictions of a split to `out`, or go on with what an interrupted call left; gives the number of examples.
+    """Write the predictions of a split to a file, or resume an interrupted call.
 
-    `acz.evaluation.predictions` says what such a file holds; JSON also has `names`, where they are given.
+    `acz.evaluation.predictions` describes the file.
 
-    Raises DataError where the work folder is of another inference, CheckFailed where an output is not finite.
+    Args:
+        predictor: the model.
+        split: the examples.
+        out: the file to write.
+        request: the settings. An interrupted call with other settings is not resumed.
+        names: the names of the classes, for JSON.
+        progress: is told the numbers of finished examples and of all examples.
+
+    Returns:
+        The number of examples.
+
+    Raises:
+        DataError: the work folder belongs to another inference, or `names` are too few.
+        CheckFailed: an output is not finite.
     """
     if names is not None and len(names) < predictor.spec.width:
         raise DataError(f"the label file has {len(names):,} names, the model has {predictor.spec.width:,} classes")
@@ -85,17 +98,20 @@ def write_predictions(
         files = [work / f"{start:012d}.{request.kind}" for start in range(0, total, stretch)]
         join(files, out, request.kind)
         for file in files:
-            file.unlink()  # before the settings that say what they belong to
+            file.unlink()  # before the settings, so that a kill leaves no file without its settings
         shutil.rmtree(work)
     return total
 
 
 def _predicted(predictor: Predictor, split: Data, start: int, stop: int, request: PredictionRequest) -> Iterator[Part]:
-    """The best classes of examples start .. stop - 1, batch by batch; every batch has one size, so that it compiles once."""
+    """The best classes of examples start .. stop - 1, batch by batch.
+
+    All batches have one size, so that a model compiles once.
+    """
     size = min(request.batch_size, len(split))
     names, count = list(predictor.spec.inputs), min(request.top_k, predictor.spec.width)
     numbers = (np.arange(first, min(first + size, stop)) for first in range(start, stop, size))
-    for examples in prefetch(split.take(some, names) for some in numbers):
+    for examples in prefetch(split.take(batch, names) for batch in numbers):
         best = Best(*(value[: len(examples.numbers)] for value in predictor.best(padded(examples.inputs, size), count)))
         ids = split.ids(examples.numbers)
         if not best.finite.all():

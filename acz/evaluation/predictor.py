@@ -1,4 +1,4 @@
-"""A predictor: a model that gives the best classes of a batch, whatever computes it."""
+"""A predictor: a model that gives the best classes of a batch, in a backend or in a file's own runtime."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ class Best(NamedTuple):
     classes: Array
     """(videos, count), the class of each score."""
     finite: Array
-    """Bool (videos): true where a video's whole output is finite."""
+    """bool (videos), true where the whole output of a video is finite."""
 
 
 @dataclass(frozen=True)
 class Predictor:
-    """A model that is open."""
+    """A model that is loaded and can predict."""
 
     spec: Spec
     best: Callable[[Mapping[str, Array], int], Best]
-    """Takes a batch of inputs by name and a count; gives the `count` best classes of each video."""
+    """`best(inputs, count)`: a batch of inputs by name to the `count` best classes of each video."""
 
 
 def select_best(output: Array, count: int) -> Best:
-    """The best classes of a whole output (videos, classes), for a runtime that has no selection."""
+    """Select the `count` best classes of an output (videos, classes), for runtimes without a selection."""
     finite = np.isfinite(output).all(axis=1)
     classes, scores = top_classes(np.where(finite[:, None], output, 0), count)
     return Best(scores, classes, finite)
@@ -46,7 +46,7 @@ def select_best(output: Array, count: int) -> Best:
 
 @contextmanager
 def model_predictor(backend: Backend, checkpoint: Checkpoint, device: str, threads: int) -> Iterator[Predictor]:
-    """A checkpoint's model in a backend, in this process."""
+    """Load a checkpoint's model in a backend, in this process."""
     backend.set_threads(threads)
     model = build_model(backend, checkpoint.spec, checkpoint.parameters, device)
 

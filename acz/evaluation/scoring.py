@@ -1,4 +1,4 @@
-"""Evaluation of a model on a split: every example counts once, whatever the batch size."""
+"""Evaluation of a model, or of a file of predictions, on a split. Every example counts once, for every batch size."""
 
 from __future__ import annotations
 
@@ -30,9 +30,22 @@ def evaluate(
     batch_size: int = BATCH,
     progress: Callable[[int], None] = lambda done: None,
 ) -> dict[str, float]:
-    """top1, top5, examples and loss of a model over a split; hit_at_1, perr, map and gap too where videos have several labels.
+    """Compute the figures of a model over a split.
 
-    Raises CheckFailed where a logit is not finite.
+    Args:
+        backend: the backend of `model`.
+        model: a model of the backend.
+        spec: the spec of `model`.
+        split: the examples.
+        loss: the loss to compute, or None for none.
+        batch_size: the number of videos of a batch.
+        progress: is told the number of videos of each finished batch.
+
+    Returns:
+        top1, top5, examples and loss; and hit_at_1, perr, map and gap where videos have several labels.
+
+    Raises:
+        CheckFailed: a logit is not finite.
     """
     return evaluate_by_class(backend, model, spec, split, loss, batch_size, progress)[0]
 
@@ -46,32 +59,38 @@ def evaluate_by_class(
     batch_size: int = BATCH,
     progress: Callable[[int], None] = lambda done: None,
 ) -> tuple[dict[str, float], Array | None]:
-    """What `evaluate` gives, and the average precision of each class, (classes), where videos have several labels.
+    """Compute the figures of `evaluate` and those of each class.
 
-    From the device come the best classes of each video, not the scores of all.
+    The second value is the average precision of each class, (classes), where videos have several labels, else None.
+    Only the best classes of each video leave the device, not the scores of all classes.
     """
     accuracy = Accuracy()
-    several = YouTube8MMetrics(spec.width)
+    metrics = YouTube8MMetrics(spec.width)
     size = min(batch_size, len(split))
     for examples in prefetch(split.in_order(size, list(spec.inputs))):
         labels, counts = examples.labels, {"logits": min(5, spec.width)}
         if several_labels(spec, labels):
-            counts["output"] = min(_enough(labels, several.top_k), spec.width)
-        found = backend.forward_best(model, padded(examples.inputs, size), counts, labels, loss.name if loss else None)
-        found = {name: value[: len(labels)] if value.ndim else value for name, value in found.items()}
-        if not found["finite"].all():
-            bad = examples.numbers[int(found["finite"].argmin())]
+            counts["output"] = min(_enough(labels, metrics.top_k), spec.width)
+        outputs = backend.forward_best(
+            model, padded(examples.inputs, size), counts, labels, loss.name if loss else None
+        )
+        outputs = {name: value[: len(labels)] if value.ndim else value for name, value in outputs.items()}
+        if not outputs["finite"].all():
+            bad = examples.numbers[int(outputs["finite"].argmin())]
             raise CheckFailed(f"the model gives NaN or infinity on example {bad} ({split.folder}, {split.name})")
-        best = best_first(found["logits"], found["logits.classes"])[1]
-        accuracy.update(best, labels, None if loss is None else float(found["loss"]))
+        best = best_first(outputs["logits"], outputs["logits.classes"])[1]
+        accuracy.update(best, labels, None if loss is None else float(outputs["loss"]))
         if "output" in counts:
-            several.update_top(found["output"], found["output.classes"], labels, examples.numbers)
+            metrics.update_top(outputs["output"], outputs["output.classes"], labels, examples.numbers)
         progress(len(labels))
-    return _with_several(accuracy.result(), several)
+    return _with_several_labels(accuracy.result(), metrics)
 
 
 def _enough(labels: Array, least: int) -> int:
-    """How many of the best classes tell the figures: as many as a video has labels, in few sizes, each of which compiles once."""
+    """The number of best classes that the figures need: the most labels of a video, rounded up.
+
+    The sizes are few, because a model compiles again for each.
+    """
     most = int((labels > 0).sum(axis=1).max(initial=1)) if labels.ndim == 2 else 1
     while least < most:
         least *= 2
@@ -79,24 +98,39 @@ def _enough(labels: Array, least: int) -> int:
 
 
 def several_labels(spec: Spec, labels: Array) -> bool:
-    """Whether videos may have any number of labels: then YouTube-8M's metrics say how good a model is."""
+    """True where videos may have any number of labels. The metrics of YouTube-8M then apply."""
     return spec.output == "sigmoid" or labels.ndim == 2
 
 
-def _with_several(figures: dict[str, float], several: YouTube8MMetrics) -> tuple[dict[str, float], Array | None]:
-    if len(several) == 0:
+def _with_several_labels(
+    figures: dict[str, float], metrics: YouTube8MMetrics | None
+) -> tuple[dict[str, float], Array | None]:
+    """Add the figures of `metrics`, and the average precision of each class, where `metrics` has videos."""
+    if metrics is None or len(metrics) == 0:
         return figures, None
-    found = several.result()
-    return figures | {name: found[name] for name in SEVERAL_LABELS}, found["average_precision"]
+    result = metrics.result()
+    return figures | {name: result[name] for name in SEVERAL_LABELS}, result["average_precision"]
 
 
 def score_predictions(
     path: Path, split: Data, progress: Callable[[int], None] = lambda done: None
 ) -> tuple[dict[str, float], Array | None]:
-    """The figures of a file of predictions, npz or CSV, against the labels of a split, by id; and those of each class.
+    """Compute the figures of a file of predictions against the labels of a split. Videos are matched by id.
 
-    top1, and top5 where the file lists five labels, count the listed ones; a label that is not listed has the score 0.
-    Raises DataError where a video of one is not in the other.
+    A label that the file does not list has the score 0.
+
+    Args:
+        path: the file, npz or CSV.
+        split: the examples.
+        progress: is told the number of videos of each finished batch.
+
+    Returns:
+        The figures, with top5 where the file lists five labels; and the average precision of each class, (classes),
+            where
+        videos have several labels.
+
+    Raises:
+        DataError: a video of the file is not in the split, or a video of the split is not in the file.
     """
     parts = list(read_predictions(path))
     width = max((part.labels.shape[1] for part in parts), default=0)
@@ -104,7 +138,7 @@ def score_predictions(
     classes = np.concatenate([_widened(part.labels, width, NOTHING) for part in parts] or [np.empty((0, 0), np.int64)])
     scores = np.concatenate([_widened(part.scores, width, 0) for part in parts] or [np.empty((0, 0))])
     del parts
-    several: YouTube8MMetrics | None = None
+    metrics: YouTube8MMetrics | None = None
     accuracy = Accuracy()
     for examples in prefetch(split.in_order(BATCH, [])):
         ids = split.ids(examples.numbers)
@@ -114,16 +148,18 @@ def score_predictions(
         rows = np.array([place.pop(name) for name in ids])
         own_scores, own_classes = best_first(scores[rows], classes[rows])
         if examples.labels.ndim == 2:
-            several = several or YouTube8MMetrics(examples.labels.shape[1])
-            several.update_top(own_scores, own_classes, examples.labels, examples.numbers)
+            metrics = metrics or YouTube8MMetrics(examples.labels.shape[1])
+            metrics.update_top(own_scores, own_classes, examples.labels, examples.numbers)
         accuracy.update(own_classes, examples.labels)
         progress(len(ids))
     if place:
-        raise DataError(f"{path} predicts {len(place):,} videos that the data set has not, as {next(iter(place))!r}")
+        raise DataError(
+            f"{path} predicts {len(place):,} videos that are not in the data set, such as {next(iter(place))!r}"
+        )
     figures = accuracy.result()
     if width < 5:
-        del figures["top5"]  # the labels listed do not tell
-    return _with_several(figures, several) if several else (figures, None)
+        del figures["top5"]  # too few labels are listed
+    return _with_several_labels(figures, metrics)
 
 
 def _widened(values: Array, width: int, filler: float) -> Array:

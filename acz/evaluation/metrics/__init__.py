@@ -1,4 +1,4 @@
-"""Figures that say how good predictions are: top-1 and top-5 of ranked classes, and the metrics of YouTube-8M."""
+"""Figures of predictions: top-1 and top-5 of ranked classes, and the metrics of YouTube-8M."""
 
 from acz.evaluation.metrics.accuracy import Accuracy
 from acz.evaluation.metrics.precision import Ties, average_precision

@@ -11,15 +11,20 @@ from acz.reference.ranking import NOTHING
 
 
 def mark_hits(classes: Array, labels: Array) -> Array:
-    """Which of the predicted classes (videos, k) are labels of their video, bool (videos, k); NOTHING is none.
+    """Mark the predicted classes that are labels of their video.
 
-    labels (videos) of one class each, or (videos, classes), above 0 where a video has the label.
+    Args:
+        classes: the predicted classes, (videos, k). NOTHING stands for no class and is never a label.
+        labels: the class of each video, (videos); or (videos, classes), above 0 where a video has the label.
+
+    Returns:
+        bool (videos, k).
     """
     if labels.ndim == 1:
-        one: Array = classes == labels[:, None]
-        return one
-    several: Array = np.take_along_axis(labels > 0, np.maximum(classes, 0), axis=1) & (classes != NOTHING)
-    return several
+        hits: Array = classes == labels[:, None]
+    else:
+        hits = np.take_along_axis(labels > 0, np.maximum(classes, 0), axis=1) & (classes != NOTHING)
+    return hits
 
 
 @dataclass
@@ -32,8 +37,13 @@ class Accuracy:
     total_loss: float | None = None
 
     def update(self, classes: Array, labels: Array, loss: float | None = None) -> None:
-        """Add a batch: the best five classes of each video or more, (videos, k), best first; labels as `mark_hits` takes
-        them, of which the best ranked counts; and the mean of the loss over these videos."""
+        """Add a batch.
+
+        Args:
+            classes: the best classes of each video, (videos, k), best first. k is 5 or more.
+            labels: the labels, as `mark_hits` takes them. The best ranked label of a video counts.
+            loss: the mean loss of these videos.
+        """
         hits = mark_hits(classes[:, :5], labels)
         self.examples += len(hits)
         self.top1 += int(hits[:, :1].any(axis=1).sum())
@@ -42,7 +52,7 @@ class Accuracy:
             self.total_loss = (self.total_loss or 0.0) + loss * len(hits)
 
     def result(self) -> dict[str, float]:
-        """Shares of the examples, 0 .. 1, and the mean loss, where there is one."""
+        """Give `top1` and `top5`, 0 .. 1, the number of `examples`, and the mean `loss` where there is one."""
         count = max(self.examples, 1)
-        found = {"top1": self.top1 / count, "top5": self.top5 / count, "examples": float(self.examples)}
-        return found if self.total_loss is None else found | {"loss": self.total_loss / count}
+        figures = {"top1": self.top1 / count, "top5": self.top5 / count, "examples": float(self.examples)}
+        return figures if self.total_loss is None else figures | {"loss": self.total_loss / count}

@@ -10,9 +10,9 @@ from acz.foundation.arrays import Array
 
 
 class Columns:
-    """Named arrays of equal length, (rows, ...). At most twice of what they hold is reserved.
+    """Named arrays of equal length, (rows, ...), with memory for at most twice their rows.
 
-    A column widens to the type of what is added: float32 to float64, but never back.
+    A column takes the wider type of itself and of added rows: float32 becomes float64, never the reverse.
     """
 
     def __init__(self, empty: Mapping[str, Array]) -> None:
@@ -26,18 +26,19 @@ class Columns:
         return self._reserved[name][: self.length]
 
     def names(self) -> list[str]:
+        """Give the names of the columns."""
         return list(self._reserved)
 
     def extend(self, rows: Mapping[str, Array]) -> None:
-        """Add rows: each column's part, all of one length."""
+        """Add rows: an array for each column, all of one length."""
         added = len(next(iter(rows.values())))
-        for name, held in self._reserved.items():
+        for name, column in self._reserved.items():
             part = rows[name]
-            dtype = np.promote_types(held.dtype, part.dtype)
-            if self.length + added > len(held) or dtype != held.dtype:
+            dtype = np.promote_types(column.dtype, part.dtype)
+            if self.length + added > len(column) or dtype != column.dtype:
                 size = max(2 * self.length, self.length + added)
-                grown = np.empty((size, *held.shape[1:]), dtype)
-                grown[: self.length] = held[: self.length]
-                self._reserved[name] = held = grown
-            held[self.length : self.length + added] = part
+                larger = np.empty((size, *column.shape[1:]), dtype)
+                larger[: self.length] = column[: self.length]
+                self._reserved[name] = column = larger
+            column[self.length : self.length + added] = part
         self.length += added

@@ -1,4 +1,4 @@
-"""The table of figures: every number that says how good predictions are, and which one decides."""
+"""The table of figures: every number of an evaluation, and the figure that decides between two."""
 
 from __future__ import annotations
 
@@ -17,8 +17,9 @@ class Figure:
     percent: bool = True
     """True for a share, 0 .. 1."""
     higher_is_better: bool = True
+    """True where a higher value is a better one."""
     several_labels: bool = False
-    """True where it is computed only if videos may have any number of labels."""
+    """True where only videos that may have several labels have it."""
 
 
 FIGURES: dict[str, Figure] = {
@@ -33,19 +34,19 @@ FIGURES: dict[str, Figure] = {
         Figure("loss", "loss", percent=False, higher_is_better=False),
     )
 }
-"""Every figure by name, in the order in which they are shown."""
+"""Every figure by name, in the order of tables and messages."""
 
 SEVERAL_LABELS = tuple(figure.name for figure in FIGURES.values() if figure.several_labels)
 """Names of the figures that only videos with several labels have."""
 
 
 def deciding(names: Iterable[str]) -> Figure:
-    """The figure that says which of two epochs or runs is better: GAP where there is one, else top-1."""
+    """Give the figure that decides which of two epochs or runs is better: GAP where there is one, else top-1."""
     return FIGURES["gap" if "gap" in names else "top1"]
 
 
 def in_words(figures: Mapping[str, float]) -> str:
-    """Figures for a reader, in order: `top-1 0.8512  loss 1.0321`."""
+    """Write figures for a reader, in order: `top-1 0.8512  loss 1.0321`."""
     return "  ".join(
         f"{figure.label} {figures[name]:.4f}" for name, figure in FIGURES.items() if figures.get(name) is not None
     )

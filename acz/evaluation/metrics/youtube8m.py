@@ -1,4 +1,4 @@
-"""The metrics of YouTube-8M, streamed: Hit@1, PERR, mAP and GAP over the best classes of each video.
+"""The metrics of YouTube-8M, batch by batch: Hit@1, PERR, mAP and GAP over the best classes of each video.
 
 Source: Abu-El-Haija et al. 2016, YouTube-8M, section 5; the starter code's eval_util.EvaluationMetrics.
 """
@@ -14,32 +14,44 @@ import numpy as np
 from acz.evaluation.metrics.accuracy import mark_hits
 from acz.evaluation.metrics.columns import Columns
 from acz.evaluation.metrics.labels import present_labels
-from acz.evaluation.metrics.precision import Ties, average_precision, descending, heaped
+from acz.evaluation.metrics.precision import Ties, compute_official_precisions, compute_precisions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
 from acz.reference.ranking import NOTHING, ROWS, best_first, refuse_nan, top_classes
 
 Labels = Array | Sequence[Sequence[int]]
-"""(videos, classes), above 0 where a video has the label; (videos) of one class each; or a list of classes for each video."""
+"""Labels of videos, in one of three forms.
+
+- an array (videos, classes), above 0 where a video has the label;
+- an int array (videos), the class of each video;
+- a list of classes for each video.
+"""
 
 
 class YouTube8MMetrics:
     """Running metrics over videos with any number of labels.
 
-    - Hit@1: how many videos have their best class among their labels. Of all videos, also those without labels.
-    - PERR, precision at equal recall rate: a video with n labels contributes the share of them among its n best classes, of
-      which only those with a score above 0 count; a video without labels contributes 0.
-    - GAP: the average precision of all videos' `top_k` best predictions in one ranking. The positives are all labels, also
-      those outside the best.
-    - mAP: the mean over all classes of the average precision of those predictions that are of this class; 0 for a class
-      without labels.
+    - Hit@1: the share of the videos whose best class is one of their labels. Videos without labels count.
+    - PERR, precision at equal recall rate: a video with n labels contributes the share of its labels among its n best
+      classes. Only classes with a score above 0 count. A video without labels contributes 0.
+    - GAP: the average precision of the `top_k` best predictions of all videos in one ranking. The positives are all
+      labels, also those outside the best predictions.
+    - mAP: the mean over all classes of the average precision of the class's predictions. A class without labels has 0.
 
-    Equal scores rank by the smaller class, then by the video's number. `ties="youtube-8m"` ranks what was selected as the official
-    calculator does, whose order depends on the batches.
+    Equal scores rank by the smaller class, then by the video's number. `ties="youtube-8m"` ranks the selected
+    predictions as the official calculator does. Its order depends on the batches.
 
-    Kept are `top_k` scores, classes and hits of each video, its number and its loss; everything else is counted in integers,
-    and every sum of fractions is rounded once. So the result is the same to the last bit however the videos are dealt
-    into batches and processes, in whatever order those are merged, if each video has its number.
+    The result is the same to the last bit however the videos are divided into batches and processes, in any order of
+    merging, if each video has its number. For that the object keeps `top_k` scores, classes and hits of each video, its
+    number and its loss. Everything else is counted in integers, and every sum of fractions is rounded once.
+
+    Args:
+        classes: the number of classes.
+        top_k: the number of predictions of each video that GAP and mAP count.
+        ties: the rank of equal scores.
+
+    Raises:
+        SpecError: an argument is out of range.
     """
 
     def __init__(self, classes: int, top_k: int = 20, ties: Ties = "acz") -> None:
@@ -50,9 +62,9 @@ class YouTube8MMetrics:
         self.classes, self.top_k, self.ties = classes, top_k, ties
         self.hits_at_1 = 0
         self.positives = np.zeros(classes, np.int64)
-        """Labels of each class."""
-        self.found = np.zeros(classes + 1, np.int64)
-        """At n: how many of their labels the videos with n labels have among their n best classes."""
+        """The number of labels of each class, (classes)."""
+        self.recalled = np.zeros(classes + 1, np.int64)
+        """At n: the number of labels that the videos with n labels have among their n best classes."""
         width = min(top_k, classes)
         self.rows = Columns(
             {
@@ -61,31 +73,38 @@ class YouTube8MMetrics:
                 "hits": np.empty((0, width), np.bool_),
                 "number": np.empty(0, np.int64),
                 "batch": np.empty(0, np.int64),  # the number of the batch's first video
-                "loss": np.empty(0, np.float64),  # NaN where none was given
+                "loss": np.empty(0, np.float64),  # NaN for a video without a loss
             }
         )
         self.numbered = False
-        """Whether numbers came with the videos."""
+        """True where the caller numbers the videos."""
 
     def __len__(self) -> int:
-        """Videos so far."""
+        """The number of videos so far."""
         return len(self.rows)
 
     def update(self, scores: Array, labels: Labels, numbers: Array | None = None, loss: Array | None = None) -> None:
-        """Add videos: scores (videos, classes); `numbers` (videos), by default on from those so far; `loss` (videos).
+        """Add videos with the scores of all classes.
 
-        Raises DataError, and counts none of them, where a score is NaN or a label is none of the classes.
+        Args:
+            scores: (videos, classes).
+            labels: the labels of the videos.
+            numbers: the number of each video, int (videos). None: the numbers after those so far.
+            loss: the loss of each video, (videos).
+
+        Raises:
+            DataError: a score is NaN, or a label is not a class. Then none of these videos is counted.
         """
         scores = _floats(scores)
         if scores.ndim != 2 or scores.shape[1] != self.classes:
             raise DataError(f"scores must be (videos, {self.classes}), got {scores.shape}")
-        where = self._places(len(scores), numbers, loss)
-        present = present_labels(labels, len(scores), self.classes, where["number"])
+        columns = self._columns(len(scores), numbers, loss)
+        present = present_labels(labels, len(scores), self.classes, columns["number"])
 
         def best(rows: slice, most: int) -> tuple[Array, Array]:
-            return top_classes(scores[rows], min(self.classes, max(self.top_k, most)), where["number"][rows])
+            return top_classes(scores[rows], min(self.classes, max(self.top_k, most)), columns["number"][rows])
 
-        self._add(len(scores), best, present, where)
+        self._add(len(scores), best, present, columns)
 
     def update_top(
         self,
@@ -95,35 +114,44 @@ class YouTube8MMetrics:
         numbers: Array | None = None,
         loss: Array | None = None,
     ) -> None:
-        """Add videos of which the best classes are known: scores and classes (videos, k) in any order, -1 for no class.
+        """Add videos with the scores of their best classes.
 
-        What is not given counts as ranked after all that is, with the score 0. With k at least `top_k` and at least the
-        labels of each video this equals `update`; with fewer than a video's labels, PERR counts those that are given.
-        Raises DataError as `update` does, and where a video has a class twice.
+        The other classes rank after these, with the score 0. The result is that of `update` where k is at least `top_k`
+        and at least the number of labels of each video. Where a video has more labels than k, PERR counts k classes.
+
+        Args:
+            scores: (videos, k), in any order.
+            classes: the class of each score, int (videos, k); -1 for no class.
+            labels: the labels of the videos.
+            numbers: the number of each video, int (videos). None: the numbers after those so far.
+            loss: the loss of each video, (videos).
+
+        Raises:
+            DataError: a score is NaN, a label is not a class, or a video has a class twice. Then none of these videos
+                is counted.
         """
         scores, classes = _floats(scores), np.asarray(classes)
         if scores.ndim != 2 or scores.shape != classes.shape or classes.dtype.kind not in "iu":
-            what = f"{scores.shape} and {classes.dtype} {classes.shape}"
-            raise DataError(f"scores and classes must be (videos, k) and integers (videos, k), got {what}")
-        where = self._places(len(scores), numbers, loss)
+            shapes = f"{scores.shape} and {classes.dtype} {classes.shape}"
+            raise DataError(f"scores and classes must be (videos, k) and integers (videos, k), got {shapes}")
+        columns = self._columns(len(scores), numbers, loss)
         classes = classes.astype(np.int64)
-        given = classes != NOTHING
-        refuse_nan(np.where(given, scores, 0), where["number"])
+        refuse_nan(np.where(classes != NOTHING, scores, 0), columns["number"])
         ascending = np.sort(classes, axis=1)
         bad = (classes < NOTHING) | (classes >= self.classes)
         bad[:, 1:] |= (ascending[:, 1:] == ascending[:, :-1]) & (ascending[:, 1:] != NOTHING)
         if bad.any():
-            number = where["number"][int(bad.any(axis=1).argmax())]
-            raise DataError(f"video {number}: its classes must be different ones of 0 .. {self.classes - 1}")
-        present = present_labels(labels, len(scores), self.classes, where["number"])
+            number = columns["number"][int(bad.any(axis=1).argmax())]
+            raise DataError(f"video {number}: its classes must be different classes of 0 .. {self.classes - 1}")
+        present = present_labels(labels, len(scores), self.classes, columns["number"])
         scores, classes = best_first(scores, classes)
         missing = max(self.rows["scores"].shape[1] - scores.shape[1], 0)
         scores = np.pad(scores, ((0, 0), (0, missing)))
         classes = np.pad(classes, ((0, 0), (0, missing)), constant_values=NOTHING)
-        self._add(len(scores), lambda rows, most: (classes[rows], scores[rows]), present, where)
+        self._add(len(scores), lambda rows, most: (classes[rows], scores[rows]), present, columns)
 
-    def _places(self, videos: int, numbers: Array | None, loss: Array | None) -> dict[str, Array]:
-        """The columns `number`, `batch` and `loss` of new videos. Raises DataError."""
+    def _columns(self, videos: int, numbers: Array | None, loss: Array | None) -> dict[str, Array]:
+        """Make the columns `number`, `batch` and `loss` of new videos. Raises DataError."""
         if numbers is None:
             numbers = np.arange(videos) + self._next()
         else:
@@ -131,7 +159,9 @@ class YouTube8MMetrics:
         numbers = np.asarray(numbers)
         losses = np.full(videos, np.nan) if loss is None else np.asarray(loss, np.float64)
         if numbers.shape != (videos,) or numbers.dtype.kind not in "iu" or losses.shape != (videos,):
-            raise DataError(f"numbers and loss must be integers ({videos}) and ({videos}), a number a video")
+            raise DataError(
+                f"numbers must be integers ({videos}), and loss must be numbers ({videos}): one for each video"
+            )
         if loss is not None and np.isnan(losses).any():
             raise DataError(f"the loss of video {numbers[int(np.isnan(losses).argmax())]} is NaN")
         return {
@@ -148,37 +178,48 @@ class YouTube8MMetrics:
         videos: int,
         best: Callable[[slice, int], tuple[Array, Array]],
         present: Callable[[slice], Array],
-        where: Mapping[str, Array],
+        columns: Mapping[str, Array],
     ) -> None:
-        """Add videos, all or none, some at a time: `best` gives classes and scores of a slice of them, best first, and is told
-        how many labels one of them has at most; `present` gives their labels, (videos, classes) of bool."""
+        """Add all videos or none of them, ROWS at a time.
+
+        Args:
+            videos: the number of videos.
+            best: gives classes and scores of a slice of the videos, best first. It is told the most labels of one of
+                them.
+            present: gives the labels of a slice of the videos, bool (videos, classes).
+            columns: the columns `number`, `batch` and `loss`.
+        """
         width = self.rows["scores"].shape[1]
         parts = []
-        positives, found, hits_at_1 = np.zeros_like(self.positives), np.zeros_like(self.found), 0
+        positives, recalled, hits_at_1 = np.zeros_like(self.positives), np.zeros_like(self.recalled), 0
         for start in range(0, videos, ROWS):
             rows = slice(start, start + ROWS)
-            here = present(rows)
-            video, label = np.divmod(np.flatnonzero(here), self.classes)
-            labels = np.bincount(video, minlength=len(here))  # (videos), how many each has
-            classes, scores = best(rows, int(labels.max(initial=0)))
-            hits = mark_hits(classes, here)
-            recalled = (hits & (scores > 0) & (np.arange(classes.shape[1]) < labels[:, None])).sum(axis=1)
-            np.add.at(found, labels, recalled)
+            labels = present(rows)
+            video, label = np.divmod(np.flatnonzero(labels), self.classes)
+            counts = np.bincount(video, minlength=len(labels))  # (videos), the number of labels of each
+            classes, scores = best(rows, int(counts.max(initial=0)))
+            hits = mark_hits(classes, labels)
+            in_reach = np.arange(classes.shape[1]) < counts[:, None]  # the n best classes of a video with n labels
+            np.add.at(recalled, counts, (hits & (scores > 0) & in_reach).sum(axis=1))
             positives += np.bincount(label, minlength=self.classes)
             hits_at_1 += int(hits[:, 0].sum())
             parts.append((scores[:, :width], classes[:, :width], hits[:, :width]))
         if parts:
             scores, classes, hits = (np.concatenate(part) for part in zip(*parts, strict=True))
-            kept = {"scores": scores, "classes": classes.astype(self.rows["classes"].dtype), "hits": hits}
-            self.rows.extend({**kept, **where})
+            best_columns = {"scores": scores, "classes": classes.astype(self.rows["classes"].dtype), "hits": hits}
+            self.rows.extend({**best_columns, **columns})
         self.positives += positives
-        self.found += found
+        self.recalled += recalled
         self.hits_at_1 += hits_at_1
 
     def merge(self, other: YouTube8MMetrics) -> None:
-        """Add what another one counted, which stays as it is.
+        """Add the videos of another object. `other` does not change.
 
-        Videos that it numbered by itself follow those that are here; give numbers to `update` where the order of merging varies.
+        Videos without numbers of the caller get the numbers after those so far. Give numbers to `update` where the
+        order of merging varies.
+
+        Raises:
+            SpecError: `other` has other classes, `top_k` or ties.
         """
         if (other.classes, other.top_k, other.ties) != (self.classes, self.top_k, self.ties):
             raise SpecError(
@@ -187,17 +228,17 @@ class YouTube8MMetrics:
             )
         rows = {name: other.rows[name] for name in other.rows.names()}
         if not other.numbered:
-            following = self._next()
-            rows |= {"number": rows["number"] + following, "batch": rows["batch"] + following}
+            first = self._next()
+            rows |= {"number": rows["number"] + first, "batch": rows["batch"] + first}
         self.numbered |= other.numbered
         self.hits_at_1 += other.hits_at_1
         self.positives += other.positives
-        self.found += other.found
+        self.recalled += other.recalled
         self.rows.extend(rows)
 
     def arrays(self) -> dict[str, Array]:
-        """All that was counted, as arrays by name, for another process; `of_arrays` makes the same metrics of them."""
-        counted = {"positives": self.positives, "found": self.found}
+        """Give all counts as arrays by name, for another process. `of_arrays` makes equal metrics from them."""
+        counted = {"positives": self.positives, "recalled": self.recalled}
         numbers = {"hits_at_1": np.asarray(self.hits_at_1), "numbered": np.asarray(self.numbered)}
         return {name: self.rows[name] for name in self.rows.names()} | counted | numbers
 
@@ -205,17 +246,22 @@ class YouTube8MMetrics:
     def of_arrays(
         cls, arrays: Mapping[str, Array], classes: int, top_k: int = 20, ties: Ties = "acz"
     ) -> YouTube8MMetrics:
-        """What gave these `arrays`, of the same classes, top_k and ties."""
-        made = cls(classes, top_k, ties)
-        made.rows.extend({name: arrays[name] for name in made.rows.names()})
-        made.positives, made.found = arrays["positives"], arrays["found"]
-        made.hits_at_1, made.numbered = int(arrays["hits_at_1"]), bool(arrays["numbered"])
-        return made
+        """Make the metrics whose `arrays()` these are. `classes`, `top_k` and `ties` must be theirs."""
+        metrics = cls(classes, top_k, ties)
+        metrics.rows.extend({name: arrays[name] for name in metrics.rows.names()})
+        metrics.positives, metrics.recalled = arrays["positives"], arrays["recalled"]
+        metrics.hits_at_1, metrics.numbered = int(arrays["hits_at_1"]), bool(arrays["numbered"])
+        return metrics
 
     def result(self) -> dict[str, Any]:
-        """`hit_at_1`, `perr`, `map`, `gap`, each 0 .. 1; `average_precision` (classes); `loss`, the mean, where it was given.
+        """Compute the figures of all videos so far.
 
-        Raises DataError where there are no videos, a video was counted twice, or only some have a loss.
+        Returns:
+            `hit_at_1`, `perr`, `map` and `gap`, each 0 .. 1; `average_precision` (classes); and the mean `loss`, where
+            the videos have a loss.
+
+        Raises:
+            DataError: there are no videos, a video was counted twice, or only a part of the videos has a loss.
         """
         videos = len(self)
         if videos == 0:
@@ -225,17 +271,17 @@ class YouTube8MMetrics:
         if (numbers[1:] == numbers[:-1]).any():
             raise DataError(f"video {numbers[int((numbers[1:] == numbers[:-1]).argmax())]} was counted twice")
         scores, classes, hits = (self.rows[name][order] for name in ("scores", "classes", "hits"))
-        given = classes != NOTHING
-        flat = scores[given], classes[given], hits[given]
+        listed = classes != NOTHING
+        flat = scores[listed], classes[listed], hits[listed]
         if self.ties == "acz":
-            gap, by_class = self._precisions(*flat)
+            gap, by_class = compute_precisions(*flat, self.positives)
         else:
-            batches = np.broadcast_to(self.rows["batch"][order][:, None], given.shape)[given]
-            gap, by_class = self._official_precisions(*flat, batches)
+            batches = np.broadcast_to(self.rows["batch"][order][:, None], listed.shape)[listed]
+            gap, by_class = compute_official_precisions(*flat, batches, self.positives)
         labels = np.arange(1, self.classes + 1)
         figures: dict[str, Any] = {
             "hit_at_1": self.hits_at_1 / videos,
-            "perr": math.fsum((self.found[1:] / labels).tolist()) / videos,
+            "perr": math.fsum((self.recalled[1:] / labels).tolist()) / videos,
             "map": math.fsum(by_class.tolist()) / self.classes,
             "gap": gap,
             "average_precision": by_class,
@@ -247,43 +293,9 @@ class YouTube8MMetrics:
             figures["loss"] = math.fsum(losses.tolist()) / videos
         return figures
 
-    def _precisions(self, scores: Array, classes: Array, hits: Array) -> tuple[float, Array]:
-        """GAP and the average precision of each class, (classes), of predictions in the order of their videos' numbers."""
-        by_class = np.argsort(classes, kind="stable")  # by class, then number
-        ranking = by_class[descending(scores[by_class])]  # by score, then class, then number
-        ranks = np.flatnonzero(hits[ranking]) + 1
-        precisions = np.arange(1, len(ranks) + 1) / ranks
-        gap = math.fsum(precisions.tolist()) / max(int(self.positives.sum()), 1)
-
-        ranking = ranking[np.argsort(classes[ranking], kind="stable")]  # by class, then score, then number
-        places = np.flatnonzero(hits[ranking])
-        of_class = classes[ranking[places]]
-        ends = np.cumsum(np.bincount(classes, minlength=self.classes))  # where the predictions of each class end
-        hit_ends = np.cumsum(np.bincount(of_class, minlength=self.classes))
-        starts, hit_starts = np.r_[0, ends[:-1]], np.r_[0, hit_ends[:-1]]
-        precisions = (np.arange(1, len(places) + 1) - hit_starts[of_class]) / (places + 1 - starts[of_class])
-        each = precisions.tolist()
-        found = np.zeros(self.classes)
-        for label in np.unique(of_class):
-            found[label] = math.fsum(each[hit_starts[label] : hit_ends[label]]) / int(self.positives[label])
-        return gap, found
-
-    def _official_precisions(self, scores: Array, classes: Array, hits: Array, batches: Array) -> tuple[float, Array]:
-        """The same by the official calculator, which is pushed the predictions batch by batch, in a batch class by class."""
-        pushed = np.lexsort((classes, batches))
-        scores, classes, hits = scores[pushed], classes[pushed], hits[pushed]
-        gap = average_precision(*heaped(scores, hits), positives=int(self.positives.sum()), ties=self.ties)
-        ends = np.cumsum(np.bincount(classes, minlength=self.classes))
-        by_class = np.argsort(classes, kind="stable")
-        found = np.zeros(self.classes)
-        for label, (end, positives) in enumerate(zip(ends.tolist(), self.positives.tolist(), strict=True)):
-            own = by_class[ends[label - 1] if label else 0 : end]
-            found[label] = average_precision(*heaped(scores[own], hits[own]), positives=positives, ties=self.ties)
-        return gap, found
-
 
 def _floats(scores: Array) -> Array:
-    """Scores as float32 or float64. Raises DataError where they are no numbers."""
+    """Scores as float32 or float64. Raises DataError where they are not numbers."""
     scores = np.asarray(scores)
     if scores.dtype.kind not in "fiub":
         raise DataError(f"scores must be numbers, got {scores.dtype}")
