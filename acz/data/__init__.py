@@ -1,1 +1,4 @@
-"""Readers and makers of data: batches of NumPy arrays, bytes until the model's first layer."""
+"""Data sets: reading them in batches of NumPy arrays, and making them.
+
+Values stay bytes until the model's first layer.
+"""

@@ -23,7 +23,8 @@ Location: TypeAlias = "Path | str | Sequence[Path | str]"
 class Examples:
     """One batch.
 
-    `inputs` are arrays by name, with `<name>.mask` where videos are padded. `numbers` are the examples' numbers in their split.
+    `inputs` are arrays by name, with `<name>.mask` where videos are padded. `numbers` are the examples' numbers in
+    their split.
     """
 
     inputs: dict[str, Array]
@@ -33,7 +34,7 @@ class Examples:
 
 
 class Data(Protocol):
-    """One split of any data set: what training, evaluation and inference read."""
+    """One split of any data set, as training, evaluation and inference read it."""
 
     folder: Path
     name: str
@@ -58,7 +59,10 @@ class Data(Protocol):
         """Every example once, in batches of `size`; the last batch may be smaller."""
 
     def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: list[str]) -> Iterator[Examples]:
-        """The full batches of a training epoch, from batch number `first`. Their order follows from seed and epoch alone."""
+        """The full batches of a training epoch, from batch number `first`.
+
+        Their order follows from seed and epoch alone.
+        """
 
     def ids(self, numbers: Array) -> list[str]:
         """The names of these examples."""
@@ -91,9 +95,12 @@ class Description:
     in_words: Callable[[Any], str] = label_in_words
     """Writes a label (a class, or zeros and ones by class) for a reader."""
     symbols: tuple[str, ...] = ()
-    """The things that the bits of a label stand for: bit d says that symbol d is shown. Empty where classes have no parts."""
+    """The things that the bits of a label stand for: bit d says that a video shows symbol d.
+
+    Empty for labels without parts.
+    """
     open_frames: Callable[[Path | None], VideoFrames] | None = None
-    """Opens the videos' frames, given the folder of the images that they show; None where there are no frames to show."""
+    """Opens the videos' frames, given the folder of the images that they show; None where no frames can be had."""
 
 
 class NoReading(BaseModel):

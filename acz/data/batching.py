@@ -1,4 +1,4 @@
-"""Batches of one size, so that a model compiles once."""
+"""Batches of one size, so that a framework compiles a model once."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BATCH = 512
 
 
 def padded(inputs: Mapping[str, Array], size: int) -> dict[str, Array]:
-    """The inputs with empty videos added up to `size`: an output depends on no other video, and one shape compiles once."""
+    """The inputs, filled up to `size` videos with zeros. The output of a video does not depend on the other videos."""
     return {
         name: np.concatenate([value, np.zeros((size - len(value), *value.shape[1:]), value.dtype)])
         if len(value) < size

@@ -1,10 +1,10 @@
-"""A folder of examples as memory-mapped shards: what models are trained and evaluated on.
+"""The format of a folder of examples: memory-mapped shards, for the features of any videos.
 
     FOLDER/manifest.json            counts, shapes, hashes, how it was made
     FOLDER/SPLIT/00000.NAME.npy     one array for each input, `labels`, and `NAME.lengths` where videos are padded
 
-`labels` is int64 (videos) of class indices, or uint8 (videos, classes) of zeros and ones. The manifest is written last, so
-a folder that has one is whole.
+`labels` is int64 (videos), a class each, or uint8 (videos, classes) of zeros and ones. The manifest is written last, so
+a folder that has one is complete.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class ShardRecord(BaseModel):
 
 
 class Manifest(BaseModel):
-    """What manifest.json holds."""
+    """The content of manifest.json; `made` are facts about its making."""
 
     format: Literal["acz-features-1"]
     made: dict[str, Any]
@@ -56,7 +56,7 @@ class Manifest(BaseModel):
 
 
 def write_shard(folder: Path, split: str, number: int, arrays: Mapping[str, Array]) -> dict[str, Any]:
-    """Write a shard's arrays; gives its record, which is also kept beside them, last, so that a build can go on."""
+    """Write the arrays of a shard, and then its record, by which a build can be resumed. Returns the record."""
     record: dict[str, Any] = {"number": number, "count": len(arrays["labels"]), "files": {}}
     for name, value in arrays.items():
         path = folder / split / f"{number:05d}.{name}.npy"
@@ -78,29 +78,29 @@ def written_shard(folder: Path, split: str, number: int) -> dict[str, Any] | Non
         record = ShardRecord.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    whole = all((folder / file.file).is_file() for file in record.files.values())
-    return record.model_dump() if whole else None
+    complete = all((folder / file.file).is_file() for file in record.files.values())
+    return record.model_dump() if complete else None
 
 
 def write_manifest(folder: Path, splits: Mapping[str, list[dict[str, Any]]], made: Mapping[str, Any]) -> None:
-    """Close a folder: from now on it can be read."""
+    """Write the manifest, which finishes a folder: from now on it can be read."""
     write_json(folder / "manifest.json", {"format": FORMAT, "made": dict(made), "splits": dict(splits)})
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Raises DataError where the folder or its manifest is missing or damaged."""
+    """Read the manifest of a folder. Raises DataError where the folder or its manifest is missing or damaged."""
     path = folder / "manifest.json"
     if not path.is_file():
         raise DataError(
             f"{folder} holds no finished data set (no manifest.json); "
-            f"'acz data flash-mnist --out {folder}' makes one, or goes on with one that was interrupted"
+            f"'acz data flash-mnist --out {folder}' makes one, or resumes one that was interrupted"
         )
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise DataError(f"{path}: damaged: {where}: {first['msg']}") from None
+        place = ".".join(str(part) for part in first["loc"])
+        raise DataError(f"{path}: damaged: {place}: {first['msg']}") from None
     except ValueError as error:
         raise DataError(f"{path}: damaged: {error}") from None
 
@@ -125,7 +125,8 @@ class Split:
         for number, (record, shard) in enumerate(zip(splits[split], self.shards, strict=True)):
             if record.count != len(shard["labels"]):
                 raise DataError(
-                    f"{folder}/{split}: shard {number} holds {len(shard['labels'])} labels, the manifest says {record.count}"
+                    f"{folder}/{split}: shard {number} holds {len(shard['labels'])} labels, "
+                    f"the manifest says {record.count}"
                 )
             if set(shard) != set(self.shards[0]):
                 raise DataError(
@@ -161,16 +162,21 @@ class Split:
 
     @property
     def input_names(self) -> list[str]:
-        """The names of the inputs that it has."""
+        """The names of its inputs."""
         return [name for name in self.shards[0] if name != "labels" and not name.endswith(".lengths")]
 
     def require(self, spec: Spec, loss: Loss | None = None) -> None:
-        """Raise DataError unless these examples are what the model reads and the labels are what its loss takes."""
+        """Check that a model can read these examples.
+
+        Raises:
+            DataError: The inputs are not those of the model, or the labels are not those of its loss.
+        """
         first = self.shards[0]
         for name, entry in spec.inputs.items():
             if name not in self.input_names:
                 raise DataError(
-                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(sorted(self.input_names))}"
+                    f"{self.folder} has no '{name}', which the model reads; "
+                    f"it holds {', '.join(sorted(self.input_names))}"
                 )
             shape = first[name].shape[1:]
             want = entry.resolve(shape[0] if entry.has_frames and len(shape) == 2 else None)
@@ -190,9 +196,10 @@ class Split:
                 raise DataError(f"{self.folder}: labels reach {classes} classes, the model has {spec.width}")
 
     def take(self, numbers: Array, names: list[str]) -> Examples:
-        """The examples of these numbers, in their order, with the named inputs.
+        """The examples of these numbers, in this order, with the named inputs.
 
-        Raises DataError, with file and example, where a number is not finite.
+        Raises:
+            DataError: A value is not finite, or a number of frames is not possible; the message names the example.
         """
         of_shard = np.searchsorted(self.starts, numbers, side="right") - 1
         inputs: dict[str, Array] = {}
@@ -214,7 +221,8 @@ class Split:
                 if (value < 0).any() or (value > frames).any():
                     bad = int(np.argmax((value < 0) | (value > frames)))
                     raise DataError(
-                        f"{self.folder}/{self.name}: example {numbers[bad]} has {value[bad]} valid frames of {frames} in '{name}'"
+                        f"{self.folder}/{self.name}: example {numbers[bad]} has {value[bad]} valid frames "
+                        f"of {frames} in '{name}'"
                     )
                 inputs[f"{name}.mask"] = np.arange(frames) < value[:, None]
                 continue
@@ -223,29 +231,33 @@ class Split:
                 bad = int(np.argmax(~np.isfinite(value).reshape(len(value), -1).all(axis=1)))
                 raise DataError(
                     f"{self.folder}/{self.name}: example {numbers[bad]} of '{key}' holds NaN or infinity "
-                    f"(shard {of_shard[bad]:05d}, row {numbers[bad] - self.starts[of_shard[bad]]}); make that shard anew"
+                    f"(shard {of_shard[bad]:05d}, row {numbers[bad] - self.starts[of_shard[bad]]}); "
+                    "make that shard anew"
                 )
         labels = gathered["labels"]
         return Examples(inputs, labels.astype(np.int64 if labels.ndim == 1 else np.uint8), numbers)
 
     def ids(self, numbers: Array) -> list[str]:
-        """What the examples are called: here their numbers."""
+        """The names of these examples, which are their numbers."""
         return [str(number) for number in numbers]
 
     def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
-        """Every example once, in batches of `size`, the last one smaller."""
+        """Every example once, in batches of `size`; the last batch may be smaller."""
         for start in range(0, len(self), size):
             yield self.take(np.arange(start, min(start + size, len(self))), names)
 
     def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: list[str]) -> Iterator[Examples]:
-        """The full batches of a training epoch, from batch number `first`, in an order that follows from seed and epoch alone."""
+        """The full batches of a training epoch, from batch number `first`.
+
+        Their order follows from seed and epoch alone.
+        """
         order = generator(seed, "shuffle", epoch).permutation(len(self))
         for place in range(first, len(self) // batch_size):
             yield self.take(order[place * batch_size : (place + 1) * batch_size], names)
 
 
 def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -> int:
-    """Compare every file with its hash; gives the number of examples. Raises DataError that names the file."""
+    """Compare every file with its hash. Returns the number of examples. Raises DataError that names the file."""
     total = 0
     for split, records in read_manifest(folder).splits.items():
         for record, shard in zip(records, Split(folder, split).shards, strict=True):
@@ -260,7 +272,7 @@ def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -
 
 
 def read_origin(folder: Path) -> dict[str, Any]:
-    """The facts that a manifest keeps of its making; empty where there is no manifest."""
+    """The facts about the making of a folder; empty where there is no manifest."""
     return read_manifest(folder).made if (folder / "manifest.json").is_file() else {}
 
 

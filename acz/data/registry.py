@@ -27,7 +27,8 @@ def open_split(location: Location, split: str, reading: BaseModel | None = None,
 
     Args:
         location: A folder with a manifest; a folder with feature_train*.pkl and feature_test*.pkl, or one such file.
-            YouTube-8M: a folder with train*.tfrecord and validate*.tfrecord (or .tfrecord.gz), a glob, or a list of paths.
+            YouTube-8M: a folder with train*.tfrecord and validate*.tfrecord (or .tfrecord.gz), a glob, or a list of
+            paths.
         split: `train` or `test`. One feature_*.pkl alone is the split `train` where its name says so, else `test`.
         reading: How the data set is read. The reading of another data set is not used; the defaults are.
         rank: The number of this process among those that share the split.

@@ -9,9 +9,12 @@ from acz.foundation.errors import DataError
 
 
 def read_labels(path: Path) -> list[str]:
-    """Names of the classes: a line each, or a CSV file with the columns Index and Name (YouTube-8M's vocabulary).
+    """Read the names of the classes.
 
-    Raises DataError.
+    The file has a name in each line, or is a CSV file with the columns Index and Name, as YouTube-8M's vocabulary.
+
+    Raises:
+        DataError: The file is missing, or not such a file.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -24,5 +27,5 @@ def read_labels(path: Path) -> list[str]:
     except (KeyError, TypeError, ValueError, csv.Error):
         raise DataError(f"{path}: a CSV file of labels needs the columns Index and Name") from None
     if not rows or min(rows) < 0 or max(rows) >= 10_000_000:
-        raise DataError(f"{path}: holds no labels, or an Index that is none")
+        raise DataError(f"{path}: holds no labels, or an Index that is not the number of a class")
     return [rows.get(index) or "" for index in range(max(rows) + 1)]

@@ -22,15 +22,12 @@ SHARD = 2048
 
 @dataclass(frozen=True)
 class Settings:
-    """What determines every byte of a data set, beside the images and the extractor.
-
-    `repeats` is how often each training image is put on fresh noise for the extractor; a tenth as many frames of pure noise
-    join them.
-    """
+    """Settings that, with the images and the extractor, determine every byte of a data set."""
 
     digits: str
     seed: int = 0
     repeats: int = 5
+    """The number of frames of noise that each training image is put on, for the extractor."""
     train_videos_per_label: int = 100
     test_videos_per_label: int = 10
     extractor_epochs: int = 3
@@ -46,14 +43,14 @@ Extract = Callable[[Array], Array]
 
 
 def build_noisy(folder: Path, images: DigitImages, settings: Settings, progress: Progress) -> Path:
-    """The frames that the extractor is trained on, as a data set of its own under `folder`/noisy."""
+    """Write the frames that train the extractor, as a data set of its own. Returns its folder, `folder`/noisy."""
     out = folder / "noisy"
     if (out / "manifest.json").is_file():
         return out
     noise = PixelNoise.of(images.train.pixels, images.test.pixels)
     splits: dict[str, list[dict[str, Any]]] = {}
     parts = (("train", images.train, settings.repeats), ("test", images.test, 1))
-    for split, part, repeats in parts[1:] if settings.extractor else parts:  # an extractor that is given is only tested
+    for split, part, repeats in parts[1:] if settings.extractor else parts:  # a given extractor is only tested
         shown = len(part.digits) * repeats
         total, done = shown + shown // 10, 0
         splits[split] = []
@@ -66,11 +63,17 @@ def build_noisy(folder: Path, images: DigitImages, settings: Settings, progress:
 
 
 def build_features(
-    folder: Path, images: DigitImages, settings: Settings, extract: Extract, made: dict[str, Any], progress: Progress
+    folder: Path, images: DigitImages, settings: Settings, extract: Extract, origin: dict[str, Any], progress: Progress
 ) -> None:
-    """Videos to features in one stream. `extract` takes frames (count, 1, 28, 28) of bytes, gives (count, features).
+    """Compute and write the features of all videos, after the last shard that an earlier build finished.
 
-    Goes on after the last shard that an earlier build finished.
+    Args:
+        folder: The folder of the data set.
+        images: The digits that the videos show.
+        settings: The settings of the build.
+        extract: Computes features (count, features) of frames uint8 (count, 1, 28, 28).
+        origin: Facts that the manifest keeps beside the settings.
+        progress: Is called with a task, the videos that are done, and all of them.
     """
     noise = PixelNoise.of(images.train.pixels, images.test.pixels)
     splits: dict[str, list[dict[str, Any]]] = {}
@@ -95,4 +98,4 @@ def build_features(
                 record = write_shard(folder, split, number, arrays)
             splits[split].append(record)
             progress(f"videos, {split}", stop, videos.count)
-    write_manifest(folder, splits, {"what": "Flash-MNIST", **asdict(settings), **made})
+    write_manifest(folder, splits, {"what": "Flash-MNIST", **asdict(settings), **origin})

@@ -17,7 +17,7 @@ from acz.foundation.files.hashing import contents_hash
 
 
 class FlashMnist:
-    """Folders with a manifest that says Flash-MNIST; and `feature_train*.pkl` and `feature_test*.pkl`, in a folder or alone."""
+    """Folders whose manifest says Flash-MNIST, and the files `feature_train*.pkl` and `feature_test*.pkl`."""
 
     name = "flash_mnist"
     Reading: type[BaseModel] = NoReading

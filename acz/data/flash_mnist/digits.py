@@ -27,7 +27,7 @@ class Images:
 
 @dataclass(frozen=True)
 class DigitImages:
-    """Images of digits, split by image. `name` says where they come from."""
+    """Images of digits, split by image. `name` is that of their source."""
 
     name: str
     train: Images
@@ -47,12 +47,12 @@ def load_mnist(folder: Path) -> DigitImages:
 
 
 def _mnist_part(folder: Path, part: str) -> Images:
-    found = []
+    arrays = []
     for stem in (f"{part}-images-idx3-ubyte", f"{part}-labels-idx1-ubyte"):
         candidates = [folder / f"{stem}.gz", folder / stem, folder / stem.replace("-idx", ".idx")]
         path = next((c for c in candidates if c.is_file()), candidates[0])
-        found.append(read_idx(path))
-    pixels, digits = found
+        arrays.append(read_idx(path))
+    pixels, digits = arrays
     if pixels.shape[1:] != (SIDE, SIDE) or digits.shape != pixels.shape[:1]:
         raise DataError(f"{folder}: images {pixels.shape} and labels {digits.shape} of '{part}' don't belong together")
     if digits.size == 0 or digits.max() > 9 or len(np.unique(digits)) < 10:
@@ -61,7 +61,10 @@ def _mnist_part(folder: Path, part: str) -> Images:
 
 
 def load_digits() -> DigitImages:
-    """scikit-learn's 1,797 digits of 8 x 8 pixels, scaled to 28 x 28: of every digit four fifths to train, the rest to test."""
+    """scikit-learn's 1,797 digits of 8 x 8 pixels, scaled to 28 x 28.
+
+    Of every digit four fifths of the images are for training, the rest for tests.
+    """
     from scipy.ndimage import zoom
     from sklearn.datasets import load_digits as load
 
@@ -80,8 +83,9 @@ def load_digits() -> DigitImages:
 class PixelNoise:
     """Pixels drawn independently from a histogram of bytes.
 
-    A draw takes 16 random bits and looks them up in a table that gives byte b floor(65536 p_b) places; the places left
-    over (below 256 of them) draw again from what the floors cut off, so the probabilities are the histogram's to 2^-53.
+    A draw takes 16 random bits and looks them up in a table, in which byte b has floor(65536 p_b) places. The fewer
+    than 256 places that are left over draw again, from the remainders of the floors. So the probabilities are the
+    histogram's to 2^-53.
     """
 
     def __init__(self, counts: npt.NDArray[np.int64]) -> None:
@@ -99,6 +103,7 @@ class PixelNoise:
         return cls(np.sum([np.bincount(part.reshape(-1), minlength=256) for part in images], axis=0))
 
     def draw(self, source: np.random.Generator, shape: tuple[int, ...]) -> Bytes:
+        """Pixels of this shape, uint8."""
         count = int(np.prod(shape))
         words = np.asarray(source.bit_generator.random_raw((count + 3) // 4), dtype="<u8").view("<u2")[:count]
         pixels = self.table[words]

@@ -21,7 +21,8 @@ MOST_PACKED = 1032
 def read_idx(path: Path) -> npt.NDArray[np.uint8]:
     """The unsigned bytes of an IDX file, gzipped or not, in their shape.
 
-    Raises DataError where the file is missing, truncated, too long, or no IDX file of bytes.
+    Raises:
+        DataError: The file is missing, truncated, too long, or not an IDX file of bytes.
     """
     try:
         with path.open("rb") as file:

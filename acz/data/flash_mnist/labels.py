@@ -18,5 +18,5 @@ def digits_of(label: int) -> list[int]:
 
 
 def set_in_words(label: Any) -> str:
-    """A label for a reader, as the set of its digits; labels that are not one class as in any data set."""
+    """A label for a reader, as the set of its digits. A label of several classes is written as in any data set."""
     return label_in_words(label) if np.ndim(label) else "{" + ", ".join(map(str, digits_of(int(label)))) + "}"

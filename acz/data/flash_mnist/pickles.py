@@ -1,7 +1,7 @@
 """The `feature_train*.pkl` and `feature_test*.pkl` of Flash-MNIST's authors and of the MindSpore port, as a data set.
 
-Each is a tuple of three lists: float32 (frames, features) arrays, class labels, and ids (strings such as
-`01_3______ 000007`, the digits that are shown and a running number; in the port's files all 0).
+Each is a tuple of three lists: float32 (frames, features) arrays, class labels, and ids. An id is a string such as
+`01_3______ 000007`, the digits that are shown and a running number; in the port's files all ids are 0.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ from acz.model.losses import Loss
 from acz.model.spec import Spec
 
 FEATURES = "features"
-"""What the arrays are called here; a model reads them under the name of its one input."""
+"""The name of the arrays here; a model reads them under the name of its only input."""
 
 
 class PickledSplit(Split):
-    """One feature file, held in memory. Raises DataError where it is damaged or holds something else."""
+    """One feature file, in memory. Raises DataError where it is damaged or holds something else."""
 
     def __init__(self, path: Path, split: str) -> None:
         self.folder, self.name = path, split
@@ -40,14 +40,15 @@ class PickledSplit(Split):
     def require(self, spec: Spec, loss: Loss | None = None) -> None:
         if len(spec.inputs) != 1:
             raise DataError(
-                f"{self.folder} holds one kind of features; the model reads {len(spec.inputs)}: {', '.join(spec.inputs)}"
+                f"{self.folder} holds one kind of features; "
+                f"the model reads {len(spec.inputs)}: {', '.join(spec.inputs)}"
             )
         [name] = spec.inputs
-        of_files, self.shards = self.shards, [{name: self.shards[0][FEATURES], "labels": self.shards[0]["labels"]}]
+        stored, self.shards = self.shards, [{name: self.shards[0][FEATURES], "labels": self.shards[0]["labels"]}]
         try:
             super().require(spec, loss)
         finally:
-            self.shards = of_files
+            self.shards = stored
 
     def take(self, numbers: Array, names: list[str]) -> Examples:
         examples = super().take(numbers, [FEATURES])
@@ -55,12 +56,12 @@ class PickledSplit(Split):
         return examples
 
     def ids(self, numbers: Array) -> list[str]:
-        """The ids that the authors' files record; the example's number where the file has none, as the port's."""
-        found = []
+        """The ids in the authors' files; the numbers of the examples where the file has no ids, as the port's."""
+        names = []
         for number in numbers:
             recorded = self.recorded[number]
-            found.append(text(recorded) if isinstance(recorded, (str, bytes)) else str(number))
-        return found
+            names.append(text(recorded) if isinstance(recorded, (str, bytes)) else str(number))
+        return names
 
 
 def _three_lists(content: Any, path: Path) -> tuple[list[Any], list[Any], list[Any]]:
@@ -73,23 +74,23 @@ def _three_lists(content: Any, path: Path) -> tuple[list[Any], list[Any], list[A
 
 
 def _stacked(features: list[Any], path: Path) -> Array:
-    """float32 (videos, frames, features); empties the list on the way, so that the file is in memory only once."""
+    """float32 (videos, frames, features). Empties the list meanwhile, so that the features are in memory only once."""
     shape = features[0].shape if isinstance(features[0], np.ndarray) else ()
     if len(shape) == 2 and len(features) * 4 * shape[0] * shape[1] > 2 * path.stat().st_size:
         raise DataError(f"{path}: {len(features):,} arrays {shape} are more than the file can hold")
-    found = np.empty((len(features), *shape), np.float32) if len(shape) == 2 else np.empty(0)
+    stacked = np.empty((len(features), *shape), np.float32) if len(shape) == 2 else np.empty(0)
     for number, value in enumerate(features):
         if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.ndim != 2 or value.shape != shape:
             what = f"{value.dtype} {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
             raise DataError(f"{path}: example {number}: features must be float (frames, features) alike, got {what}")
         if not np.isfinite(value).all():
             raise DataError(f"{path}: example {number} holds NaN or infinity")
-        found[number], features[number] = value, None
-    return found
+        stacked[number], features[number] = value, None
+    return stacked
 
 
 def _labels(labels: list[Any], path: Path) -> Array:
-    """int64 (videos)."""
+    """The class of each video, int64 (videos)."""
     for number, label in enumerate(labels):
         if not isinstance(label, (int, np.integer)) or isinstance(label, bool):
             raise DataError(f"{path}: example {number}: the label must be an integer, got {type(label).__name__}")

@@ -1,6 +1,7 @@
 """Flash-MNIST: digits that flash up in noise (Long et al. 2018, section 4.1; the authors' code).
 
-Noisy frames train an extractor; videos of 25 frames, labelled with the set of digits that they show, become features.
+Noisy frames train an extractor. Videos of 25 frames become features; their labels are the sets of digits that they
+show.
 """
 
 from __future__ import annotations
@@ -21,15 +22,17 @@ DIGITS = 10
 LABELS = 2**DIGITS
 NOISE = 10
 CHUNK = 128
-"""Videos that are made at once; with those that wait, the frames of at most 384 are held, 8 MB."""
+"""Videos that are drawn at once. With those that wait, the frames of at most 384 videos are in memory, 8 MB."""
 NOISY_SHARD = 32768
 
 
 def noisy_frames(
     images: Images, noise: PixelNoise, seed: int, split: str, repeats: int
 ) -> Iterator[tuple[Array, Array]]:
-    """Chunks of frames (count, 1, 28, 28) and labels (count): every image `repeats` times on fresh noise, in a fixed random
-    order, and a tenth as many of pure noise with label 10."""
+    """Chunks of frames (count, 1, 28, 28) and labels (count), in a fixed random order.
+
+    Every image comes `repeats` times, on fresh noise. A tenth as many frames are pure noise, with label 10.
+    """
     shown = len(images.digits) * repeats
     order = generator(seed, "noisy", split).permutation(shown + shown // 10)
     for start in range(0, len(order), NOISY_SHARD):
@@ -45,7 +48,7 @@ def noisy_frames(
 
 
 class Videos:
-    """The videos of one split, made chunk by chunk; each chunk depends on the seed and its number alone."""
+    """The videos of one split, drawn chunk by chunk; each chunk depends on the seed and its number alone."""
 
     def __init__(self, images: Images, noise: PixelNoise, seed: int, split: str, videos_per_label: int) -> None:
         self.noise, self.seed, self.split = noise, seed, split
@@ -53,7 +56,7 @@ class Videos:
         self.by_digit = [images.pixels[images.digits == digit] for digit in range(10)]
 
     def labels(self, start: int, stop: int) -> Array:
-        """Labels run round, so that every stretch of 1,024 videos has each once."""
+        """The labels of videos start .. stop - 1, int64. They run round: 1,024 videos in a row have each label once."""
         return np.arange(start, stop, dtype=np.int64) % LABELS
 
     def chunk(self, number: int) -> tuple[Array, Array]:
@@ -69,34 +72,40 @@ class Videos:
         places = source.permuted(np.tile(np.arange(FRAMES), (len(labels), 1)), axis=1)[video, position]
         draws = source.random(len(video))
         for value in range(10):
-            mine = digit == value
+            same = digit == value
             images = self.by_digit[value]
-            chosen = images[(draws[mine] * len(images)).astype(np.int64)]
-            at = (video[mine], places[mine])
+            chosen = images[(draws[same] * len(images)).astype(np.int64)]
+            at = (video[same], places[same])
             frames[at] = np.maximum(frames[at], chosen)
         return frames, labels
 
 
 class Frames:
-    """Makes the frames of Flash-MNIST's videos again: seed, split and number determine them, so they are not stored."""
+    """Draws the frames of Flash-MNIST's videos again. Seed, split and number determine them, so they are not stored."""
 
     def __init__(self, folder: Path, mnist: Path | None) -> None:
-        """`mnist` is the folder of MNIST's files, for videos that were made from them.
+        """Open the images that the videos of a folder show.
 
-        Raises DataError where it is missing, or holds other images than those that the videos were made from.
+        Args:
+            folder: A finished data set.
+            mnist: The folder of MNIST's files, which are not stored with videos that show them.
+
+        Raises:
+            DataError: `mnist` is missing, or its images are not those of the videos.
         """
-        self.made = read_manifest(folder).made
+        self.origin = read_manifest(folder).made
         images = self._images(folder, mnist)
-        if images.hash != self.made.get("images"):
+        if images.hash != self.origin.get("images"):
             raise DataError(
                 f"{mnist or 'scikit-learn'} has other images than those that {folder} was made from: their hash is "
-                f"{images.hash[:16]}, the manifest says {str(self.made.get('images'))[:16]}; --mnist takes the folder of these"
+                f"{images.hash[:16]}, the manifest says {str(self.origin.get('images'))[:16]}; "
+                "--mnist takes the folder of these"
             )
         self.parts = {"train": images.train, "test": images.test}
         self.noise = PixelNoise.of(images.train.pixels, images.test.pixels)
 
     def _images(self, folder: Path, mnist: Path | None) -> DigitImages:
-        if self.made.get("digits") != "mnist":
+        if self.origin.get("digits") != "mnist":
             return load_digits()
         if mnist is None:
             raise DataError(
@@ -107,8 +116,8 @@ class Frames:
 
     def make(self, split: str, number: int, label: int) -> Array:
         """The frames of one video, uint8 (frames, 28, 28). Raises DataError where its label is not `label`."""
-        per_label = int(self.made[f"{split}_videos_per_label"])
-        videos = Videos(self.parts[split], self.noise, int(self.made["seed"]), split, per_label)
+        per_label = int(self.origin[f"{split}_videos_per_label"])
+        videos = Videos(self.parts[split], self.noise, int(self.origin["seed"]), split, per_label)
         frames, labels = videos.chunk(number // CHUNK)
         if labels[number % CHUNK] != label:
             raise DataError(f"video {number} of '{split}' has the label {label}, made again {labels[number % CHUNK]}")
