@@ -142,7 +142,7 @@ DAMAGE = {
     "unequal rgb and audio lengths": (record("v", frames=3, audio=2), "video v has 3 frames of rgb, 2 frames of audio"),
     "missing feature": (record("v").replace(b"\x05audio", b"\x05audi0"), "video v has no frames of 'audio'"),
     "wrong frame size": (record("v").replace(b"\x0a\x80\x08", b"\x0a\xff\x07\x00", 1), "not 1024"),
-    "no message": (b"\xff" * 40, "its content is no tf.SequenceExample"),
+    "no message": (b"\xff" * 40, "its content is not a tf.SequenceExample"),
 }
 
 

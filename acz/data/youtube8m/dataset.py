@@ -60,7 +60,11 @@ YOUTUBE8M = YouTube8MSet()
 def open_youtube8m(
     location: Location, split: str, reading: Reading | None = None, rank: int = 0, world: int = 1
 ) -> YouTube8M:
-    """Open a split of YouTube-8M, for process `rank` of `world`. Raises DataError that names the file, and the record where it is one."""
+    """Open a split of YouTube-8M, for process `rank` of `world`.
+
+    Raises:
+        DataError: The files are missing or damaged; the message names the file, and the record where one is damaged.
+    """
     reading = reading or Reading()
     folder = Path(location) if isinstance(location, (str, Path)) else Path(next(iter(location))).parent
     if is_converted(location):
@@ -78,7 +82,7 @@ def open_youtube8m(
 
 
 def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource:
-    """TFRecord shards, in this order. Raises DataError."""
+    """Open TFRecord shards, in this order. Raises DataError."""
     with show_progress() as shown:
         level = cast(Level, first_level(paths[0]))
         criteria = Criteria(WIDTHS, reading.classes, reading.unlabelled, level)

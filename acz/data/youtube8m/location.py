@@ -38,7 +38,10 @@ def shards_at(location: Location) -> list[Path]:
 
 
 def is_converted(location: Location) -> bool:
-    """Say whether this is a folder that `acz data youtube8m convert` made. Raises DataError where its manifest is damaged."""
+    """Say whether this is a folder that `acz data youtube8m convert` made.
+
+    Raises DataError where its manifest is damaged.
+    """
     return isinstance(location, (str, Path)) and read_origin(Path(location)).get("what") == CONVERTED
 
 
@@ -70,8 +73,8 @@ def split_of(location: Location, name: str) -> list[Path]:
     if chosen := [path for path in shards if not path.name.startswith(known)]:
         return chosen
     raise DataError(
-        f"{shown}: {len(shards)} shards, from {shards[0].name} on, and none begins with {' or '.join(prefixes)}, as those of "
-        f"the split '{name}' do; give a folder or a glob that has both splits, or another --split"
+        f"{shown}: {len(shards)} shards, from {shards[0].name} on, and none begins with {' or '.join(prefixes)}, "
+        f"as those of the split '{name}' do; give a folder or a glob that has both splits, or another --split"
     )
 
 

@@ -1,4 +1,4 @@
-"""How YouTube-8M is read: what a configuration may say under `data`."""
+"""The settings of reading YouTube-8M, which a configuration gives as `data.reading`."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 CLASSES = 3862
 MOST_FRAMES = 300
-"""Frames of a video that count; the official reader cuts there."""
+"""Frames of a video that are read; the official reader cuts there, too."""
 WIDTHS = {"rgb": 1024, "audio": 128}
 """Features of a frame."""
 
 
 class Sampling(BaseModel):
-    """Which frames of a video are taken. Frames after the 300th never count.
+    """The choice of the frames of a video. Frames after the 300th are never taken.
 
-    `all`; `first` of them; `random`, drawn with or without `replacement`; `contiguous`, neighbours from a random place; `strata`: one frame
-    from each of as many equal stretches, at a random place in it in training and in its middle otherwise. `bags` samplings of one video, each with its
-    own draws, follow one another on the axis of frames. `halves`: in training a video is, at random, its first or its second half.
+    - `all`: every frame.
+    - `first`: the first frames.
+    - `random`: frames drawn with or without `replacement`.
+    - `contiguous`: neighbours, from a random place on.
+    - `strata`: one frame from each of as many equal stretches, at a random place in training, else in the middle.
+
+    `bags` samplings of one video follow one another on the axis of frames, each with its own draws. With `halves`,
+    training reads the first or the second half of each video, at random.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -45,28 +50,27 @@ class Sampling(BaseModel):
 
     @property
     def always_full(self) -> bool:
-        """Whether every video with a frame gives as many frames as were asked for, so that no mask is needed."""
+        """True where every video gives as many frames as were asked for, so that no mask is needed."""
         return self.type in ("strata", "contiguous") or self.replacement
 
 
 class Reading(BaseModel):
-    """How shards are read.
-
-    `verify`: which checksums of content are compared: of the first record of each shard, of all, of none. `on_bad_record: skip` reads every record once
-    when a shard is first met, and leaves out what is damaged from then on. `unlabelled: true` takes videos without labels, for inference.
-    `labels: indices` gives int32 (videos, most_labels), filled up with -1.
-    """
+    """The settings of reading shards."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     sampling: Sampling = Sampling()
     verify: Literal["first", "all", "none"] = "first"
+    """The records whose content is compared with its checksum: the first of each shard, all, or none."""
     on_bad_record: Literal["fail", "skip"] = "fail"
+    """`skip` reads every record of a new shard once, and leaves out damaged records from then on."""
     unlabelled: bool = False
+    """Take videos without labels, for inference."""
     labels: Literal["multi_hot", "indices"] = "multi_hot"
+    """The form of labels: uint8 (videos, classes), or int32 (videos, most_labels), filled up with -1."""
     most_labels: int = Field(default=64, gt=0, le=2**12)
     classes: int = Field(default=CLASSES, gt=0, le=2**24)
     workers: int = Field(default=0, ge=0, le=256)
-    """Processes that read; 0 reads in this one. Batches don't depend on it."""
+    """Processes that read; 0 reads in this process. Batches do not depend on it."""
     shuffle_buffer: int = Field(default=4096, gt=0, le=2**31)
-    """Videos among which the next one of an epoch is drawn."""
+    """Videos from which the next video of an epoch is drawn."""

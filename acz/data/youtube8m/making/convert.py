@@ -1,7 +1,8 @@
-"""Shards converted to memory-mapped arrays (`acz.data.folder`), and read from them.
+"""Conversion of shards to memory-mapped arrays, in the format of `acz.data.folder`.
 
-A shard's arrays: `rgb` and `audio` uint8 (videos, frames, features), filled up with zeros to the frames of a batch, `rgb.lengths` and `audio.lengths`, `labels`
-uint8 (videos, classes), and `id`, uint8 (videos, 64) filled up with zeros. Any reader of the format reads them; here frames are sampled besides.
+A shard has the arrays `rgb` and `audio`, uint8 (videos, frames, features), filled up with zeros to the frames of a
+batch; `rgb.lengths` and `audio.lengths`; `labels`, uint8 (videos, classes); and `id`, uint8 (videos, 64), filled up
+with zeros. Any reader of the format reads them; YouTube-8M's reader samples frames, too.
 """
 
 from __future__ import annotations
@@ -34,9 +35,16 @@ def convert(
     about: dict[str, Any],
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> int:
-    """Write every split's videos to `out`, or go on with what an interrupted call left; gives the number of videos.
+    """Write the videos of every split, or resume an interrupted conversion. Returns the number of videos.
 
-    `about` is what was asked for: a folder is one conversion. Raises DataError where `out` holds another, or other files.
+    Args:
+        sources: The videos of each split.
+        out: The folder to write.
+        about: The settings; a folder belongs to one conversion.
+        progress: Is called with the videos that are done, and all of them.
+
+    Raises:
+        DataError: `out` holds another conversion, or other files.
     """
     total = sum(int(source.starts[-1]) for source in sources.values())
     done = 0

@@ -1,11 +1,13 @@
-"""Shards in the official format whose labels can be learnt, and better by attention than by averaging frames.
+"""Shards in the official format whose labels can be learnt, and learnt better by attention than by averaging frames.
 
-Every class has a mark, a fixed pattern of signs over the 1,152 features. Each label of a video is shown in a few of its frames, by its mark and a pattern that
-all such frames have in common; every other frame shows the mark of a class drawn at random, as clutter, without that pattern. So the mean over frames holds
-mostly clutter, and a score that is linear in the features tells the frames that count. On everything lies normal noise.
+Every class has a mark, a fixed pattern of signs over the 1,152 features. A few frames of a video show each of its
+labels, by the label's mark and a pattern that all such frames have in common. Every other frame is clutter: it shows
+the mark of a random class, without that pattern. So the mean over frames is mostly clutter, and a score that is linear
+in the features finds the frames that matter. All frames have normal noise.
 
-Class c is drawn in proportion to (c + 8)^-1.2, so that classes are sorted by frequency as the official ones are: with three labels a video, of 10,000 videos some
-400 classes have ten or more, and a quarter of the 3,862 none. Values are quantised as the official features: floor((x + 2) 255 / 4), for x within -2 .. 2.
+Class c is drawn in proportion to (c + 8)^-1.2, so that classes are sorted by frequency as the official classes are. Of
+10,000 videos with three labels each, some 400 classes have ten or more videos, and a quarter of the 3,862 classes has
+none. Values are quantised as the official features: floor((x + 2) 255 / 4), for x within -2 .. 2.
 """
 
 from __future__ import annotations
@@ -31,20 +33,20 @@ from acz.foundation.files.tfrecord import framed
 from acz.foundation.randomness import generator
 
 NOISE, MARK, COMMON = 0.5, 0.19, 0.13
-"""Standard deviation of the noise; sizes of a mark and of the common pattern, in each feature; dequantised, so within -2 .. 2."""
+"""The standard deviation of the noise, and the sizes of a mark and of the common pattern, of dequantised features."""
 SHOWN = 0.04
-"""Share of a video's frames that show one of its labels; at least two do."""
+"""The share of a video's frames that show one of its labels; at least two frames do."""
 SHIFT, EXPONENT = 8, 1.2
 MOST_LABELS = 12
 FINE = 5
-"""Bits after the point of a byte in the sums here."""
+"""Bits after the binary point in sums of bytes."""
 STEP = 255 / 4
 """Bytes for a difference of 1."""
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What is made. `videos` are for training, `validation` for validation."""
+    """The settings of a synthesis. `videos` are for training, `validation` for validation."""
 
     videos: int
     validation: int
@@ -57,36 +59,36 @@ class Synthesis:
 
     @cached_property
     def cumulative(self) -> Array:
-        """float64 (classes): the share of the draws that are of a class or one before it."""
+        """The share of the draws that are of a class or an earlier class, float64 (classes)."""
         weights = (np.arange(self.classes) + SHIFT) ** -EXPONENT
         return np.cumsum(weights / weights.sum())
 
     @cached_property
     def marks(self) -> Array:
-        """int16 (classes, features): each class's mark, in fine steps."""
+        """The mark of each class, in fine steps, int16 (classes, features)."""
         signs = generator(self.seed, "marks").integers(0, 2, (self.classes, sum(WIDTHS.values())), np.int8)
         return ((2 * signs.astype(np.int16) - 1) * round(MARK * STEP * 2**FINE)).astype(np.int16)
 
     @cached_property
     def common(self) -> Array:
-        """int16 (features): the pattern of all frames that show a label."""
+        """The pattern of all frames that show a label, int16 (features)."""
         signs = generator(self.seed, "common").integers(0, 2, sum(WIDTHS.values()), np.int16)
         return (2 * signs - 1) * round(COMMON * STEP * 2**FINE)
 
     @cached_property
     def noise(self) -> Array:
-        """int16 (65536): the normal distribution's quantiles, so that sixteen random bits are one draw."""
+        """The normal distribution's quantiles, so that sixteen random bits are one draw, int16 (65536)."""
         distribution = NormalDist(0, NOISE * STEP * 2**FINE)
         known = [distribution.inv_cdf((place + 0.5) / 4096) for place in range(4096)]
         spread = np.interp((np.arange(65536) + 0.5) / 65536, (np.arange(4096) + 0.5) / 4096, known)
         return np.round(spread).astype(np.int16)
 
     def draw_classes(self, source: np.random.Generator, count: int) -> Array:
-        """int64 (count): classes as often as they are frequent."""
+        """Random classes, in proportion to their frequency, int64 (count)."""
         return np.minimum(np.searchsorted(self.cumulative, source.random(count)), self.classes - 1)
 
     def video(self, split: str, number: int) -> tuple[list[int], Array]:
-        """Labels and uint8 (frames, 1152) of one video, from the seed, the split and the number alone."""
+        """The labels and the frames uint8 (frames, 1152) of one video, which follow from seed, split and number."""
         source = generator(self.seed, "video", split, number)
         count = int(source.integers(self.frames[0], self.frames[1] + 1))
         wanted = min(1 + int(source.poisson(2)), MOST_LABELS, self.classes)
@@ -110,7 +112,7 @@ class Synthesis:
 
 
 def encode(name: str, labels: list[int], features: dict[str, Array]) -> bytes:
-    """A SequenceExample: the id, the labels, and by modality uint8 (frames, features)."""
+    """Write a SequenceExample from an id, labels, and uint8 (frames, features) of each modality."""
 
     def entry(key: str, value: bytes) -> bytes:
         return bytes_field(1, bytes_field(1, key.encode()) + bytes_field(2, value))
@@ -126,21 +128,26 @@ def encode(name: str, labels: list[int], features: dict[str, Array]) -> bytes:
     return bytes_field(1, context) + bytes_field(2, lists)
 
 
-def synthesize(asked: Synthesis, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
-    """Write `out/train0000.tfrecord` and so on, and `out/validate0000.tfrecord`; gives the bytes written. An interrupted call is gone on with.
+def synthesize(synthesis: Synthesis, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
+    """Write `out/train0000.tfrecord`, `out/validate0000.tfrecord` and so on, or resume an interrupted call.
 
-    Raises DataError where `out` holds other files, or more shards are asked for than videos.
+    Returns the size of the shards in bytes.
+
+    Raises:
+        DataError: `out` holds other files, or the settings ask for more shards than videos.
     """
-    if not 0 < asked.frames[0] <= asked.frames[1] <= 2**16:
-        raise DataError(f"--frames needs 1 <= fewest <= most, got {asked.frames[0]} {asked.frames[1]}")
-    total, done, size = asked.videos + asked.validation, 0, 0
+    if not 0 < synthesis.frames[0] <= synthesis.frames[1] <= 2**16:
+        raise DataError(f"--frames needs 1 <= fewest <= most, got {synthesis.frames[0]} {synthesis.frames[1]}")
+    total, done, size = synthesis.videos + synthesis.validation, 0, 0
     with locked(out):
-        claim_folder(out, SETTINGS, {"what": SYNTHETIC, **asdict(asked)})
+        claim_folder(out, SETTINGS, {"what": SYNTHETIC, **asdict(synthesis)})
         remove_leftovers(out)
-        for split, number, videos in _shards(asked):
+        for split, number, videos in _shards(synthesis):
             path = out / f"{split}{number:04d}.tfrecord"
             if not path.is_file():
-                write_atomically(path, partial(_write, asked, split, videos, partial(_advance, progress, done, total)))
+                write_atomically(
+                    path, partial(_write, synthesis, split, videos, partial(_advance, progress, done, total))
+                )
             size += path.stat().st_size
             done += len(videos)
             progress(done, total)
@@ -151,9 +158,12 @@ def _advance(progress: Callable[[int, int], None], before: int, total: int, done
     progress(before + done, total)
 
 
-def _shards(asked: Synthesis) -> Iterator[tuple[str, int, range]]:
-    """Split, number and videos of each shard. Raises DataError where one would be empty."""
-    splits = (("train", asked.videos, asked.shards), ("validate", asked.validation, asked.validation_shards))
+def _shards(synthesis: Synthesis) -> Iterator[tuple[str, int, range]]:
+    """Split, number and videos of each shard. Raises DataError where a shard would be empty."""
+    splits = (
+        ("train", synthesis.videos, synthesis.shards),
+        ("validate", synthesis.validation, synthesis.validation_shards),
+    )
     for split, videos, shards in splits:
         if shards > videos:
             raise DataError(f"{videos} videos of '{split}' can't fill {shards} shards")
@@ -161,11 +171,11 @@ def _shards(asked: Synthesis) -> Iterator[tuple[str, int, range]]:
             yield split, number, range(videos * number // shards, videos * (number + 1) // shards)
 
 
-def _write(asked: Synthesis, split: str, videos: range, progress: Callable[[int], None], path: Path) -> None:
+def _write(synthesis: Synthesis, split: str, videos: range, progress: Callable[[int], None], path: Path) -> None:
     rgb = WIDTHS["rgb"]
     with path.open("wb") as file:
         for number in videos:
-            labels, frames = asked.video(split, number)
+            labels, frames = synthesis.video(split, number)
             features = {"rgb": frames[:, :rgb], "audio": frames[:, rgb:]}
             file.write(framed(encode(f"{split[0]}{number:07d}", labels, features)))
             progress(number - videos.start + 1)

@@ -1,4 +1,4 @@
-"""The arrays of a batch, and how a video gets into a row of them."""
+"""The arrays of a batch, and putting a video into a row of them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 
 BUCKET = 20
-"""The frames of a batch that holds whole videos are a multiple of this, so that frameworks compile few shapes."""
+"""The number of frames of a batch of whole videos is a multiple of this, so that frameworks compile few shapes."""
 
 
 @dataclass(frozen=True)
 class Form:
-    """What a batch looks like. Every batch of a data set has one form, so a framework compiles it once.
+    """The arrays of a batch. Every batch of a data set has one form, so that a framework compiles it once.
 
-    `frames` is the length of the axis of frames; a video with fewer is filled up with zeros, which the mask tells apart.
+    `frames` is the length of the axis of frames. A video with fewer frames is filled up with zeros; the mask marks its
+    frames.
     """
 
     names: tuple[str, ...]
@@ -31,40 +32,40 @@ class Form:
 
     @property
     def masks(self) -> bool:
-        """Whether inputs have masks."""
+        """True where inputs have masks."""
         return not self.reading.sampling.always_full
 
     def shapes(self) -> dict[str, tuple[tuple[int, ...], str]]:
-        """Shape of a row and dtype of each array."""
+        """The shape of a row and the dtype of each array, by name."""
         reading = self.reading
         several = reading.labels == "multi_hot"
-        found: dict[str, tuple[tuple[int, ...], str]] = {
+        shapes: dict[str, tuple[tuple[int, ...], str]] = {
             "labels": ((reading.classes if several else reading.most_labels,), "|u1" if several else "<i4")
         }
         for name in self.names:
             width = self.widths[name.removeprefix(MEAN)]
             if name.startswith(MEAN):
-                found[name] = ((width,), "<f4")
+                shapes[name] = ((width,), "<f4")
                 continue
-            found[name] = ((self.frames, width), "|u1")
+            shapes[name] = ((self.frames, width), "|u1")
             if self.masks:
-                found["mask"] = ((self.frames,), "|b1")
-        return found
+                shapes["mask"] = ((self.frames,), "|b1")
+        return shapes
 
     def new(self, videos: int) -> dict[str, Array]:
-        """Arrays for so many videos, not filled."""
+        """Arrays for this many videos, not filled."""
         return {name: np.empty((videos, *shape), dtype) for name, (shape, dtype) in self.shapes().items()}
 
     def inputs(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """A batch's inputs by name; all modalities share one mask."""
-        found = {name: arrays[name] for name in self.names}
+        inputs = {name: arrays[name] for name in self.names}
         if "mask" in arrays:
-            found |= {f"{name}.mask": arrays["mask"] for name in self.names if not name.startswith(MEAN)}
-        return found
+            inputs |= {f"{name}.mask": arrays["mask"] for name in self.names if not name.startswith(MEAN)}
+        return inputs
 
 
 def count_frames(reading: Reading, longest: int) -> int:
-    """The length of a batch's axis of frames: what the sampling asks for, or enough for a video of `longest` frames."""
+    """The length of a batch's axis of frames: that of the sampling, or enough for a video of `longest` frames."""
     sampling = reading.sampling
     if sampling.frames is not None:
         return sampling.bags * sampling.frames
@@ -74,7 +75,19 @@ def count_frames(reading: Reading, longest: int) -> int:
 def fill(
     arrays: Mapping[str, Array], row: int, video: Video, form: Form, seed: int = 0, epoch: int | None = None
 ) -> None:
-    """Put a video into one row: its frames as the settings sample them, in an epoch of training or (none) in evaluation. Raises DataError."""
+    """Put a video into one row of a batch.
+
+    Args:
+        arrays: The arrays of the batch.
+        row: The number of the row.
+        video: The video.
+        form: The form of the batch, with the settings that sample frames.
+        seed: The seed of the run.
+        epoch: The epoch of training; None in evaluation.
+
+    Raises:
+        DataError: The video has more labels than the row has room for.
+    """
     _fill_labels(arrays["labels"][row], video, form.reading)
     sampling = form.reading.sampling
     plain = sampling.type == "all" and not (sampling.halves and epoch is not None)
@@ -105,7 +118,8 @@ def _fill_labels(target: Array, video: Video, reading: Reading) -> None:
         return
     if len(video.labels) > len(target):
         raise DataError(
-            f"video {video.id} has {len(video.labels)} labels and most_labels is {len(target)}; set it to what your videos have"
+            f"video {video.id} has {len(video.labels)} labels and most_labels is {len(target)}; "
+            "set it to the number that your videos have"
         )
     target[: len(video.labels)] = video.labels
     target[len(video.labels) :] = -1

@@ -1,7 +1,8 @@
-"""The order of an epoch, from the seed and the number of records in each shard alone: who reads, and how many, does not enter.
+"""The order of an epoch, which follows from the seed and the number of records in each shard alone.
 
-Shards come in an order of the epoch's own; the records go, shard after shard, through a buffer from which each next one is drawn. Only numbers are moved, so a
-plan for millions of videos is a second's work, and going on in the middle of an epoch reads nothing that came before.
+Each epoch has its own order of the shards. The records go, shard after shard, through a buffer, from which the next
+record is drawn. Only numbers are moved: a plan for millions of videos takes a second, and an epoch that is resumed in
+its middle reads none of the earlier videos.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from acz.foundation.arrays import Array
 from acz.foundation.randomness import generator
 
 STRETCH = 2**16
-"""Records whose draws are made at once. Orders depend on it: never change it."""
+"""Records that are drawn for at once. Orders depend on it: never change it."""
 
 
 def order(starts: Array, buffer: int, seed: int, epoch: int) -> Iterator[Array]:
-    """Every record's number once, in parts, int64 (records); `starts` (shards + 1) as the index has it."""
+    """Every record's number once, in parts, int64 (records). `starts` (shards + 1) is that of the index."""
     source = generator(seed, "shuffle", epoch)
     shards = source.permutation(len(starts) - 1)
     held: list[int] = []
@@ -37,7 +38,10 @@ def order(starts: Array, buffer: int, seed: int, epoch: int) -> Iterator[Array]:
 
 
 def batches(parts: Iterator[Array], size: int, first: int = 0) -> Iterator[Array]:
-    """The full batches of an order from batch number `first`, int64 (size) each; what does not fill one is left out."""
+    """The full batches of an order, int64 (size) each, from batch number `first`.
+
+    An incomplete last batch is left out.
+    """
     left = np.empty(0, np.int64)
     skip = first * size
     for part in parts:

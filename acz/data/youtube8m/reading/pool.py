@@ -1,4 +1,4 @@
-"""Processes that read batches into shared memory. What they are asked for, and what comes out, does not depend on how many there are."""
+"""Processes that read batches into shared memory. The batches do not depend on the number of processes."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from acz.foundation.processes.json_lines import LineProcess
 ROWS = 32
 """Videos of one task."""
 AHEAD = 2
-"""Batches that are read at a time, besides the one that is handed over."""
+"""Batches that are read at a time, besides the batch that the consumer has."""
 
 
 class _Lease:
-    """Shared memory that a batch lies in. When the last array over it is gone, so is this, and the slot is free again."""
+    """Shared memory of a batch. When the last array over it is deleted, this is too, and the slot is free again."""
 
     def __init__(self, memory: mmap.mmap, slot: int, free: deque[int]) -> None:
         self.memory, self.slot, self.free = memory, slot, free
@@ -47,7 +47,7 @@ class _Lease:
 
 @dataclass
 class Batch:
-    """A batch: the videos' numbers, and as it is read, their arrays and ids."""
+    """A batch: the videos' numbers, and, when it is read, their arrays and ids."""
 
     numbers: Array
     seed: int = 0
@@ -56,7 +56,7 @@ class Batch:
     ids: list[str] = field(default_factory=list)
     slot: int = -1
     missing: int = 0
-    """Tasks that are not answered."""
+    """Tasks that are not answered yet."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class _Worker(LineProcess):
 
 
 class Pool:
-    """Processes that fill batches of at most `videos` videos; one `run` at a time, and `close` at the end."""
+    """Processes that fill batches of at most `videos` videos. Use one `run` at a time, and `close` at the end."""
 
     def __init__(self, source: RecordSource, form: Form, videos: int, workers: int) -> None:
         self.source, self.form, self.videos = source, form, videos
@@ -90,15 +90,19 @@ class Pool:
         self.memories: list[mmap.mmap] = []
         self.free: deque[int] = deque()
         criteria = {**asdict(source.criteria), "widths": dict(source.criteria.widths)}
-        about = {
-            "reading": form.reading.model_dump(), "names": form.names, "widths": dict(form.widths), "frames": form.frames,
-            "criteria": criteria, "videos": videos,
-        }  # fmt: skip
+        setup = {
+            "reading": form.reading.model_dump(),
+            "names": form.names,
+            "widths": dict(form.widths),
+            "frames": form.frames,
+            "criteria": criteria,
+            "videos": videos,
+        }
         self.workers: list[_Worker] = []
         self.selector = selectors.DefaultSelector()
         try:
             for _ in range(workers):
-                worker = _Worker(self.file, about)
+                worker = _Worker(self.file, setup)
                 self.workers.append(worker)
                 self.selector.register(worker.stdout, selectors.EVENT_READ, worker)
         except BaseException:
@@ -107,11 +111,14 @@ class Pool:
 
     @property
     def idle(self) -> bool:
-        """Whether nothing is being read, so that the pool can be used again."""
+        """True where nothing is being read, so that the pool can be used again."""
         return not any(worker.tasks for worker in self.workers)
 
     def run(self, wanted: Iterator[Batch]) -> Iterator[Batch]:
-        """The same batches with their arrays, in the same order. Raises DataError, at the first batch that can't be read."""
+        """The same batches with their arrays, in the same order.
+
+        Raises DataError at the first batch that can't be read.
+        """
         reading: deque[Batch] = deque()
         waiting: deque[tuple[Batch, int]] = deque()
         while True:
@@ -131,7 +138,10 @@ class Pool:
             yield reading.popleft()
 
     def _slot(self, videos: int) -> tuple[int, dict[str, Array]]:
-        """Shared memory that nobody uses, and arrays there; there are as many slots as the consumer keeps batches, and a few."""
+        """A free slot of shared memory, and arrays in it.
+
+        There are a few more slots than the consumer keeps batches.
+        """
         try:
             slot = self.free.popleft()
         except IndexError:
@@ -142,9 +152,9 @@ class Pool:
         return slot, {name: value[:videos] for name, value in arrays_at(lease, self.form, self.videos).items()}
 
     def _send(self, waiting: deque[tuple[Batch, int]]) -> None:
-        """Give each process up to two tasks: one to do, one to go on with."""
+        """Give each process up to two tasks, so that it has the next one when it has finished the first."""
         while waiting:
-            worker = min(self.workers, key=lambda one: len(one.tasks))
+            worker = min(self.workers, key=lambda worker: len(worker.tasks))
             if len(worker.tasks) > 1:
                 return
             batch, row = waiting.popleft()
@@ -167,7 +177,7 @@ class Pool:
                 task.batch.missing -= 1
 
     def close(self) -> None:
-        """End the processes. Arrays that were handed over stay as they are."""
+        """End the processes. Batches that the consumer has stay valid."""
         self.selector.close()
         for worker in self.workers:
             with suppress(OSError):
@@ -180,7 +190,7 @@ class Pool:
 
 
 def _shared_memory() -> int:
-    """The descriptor of a file in memory that has no name and goes with the processes that use it."""
+    """The descriptor of a file in memory without a name; it is deleted with the last process that uses it."""
     if hasattr(os, "memfd_create"):
         return os.memfd_create("acz-youtube8m")
     with tempfile.TemporaryFile(prefix="acz-") as file:

@@ -1,4 +1,4 @@
-"""YouTube-8M as a data set: what the training loop, evaluation and inference read."""
+"""One split of YouTube-8M, as training, evaluation and inference read it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,15 @@ from acz.model.losses import LOSSES, Loss
 from acz.model.spec import Spec
 
 MOST_IDS = 2**16
-"""Ids of videos that were read and are remembered."""
+"""Ids of videos that are remembered after they were read."""
 
 
 class YouTube8M:
     """Videos of one split, from any source.
 
-    `epoch` samples frames as in training, everything else as in evaluation. Of several processes that share the work each gives its `rank` of `world`: a
-    training batch is cut into as many parts, one for each; so the processes together see what one would.
+    `epoch` samples frames as in training, the other functions as in evaluation. Where several processes share the work,
+    each gives its `rank` among `world` processes and reads one of `world` equal parts of each training batch. Together
+    the processes read the batches that one process would read.
     """
 
     def __init__(
@@ -52,11 +53,15 @@ class YouTube8M:
         return tuple(self.widths) if self.level == "frame" else tuple(MEAN + key for key in self.widths)
 
     def form(self, names: Sequence[str]) -> Form:
-        """What batches with these inputs look like."""
+        """The form of batches with these inputs."""
         return Form(tuple(names), self.widths, count_frames(self.reading, self.source.longest), self.reading)
 
     def require(self, spec: Spec, loss: Loss | None = None) -> None:
-        """Raise DataError unless these videos are what the model reads and the labels are what its loss takes."""
+        """Check that a model can read these videos.
+
+        Raises:
+            DataError: The inputs are not those of the model, or the labels are not those of its loss.
+        """
         for name, entry in spec.inputs.items():
             if name not in self.input_names:
                 raise DataError(
@@ -65,7 +70,8 @@ class YouTube8M:
             width = self.widths[name.removeprefix(MEAN)]
             if self.level == "frame" and (not entry.has_frames or entry.features != width or entry.dtype != "uint8"):
                 raise DataError(
-                    f"{self.folder}: '{name}' has {width} features a frame, uint8; the model reads {entry.dtype} {entry.resolve()}. "
+                    f"{self.folder}: '{name}' has {width} features a frame, uint8; "
+                    f"the model reads {entry.dtype} {entry.resolve()}. "
                     f"Write {name}: {{frames: 300, features: {width}, dtype: uint8}}, and a layer of type rescale first"
                 )
             if self.level == "video" and (entry.resolve() != (width,) or entry.dtype != "float32"):
@@ -77,19 +83,24 @@ class YouTube8M:
         for path, bag in spec.bags.items() if sampling.bags > 1 else ():
             if bag != sampling.frames:
                 raise DataError(
-                    f"{self.folder}: the sampling takes bags of {sampling.frames} frames, and {path} reads bags of {bag}; "
-                    f"let the sampling have frames: {bag}"
+                    f"{self.folder}: the sampling takes bags of {sampling.frames} frames, "
+                    f"and {path} reads bags of {bag}; let the sampling have frames: {bag}"
                 )
         if spec.width != self.reading.classes:
             raise DataError(f"{self.folder}: labels have {self.reading.classes} classes, the model has {spec.width}")
         if loss is not None and (not loss.several_labels or self.reading.labels != "multi_hot"):
+            fitting = sorted(known.name for known in LOSSES.values() if known.several_labels)
             raise DataError(
-                f"{self.folder}: videos have several labels each, as {self.reading.labels}; {loss.name} does not take that. "
-                f"labels: multi_hot is taken by {', '.join(sorted(loss.name for loss in LOSSES.values() if loss.several_labels))}"
+                f"{self.folder}: videos have several labels each, as {self.reading.labels}; "
+                f"{loss.name} does not take that. labels: multi_hot is taken by {', '.join(fitting)}"
             )
 
     def take(self, numbers: Array, names: Sequence[str]) -> Examples:
-        """The videos of these numbers, in their order, frames as in evaluation. Raises DataError that names file and record."""
+        """The videos of these numbers, in this order, with frames as in evaluation.
+
+        Raises:
+            DataError: A record is damaged; the message names the file and the record.
+        """
         return self._read_here(Batch(np.asarray(numbers)), self.form(names))
 
     def ids(self, numbers: Array) -> list[str]:
@@ -99,15 +110,18 @@ class YouTube8M:
         return [read.get(number) or self._ids[number] for number in numbers.tolist()]
 
     def in_order(self, size: int, names: Sequence[str]) -> Iterator[Examples]:
-        """Every video of this rank's part once, in batches of `size`, the last one smaller."""
-        first, last = (len(self) * one // self.world for one in (self.rank, self.rank + 1))
+        """Every video of this rank's part once, in batches of `size`; the last batch may be smaller."""
+        first, last = (len(self) * rank // self.world for rank in (self.rank, self.rank + 1))
         wanted = (Batch(np.arange(start, min(start + size, last))) for start in range(first, last, size))
         return self._read(wanted, size, names)
 
     def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: Sequence[str]) -> Iterator[Examples]:
         """This rank's part of each full batch of a training epoch, from batch number `first`.
 
-        `batch_size` is that of all ranks together. Raises DataError where it can't be shared evenly, or there is no full batch.
+        `batch_size` is that of all ranks together.
+
+        Raises:
+            DataError: The ranks can't have equal parts of a batch, or there are too few videos for a batch.
         """
         if batch_size % self.world or batch_size > len(self):
             raise DataError(
@@ -120,7 +134,7 @@ class YouTube8M:
         return self._read(wanted, size, names)
 
     def _read(self, wanted: Iterator[Batch], size: int, names: Sequence[str]) -> Iterator[Examples]:
-        """Batches with their arrays: by the worker processes, where there are any."""
+        """Batches with their arrays, from the worker processes where there are any."""
         form = self.form(names)
         if not self.reading.workers or not isinstance(self.source, RecordSource):
             for batch in wanted:
@@ -129,9 +143,9 @@ class YouTube8M:
         pool = self._take_pool(form, size)
         try:
             for batch in pool.run(wanted):
-                found = [self._examples(batch, form)]
-                del batch  # how long the arrays are kept is the consumer's choice
-                yield found.pop()
+                examples = [self._examples(batch, form)]
+                del batch  # the consumer alone decides how long the arrays are kept
+                yield examples.pop()
         finally:
             self._give_back(pool)
 
@@ -150,7 +164,7 @@ class YouTube8M:
         return Examples(form.inputs(batch.arrays), batch.arrays["labels"], batch.numbers, batch.ids)
 
     def _take_pool(self, form: Form, size: int) -> Pool:
-        """The processes of the last time where they do, new ones elsewhere."""
+        """The processes of the last call where they fit, new ones elsewhere."""
         assert isinstance(self.source, RecordSource)
         with self._lock:
             pool, self._pool = self._pool, None
@@ -168,7 +182,7 @@ class YouTube8M:
         pool.close()
 
     def close(self) -> None:
-        """End the worker processes; reading again starts new ones."""
+        """End the worker processes. A later call starts new ones."""
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None:

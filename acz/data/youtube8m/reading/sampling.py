@@ -1,4 +1,7 @@
-"""Which frames of a video are taken: by the settings, and in training by draws that follow from seed, epoch and the video's id alone."""
+"""The choice of the frames of a video.
+
+In training it follows from the settings, the seed, the epoch and the video's id alone.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,20 @@ from acz.foundation.randomness import generator
 
 
 def frames_at(sampling: Sampling, count: int, u: Array) -> Array:
-    """Numbers of the frames that one sampling takes of `count`, int64 (frames), from as many draws u in [0, 1) as `draws_of` says.
+    """The numbers of the k frames that one sampling takes of a video of n frames, int64 (frames).
 
-    strata: min(n - 1, int((i + u_i) n / k)) (PaddleCV/video, feature_reader); random with replacement: int(u_i n); contiguous:
-    min(n - 1, int(u (max(n - k, 0) + 1)) + i), so that a short video repeats its last frame (YouTube-8M's starter code, model_utils); random without
-    replacement: the frames of the k smallest draws, in order. `random` and `first` give fewer where the video has fewer.
+    - strata: min(n - 1, int((i + u_i) n / k)). Source: PaddleCV/video, feature_reader.
+    - contiguous: min(n - 1, int(u (max(n - k, 0) + 1)) + i), so that a short video repeats its last frame.
+      Source: YouTube-8M's starter code, model_utils.
+    - random with replacement: int(u_i n).
+    - random without replacement: the frames of the k smallest draws, in order.
+
+    `random` without replacement and `first` give fewer frames where the video has fewer.
+
+    Args:
+        sampling: The settings; k is its `frames`.
+        count: n, the number of frames of the video.
+        u: Draws in [0, 1), as many as `draws_of` says.
     """
     wanted = sampling.frames or count
     steps = np.arange(wanted)
@@ -30,7 +42,7 @@ def frames_at(sampling: Sampling, count: int, u: Array) -> Array:
 
 
 def draws_of(sampling: Sampling, count: int) -> int:
-    """How many draws one sampling of a video of `count` frames needs."""
+    """The number of draws that one sampling of a video of `count` frames needs."""
     if sampling.type in ("all", "first"):
         return 0
     if sampling.type == "contiguous":
@@ -39,10 +51,11 @@ def draws_of(sampling: Sampling, count: int) -> int:
 
 
 def select(sampling: Sampling, count: int, video: str, seed: int = 0, epoch: int | None = None) -> Array:
-    """Numbers of the frames to take of a video, int64 (bags, frames).
+    """The numbers of the frames to take of a video, int64 (bags, frames).
 
-    Without an `epoch` the answer is that of evaluation, the same each time: every draw of `strata` and `contiguous` is 1/2, the middle, and those of
-    `random` follow from the video's id. In an epoch `halves` picks a half first; the first half has the middle frame of an odd number.
+    Without an `epoch` the answer is that of evaluation, the same each time. Every draw of `strata` and `contiguous` is
+    1/2, the middle; those of `random` follow from the video's id. In an epoch `halves` chooses a half first. The first
+    half of an odd number of frames has the middle frame.
     """
     count, first = min(count, MOST_FRAMES), 0
     source = None

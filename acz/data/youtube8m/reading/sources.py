@@ -1,4 +1,4 @@
-"""What videos are read from. A source gives videos by number and says how many each of its shards holds."""
+"""Sources of videos: each gives videos by number, and the number of videos in each shard."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ MOST_OPEN = 64
 
 
 class Source(Protocol):
-    """Where videos come from."""
+    """Videos by number."""
 
     starts: Array
     """int64 (shards + 1): the number of each shard's first video."""
@@ -32,7 +32,7 @@ class Source(Protocol):
     """No video has more frames."""
 
     def videos(self, numbers: Array) -> Iterator[Video]:
-        """These videos, in this order. Raises DataError that names file and record."""
+        """These videos, in this order. Raises DataError that names the file and the record."""
 
 
 class HeldSource:
@@ -48,7 +48,7 @@ class HeldSource:
 
 
 class Place(NamedTuple):
-    """Where a record's content lies. `version` tells files apart that had the same path one after the other."""
+    """The place of a record's content. `version` tells files apart that had the same path at different times."""
 
     path: str
     version: int
@@ -58,15 +58,16 @@ class Place(NamedTuple):
 
 
 class Opened:
-    """Files that were opened to be read, the latest of them."""
+    """Files that are kept open, the latest MOST_OPEN of them."""
 
     def __init__(self) -> None:
         self.files: OrderedDict[tuple[str, int], IO[bytes]] = OrderedDict()
 
     def number(self, path: str, version: int) -> int:
-        """The descriptor of a file. Raises DataError."""
+        """The descriptor of a file, which is opened where it is not open. Raises DataError."""
         try:
-            file = self.files.pop((path, version), None) or open(path, "rb", buffering=0)  # noqa: SIM115 (it stays open)
+            file = self.files.pop((path, version), None)
+            file = file or open(path, "rb", buffering=0)  # noqa: SIM115 (it stays open)
         except OSError as error:
             raise DataError(f"{path}: can't be read: {error.strerror}") from None
         self.files[path, version] = file
@@ -76,16 +77,17 @@ class Opened:
 
 
 class Unpacked:
-    """The content of a gzip shard in a file that has no name: it goes with this process, however that ends."""
+    """The content of a gzip shard in a file without a name, which is deleted when this process ends in any way."""
 
-    made = 0
+    count = 0
+    """Files so far, each of which has its number as `version`."""
 
     def __init__(self, shard: Path) -> None:
         self.file = tempfile.TemporaryFile(prefix="acz-", buffering=0)  # noqa: SIM115 (it stays open)
-        Unpacked.made += 1
-        self.version = Unpacked.made
+        Unpacked.count += 1
+        self.version = Unpacked.count
         try:
-            with name_in_errors(Path(tempfile.gettempdir())):  # it is full
+            with name_in_errors(Path(tempfile.gettempdir())):  # the disk is full
                 unpack(shard, self.file)
         except BaseException:
             self.file.close()
@@ -96,7 +98,7 @@ class Unpacked:
 
     @property
     def path(self) -> str:
-        """What other processes open. Raises DataError on systems without /proc."""
+        """The path by which other processes open the file. Raises DataError on systems without /proc."""
         path = f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
         if not os.path.exists(path):
             raise DataError("gzip shards are read by one process on this system: set workers to 0, or unpack them")
@@ -104,7 +106,7 @@ class Unpacked:
 
 
 def read_video(descriptor: int, offset: int, length: int, verified: bool, criteria: Criteria) -> Video:
-    """One record of an open file. Raises BadRecord, without its place."""
+    """Read one record of an open file. Raises BadRecord, without its place."""
     content = os.pread(descriptor, length, offset)
     tail = os.pread(descriptor, TAIL, offset + length) if verified else b"\0" * TAIL
     if len(content) + len(tail) != length + TAIL:
@@ -124,20 +126,21 @@ class RecordSource:
         self.longest = int(index.lengths.max()) // frame
         self.opened = Opened()
         self.unpacked: OrderedDict[Path, Unpacked] = OrderedDict()
-        # a video leaves the shuffle buffer after as many others as it holds, on average, and hardly ever after twelve times as many
+        # A video leaves the shuffle buffer after as many other videos as the buffer holds, on average,
+        # and hardly ever after twelve times as many.
         self.most_unpacked = 4 + 12 * reading.shuffle_buffer * len(index.paths) // len(index)
 
     def places(self, numbers: Array) -> tuple[list[Place], list[Unpacked]]:
-        """Where each record lies, and what must be held on to until they are read."""
-        found: list[Place] = []
-        holding: dict[int, Unpacked] = {}
+        """The place of each record, and the unpacked files that must be kept until they are read."""
+        places: list[Place] = []
+        kept: dict[int, Unpacked] = {}
         for number, shard in zip(numbers.tolist(), self.index.shard_of(numbers).tolist(), strict=True):
             path, version = str(self.index.paths[shard]), 0
             if self.index.packed[shard]:
-                unpacked = holding.setdefault(shard, self._unpacked(self.index.paths[shard]))
+                unpacked = kept.setdefault(shard, self._unpacked(self.index.paths[shard]))
                 path, version = unpacked.path, unpacked.version
-            found.append(Place(path, version, *self._extent(number)))
-        return found, list(holding.values())
+            places.append(Place(path, version, *self._extent(number)))
+        return places, list(kept.values())
 
     def videos(self, numbers: Array) -> Iterator[Video]:
         for number, shard in zip(numbers.tolist(), self.index.shard_of(numbers).tolist(), strict=True):
@@ -152,19 +155,19 @@ class RecordSource:
                 raise DataError(f"{path}: can't be read: {error.strerror}") from None
 
     def bad(self, error: BadRecord, number: int) -> BadRecord:
-        """The error with its place, and what to type."""
+        """The same error with its place, and the setting that leaves the record out."""
         shard = int(self.index.shard_of(np.array([number]))[0])
         placed = error.at(self.index.paths[shard], int(self.index.records[number]))
         return BadRecord(error.kind, f"{placed}; on_bad_record: skip leaves such records out")
 
     def _extent(self, number: int) -> tuple[int, int, bool]:
-        """Offset and length of a record, and whether its checksum is compared."""
+        """Offset and length of a record, and True where its checksum is compared."""
         first = self.verify == "first" and self.index.records[number] == 0
         return int(self.index.offsets[number]), int(self.index.lengths[number]), bool(first) or self.verify == "all"
 
     def _unpacked(self, path: Path) -> Unpacked:
-        found = self.unpacked.pop(path, None) or Unpacked(path)
-        self.unpacked[path] = found
+        file = self.unpacked.pop(path, None) or Unpacked(path)
+        self.unpacked[path] = file
         if len(self.unpacked) > self.most_unpacked:
             self.unpacked.popitem(last=False)
-        return found
+        return file

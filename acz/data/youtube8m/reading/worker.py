@@ -1,7 +1,8 @@
-"""One process that reads: `python -m acz.data.youtube8m.reading.worker DESCRIPTOR`.
+"""The process that reads: `python -m acz.data.youtube8m.reading.worker DESCRIPTOR`.
 
-It takes one JSON line a task from standard input, puts the videos of some rows into shared memory (the file of that descriptor), and answers one JSON
-line. It ends when its input does, which is when the process that started it is gone.
+The first line of its standard input is its setup; each further line is a task. It puts the videos of some rows into
+shared memory, the file of that descriptor, and answers with one line. Lines are JSON. It ends with its input, which
+ends with the process that started it.
 """
 
 from __future__ import annotations
@@ -32,13 +33,13 @@ def slot_size(form: Form, videos: int) -> int:
 
 
 def arrays_at(memory: Any, form: Form, videos: int) -> dict[str, Array]:
-    """The arrays of a batch that lies in memory, one after the other, each from a new page on."""
-    found, at = {}, 0
+    """The arrays of a batch over shared memory, one after the other; each begins on a new page."""
+    arrays, at = {}, 0
     for name, (shape, dtype) in form.shapes().items():
         size = videos * _row(shape, dtype)
-        found[name] = np.frombuffer(memory, dtype, size // np.dtype(dtype).itemsize, at).reshape(videos, *shape)
+        arrays[name] = np.frombuffer(memory, dtype, size // np.dtype(dtype).itemsize, at).reshape(videos, *shape)
         at += _aligned(size)
-    return found
+    return arrays
 
 
 def _row(shape: tuple[int, ...], dtype: str) -> int:
@@ -50,19 +51,19 @@ def _aligned(size: int) -> int:
 
 
 class _Reader:
-    """What a worker keeps between tasks."""
+    """The state of a worker between tasks."""
 
-    def __init__(self, descriptor: int, about: dict[str, Any]) -> None:
+    def __init__(self, descriptor: int, setup: dict[str, Any]) -> None:
         self.descriptor = descriptor
-        reading = Reading.model_validate(about["reading"])
-        self.form = Form(tuple(about["names"]), about["widths"], about["frames"], reading)
-        self.criteria = Criteria(**about["criteria"])
-        self.videos: int = about["videos"]
+        reading = Reading.model_validate(setup["reading"])
+        self.form = Form(tuple(setup["names"]), setup["widths"], setup["frames"], reading)
+        self.criteria = Criteria(**setup["criteria"])
+        self.videos: int = setup["videos"]
         self.opened = Opened()
         self.slots: dict[int, dict[str, Array]] = {}
 
     def run(self, task: dict[str, Any]) -> dict[str, Any]:
-        """Fill rows `row`, `row` + 1, ... of a slot; gives the videos' ids, or which one is bad and how."""
+        """Fill rows `row`, `row` + 1, ... of a slot. Returns the videos' ids, or the first bad video and its error."""
         arrays = self._arrays(task["slot"])
         ids: list[str] = []
         for place in map(Place._make, task["places"]):
@@ -88,7 +89,7 @@ class _Reader:
 
 
 def main(descriptor: str) -> None:
-    """The loop of a worker: its setup comes in the first line, tasks follow."""
+    """Answer tasks until the input ends."""
     configure_process(1)
     setup = sys.stdin.readline()
     if setup:

@@ -1,6 +1,7 @@
-"""What was found out about a file, kept for the next time under $XDG_CACHE_HOME/acz (or ~/.cache/acz), never beside the user's data.
+"""Facts about files, kept for the next time under $XDG_CACHE_HOME/acz (or ~/.cache/acz), never beside the user's data.
 
-Keyed by the file's path, size and time of its last change. A cache that can't be written or read is no cache, and nothing else.
+The key is the file's path, its size and the time of its last change. A cache that can't be written or read is passed
+over.
 """
 
 from __future__ import annotations
@@ -21,35 +22,35 @@ MAGIC = b"acz-youtube8m-1\n"
 
 
 def folder() -> Path:
-    """Where it lies."""
+    """The folder of the cache."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(given) if given.startswith("/") else Path("~/.cache").expanduser()
     return base / "acz" / "youtube8m"
 
 
 def _place(path: Path, what: str) -> tuple[Path, str]:
-    """The cache's file, and what its first line must say."""
+    """The cache's file for a fact `what` about a file, and the key that its first line must have."""
     about = path.stat()
     key = json.dumps([str(path.absolute()), about.st_size, about.st_mtime_ns, what])
     return folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:40]}.index", key
 
 
 def load(path: Path, what: str) -> tuple[dict[str, Any], Array] | None:
-    """What is known of a file: facts, and int64 numbers. None where nothing is, or what is there is damaged."""
+    """The facts about a file, and int64 numbers. None where there are none, or where they are damaged."""
     with suppress(OSError, ValueError, KeyError, RuntimeError, RecursionError):  # RuntimeError: there is no home folder
         place, key = _place(path, what)
         content = place.read_bytes()
         digest, body = content[len(MAGIC) : len(MAGIC) + 32], content[len(MAGIC) + 32 :]
         if not content.startswith(MAGIC) or hashlib.sha256(body).digest() != digest:
             return None
-        said, facts, numbers = body.split(b"\n", 2)
-        if said.decode() == key:
+        stored, facts, numbers = body.split(b"\n", 2)
+        if stored.decode() == key:
             return json.loads(facts), np.frombuffer(numbers, "<i8").astype(np.int64)
     return None
 
 
 def store(path: Path, what: str, facts: dict[str, Any], numbers: Array) -> None:
-    """Keep what is known of a file."""
+    """Keep facts about a file, and int64 numbers."""
     with suppress(OSError, RuntimeError):
         place, key = _place(path, what)
         body = b"\n".join((key.encode(), json.dumps(facts).encode(), np.asarray(numbers, "<i8").tobytes()))

@@ -1,4 +1,4 @@
-"""Every record of a shard read and judged."""
+"""Reading and judging every record of a shard."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from acz.data.youtube8m.shards.records import BadRecord, Kind, contents
 from acz.data.youtube8m.shards.video import Criteria, Video, level_of, parse
 
 CUT = f"more than {MOST_FRAMES} frames"
-"""What is counted and is no defect: such videos are cut."""
+"""Counted apart from the defects: such videos are cut."""
 MOST_NAMED = 1000
-"""Defects of one shard that are kept one by one; all are counted."""
+"""Defects of one shard that are kept one by one; all of them are counted."""
 
 
 @dataclass
 class Report:
-    """What was found in some shards: good videos, defects by kind, and each defect in words."""
+    """The records of some shards: good videos, defects by kind, and each defect in words."""
 
     videos: int = 0
     frames: int = 0
@@ -32,21 +32,24 @@ class Report:
     cut: int = 0
     named: list[str] = field(default_factory=list)
 
-    def add(self, found: Video | BadRecord) -> None:
+    def add(self, record: Video | BadRecord) -> None:
         """Count one record."""
-        if isinstance(found, BadRecord):
-            self.defects[found.kind] += 1
+        if isinstance(record, BadRecord):
+            self.defects[record.kind] += 1
             if len(self.named) < MOST_NAMED:
-                self.named.append(str(found))
+                self.named.append(str(record))
             return
         self.videos += 1
-        self.frames += found.frames
-        self.labels.update(found.labels)
-        self.cut += found.is_cut
+        self.frames += record.frames
+        self.labels.update(record.labels)
+        self.cut += record.is_cut
 
 
 def judged(path: Path, criteria: Criteria) -> Iterator[Video | BadRecord]:
-    """Each record of a shard as a video, or as what is wrong with it, with its place; a shard that ends early ends with that."""
+    """Each record of a shard as a video or an error with its place.
+
+    A shard that ends early gives an error at its end.
+    """
     number = 0
     try:
         for number, content in enumerate(contents(path)):
@@ -60,7 +63,7 @@ def judged(path: Path, criteria: Criteria) -> Iterator[Video | BadRecord]:
 
 
 def first_level(path: Path) -> str:
-    """`frame` or `video`, by the first record that can be read; `frame` where none can."""
+    """The level of a shard, by its first readable record; `frame` where it has none."""
     try:
         for content in contents(path):
             if isinstance(content, bytes):
@@ -74,17 +77,21 @@ def first_level(path: Path) -> str:
 
 
 def bad_records(path: Path, criteria: Criteria) -> dict[int, BadRecord]:
-    """The records of a shard that `on_bad_record: skip` leaves out, by number. Read once, then remembered. Raises DataError."""
+    """The records of a shard that `on_bad_record: skip` leaves out, by number.
+
+    The shard is read once; the answer is kept in the cache. Raises DataError.
+    """
     what = f"bad {sorted(asdict(criteria).items())}"
     known = cache.load(path, what)
     if known is None:
-        found = {number: one for number, one in enumerate(judged(path, criteria)) if isinstance(one, BadRecord)}
-        said = [[one.kind, str(one)] for one in found.values()]
-        cache.store(path, what, {"said": said}, np.array(list(found), np.int64))
-    else:
-        facts, numbers = known
-        said = facts["said"]
-        found = {
-            int(number): BadRecord(cast(Kind, kind), text) for number, (kind, text) in zip(numbers, said, strict=True)
+        errors = {
+            number: record for number, record in enumerate(judged(path, criteria)) if isinstance(record, BadRecord)
         }
-    return found
+        texts = [[error.kind, str(error)] for error in errors.values()]
+        cache.store(path, what, {"said": texts}, np.array(list(errors), np.int64))
+        return errors
+    facts, numbers = known
+    return {
+        int(number): BadRecord(cast(Kind, kind), text)
+        for number, (kind, text) in zip(numbers, facts["said"], strict=True)
+    }

@@ -1,4 +1,4 @@
-"""Where every record of a data set lies: found from the heads of the records, without reading their contents."""
+"""The place of every record of a data set, from the heads of the records, without reading their contents."""
 
 from __future__ import annotations
 
@@ -20,10 +20,11 @@ from acz.foundation.errors import DataError
 
 @dataclass(frozen=True)
 class Index:
-    """The records of some shards, in order; one number each. Arrays are int64.
+    """The records of some shards, in order; each has a number. Arrays are int64.
 
-    `starts` (shards + 1) is the number of each shard's first record; `offsets` and `lengths` (records) say where contents lie in their shards, unpacked ones
-    in gzip shards; `records` (records) is each one's number in its shard, where damaged ones were left out. `defects` counts those by kind.
+    `starts` (shards + 1) is the number of each shard's first record. `offsets` and `lengths` (records) are the places
+    of the contents in their shards, or in the unpacked gzip shards. `records` (records) are the numbers of the records
+    in their shards, which differ where damaged records were left out. `defects` counts the damaged records by kind.
     """
 
     paths: list[Path]
@@ -61,9 +62,16 @@ def build_index(
     skip: bool = False,
     progress: Callable[[str, int, int], Any] = lambda what, done, total: None,
 ) -> Index:
-    """The index of these shards, in their order. With `skip` every record that was not seen before is read, and damaged ones are left out.
+    """Build the index of these shards, in their order.
 
-    Raises DataError where a file is missing, where a shard is cut off (without `skip`), or where nothing is left.
+    Args:
+        paths: The shards.
+        criteria: The demands on a record.
+        skip: Read every record of a new shard, and leave out the damaged ones.
+        progress: Is called with a task, the bytes that are done, and all of them.
+
+    Raises:
+        DataError: A file is missing, a shard is cut off (without `skip`), or no record is left.
     """
     total = sum(_size(path) for path in paths)
     done = 0
@@ -74,10 +82,11 @@ def build_index(
         layout = layout_of(path)
         if layout.cut is not None and not skip:
             raise DataError(
-                f"{layout.cut.at(path, len(layout.lengths))}; fetch the shard anew, or add on_bad_record: skip to leave it out from there"
+                f"{layout.cut.at(path, len(layout.lengths))}; fetch the shard anew, "
+                "or add on_bad_record: skip to leave it out from there"
             )
         bad = bad_records(path, criteria) if skip else {}
-        defects.update(one.kind for one in bad.values())
+        defects.update(error.kind for error in bad.values())
         good = np.array([number not in bad for number in range(len(layout.lengths))], bool) if bad else slice(None)
         offsets.append(layout.offsets[good])
         lengths.append(layout.lengths[good])
@@ -88,8 +97,8 @@ def build_index(
     starts = np.cumsum([0, *map(len, lengths)])
     if starts[-1] == 0:
         raise DataError(f"{paths[0].parent}: {len(paths)} shards and no {'good ' if skip else ''}record in them")
-    where, size, record = (np.concatenate(parts).astype(np.int64) for parts in (offsets, lengths, records))
-    return Index(list(paths), packed, starts, where, size, record, defects)
+    places, sizes, numbers = (np.concatenate(parts).astype(np.int64) for parts in (offsets, lengths, records))
+    return Index(list(paths), packed, starts, places, sizes, numbers, defects)
 
 
 def _size(path: Path) -> int:

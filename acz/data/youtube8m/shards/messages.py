@@ -1,8 +1,9 @@
 """The protobuf messages of records, tensorflow.Example and tensorflow.SequenceExample, built from their field numbers.
 
-Both are read as SequenceExample: an Example has its features where that has its context. There are two readings of the same wire format.
-`lean` leaves the list of a video's frames, and lists of floats, as the bytes that they are, so that NumPy can take them apart in one step.
-`full` has every field of tensorflow/core/example/{example,feature}.proto, and reads what is not written in the usual way.
+Both are read as SequenceExample: an Example has its features where that has its context. There are two readings of the
+same wire format. `lean` leaves the list of a video's frames, and lists of floats, as the bytes that they are, so that
+NumPy can take them apart in one step. `full` has every field of tensorflow/core/example/{example,feature}.proto, and
+reads what is not written in the usual way.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""The pickles that PaddlePaddle's converter makes of YouTube-8M shards (PaddleCV/video, tf2pkl), read by the restricted unpickler.
+"""Pickles of YouTube-8M shards by PaddlePaddle's converter (PaddleCV/video, tf2pkl), read by the restricted unpickler.
 
-Each is a list of dictionaries: `video` the id, `feature` uint8 (frames, 1024), `audio` uint8 (frames, 128), `label` a list of classes, `nframes`. Those of
-Python 2 have byte strings as keys. `nframes` is at most 300 while the arrays hold every frame, so the arrays are what counts.
+Each is a list of dictionaries: `video` the id, `feature` uint8 (frames, 1024), `audio` uint8 (frames, 128), `label` a
+list of classes, and `nframes`. Pickles of Python 2 have byte strings as keys. `nframes` is at most 300 while the arrays
+hold every frame, so the arrays are read, and `nframes` is not.
 """
 
 from __future__ import annotations
@@ -21,41 +22,46 @@ from acz.foundation.files.unpickle import load
 from acz.foundation.progress import show_progress
 
 NAMES = {"rgb": "feature", "audio": "audio"}
-"""What the arrays are called there."""
+"""The names of the arrays there, by modality."""
 
 
 def read_pickle(path: Path, criteria: Criteria) -> list[Video | BadRecord]:
-    """The videos of a file, or what is wrong with them. Raises DataError where it is no such file."""
+    """The videos of a file, or the errors in their places. Raises DataError where it is not such a file."""
     with show_progress() as shown:
         content = load(path, lambda done, total: shown(f"reading {path.name}", done, total))
-    if not isinstance(content, list) or not content or not all(isinstance(one, dict) for one in content):
+    if not isinstance(content, list) or not content or not all(isinstance(entry, dict) for entry in content):
         raise DataError(f"{path}: must hold a list of dictionaries, as PaddlePaddle's tf2pkl.py writes it")
-    return [_video(one, path, number, criteria) for number, one in enumerate(content)]
+    return [_video(entry, path, number, criteria) for number, entry in enumerate(content)]
 
 
 def pickled_videos(paths: Sequence[Path], criteria: Criteria, skip: bool) -> list[list[Video]]:
-    """The videos of each file, all in memory. Raises BadRecord, or leaves out what is damaged with `skip`; DataError where nothing is left."""
+    """The videos of each file, all in memory.
+
+    Raises:
+        BadRecord: A video is damaged, and `skip` does not leave it out.
+        DataError: No video is left.
+    """
     shards = []
     for path in paths:
-        found = read_pickle(path, criteria)
-        bad = [one for one in found if isinstance(one, BadRecord)]
+        entries = read_pickle(path, criteria)
+        bad = [entry for entry in entries if isinstance(entry, BadRecord)]
         if bad and not skip:
             raise BadRecord(bad[0].kind, f"{bad[0]}; on_bad_record: skip leaves such videos out")
-        shards.append([one for one in found if isinstance(one, Video)])
+        shards.append([entry for entry in entries if isinstance(entry, Video)])
     if not any(shards):
         raise DataError(f"{paths[0].parent}: {len(paths)} files and no good video in them")
     return shards
 
 
-def _video(given: dict[Any, Any], path: Path, number: int, criteria: Criteria) -> Video | BadRecord:
+def _video(entry: dict[Any, Any], path: Path, number: int, criteria: Criteria) -> Video | BadRecord:
     try:
-        found = {text(key): value for key, value in given.items()}
-        if not isinstance(found.get("video"), (str, bytes)) or not isinstance(found.get("label"), list):
+        fields = {text(key): value for key, value in entry.items()}
+        if not isinstance(fields.get("video"), (str, bytes)) or not isinstance(fields.get("label"), list):
             raise BadRecord("missing feature", "it has no 'video' that is a text, or no 'label' that is a list")
-        if not all(isinstance(label, (int, np.integer)) for label in found["label"]):
+        if not all(isinstance(label, (int, np.integer)) for label in fields["label"]):
             raise BadRecord("labels out of range", "its labels are not numbers")
-        features = {key: _frames(found.get(NAMES[key]), NAMES[key], width) for key, width in criteria.widths.items()}
-        return checked(Video(text(found["video"]), [int(label) for label in found["label"]], features), criteria)
+        features = {key: _frames(fields.get(NAMES[key]), NAMES[key], width) for key, width in criteria.widths.items()}
+        return checked(Video(text(fields["video"]), [int(label) for label in fields["label"]], features), criteria)
     except BadRecord as error:
         return error.at(path, number)
     except DataError as error:

@@ -1,7 +1,8 @@
-"""TFRecord files, plain or gzip: where the records lie, and whether their checksums hold.
+"""TFRecord files, plain or gzip: the places of their records, and their checksums.
 
-A record is its length (uint64, little-endian), the masked CRC32C of these eight bytes, its content, and the masked CRC32C of that
-(tensorflow/core/lib/io/record_writer). A masked checksum is the checksum rotated right by 15 bits plus a constant.
+A record is its length (uint64, little-endian), the masked CRC32C of these eight bytes, its content, and the masked
+CRC32C of that (tensorflow/core/lib/io/record_writer). A masked checksum is the checksum rotated right by 15 bits plus a
+constant.
 """
 
 from __future__ import annotations
@@ -30,25 +31,32 @@ MOST_RECORDS = 2**16
 PART = 2**20
 
 Kind = Literal[
-    "truncated shard", "bad checksum", "no message", "missing feature", "wrong frame size", "unequal rgb and audio lengths",
-    "no frames", "no labels", "labels out of range",
-]  # fmt: skip
+    "truncated shard",
+    "bad checksum",
+    "no message",
+    "missing feature",
+    "wrong frame size",
+    "unequal rgb and audio lengths",
+    "no frames",
+    "no labels",
+    "labels out of range",
+]
 
 
 class BadRecord(DataError):
-    """What is wrong with a record: a kind that is counted, and the particulars; `at` adds the file and the record's number."""
+    """A record is damaged, or not what is needed. Kinds are counted; `at` adds the file and the record's number."""
 
     def __init__(self, kind: Kind, what: str) -> None:
         super().__init__(what)
         self.kind: Kind = kind
 
     def at(self, path: str | Path, number: int) -> BadRecord:
-        """The same with its place; records count from 0."""
+        """The same error with the record's place; records count from 0."""
         return BadRecord(self.kind, f"{path}: record {number}: {self}")
 
 
 def length_of(head: bytes) -> int:
-    """The length that a record's first twelve bytes announce. Raises BadRecord."""
+    """The length of a record's content, from its first twelve bytes. Raises BadRecord."""
     if len(head) < HEAD:
         raise BadRecord("truncated shard", f"the file ends {len(head)} bytes into the record's head")
     if masked(head[:8]) != int.from_bytes(head[8:], "little"):
@@ -62,13 +70,13 @@ def length_of(head: bytes) -> int:
 
 
 def check_content(content: bytes, tail: bytes) -> None:
-    """Raises BadRecord where the content is not what was written."""
+    """Raise BadRecord where the content is not what was written."""
     if masked(content) != int.from_bytes(tail, "little"):
         raise BadRecord("bad checksum", "its content is not what was written: the checksum is wrong")
 
 
 def is_packed(path: Path) -> bool:
-    """Whether a file is gzip. Told by content: a plain file begins with a length whose checksum holds. Raises OSError."""
+    """True for a gzip file. A plain file begins with a length and its right checksum. Raises OSError."""
     with path.open("rb") as file:
         head = file.read(HEAD)
     if len(head) == HEAD and masked(head[:8]) == int.from_bytes(head[8:], "little"):
@@ -78,7 +86,11 @@ def is_packed(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Layout:
-    """The lengths of the contents of a shard's records, int64 (records), in order; and what ended the shard early, if something did."""
+    """The records of a shard, in order.
+
+    `lengths` int64 (records) are those of their contents. `cut` is the error that ended the shard early, if there is
+    one.
+    """
 
     lengths: Array
     packed: bool
@@ -86,13 +98,13 @@ class Layout:
 
     @property
     def offsets(self) -> Array:
-        """Where each content begins, int64 (records); in a gzip shard, when it is unpacked."""
-        whole = self.lengths + (HEAD + TAIL)
-        return np.cumsum(whole) - whole + HEAD
+        """The first byte of each content, int64 (records); of a gzip shard, in the unpacked file."""
+        sizes = self.lengths + (HEAD + TAIL)
+        return np.cumsum(sizes) - sizes + HEAD
 
 
 def scan(path: Path) -> Layout:
-    """Find every record by the heads alone. Raises DataError where the file can't be read."""
+    """Find every record by the heads of the records. Raises DataError where the file can't be read."""
     lengths: list[int] = []
     cut = None
     with _reading(path):
@@ -127,9 +139,11 @@ def _scan_packed(path: Path) -> Iterator[int]:
 
 
 def contents(path: Path) -> Iterator[bytes | BadRecord]:
-    """The contents of a shard's records, one after the other, of a plain or gzip file; a BadRecord in the place of one whose checksum is wrong.
+    """The contents of a shard's records, one after the other; a BadRecord in the place of one whose checksum is wrong.
 
-    Raises BadRecord, without its place, where the shard ends early; DataError where it can't be read.
+    Raises:
+        BadRecord: The shard ends early; the message has no place.
+        DataError: The file can't be read.
     """
     for length, left in _walk(path):
         body = left.take(length)
@@ -143,7 +157,7 @@ def contents(path: Path) -> Iterator[bytes | BadRecord]:
 
 
 class _Inflated:
-    """A gzip file that is read: every byte up to where it is cut off or damaged, then an error. The same bytes however they are asked for."""
+    """The content of a gzip file: every byte up to the place where it is cut off or damaged, and then an error."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.parts = inflate(file)
@@ -152,13 +166,13 @@ class _Inflated:
     def read(self, size: int) -> bytes:
         while len(self.buffer) - self.at < size and (part := next(self.parts, b"")):
             self.buffer, self.at = self.buffer[self.at :] + part, 0
-        found = self.buffer[self.at : self.at + size]
-        self.at += len(found)
-        return found
+        content = self.buffer[self.at : self.at + size]
+        self.at += len(content)
+        return content
 
 
 def inflate(file: IO[bytes]) -> Iterator[bytes]:
-    """The content of a gzip file of any number of members, in parts. Raises BadRecord after the last byte that can be had."""
+    """The content of a gzip file of any number of members, in parts. Raises BadRecord after the last good byte."""
     packed = b""
     try:
         while packed := packed or file.read(PART):
@@ -175,7 +189,7 @@ def inflate(file: IO[bytes]) -> Iterator[bytes]:
 
 
 class _Left:
-    """What is left of a record in an open file."""
+    """The rest of a record in an open file."""
 
     def __init__(self, path: Path, file: IO[bytes] | _Inflated, remaining: int) -> None:
         self.path, self.file, self.remaining = path, file, remaining
@@ -195,7 +209,7 @@ class _Left:
 
 
 def _walk(path: Path) -> Iterator[tuple[int, _Left]]:
-    """Each record's length, and its content and checksum to be taken before the next is asked for."""
+    """Each record's length and its content, which must be taken before the next record is asked for."""
     with _reading(path), path.open("rb") as opened:
         file = _Inflated(opened) if is_packed(path) else opened
         for number in count():
@@ -213,7 +227,12 @@ def _check_count(number: int) -> None:
 
 
 def unpack(path: Path, target: IO[bytes]) -> None:
-    """Write what a gzip file holds, up to where it is cut off or damaged; `scan` says where that is. Raises DataError, and OSError on writing."""
+    """Write the content of a gzip file, up to the place where it is cut off or damaged; `scan` finds that place.
+
+    Raises:
+        DataError: The file can't be read.
+        OSError: The target can't be written.
+    """
     with _reading(path):
         file = path.open("rb")
     with file:
@@ -231,7 +250,7 @@ def unpack(path: Path, target: IO[bytes]) -> None:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what a file raises into an error of ours."""
+    """Turn an OSError into a DataError that names the file."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""What some shards hold, in figures and a few videos."""
+"""The content of some shards, in figures and a few videos."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from acz.data.youtube8m.shards.records import BadRecord
 from acz.data.youtube8m.shards.video import Criteria
 
 MOST_LABELS = 20
-"""Labels that are counted by name."""
+"""The most frequent labels that are listed."""
 
 
 def look_at(
@@ -23,39 +23,46 @@ def look_at(
     names: list[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, Any]:
-    """Read every record of some shards; gives counts, defects by kind and in words, the most frequent labels, and the first few videos."""
+    """Read every record of some shards.
+
+    Returns counts, defects by kind and in words, the most frequent labels, and the first `videos` videos.
+    """
     total = sum(path.stat().st_size for path in paths)
     done = 0
-    whole, frames = Report(), Counter[int]()
+    report, frames = Report(), Counter[int]()
     shown: list[dict[str, Any]] = []
     for path in paths:
-        for found in judged(path, criteria):
-            whole.add(found)
-            if isinstance(found, BadRecord):
+        for record in judged(path, criteria):
+            report.add(record)
+            if isinstance(record, BadRecord):
                 continue
-            frames[found.frames] += 1
+            frames[record.frames] += 1
             if len(shown) < videos:
-                labels = [_named(label, names) for label in found.labels]
-                shown.append({"id": found.id, "frames": found.frames, "labels": labels})
+                labels = [_named(label, names) for label in record.labels]
+                shown.append({"id": record.id, "frames": record.frames, "labels": labels})
         done += path.stat().st_size
         progress(done, total)
-    counted = sum(whole.labels.values())
+    counted = sum(report.labels.values())
     return {
         "shards": len(paths),
         "level": criteria.level,
-        "videos": whole.videos,
-        "frames": {"fewest": min(frames, default=0), "mean": round(whole.frames / max(whole.videos, 1), 1), "most": max(frames, default=0)},
-        "labels": {"all": counted, "a_video": round(counted / max(whole.videos, 1), 2), "classes": len(whole.labels)},
-        "frequent": [[_named(label, names), count] for label, count in whole.labels.most_common(MOST_LABELS)],
-        CUT: whole.cut,
-        "defects": dict(whole.defects),
-        "named": whole.named,
+        "videos": report.videos,
+        "frames": {
+            "fewest": min(frames, default=0),
+            "mean": round(report.frames / max(report.videos, 1), 1),
+            "most": max(frames, default=0),
+        },
+        "labels": {"all": counted, "a_video": round(counted / max(report.videos, 1), 2), "classes": len(report.labels)},
+        "frequent": [[_named(label, names), count] for label, count in report.labels.most_common(MOST_LABELS)],
+        CUT: report.cut,
+        "defects": dict(report.defects),
+        "named": report.named,
         "first": shown,
-    }  # fmt: skip
+    }
 
 
 def criteria_for(paths: Sequence[Path], classes: int = CLASSES, unlabelled: bool = False) -> Criteria:
-    """What the records of these shards must be, with the level of the first."""
+    """The demands on the records of these shards, with the level of the first shard."""
     level: Any = first_level(paths[0])
     return Criteria(WIDTHS, classes, unlabelled, level)
 

@@ -1,4 +1,4 @@
-"""One record as a video, or what is wrong with it."""
+"""One record as a video, or the error that says why it is not one."""
 
 from __future__ import annotations
 
@@ -17,26 +17,27 @@ from acz.foundation.files.protobuf import NotAMessage, varint
 
 Level = Literal["frame", "video"]
 MEAN = "mean_"
-"""Before the name of a modality: its feature in a video-level file."""
+"""The prefix of a modality's feature in a video-level file."""
 
 
 @dataclass(frozen=True)
 class Criteria:
-    """What a record must be."""
+    """The demands on a record."""
 
     widths: Mapping[str, int] = field(default_factory=lambda: dict(WIDTHS))
     """Features of a frame by modality; a record needs all of them."""
     classes: int = CLASSES
     unlabelled: bool = False
-    """Whether a video may have no labels."""
+    """Take videos without labels."""
     level: Level = "frame"
 
 
 @dataclass(frozen=True)
 class Video:
-    """A video: its id, its labels in the file's order, and by modality uint8 (frames, features), or float32 (features) at video level.
+    """A video: its id, its labels in the file's order, and its features by modality.
 
-    Arrays may be views of the record. Those of frames are not cut yet.
+    Features are uint8 (frames, features), or float32 (features) at video level. Arrays may be views of the record;
+    frames are not cut yet.
     """
 
     id: str
@@ -45,18 +46,18 @@ class Video:
 
     @property
     def frames(self) -> int:
-        """How many there are; 0 at video level."""
+        """The number of frames; 0 at video level."""
         first = next(iter(self.features.values()))
         return len(first) if first.ndim == 2 else 0
 
     @property
     def is_cut(self) -> bool:
-        """Whether it has more frames than count."""
+        """True where it has more frames than are read."""
         return self.frames > MOST_FRAMES
 
 
 def parse(content: bytes, criteria: Criteria) -> Video:
-    """A record's video. Raises BadRecord."""
+    """Read a record as a video. Raises BadRecord."""
     try:
         message = lean(content)
         context = message.context.feature
@@ -69,16 +70,16 @@ def parse(content: bytes, criteria: Criteria) -> Video:
             features = {MEAN + key: _floats(context, MEAN + key, width, name) for key, width in criteria.widths.items()}
         labels = list(context["labels"].int64_list.value) if "labels" in context else []
     except NotAMessage as error:
-        raise BadRecord("no message", f"its content is no tf.SequenceExample or tf.Example: {error}") from None
+        raise BadRecord("no message", f"its content is not a tf.SequenceExample or tf.Example: {error}") from None
     return checked(Video(name, labels, features), criteria)
 
 
 def checked(video: Video, criteria: Criteria) -> Video:
-    """The same video. Raises BadRecord where it is not what is needed."""
+    """The same video. Raises BadRecord where it does not meet the criteria."""
     sizes = {key: len(value) for key, value in video.features.items() if value.ndim == 2}
     if len(set(sizes.values())) > 1:
-        found = ", ".join(f"{count} frames of {key}" for key, count in sizes.items())
-        raise BadRecord("unequal rgb and audio lengths", f"video {video.id} has {found}")
+        counts = ", ".join(f"{count} frames of {key}" for key, count in sizes.items())
+        raise BadRecord("unequal rgb and audio lengths", f"video {video.id} has {counts}")
     if 0 in sizes.values():
         raise BadRecord("no frames", f"video {video.id} has no frames")
     if not video.labels and not criteria.unlabelled:
@@ -92,18 +93,21 @@ def checked(video: Video, criteria: Criteria) -> Video:
 
 
 def level_of(content: bytes) -> Level:
-    """Whether a record holds frames or means of frames. Raises BadRecord."""
+    """The level of a record: frames, or means of frames. Raises BadRecord."""
     try:
         message = lean(content)
     except NotAMessage as error:
-        raise BadRecord("no message", f"its content is no tf.SequenceExample or tf.Example: {error}") from None
+        raise BadRecord("no message", f"its content is not a tf.SequenceExample or tf.Example: {error}") from None
     means = any(name.startswith(MEAN) for name in message.context.feature)
     return "video" if means and not len(message.feature_lists.feature_list) else "frame"
 
 
 @cache
 def frame_head(width: int) -> Array:
-    """uint8: what stands before the `width` bytes of a frame: Feature in FeatureList, BytesList in Feature, value in BytesList."""
+    """The bytes before the `width` bytes of a frame, uint8.
+
+    They are three fields: Feature in FeatureList, BytesList in Feature, value in BytesList.
+    """
     head = b""
     for _ in range(3):
         head = b"\x0a" + varint(len(head) + width) + head
@@ -113,7 +117,8 @@ def frame_head(width: int) -> Array:
 def _frames(message: Any, key: str, width: int, name: str) -> Array:
     """uint8 (frames, width) of one modality.
 
-    Every frame is written alike, so a FeatureList is a table whose rows are a head and a frame. Where it is not, protobuf takes it apart.
+    Frames are usually written alike, so that a FeatureList is a table; its rows are a head and a frame. Otherwise
+    protobuf reads it.
     """
     lists = message.feature_lists.feature_list
     if key not in lists:
