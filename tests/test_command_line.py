@@ -60,7 +60,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(features: Path, tmp_path: Path) -> N
     process.send_signal(signal.SIGINT)
     _, words_of_it = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert words_of_it.splitlines()[-1].endswith("'acz train --resume --out run' resumes it")
+    assert words_of_it.splitlines()[-1].endswith("'acz train --resume --out run' resumes the run")
     assert load_checkpoint(tmp_path / "run/last.safetensors").state["step"] > 0
 
 

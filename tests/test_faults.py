@@ -199,7 +199,7 @@ def test_of_runs_in_one_folder_at_one_time_one_wins(features: Path, whole: Path,
             if code:
                 last = text.splitlines()[-1]
                 assert code == 2, text
-                assert "is in use by another process" in last or "holds a run already" in last
+                assert "is in use by another process" in last or "already has a run" in last
         is_like(run, whole)
 
 

@@ -69,7 +69,7 @@ def test_interrupted_anywhere_it_ends_with_the_same_numbers(
 
     monkeypatch.setattr(numpy_backend, "training_step", counted)
     before = set(threading.enumerate())
-    with pytest.raises(Interrupted, match=r"--resume --out .*run' resumes it") as caught:
+    with pytest.raises(Interrupted, match=r"--resume --out .*run' resumes the run") as caught:
         train(start(features, tmp_path / "run"))
     assert set(threading.enumerate()) <= before, f"nothing reads on, though {caught.type.__name__} holds all frames"
     train(resumed_run(tmp_path / "run"))
@@ -148,7 +148,7 @@ def test_folders_that_can_not_be_taken(features: Path, tmp_path: Path) -> None:
     train(start(features, tmp_path / "run", **{"train.epochs": 1}))
     with pytest.raises(CheckpointError, match="add --resume"):
         start(features, tmp_path / "run")
-    with pytest.raises(CheckpointError, match="no run folder"):
+    with pytest.raises(CheckpointError, match="not a run folder"):
         resumed_run(tmp_path)
     with locked(tmp_path / "run"), pytest.raises(DataError, match="in use by another process"):
         train(resumed_run(tmp_path / "run"))

@@ -1,1 +1,1 @@
-"""Training runs: the loop, its batches, and the run folder."""
+"""Training runs: the loop, its batches, and run folders."""

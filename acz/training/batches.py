@@ -1,4 +1,4 @@
-"""Batches and dropout masks of every step of a run."""
+"""The batch and the dropout masks of every step of a run."""
 
 from __future__ import annotations
 
@@ -13,18 +13,26 @@ from acz.model.spec import Spec
 def batches(
     spec: Spec, split: Data, batch_size: int, seed: int, first: int, last: int
 ) -> Iterator[tuple[Examples, dict[str, Array]]]:
-    """Examples and dropout masks of steps first .. last - 1.
+    """Give the examples and the dropout masks of steps first .. last - 1.
 
-    Every epoch runs over the split in an order of its own; what does not fill a batch is left out of that epoch. Each
-    step's numbers depend on the seed and the step alone.
+    Every epoch has its own order of the split. Examples that do not fill a batch are left out of that epoch. The
+    numbers of a step depend on the seed and the step only, so that a resumed run takes the same steps.
+
+    Args:
+        spec: the model.
+        split: the training examples.
+        batch_size: the number of videos of a batch.
+        seed: the seed of the recipe.
+        first: the number of the first step, from 0.
+        last: the number of the step after the last one.
     """
     per_epoch = len(split) // batch_size
-    of_epoch: Iterator[Examples] = iter(())
+    epoch_batches: Iterator[Examples] = iter(())
     for step in range(first, last):
         epoch, place = divmod(step, per_epoch)
         if step == first or place == 0:
-            of_epoch = split.epoch(seed, epoch, batch_size, place, list(spec.inputs))
-        examples = next(of_epoch)
+            epoch_batches = split.epoch(seed, epoch, batch_size, place, list(spec.inputs))
+        examples = next(epoch_batches)
         frames = {n: examples.inputs[n].shape[1] for n, entry in spec.inputs.items() if entry.has_frames}
         masks = {
             path: keep_mask(generator(seed, "dropout", step, path), (batch_size, *shape), rate)

@@ -1,4 +1,4 @@
-"""metrics.jsonl: written line by line, read back, taken back to a checkpoint."""
+"""metrics.jsonl: it is written line by line, read, and shortened to a checkpoint."""
 
 from __future__ import annotations
 
@@ -15,17 +15,25 @@ from acz.training.tensorboard import FOLDER, Events
 class Log:
     """metrics.jsonl, one JSON object a line, and the TensorBoard events beside it.
 
-    Lines after the checkpoint that a run goes on from are taken back first, from both. Raises OSError.
+    Both first lose the lines after the checkpoint from which a run resumes.
+
+    Args:
+        path: metrics.jsonl.
+        keep_until_step: the step of the checkpoint.
+
+    Raises:
+        OSError: a file cannot be written.
     """
 
     def __init__(self, path: Path, keep_until_step: int) -> None:
         self.path = path
-        kept = [line for line in read_log(path) if line["step"] <= keep_until_step] if path.is_file() else []
-        write_text_atomically(path, "".join(json.dumps(line) + "\n" for line in kept))
-        self.events = Events(path.parent / FOLDER, kept)
+        lines = [line for line in read_log(path) if line["step"] <= keep_until_step] if path.is_file() else []
+        write_text_atomically(path, "".join(json.dumps(line) + "\n" for line in lines))
+        self.events = Events(path.parent / FOLDER, lines)
         self.file = path.open("a", encoding="utf-8")
 
     def write(self, line: Mapping[str, Any]) -> None:
+        """Add a line to both files. Raises OSError."""
         with name_in_errors(self.path):
             self.file.write(json.dumps(line) + "\n")
             self.file.flush()
@@ -33,13 +41,14 @@ class Log:
             self.events.write(line)
 
     def sync(self) -> None:
-        """Have the lines on disk: before the checkpoint that counts on them."""
+        """Force the lines to disk, before the checkpoint that relies on them. Raises OSError."""
         with name_in_errors(self.path):
             os.fsync(self.file.fileno())
         with name_in_errors(self.path.parent / FOLDER):
             self.events.sync()
 
     def close(self) -> None:
+        """Close both files. Raises OSError."""
         with name_in_errors(self.path.parent / FOLDER):
             self.events.close()
         with name_in_errors(self.path):
@@ -47,7 +56,7 @@ class Log:
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
-    """The lines of a metrics file; one that was cut off, or is no record, is left out."""
+    """Read the lines of a metrics file. Lines that are cut off, or not a record, are left out."""
     lines = []
     for text in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:

@@ -1,4 +1,4 @@
-"""The training loop: batches, masks, schedule, checkpoints and evaluation. A backend supplies steps."""
+"""The training loop: batches, masks, schedule, checkpoints and evaluation. The backend computes the steps."""
 
 from __future__ import annotations
 
@@ -29,38 +29,48 @@ from acz.training.run import Run, State, load_resumable
 from acz.training.run_folder import mark_latest, write_run
 
 LOG_STEPS = 50
-"""Steps between two `train` lines of the metrics."""
+"""The number of steps between two `train` lines of the metrics."""
 SPEEDS = ("videos_per_second", "data_wait")
-"""What a line says of time: the rate since the epoch began, and the share of that time in which the loop stood still for a batch. No two runs
-are equal in these."""
+"""Figures of time: the rate since the epoch began, and the share of that time in which the loop waited for a batch.
+
+They differ from run to run.
+"""
 BEST = ("top1", "gap")
-"""Figures of the best epoch that are kept with it."""
+"""Figures that are kept with the best epoch."""
 MOST_WAIT = 0.05
-"""Share of the time from which waiting for data is shown."""
+"""A larger share of waiting for data is reported."""
 SILENT = Progress()
 
 
-def train(run: Run, shown: Progress = SILENT) -> State:
-    """Train to the end of the recipe, or from the last checkpoint on; gives the state, which tells the best epoch.
+def train(run: Run, progress: Progress = SILENT) -> State:
+    """Train to the end of the recipe, from the start or from the last checkpoint.
+
+    Args:
+        run: the run. Its state changes.
+        progress: where to report
+
+    Returns:
+        The state at the end. It names the best epoch.
 
     Raises:
-        Interrupted: on Ctrl-C, after saving.
-        CheckFailed: the loss is not finite.
+        Interrupted: the user pressed Ctrl-C. Everything is saved before.
+        CheckFailed: the loss or a parameter is not finite.
+        CheckpointError: the run's checkpoint is missing or damaged, or the folder has other files.
     """
-    with locked(run.folder), interruptible() as asked:
+    with locked(run.folder), interruptible() as is_interrupted:
         remove_leftovers(run.folder)
         if not run.resumed:
             write_run(run)
         mark_latest(run.folder)
-        _Loop(run, shown, asked).run_all()
+        _Loop(run, progress, is_interrupted).run_all()
     return run.state
 
 
 class _Loop:
     """One call of `train`."""
 
-    def __init__(self, run: Run, shown: Progress, asked: Callable[[], bool]) -> None:
-        self.run, self.shown, self.asked = run, shown, asked
+    def __init__(self, run: Run, progress: Progress, is_interrupted: Callable[[], bool]) -> None:
+        self.run, self.progress, self.is_interrupted = run, progress, is_interrupted
         self.recipe, self.spec, self.backend = run.config.recipe, run.config.spec, run.backend
         self.last, self.best = run.folder / "last.safetensors", run.folder / "best.safetensors"
         metrics = run.folder / "metrics.jsonl"
@@ -68,7 +78,7 @@ class _Loop:
         if self.last.is_file():
             checkpoint, run.state = load_resumable(self.last, self.spec)
         elif metrics.exists():
-            raise CheckpointError(f"{self.last} is gone, so the run can't be resumed; begin a new one")
+            raise CheckpointError(f"{self.last} is missing, so the run can't be resumed; start a new run")
         self.state = run.state
         self.backend.set_threads(run.threads)
         start = checkpoint.parameters if checkpoint else None
@@ -76,30 +86,30 @@ class _Loop:
         self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
-            self._take_over_best()
+            self._adopt_best()
         else:
             self._save(self.last, resumable=True)
         self.log = Log(metrics, self.state.step)
 
-    def _take_over_best(self) -> None:
-        """A kill between `best` and `last` leaves a best epoch that the state does not know."""
+    def _adopt_best(self) -> None:
+        """Read the best epoch from `best`, because a kill between `best` and `last` leaves it out of the state."""
         if self.best.is_file():
-            kept = load_checkpoint(self.best).state
-            if kept.get("epoch", 0) > self.state.best_epoch:
-                self.state.best_epoch = kept["epoch"]
-                self.state.best = {name: value for name, value in kept.items() if name in FIGURES}
+            best = load_checkpoint(self.best).state
+            if best.get("epoch", 0) > self.state.best_epoch:
+                self.state.best_epoch = best["epoch"]
+                self.state.best = {name: value for name, value in best.items() if name in FIGURES}
 
     def run_all(self) -> None:
         run, state = self.run, self.state
         place = f"{run.backend.NAME} on {run.device}"
         try:
             if state.step == 0:
-                self.shown.line(
+                self.progress.line(
                     f"{run.config.name}: {self.spec.parameter_count:,} parameters, {len(run.train):,} videos, "
                     f"{run.steps_per_epoch:,} steps an epoch of {run.batch_size}; {place}"
                 )
             else:
-                self.shown.line(f"{run.folder}: resumes after step {state.step:,} of {run.steps:,}; {place}")
+                self.progress.line(f"{run.folder}: resumes after step {state.step:,} of {run.steps:,}; {place}")
             self._steps()
         finally:
             self.log.close()
@@ -109,29 +119,29 @@ class _Loop:
         if state.stopped or state.step >= run.steps:
             return
         first, last = state.step, run.steps
-        # closed, as the traceback of an error would keep its thread reading
+        # closed: otherwise the traceback of an error would keep its thread alive
         with closing(prefetch(batches(self.spec, run.train, run.batch_size, recipe.seed, first, last), 3)) as source:
             self._take_steps(TimedItems(source))
 
     def _take_steps(self, source: TimedItems[tuple[Examples, dict[str, Array]]]) -> None:
         run, state, recipe = self.run, self.state, self.recipe
-        waiting: list[tuple[Any, Any]] = []
+        losses: list[tuple[Any, Any]] = []
         since, steps_since = time.monotonic(), 0
         rate = 0.0
         for examples, masks in source:
             factor = recipe.schedule.rate(state.step, run.steps, run.batch_size)
             rate = recipe.optimizer.learning_rate * factor
-            waiting.append(self.backend.training_step(self.trainer, examples.inputs, examples.labels, masks, rate))
+            losses.append(self.backend.training_step(self.trainer, examples.inputs, examples.labels, masks, rate))
             state.step += 1
             steps_since += 1
             at_end = state.step % run.steps_per_epoch == 0
-            interrupted = self.asked()
+            interrupted = self.is_interrupted()
             at_log = state.step % LOG_STEPS == 0
             at_checkpoint = state.step % recipe.checkpoint_steps == 0
             if not (at_end or at_log or at_checkpoint or interrupted):
                 continue
-            self._collect(waiting)
-            elapsed = max(time.monotonic() - since, 1e-9)  # a coarse clock may stand still
+            self._collect(losses)
+            elapsed = max(time.monotonic() - since, 1e-9)  # a coarse clock may not move
             speed, wait = steps_since * run.batch_size / elapsed, source.seconds / elapsed
             line = {
                 "kind": "train",
@@ -146,41 +156,41 @@ class _Loop:
                 self.log.write(line)
             note = f"loss {line['loss']:.4f}  top-1 {line['top1']:.3f}  {speed:,.0f} videos/s"
             note += f"  waits {wait:.0%} on data" if wait > MOST_WAIT else ""
-            here = state.step - state.epoch * run.steps_per_epoch
-            self.shown(f"epoch {state.epoch + 1}/{recipe.epochs}", here, run.steps_per_epoch, note)
+            step_of_epoch = state.step - state.epoch * run.steps_per_epoch
+            self.progress(f"epoch {state.epoch + 1}/{recipe.epochs}", step_of_epoch, run.steps_per_epoch, note)
             if at_end:
                 self._end_epoch(line)
             elif at_checkpoint or interrupted:
                 self.log.sync()
                 self._save(self.last, resumable=True)
             if interrupted:
-                self._give_way()
+                self._raise_interrupted()
             if state.stopped:
                 return
             if at_end:
                 since, steps_since, source.seconds = time.monotonic(), 0, 0.0
 
-    def _collect(self, waiting: list[tuple[Any, Any]]) -> None:
-        """Take the losses of the steps since the last call from the device."""
+    def _collect(self, losses: list[tuple[Any, Any]]) -> None:
+        """Add losses and hits of the last steps. This waits for the device."""
         state = self.state
-        for loss, hits in waiting:
+        for loss, hits in losses:
             value = float(loss)
             if not math.isfinite(value):
                 raise self._not_finite(f"the loss is {value}")
             state.loss_sum += value * self.run.batch_size
             state.hits += float(hits)
             state.examples += self.run.batch_size
-        waiting.clear()
+        losses.clear()
 
-    def _not_finite(self, what: str) -> CheckFailed:
+    def _not_finite(self, problem: str) -> CheckFailed:
         return CheckFailed(
-            f"{what} at or before step {self.state.step}; lower train.optimizer.learning_rate, or look at the data. "
-            f"The last good state is kept in {self.last}"
+            f"{problem} at or before step {self.state.step}; lower train.optimizer.learning_rate, or check the data. "
+            f"The last good state is in {self.last}"
         )
 
     def _end_epoch(self, line: dict[str, Any]) -> None:
         run, state = self.run, self.state
-        advance = Counter(self.shown, "evaluation", len(run.test))
+        advance = Counter(self.progress, "evaluation", len(run.test))
         figures = evaluate(self.backend, self.model, self.spec, run.test, run.loss, progress=advance)
         state.epoch += 1
         state.loss_sum, state.hits, state.examples = 0.0, 0.0, 0
@@ -189,16 +199,16 @@ class _Loop:
             state.best_epoch = state.epoch
             state.best = {name: figures[name] for name in BEST if name in figures}
             self._save(self.best, resumable=False)
-        patience = self.recipe.early_stopping
-        state.stopped = patience is not None and state.epoch - state.best_epoch >= patience.patience
+        stopping = self.recipe.early_stopping
+        state.stopped = stopping is not None and state.epoch - state.best_epoch >= stopping.patience
         trained = {"train_loss": line["loss"], "train_top1": line["top1"], "learning_rate": line["learning_rate"]}
         speed = {name: line[name] for name in SPEEDS} | {"backend": run.backend.NAME}
         self.log.write({"kind": "evaluation", "step": state.step, "epoch": state.epoch, **figures, **trained, **speed})
         self.log.sync()
         self._save(self.last, resumable=True)
-        shown: dict[str, float] = {name: figures[name] for name in ("top1", "top5", "gap") if name in figures}
-        self.shown.line(
-            f"epoch {state.epoch:>3}  loss {line['loss']:.4f}  {in_words(shown)}  "
+        main: dict[str, float] = {name: figures[name] for name in ("top1", "top5", "gap") if name in figures}
+        self.progress.line(
+            f"epoch {state.epoch:>3}  loss {line['loss']:.4f}  {in_words(main)}  "
             f"{line['videos_per_second']:,.0f} videos/s{'  (best)' if state.best_epoch == state.epoch else ''}"
             f"{'  stopped early' if state.stopped else ''}"
         )
@@ -212,10 +222,11 @@ class _Loop:
         state = self.state.to_json() if resumable else {"epoch": self.state.epoch, **self.state.best}
         save_checkpoint(path, self.spec, parameters, optimizer, state)
 
-    def _give_way(self) -> None:
+    def _raise_interrupted(self) -> None:
+        """Raise Interrupted, unless the run is at its end."""
         if self.state.stopped or self.state.step >= self.run.steps:
             return
         raise Interrupted(
-            f"interrupted after step {self.state.step:,} of {self.run.steps:,}; everything is saved. "
-            f"'{self.run.resume_command}' resumes it"
+            f"interrupted after step {self.state.step:,} of {self.run.steps:,}. Everything is saved; "
+            f"'{self.run.resume_command}' resumes the run"
         )

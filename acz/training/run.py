@@ -1,4 +1,4 @@
-"""A run: its settings, its data, and its place."""
+"""A run: its settings, its data, and its state."""
 
 from __future__ import annotations
 
@@ -16,33 +16,41 @@ from acz.model.spec import Spec
 from acz.zoo.config import Config
 
 VERSION = 2
-"""Form of a state in a checkpoint. Form 1 had `best_top1` and `best_gap` in place of `best`, and no `version`."""
+"""The version of a state in a checkpoint.
+
+Version 1 has `best_top1` and `best_gap` in place of `best`, and no `version`.
+"""
 
 
 @dataclass
 class State:
-    """The place of a run. It is saved with `last`, so that a resumed run does exactly what the other would have done."""
+    """The progress of a run. The checkpoint `last` holds it, so that a resumed run equals an uninterrupted one."""
 
     step: int = 0
+    """The number of finished steps."""
     epoch: int = 0
-    """Epochs that are complete."""
+    """The number of complete epochs."""
     loss_sum: float = 0.0
     hits: float = 0.0
     examples: int = 0
-    """Sums over the present epoch."""
+    """Sums of loss, hits and examples over the current epoch."""
     best: dict[str, float] = field(default_factory=dict)
-    """Figures of the best epoch: top-1 and, where videos have several labels, GAP. Empty before the first epoch's end."""
+    """Figures of the best epoch: top-1 and, where videos have several labels, GAP.
+
+    Empty before the first epoch ends.
+    """
     best_epoch: int = 0
     stopped: bool = False
+    """True after early stopping."""
 
     def to_json(self) -> dict[str, Any]:
-        """The state as a checkpoint holds it."""
+        """Give the state in the form of a checkpoint."""
         return {"version": VERSION, **asdict(self)}
 
 
 @dataclass
 class Run:
-    """A run: what it trains, on what, with what. Everything in it is open."""
+    """A run: the model, the data, the backend and the state. Everything in it is open and ready to use."""
 
     config: Config
     loss: Loss
@@ -50,51 +58,51 @@ class Run:
     device: str
     folder: Path
     data: Path
-    """The place of the data set, for the record."""
+    """The folder of the data set, for run.json."""
     fingerprint: str
-    """What tells the data set from another."""
+    """The fingerprint of the data set, for run.json."""
     train: Data
     test: Data
     threads: int
     versions: Mapping[str, str]
     resume_command: str
-    """What a user types to resume the run."""
+    """The command that resumes the run."""
     resumed: bool = False
     state: State = field(default_factory=State)
 
     @property
     def batch_size(self) -> int:
-        """Videos of a batch; a small data set makes one batch."""
+        """The number of videos of a batch. A small data set makes one batch."""
         return min(self.config.recipe.batch_size, len(self.train))
 
     @property
     def steps_per_epoch(self) -> int:
-        """Full batches of an epoch."""
+        """The number of full batches of an epoch."""
         return len(self.train) // self.batch_size
 
     @property
     def steps(self) -> int:
-        """Steps of the whole run."""
+        """The number of steps of the whole run."""
         return self.steps_per_epoch * self.config.recipe.epochs
 
 
 def _state_of_version_1(state: Mapping[str, Any]) -> dict[str, Any]:
-    """A state of before `version`, in today's form. Files of before GAP have no `best_gap`."""
-    kept = {key: value for key, value in state.items() if key not in ("best_top1", "best_gap")}
+    """A state of version 1 in the present version. Files from before GAP have no `best_gap`."""
+    others = {key: value for key, value in state.items() if key not in ("best_top1", "best_gap")}
     best = {"top1": state.get("best_top1", -1.0), "gap": state.get("best_gap", -1.0)}
-    return kept | {"version": VERSION, "best": {name: value for name, value in best.items() if value != -1.0}}
+    return others | {"version": VERSION, "best": {name: value for name, value in best.items() if value != -1.0}}
 
 
 def _read_state(path: Path, state: Mapping[str, Any]) -> State:
-    """The state of a checkpoint. Raises CheckpointError where it is damaged, or no state of a run."""
+    """Read the state of a checkpoint. Raises CheckpointError where it is damaged, or not the state of a run."""
     if "version" not in state and "best_top1" in state:
         state = _state_of_version_1(state)
     start = State().to_json()
     if set(state) != set(start):
-        raise CheckpointError(f"{path} holds no training state, so the run can't be resumed from it")
+        raise CheckpointError(f"{path} has no training state, so a run can't resume from it")
     if state["version"] != VERSION:
         raise CheckpointError(
-            f"{path}: its state has the form {state['version']!r}, this version of acz reads {VERSION}; update acz"
+            f"{path}: its state has the version {state['version']!r}, this version of acz reads {VERSION}; update acz"
         )
     if not isinstance(state["best"], dict):
         raise CheckpointError(f"{path}: its state is damaged: best is {state['best']!r}")
@@ -109,14 +117,18 @@ def _read_state(path: Path, state: Mapping[str, Any]) -> State:
 
 
 def load_resumable(path: Path, spec: Spec) -> tuple[Checkpoint, State]:
-    """A checkpoint that training can be resumed from, and its state.
+    """Load a checkpoint and its training state.
+
+    Args:
+        path: the checkpoint.
+        spec: the model of the run.
 
     Raises:
-        CheckpointError: it is of another model, is damaged, or holds weights only.
+        CheckpointError: the checkpoint belongs to another model, is damaged, or has weights only.
     """
     checkpoint = load_checkpoint(path)
     require_spec(checkpoint, spec, path)
     needed = {"step", *(f"{moment}.{name}" for name in spec.trained for moment in "mv")}
     if not needed <= set(checkpoint.optimizer):
-        raise CheckpointError(f"{path} holds no training state, so the run can't be resumed from it")
+        raise CheckpointError(f"{path} has no training state, so a run can't resume from it")
     return checkpoint, _read_state(path, checkpoint.state)

@@ -1,10 +1,10 @@
-"""Run folders: what a training run leaves, and how the latest one is found.
+"""Run folders: the files of a training run, and the choice of the latest run.
 
 run.json              resolved configuration, versions, backend, device, seed
-metrics.jsonl         a line every few steps (`train`) and after each epoch (`evaluation`)
+metrics.jsonl         lines of figures: every few steps (`train`) and after each epoch (`evaluation`)
 tensorboard/          the same numbers for TensorBoard
-last.safetensors      weights, optimiser and position: training goes on from it
-best.safetensors      weights of the best epoch: by top-1, or by GAP where videos have several labels
+last.safetensors      weights, optimiser and state: training resumes from it
+best.safetensors      weights of the best epoch: by GAP where videos have several labels, else by top-1
 """
 
 from __future__ import annotations
@@ -26,36 +26,39 @@ LATEST = ".latest"
 
 
 def new_run_folder(name: str) -> Path:
-    """`runs/NAME-DATE-TIME`, a name that is not taken."""
+    """Give a folder that does not exist yet: `runs/NAME-DATE-TIME`."""
     stem = f"{name.rpartition('/')[2].replace(':', '-').removesuffix('.yaml')}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates = (RUNS / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
     return next(path for path in candidates if not path.exists())
 
 
 def mark_latest(folder: Path) -> None:
-    """Note that a run under ./runs was begun, or gone on with."""
-    with suppress(OSError):  # the run itself will say what is wrong with the disk
+    """Record that a run under ./runs is the latest one to start or resume."""
+    with suppress(OSError):  # the run itself reports a problem of the disk
         if folder.resolve().parent == RUNS.resolve():
             (RUNS / LATEST).write_text(folder.name, encoding="utf-8")
 
 
 def latest_run() -> Path:
-    """The run under ./runs that was begun or gone on with last. Raises CheckpointError where there is none.
+    """Find the run under ./runs that started or resumed last.
 
-    It was noted then, because clocks jump; where that is lost, files' times have to tell.
+    `mark_latest` recorded it, because clocks jump. Without the record the times of the files decide.
+
+    Raises:
+        CheckpointError: ./runs has no run.
     """
-    found = {path.parent.name: path.parent for path in RUNS.glob("*/run.json")}
+    runs = {path.parent.name: path.parent for path in RUNS.glob("*/run.json")}
     with suppress(OSError, ValueError):
-        noted = (RUNS / LATEST).read_text(encoding="utf-8")
-        if noted in found:
-            return found[noted]
-    if not found:
-        raise CheckpointError("there is no run in ./runs; 'acz train' makes one, or name a run's folder")
-    return max(found.values(), key=_written)
+        latest = (RUNS / LATEST).read_text(encoding="utf-8")
+        if latest in runs:
+            return runs[latest]
+    if not runs:
+        raise CheckpointError("there is no run in ./runs; 'acz train' makes one, or name the folder of a run")
+    return max(runs.values(), key=_written)
 
 
 def _written(run: Path) -> float:
-    """When a file of a run was last written, in seconds since 1970; files may go while this looks."""
+    """The time of the last change of a run's files, in seconds since 1970. Files may vanish meanwhile."""
     times = [0.0]
     for path in run.iterdir():
         with suppress(FileNotFoundError):
@@ -64,10 +67,10 @@ def _written(run: Path) -> float:
 
 
 def read_run(folder: Path) -> dict[str, Any]:
-    """What run.json holds. Raises CheckpointError where it is missing or damaged."""
+    """Read run.json of a run. Raises CheckpointError where it is missing or damaged."""
     path = folder / "run.json"
     if not path.is_file():
-        raise CheckpointError(f"{folder} is no run folder (it has no run.json)")
+        raise CheckpointError(f"{folder} is not a run folder: it has no run.json")
     try:
         run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         missing = [key for key in ("config", "name", "backend", "device", "data", "threads") if key not in run]
@@ -79,33 +82,41 @@ def read_run(folder: Path) -> dict[str, Any]:
 
 
 def open_checkpoint(path: Path | None) -> tuple[Checkpoint, Path, dict[str, Any] | None]:
-    """A checkpoint from its file, or a run's best (its last, before the first epoch's end); and the run's run.json, if there is.
+    """Load a checkpoint from its file, or the best one of a run.
 
-    None means the latest run. Raises CheckpointError.
+    Args:
+        path: a checkpoint, or the folder of a run. None: the latest run.
+
+    Returns:
+        The checkpoint, its path, and the run's run.json where there is one. Before a run's first epoch ends, its
+        checkpoint is the last one.
+
+    Raises:
+        CheckpointError: there is no checkpoint, or it is damaged.
     """
     path = latest_run() if path is None else path
     if path.is_dir():
         best, last = path / "best.safetensors", path / "last.safetensors"
         run = read_run(path)
         if not best.is_file() and not last.is_file():
-            raise CheckpointError(f"{path} has no checkpoint yet; 'acz train --resume --out {path}' goes on with it")
+            raise CheckpointError(f"{path} has no checkpoint yet; 'acz train --resume --out {path}' resumes it")
         path = best if best.is_file() else last
         return load_checkpoint(path), path, run
     checkpoint = load_checkpoint(path)
-    beside = path.parent / "run.json"
-    return checkpoint, path, read_run(path.parent) if beside.is_file() else None
+    in_run = (path.parent / "run.json").is_file()
+    return checkpoint, path, read_run(path.parent) if in_run else None
 
 
 def check_new_folder(folder: Path) -> None:
-    """Raise CheckpointError where a folder holds a run, or other files."""
+    """Check that a folder is free for a new run. Raises CheckpointError where it has a run or other files."""
     if (folder / "run.json").exists():
-        raise CheckpointError(f"{folder} holds a run already; add --resume to resume it, or choose another --out")
+        raise CheckpointError(f"{folder} already has a run; add --resume to resume it, or choose another --out")
     if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
-        raise CheckpointError(f"{folder} holds other files; choose another --out")
+        raise CheckpointError(f"{folder} has other files; choose another --out")
 
 
 def write_run(run: Run) -> None:
-    """Write run.json: the run's settings, and the versions that it was begun with."""
+    """Write run.json: the settings of the run, and the versions at its start."""
     check_new_folder(run.folder)
     write_json(
         run.folder / "run.json",

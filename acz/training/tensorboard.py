@@ -1,7 +1,7 @@
-"""TensorBoard events: the numbers of metrics.jsonl again, as scalars, under RUN/tensorboard.
+"""TensorBoard events: the numbers of metrics.jsonl as scalars, under RUN/tensorboard.
 
-Messages are tensorboardX's. The file is written here: tensorboardX leaves the writing to a thread, which a full disk ends
-without a message.
+tensorboardX makes the messages. This module writes the file: tensorboardX would write it in a thread, and a full disk
+ends that thread without a message.
 """
 
 from __future__ import annotations
@@ -31,21 +31,27 @@ TAGS = {
     },
     "evaluation": {name: f"evaluation/{name}" for name in ("loss", "top1", "top5", "hit_at_1", "perr", "map", "gap")},
 }
-"""Scalars of each kind of line, by its key; lines have the last four where videos have several labels."""
+"""Maps each kind of line to the scalars of its keys. Lines have the last four where videos have several labels."""
 
 UNUSED = ("torch", "comet_ml", "boto3", "google.cloud")
-"""What tensorboardX imports where it is installed. Two frameworks in one process crash, so it is not to find them."""
+"""Packages that tensorboardX imports where they are installed. It must not: two frameworks in one process crash."""
 
 
 class Events:
-    """The events of one run; `write` takes a line of the metrics.
+    """The events of one run. `write` takes a line of the metrics.
 
-    Opening writes the lines that the run goes on from into a new file, whole, and removes the earlier ones; it begins with
-    the mark of a new session, so that a TensorBoard that is watching forgets what a kill took back.
-    Raises OSError (a full disk, a folder that is read-only).
+    A new object writes the lines before the run's checkpoint to a new file, atomically, and removes the earlier files.
+    The file begins with the mark of a new session: a TensorBoard that watches then forgets the lines that a kill undid.
+
+    Args:
+        folder: RUN/tensorboard.
+        lines: the lines of the metrics before the checkpoint.
+
+    Raises:
+        OSError: the disk is full, or the folder is read-only.
     """
 
-    def __init__(self, folder: Path, kept: Sequence[Mapping[str, Any]]) -> None:
+    def __init__(self, folder: Path, lines: Sequence[Mapping[str, Any]]) -> None:
         with _alone():
             from tensorboardX.proto import event_pb2, summary_pb2
         self._messages, self._summaries = event_pb2, summary_pb2
@@ -56,7 +62,7 @@ class Events:
         records = [
             framed(event_pb2.Event(wall_time=now, file_version="brain.Event:2").SerializeToString()),
             framed(event_pb2.Event(wall_time=now, session_log=session).SerializeToString()),
-            *(self._line(line, times.get((line["kind"], line["step"]), now)) for line in kept if _scalars(line)),
+            *(self._line(line, times.get((line["kind"], line["step"]), now)) for line in lines if _scalars(line)),
         ]
         path = folder / f"{PREFIX}{_number(earlier) + 1:06d}"
         write_atomically(path, lambda temporary: temporary.write_bytes(b"".join(records)))
@@ -71,10 +77,11 @@ class Events:
             self.file.flush()
 
     def sync(self) -> None:
-        """Have the events on disk."""
+        """Force the events to disk. Raises OSError."""
         os.fsync(self.file.fileno())
 
     def close(self) -> None:
+        """Close the file. Raises OSError."""
         self.file.close()
 
     def _line(self, line: Mapping[str, Any], wall_time: float) -> bytes:
@@ -84,15 +91,15 @@ class Events:
         return framed(event.SerializeToString())
 
     def _times(self, files: Sequence[Path]) -> dict[tuple[str, int], float]:
-        """When each line of earlier files was written, by kind and step."""
-        found: dict[tuple[str, int], float] = {}
+        """Maps the kind and step of each line in earlier files to its time."""
+        times: dict[tuple[str, int], float] = {}
         for path in files:
             for message in read_records(path):
                 event = self._messages.Event.FromString(message)
                 for value in event.summary.value[:1]:
                     kind = "evaluation" if value.tag.startswith("evaluation/") else "train"
-                    found.setdefault((kind, event.step), event.wall_time)
-        return found
+                    times.setdefault((kind, event.step), event.wall_time)
+        return times
 
 
 def _scalars(line: Mapping[str, Any]) -> dict[str, float]:
@@ -107,9 +114,9 @@ def _number(files: Sequence[Path]) -> int:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Keep what is imported in here from finding the packages in UNUSED, unless they are loaded already."""
+    """Hide the packages of UNUSED from imports in the body, unless they are loaded already."""
     hidden = [name for name in UNUSED if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: the import system's word for "is not there"
+    sys.modules.update(dict.fromkeys(hidden))  # type: ignore[arg-type]  # None: not installed
     try:
         yield
     finally:

@@ -1,1 +1,1 @@
-"""The zoo: configurations of models, data and recipes, and where their files lie."""
+"""The zoo: configurations of models, data and recipes, and their files."""

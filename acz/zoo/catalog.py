@@ -1,4 +1,4 @@
-"""The zoo's files: their names, forms and variants."""
+"""The files of the zoo: their names, forms and variants."""
 
 from __future__ import annotations
 
@@ -11,46 +11,60 @@ from acz.foundation.errors import SpecError, nearest
 from acz.foundation.files.yaml import read_yaml
 
 EXPERIMENTS = "experiments"
-"""The folder of the zoo that holds sweeps, and no models."""
-
+"""The folder of the zoo with sweeps in place of models."""
 
 CHANGES = ("forms", "variants")
-"""Sections of named changes; a name may be followed by some of them, `:circulant_fc:tiny`, applied in that order."""
+"""Sections of named changes. They may follow a name, as in `:circulant_fc:tiny`, and apply in that order."""
 
 
 def config_folder() -> Path:
-    """The zoo's folder: beside the package in a checkout, inside it in an installed wheel."""
+    """Give the folder of the zoo: beside the package in a checkout, inside the package in an installed wheel."""
     packaged = Path(__file__).parents[1] / "configs"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "configs"
 
 
 def config_names(pattern: str = "*") -> list[str]:
-    """Names in the zoo, each followed by its forms and variants; `pattern` is a part of a name, or wildcards for one from any of its folders on."""
+    """List the names in the zoo, each followed by its forms and variants.
+
+    Args:
+        pattern: a part of a name, or wildcards. Wildcards match a whole name, with or without its folders.
+    """
     names = []
     for path in sorted(config_folder().rglob("*.yaml")):
         name = path.relative_to(config_folder()).with_suffix("").as_posix()
         if name.startswith(f"{EXPERIMENTS}/"):
             continue
         names += [name, *(f"{name}:{change}" for change in named_changes(read_config_file(path)))]
-    wanted = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
-    return [name for name in names if fnmatch.fnmatchcase(name, wanted) or fnmatch.fnmatchcase(name, f"*/{wanted}")]
+    wildcards = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
+    return [n for n in names if fnmatch.fnmatchcase(n, wildcards) or fnmatch.fnmatchcase(n, f"*/{wildcards}")]
 
 
 def named_changes(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
-    """The forms and the variants of a file, each a mapping of dotted paths to values, by name."""
+    """Map the name of each form and variant of a file to its changes, {dotted path: value}."""
     return {name: change for section in CHANGES for name, change in (tree.get(section) or {}).items()}
 
 
 def find_file(name: str) -> tuple[Path, list[str]]:
-    """The file of a name and the changes asked for after it, or SpecError with the nearest name."""
-    base, *chosen = name.split(":") if not Path(name).is_file() else [name]
+    """Find the file of a name.
+
+    Args:
+        name: a name in the zoo, with `:change` for each form or variant, or the path of a file.
+
+    Returns:
+        The file, and the names of the changes.
+
+    Raises:
+        SpecError: there is no such file. The message has the nearest name.
+    """
+    base, *changes = name.split(":") if not Path(name).is_file() else [name]
     for candidate in (Path(base), config_folder() / f"{base}.yaml"):
         if candidate.is_file():
-            return candidate, chosen
-    raise SpecError(f"there is no model or file '{base}'; {nearest(base, config_names())}")
+            return candidate, changes
+    raise SpecError(f"'{base}' is not a model or a file; {nearest(base, config_names())}")
 
 
 def read_config_file(path: Path) -> dict[str, Any]:
+    """Read a configuration file and check its forms and variants. Raises SpecError."""
     tree = read_yaml(path)
     for section in CHANGES:
         changes = tree.get(section) or {}

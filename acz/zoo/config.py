@@ -1,4 +1,4 @@
-"""A configuration: one YAML file with a model, its data and a training recipe, and where the zoo's files lie."""
+"""A configuration: one YAML file with a model, its data and a training recipe."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from acz.zoo.recipe import Recipe
 class DataSettings(BaseModel):
     """The data of a model. `digits: true` builds a small data set where the folder is missing.
 
-    `reading` has the settings of the data set that `set` names; it is validated apart, by `_data_settings`.
+    `reading` has the settings of the data set that `set` names. `_data_settings` validates it.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -35,9 +35,10 @@ class DataSettings(BaseModel):
 
 @dataclass(frozen=True)
 class Config:
-    """A parsed file. `name` is `folder/file` in the zoo (with `:form` and `:variant`), or the path that was given.
+    """A configuration that is read and checked.
 
-    `forms` are other functions for the same task, as a circulant twin of a dense model; `variants` other sizes and recipes of each.
+    `name` is `folder/file` in the zoo, with `:form` and `:variant`, or the path of a file. `forms` are other functions
+    for the same task, such as a circulant twin of a dense model. `variants` are other sizes and recipes.
     """
 
     name: str
@@ -51,13 +52,13 @@ class Config:
 
     @property
     def reading(self) -> BaseModel:
-        """The settings of how the data are read; the defaults of the data set where nothing is said."""
+        """The settings of reading the data, or the defaults of the data set."""
         return (self.data and self.data.reading) or find_data_set(
             self.data.set if self.data else DEFAULT.name
         ).Reading()
 
     def to_dict(self) -> dict[str, Any]:
-        """The plain tree, overrides and variant applied; `load_config` of it is an equal configuration."""
+        """Give the plain tree, with all changes applied. `load_config` makes an equal configuration from it."""
         tree: dict[str, Any] = {"description": self.description, "source": self.source, "model": self.spec.to_dict()}
         tree["train"] = self.recipe.model_dump(mode="json")
         return tree | ({"data": self.data.model_dump(mode="json", exclude_defaults=True)} if self.data else {})
@@ -68,20 +69,24 @@ TOP = {"model", "data", "train", "description", "source", *CHANGES}
 
 
 def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
-    """Read a configuration: a name in the zoo or a path, followed by any of its forms and variants (`:tiny`); or a plain tree.
+    """Read and check a configuration.
 
-    `overrides` maps dotted paths (`model.trunk.logits.units`) to values, and is applied last.
-    Raises SpecError that names the place.
+    Args:
+        name: a name in the zoo or a path, with any of its forms and variants (`:tiny`); or a plain tree.
+        overrides: maps dotted paths (`model.trunk.logits.units`) to values. They are applied last.
+
+    Raises:
+        SpecError: the configuration is wrong. The message names the place and the nearest right word.
     """
     if isinstance(name, Mapping):
         label, tree = "(given)", dict(name) if "model" in name else {"model": dict(name)}
     else:
-        path, chosen = find_file(str(name))
+        path, names = find_file(str(name))
         label, tree = str(name), copy_tree(read_config_file(path))
         changes = named_changes(tree)
-        for change in chosen:
+        for change in names:
             if change not in changes:
-                raise SpecError(f"{label}: there is no form or variant '{change}'; {nearest(change, changes)}")
+                raise SpecError(f"{label}: '{change}' is not a form or a variant; {nearest(change, changes)}")
             for key, value in changes[change].items():
                 _set(tree, str(key), copy_tree(value))
     tree = copy_tree(tree)
@@ -108,7 +113,7 @@ def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, An
 
 
 def _data_settings(tree: Any) -> DataSettings:
-    """The section `data` of a configuration. Raises SpecError."""
+    """Check the section `data` of a configuration. Raises SpecError."""
     reading = tree.get("reading") if isinstance(tree, Mapping) else None
     settings = validate(DataSettings, tree if reading is None else {**tree, "reading": None}, "data")
     data_set = find_data_set(settings.set)
@@ -118,17 +123,22 @@ def _data_settings(tree: Any) -> DataSettings:
 
 
 def load_spec(path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Spec:
-    """The model of a configuration: a name in the zoo, a path to YAML, or a plain tree.
+    """Read and check the model of a configuration.
 
     >>> load_spec("flash_mnist/attention_cluster", {"model.streams.features.layers.attention.units": 64})
 
-    Raises SpecError, which names the place and the nearest right word.
+    Args:
+        path_or_dict: a name in the zoo or a path, with any of its forms and variants; or a plain tree.
+        overrides: maps dotted paths to values.
+
+    Raises:
+        SpecError: the model is wrong. The message names the place and the nearest right word.
     """
     return load_config(path_or_dict, overrides).spec
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Change one value in place; every part of the path but the last must be there, or be a section."""
+    """Change one value in place. Sections other than `model` are made where they are missing. Raises SpecError."""
     node: Any = tree
     parts = key.split(".")
     if parts[0] not in SET:
@@ -146,6 +156,6 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
         node = node[part]
     if isinstance(node.get(parts[-1]), Mapping) and not isinstance(value, Mapping):
         raise SpecError(
-            f"{key}: is a mapping of {', '.join(map(str, node[parts[-1]]))}; set one of them, or give a mapping"
+            f"{key}: this is a mapping of {', '.join(map(str, node[parts[-1]]))}; set one of these, or give a mapping"
         )
     node[parts[-1]] = value

@@ -13,9 +13,13 @@ from acz.model.spec import Spec
 
 
 class Schedule(BaseModel):
-    """`constant`; `warmup_cosine`: linear over the first `warmup` share of the steps, then half a cosine to zero;
-    `one_cycle` (Smith and Topin 2018, as in PyTorch): half a cosine up from 1/25 over the first `warmup` share, then
-    half a cosine down to 1/250,000; `exponential`: times `factor` every `examples` examples, as a staircase.
+    """The factor of the learning rate over a run.
+
+    - `constant`: always 1;
+    - `warmup_cosine`: linear over the first `warmup` share of the steps, then half a cosine to 0;
+    - `one_cycle`: half a cosine from 1/25 to 1 over the first `warmup` share of the steps, then half a cosine to
+      1/250,000 (Smith and Topin 2018, as in PyTorch);
+    - `exponential`: times `factor` after every `examples` examples, in stairs.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -26,7 +30,7 @@ class Schedule(BaseModel):
     examples: int = Field(default=2_000_000, gt=0, lt=2**63)
 
     def rate(self, step: int, steps: int, batch_size: int) -> float:
-        """The factor at `step` (from 0) of a run of `steps` steps of `batch_size` examples."""
+        """Give the factor at `step`, from 0, of a run of `steps` steps of `batch_size` examples."""
         if self.type == "exponential":
             return self.factor ** (step * batch_size // self.examples)
         if self.type == "constant":
@@ -55,7 +59,7 @@ class EarlyStopping(BaseModel):
 
 
 class Recipe(BaseModel):
-    """How a model is trained. `loss` none means the one that belongs to the model's output."""
+    """The recipe of a training. Without `loss` it is the loss that belongs to the model's output."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -67,10 +71,14 @@ class Recipe(BaseModel):
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping | None = None
     checkpoint_steps: int = Field(default=500, gt=0, lt=2**63)
-    """Steps between checkpoints inside an epoch; each epoch ends with one too."""
+    """The number of steps between checkpoints inside an epoch. Each epoch also ends with a checkpoint."""
 
     def require(self, spec: Spec) -> None:
-        """Raise SpecError where the loss does not fit the model's output, or a penalty names none of its parameters."""
+        """Check that the recipe fits a model.
+
+        Raises:
+            SpecError: the loss cannot train the model's output, or a penalty matches no trained parameter.
+        """
         if self.loss:
             choose_loss(self.loss, spec)
         self.optimizer.penalties(spec.trained)
