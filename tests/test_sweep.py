@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from acz.api.studies import prepare_data
 from acz.cli.options import given_overrides
 from acz.foundation.errors import CheckpointError, MissingError, SpecError
 from acz.foundation.files.tables import read_csv
@@ -143,7 +144,8 @@ def test_results_say_what_varies_and_what_came_of_it(
 
     def again(text: str, threads: int = 1, data: Path = features) -> dict[str, object]:
         plans = run.plan(trials(tmp_path, text), out, data, threads)
-        return run.sweep("six", plans, out, threads, partial(run_in_this_process, acz), Progress())
+        engine, prepare = partial(run_in_this_process, acz), partial(prepare_data, plans, threads)
+        return run.run_sweep("six", plans, out, threads, engine, prepare, Progress())
 
     done = again(text)
     rows = read_csv(out / "sweep.csv")

@@ -231,7 +231,7 @@ def sweep(
         on_cpu = all(entry.trial.device == "CPU" for entry in plans)
         run = partial(run_here, jobs or (max(1, cores() // threads) if on_cpu else 1))
     with show_progress(progress) as shown:
-        done = run_sweep(title, plans, folder, threads, run, partial(_prepare_data, plans, threads), shown)
+        done = run_sweep(title, plans, folder, threads, run, partial(prepare_data, plans, threads), shown)
     page = Path(done["report"]) if done["report"] else None
     return Sweep(folder, Path(done["csv"]), Path(done["times"]), page, done["failed"], tuple(done["trials"]))
 
@@ -257,7 +257,7 @@ def _plans(
     return plan(trials, folder, None if data is None else Path(data), threads), folder, path.stem
 
 
-def _prepare_data(plans: Sequence[Plan], threads: int) -> None:
+def prepare_data(plans: Sequence[Plan], threads: int) -> None:
     """Make the small data set of digits where it is named and missing. Raises DataError for data that a trial can't read."""
     opened: dict[tuple[Path, str], list[Data]] = {}
     for entry in plans:
