@@ -8,7 +8,7 @@ A block is run, or a comment on the lines before it says what it is:
     <!-- run: WORD => WORD; ... -->  it is run with these words replaced, by a smaller model for one
 
 A comment that readers do not see prepares for the blocks after it: `<!-- setup` with commands, `<!-- python` with lines that go before each
-Python block.
+Python block. The command `small-flash-mnist` puts a data set into data/flash-digits, which is made once for all pages.
 """
 
 from __future__ import annotations
@@ -75,21 +75,38 @@ def commands(page: Path) -> list[list[str]]:
     return [re.split(r"\s{2,}|\s#|[;|]\s", match[1])[0].split() for match in shown if match]
 
 
-class Session:
-    """A folder with `acz` and `python` on its path, in which blocks run in order."""
+SMALL = "--videos-per-label 1 --test-videos-per-label 1 --epochs 1"
+SCRIPTS = {
+    "acz": f'exec {sys.executable} -m acz "$@"',
+    "python": f'exec {sys.executable} "$@"',
+    "small-flash-mnist": f"""
+        [ -f "$SHARED/flash-digits/manifest.json" ] || acz data flash-mnist {SMALL} --out "$SHARED/flash-digits"
+        mkdir -p data && cp -r "$SHARED/flash-digits" data/""",
+}
+"""Commands on the path of a session."""
 
-    def __init__(self, folder: Path) -> None:
+
+class Session:
+    """A folder with `acz` and `python` on its path, in which blocks run in order.
+
+    Args:
+        folder: an empty folder for this page.
+        shared: a folder for what all pages use.
+    """
+
+    def __init__(self, folder: Path, shared: Path) -> None:
         self.folder = folder / "work"
         self.folder.mkdir()
         programs = folder / "bin"
         programs.mkdir()
-        for name, words in (("acz", "-m acz"), ("python", "")):
-            (programs / name).write_text(f'#!/bin/sh\nexec {sys.executable} {words} "$@"\n', encoding="utf-8")
+        for name, script in SCRIPTS.items():
+            (programs / name).write_text(f"#!/bin/sh\n{script}\n", encoding="utf-8")
             (programs / name).chmod(0o755)
         self.environment = {
             **os.environ,
             "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "backends")]),
+            "SHARED": str(shared),
             "XDG_CACHE_HOME": str(folder / "cache"),
             "COLUMNS": "120",
             "PYTHONUNBUFFERED": "1",

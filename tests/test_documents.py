@@ -51,10 +51,15 @@ def test_every_command_and_its_options_exist(page: Path) -> None:
             assert used <= known, f"acz {' '.join(words)}: no option {used - known}"
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shared")
+
+
 @pytest.mark.slow
 @with_page
-def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path) -> None:
-    session = Session(tmp_path)
+def test_the_blocks_of_a_page_run(page: Path, tmp_path: Path, shared: Path) -> None:
+    session = Session(tmp_path, shared)
     for block in read_blocks(page):
         session.run(block)
 
