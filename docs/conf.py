@@ -52,6 +52,7 @@ html_theme = "furo"
 html_title = f"acz {version}"
 html_extra_path = ["site"]
 html_copy_source = False
+html_show_copyright = False
 
 
 def plain_text(app: Any, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
