@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -103,3 +105,35 @@ def test_pre_commit_has_the_pinned_ruff() -> None:
 
 def test_the_citation_has_this_version() -> None:
     assert f"\nversion: {acz.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+@with_page
+def test_the_files_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    rooms = "acz|backends|configs|docs|fuzz|parity_tests|scripts|tests"
+    for name in re.findall(rf"(?<![\w/.])(?:{rooms})/[\w/*.-]*[\w*/]", text):
+        named = re.sub(r"/[A-Z]{2}.*", "", name)  # READER and the like stand for any
+        patterns = (named.rstrip("/"), f"{named}.yaml")  # a configuration goes by its name
+        assert any(any(ROOT.glob(pattern)) for pattern in patterns), f"{page.name}: there is no {name}"
+
+
+@with_page
+def test_the_modules_and_names_of_acz_that_a_page_names_exist(page: Path) -> None:
+    code = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
+    for name in {found for text in code for found in re.findall(r"\bacz(?:\.[A-Za-z_]\w*)+", text)}:
+        assert _resolves(name), f"{page.name}: there is no {name}"
+
+
+def _resolves(name: str) -> bool:
+    """True for a module, an attribute of one, or an entry that an artefact carries (`acz.spec`, `acz.spec_hash`)."""
+    if name in ("acz.spec", "acz.spec_hash", "acz.backends"):
+        return True
+    value: Any = acz
+    for place, part in enumerate(name.split(".")[1:], 2):
+        if hasattr(value, part):
+            value = getattr(value, part)
+        elif find_spec(".".join(name.split(".")[:place])) is None:
+            return False
+        else:
+            value = import_module(".".join(name.split(".")[:place]))
+    return True
