@@ -1,4 +1,4 @@
-"""`python -m acz`, and what the command `acz` runs."""
+"""The start of `acz` and of `python -m acz`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ INTERRUPTED = 130
 
 
 def main() -> None:
-    """The command line. Ctrl-C while it is still being imported is one line too, and its exit code stays what it is."""
+    """Run the command line. Ctrl-C is one line and exit code 130, also while modules are being imported."""
     try:
         from acz.cli import main as run
 
@@ -23,13 +23,15 @@ def main() -> None:
             _leave()
         raise
     finally:
-        signal.signal(
-            signal.SIGINT, signal.SIG_IGN
-        )  # all is done but Python's own end, which Ctrl-C would make look like a crash
+        # only Python's own exit is left: a Ctrl-C in it would look like a crash
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _leave() -> None:
-    """Exit at once: a Ctrl-C that went through `exec`, as in the making of a dataclass, has Python end by the signal later on."""
+    """Exit at once.
+
+    A Ctrl-C inside `exec`, as in the making of a dataclass, would otherwise end Python by the signal later.
+    """
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(INTERRUPTED)

@@ -81,7 +81,7 @@ def test_paddles_dropout_is_folded_into_the_next_weights_and_said(acz: Callable[
     answer = acz("convert", PADDLE.file, "--model", PADDLE.model, *words(PADDLE), "--out", out)
     assert answer.code == 0, answer.err
     assert "trunk.hidden1.weight is multiplied by 0.5" in answer.err
-    assert "taken for paddle-video" in answer.err
+    assert "recognised as paddle-video" in answer.err
     with PADDLE.file.open("rb") as file:
         theirs = pickle.load(file)
     ours = package.load_checkpoint(out).parameters
@@ -161,7 +161,7 @@ def test_other_formulas_and_systems_are_refused(acz: Callable[..., Answer], tmp_
         in acz("convert", TRAINED.file, "--from", "paddle-video", "--model", PORT, "--out", out).err
     )
     assert "can't be told" in acz("convert", PADDLE.file, "--model", PORT, "--out", out).err
-    assert "--model says" in acz("convert", TRAINED.file, "--out", out).err
+    assert "give --model, the model of the file, or --to" in acz("convert", TRAINED.file, "--out", out).err
     assert "leave out --from" in acz("convert", TRAINED.file, "--to", "torch", "--from", "acz", "--out", out).err
     assert "*.keras only" in acz("convert", TRAINED.file, "--to", "keras", "--out", tmp_path / "a.h5").err
     assert "is the file that is read" in acz("convert", TRAINED.file, "--model", PORT, "--out", TRAINED.file).err

@@ -44,7 +44,7 @@ def test_a_network_of_batches_is_folded_into_the_weights_and_said(acz: Callable[
     typed = ("convert", TRAINED.file, "--model", f"{MODEL}:original", *words(TRAINED), "--out", out)
     answer = acz(*typed)
     assert answer.code == 0, answer.err
-    assert "taken for pomonam" in answer.err
+    assert "recognised as pomonam" in answer.err
     assert "--batch-size N" in answer.err
     count = sum(map(is_optimizer, read(TRAINED.file, "tensorflow").named))
     assert f"{count} entries of the optimiser are left out: its moments are of weights" in answer.err

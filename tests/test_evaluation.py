@@ -127,7 +127,7 @@ def test_a_run_is_evaluated_and_infers_as_it_was_trained(acz: Acz, shards: Path,
     found = figures(own)
     assert {name: found[name] for name in ("loss", "gap")} == {name: logged[name] for name in ("loss", "gap")}
     assert figures(acz("eval", run, "--backend", "numpy", "--json", "--sampling", "all"))["loss"] != logged["loss"]
-    assert "how data are read" in acz("train", "--resume", "--out", run, "--workers", 1).err
+    assert "the options of reading" in acz("train", "--resume", "--out", run, "--workers", 1).err
     outs = {}
     for name, more in {"own": (), "same": ("--sampling", "first:1"), "other": ("--sampling", "all")}.items():
         out = tmp_path / f"{name}.csv"

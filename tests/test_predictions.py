@@ -236,7 +236,7 @@ def test_eval_of_a_file_goes_by_id(acz: Callable[..., Answer], data: Path, tmp_p
     assert "predicts 1 videos that are not in the data set, such as 'stranger'" in scored(np.arange(40), "stranger").err
     (tmp_path / "p.csv").write_text(HEADER + "".join(f"{name},{'9 0.5' if name == '7' else '1 0.5'}\n" for name in ids))
     assert "video 7: its classes" in acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data).err
-    assert "belong together" in acz("eval", "--predictions", tmp_path / "p.csv").err
+    assert "need each other" in acz("eval", "--predictions", tmp_path / "p.csv").err
     both = acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data, "--backend", "numpy")
     assert "leave out the model" in both.err
 
@@ -273,7 +273,7 @@ def test_eval_of_a_file_has_as_many_classes_as_the_folder_says_or_is_told(
     assert (classes(bare), classes(bare, "--classes", 3)) == (3862, 3)
     answer = acz("eval", "--predictions", path, "--labels", write_several_labels(tmp_path / "several"), "--classes", 6)
     assert "is not YouTube-8M, which --classes is for" in answer.err
-    assert "--classes to them alone" in acz("eval", "--classes", 3).err
+    assert "--classes needs both" in acz("eval", "--classes", 3).err
 
 
 def test_a_model_of_several_labels_is_not_evaluated_on_single_ones(

@@ -1,4 +1,4 @@
-"""The command line. Commands import what they need when they run, so that `acz --help` is quick."""
+"""The command line. A command imports its API when it runs, so that `acz --help` is quick."""
 
 from __future__ import annotations
 
@@ -24,9 +24,10 @@ from acz.foundation.errors import AczError
 
 
 class Commands(TyperGroup):
-    """Turns what a command raises into one message and an exit code."""
+    """The group of all commands. It turns an error of a command into one message and an exit code."""
 
     def invoke(self, ctx: Any) -> Any:
+        """Run a command. Errors that a user can cause end the process with a message."""
         try:
             return super().invoke(ctx)
         except AczError as error:
@@ -39,8 +40,8 @@ class Commands(TyperGroup):
         except MemoryError as error:
             _fail(f"there is not enough memory{f': {error}' if str(error) else ''}; finished work is kept", 2)
         except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            _fail(f"{where}{error.strerror or error}; finished work is kept", 2)
+            place = f"{error.filename}: " if error.filename else ""
+            _fail(f"{place}{error.strerror or error}; finished work is kept", 2)
 
 
 app = typer.Typer(
@@ -50,14 +51,15 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
-    help="Video-classification models, described once and run by PyTorch, TensorFlow, PaddlePaddle and MindSpore: "
-    "one function, proved equal. Start with **acz train** and **acz parity-check**.",
-    epilog="Exit codes: 0 done, 1 a check failed, 2 wrong use, 3 a backend or device is missing.",
+    help="Video-classification models. Each is described once, runs in PyTorch, TensorFlow, PaddlePaddle and MindSpore, "
+    "and is proved to compute the same function in all of them. Start with **acz train** and **acz parity-check**.",
+    epilog="Exit codes: 0 success, 1 a check failed, 2 wrong use, wrong data or a full disk, "
+    "3 a backend or device is missing, 130 interrupted. Every command takes --help.",
 )
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         from acz.foundation.version import __version__
 
         typer.echo(f"acz {__version__}")
@@ -67,7 +69,7 @@ def _version(wanted: bool) -> None:
 @app.callback()
 def root(
     version: Annotated[
-        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -90,11 +92,11 @@ app.command("export")(export_command)
 
 
 def main() -> None:
-    """Run a command; every error that a user can cause is one message and an exit code."""
+    """Run the command of `sys.argv`. Every error that a user can cause is one message and an exit code."""
     for name, number in (("stdout", 1), ("stderr", 2)):
-        if getattr(sys, name) is None:  # closed by who started this: frameworks and we expect something there
-            nowhere = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(nowhere, number)
+        if getattr(sys, name) is None:  # the caller closed it, but acz and the frameworks write to it
+            null = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(null, number)
             setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115 (it stays open)
     app()
 

@@ -1,4 +1,4 @@
-"""`acz bench`."""
+"""The command `acz bench`."""
 
 from __future__ import annotations
 
@@ -14,24 +14,27 @@ def bench_command(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="loop, step, train, inference, circulant, data, youtube8m, metrics, vlad, start; may be repeated.",
+            help="A group: loop, step, train, inference, circulant, data, youtube8m, metrics, vlad or start. May be repeated.",
             show_default="all",
         ),
     ] = None,
     backends: Annotated[
-        str | None, typer.Option(help="Names with commas between them.", show_default="all that are installed")
+        str | None, typer.Option(help="Names of backends, with commas between them.", show_default="all installed")
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads on the CPU; one gives the steadiest figures.")] = 1,
-    rounds: Annotated[int, typer.Option(min=1, help="How often the things that are compared take turns.")] = 5,
-    seconds: Annotated[float, typer.Option(min=0.01, help="Length of one turn.")] = 3.0,
+    threads: Annotated[int, typer.Option(min=1, help="Number of CPU threads. 1 gives the steadiest figures.")] = 1,
+    rounds: Annotated[
+        int, typer.Option(min=1, help="Number of rounds. In a round each of the compared programs takes a turn.")
+    ] = 5,
+    seconds: Annotated[float, typer.Option(min=0.01, help="Length of one turn, in seconds.")] = 3.0,
     csv: Annotated[
-        Path | None, typer.Option(help="Also write every figure to this file, with versions.", show_default=False)
+        Path | None, typer.Option(help="Also write every figure, with versions, to this CSV file.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure training steps, inference, reading, start-up and memory in every backend, each beside what it is compared with.
+    """Measure training steps, inference, reading, start-up and memory in every backend, beside a baseline.
 
-    Things that are compared take turns, so that a machine that is shared slows both; the ratio is the median of the turns' ratios.
+    The compared programs take turns, so that a busy machine slows both. The ratio is the median of the ratios of all
+    turns.
     """
     from acz.backend.registry import installed
     from acz.backend.versions import environment

@@ -1,4 +1,4 @@
-"""`acz convert`."""
+"""The command `acz convert`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ def convert_command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="A file or folder of another system, or what a TensorFlow checkpoint's files begin with; "
-            "with --to, a checkpoint or a run's folder."
+            help="A file or folder of another system, or the common beginning of a TensorFlow checkpoint's files. "
+            "With --to: a checkpoint or the folder of a run."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The file to write.")],
@@ -25,34 +25,40 @@ def convert_command(
         typer.Option(
             "--from",
             metavar="SYSTEM",
-            help="flash-mnist, mindspore-port, paddle-video, pomonam, youtube8m-circulant, or acz for what a framework saved of acz.build's module.",
-            show_default="told from the file, if only one fits",
+            help="The system that wrote the file: flash-mnist, mindspore-port, paddle-video, pomonam, youtube8m-circulant, "
+            "or acz for a module of acz.build that its framework saved.",
+            show_default="recognised from the file, if only one fits",
         ),
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="CONFIG", help="The model that it is: a name from 'acz models', or a YAML file."),
+        typer.Option(metavar="CONFIG", help="The model of the file: a name from 'acz models', or a YAML file."),
     ] = None,
     assignments: Set = None,
     allow: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Let a name that is missing, left over, of another shape or formula pass; wildcards work; may be repeated.",
+            help="Accept a name that is missing or left over, or has another shape or formula. Wildcards work. "
+            "May be repeated.",
         ),
     ] = None,
     batch_size: Annotated[
         int | None,
-        typer.Option(min=1, help="Videos in a batch of the original, where its function depends on that (pomonam: 1)."),
+        typer.Option(min=1, help="Batch size of the original, where its function depends on it (pomonam: 1)."),
     ] = None,
     to: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Write a checkpoint as torch, keras, paddle or mindspore.")
+        str | None,
+        typer.Option(
+            metavar="KIND", help="Write a checkpoint as a file of a framework: torch, keras, paddle or mindspore."
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Bring weights of another system in, or write a checkpoint as a framework's own file.
+    """Read weights of another system into a checkpoint, or write a checkpoint as a framework's own file.
 
-    Everything in the file must fit the model; what does not is listed, and refused unless allowed by name. Nothing in a file is run.
+    Every name in the file must fit the model. The command lists names that do not fit and fails, unless --allow names
+    them. Nothing in a file is executed.
     """
     from acz.api.exchange import convert, save_native
     from acz.foundation.errors import SpecError
@@ -60,13 +66,13 @@ def convert_command(
     if to is not None:
         if source or model or assignments or allow or batch_size:
             raise SpecError(
-                "--to writes a checkpoint, which knows its model: "
+                "--to writes a checkpoint, which has its own model; "
                 "leave out --from, --model, --set, --allow and --batch-size"
             )
         print_result(save_native(file, to, out), as_json)
         return
     if model is None:
-        raise SpecError("--model says which model the file is, --to which kind of file to write; one of them is needed")
+        raise SpecError("give --model, the model of the file, or --to, the kind of file to write")
     converted = convert(
         file,
         out,
@@ -77,7 +83,7 @@ def convert_command(
         batch_size=batch_size,
     )
     if converted.guessed:
-        print(f"acz: {file} was taken for {converted.system}; --from says otherwise", file=sys.stderr)
+        print(f"acz: {file} was recognised as {converted.system}; use --from for another system", file=sys.stderr)
     for note in converted.notes:
         print(f"acz: {note}", file=sys.stderr)
     print_result(converted, as_json)

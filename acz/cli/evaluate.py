@@ -1,4 +1,4 @@
-"""`acz eval`."""
+"""The command `acz eval`."""
 
 from __future__ import annotations
 
@@ -23,32 +23,35 @@ from acz.foundation.processes.environment import configure_process, cores
 
 def evaluate_command(
     target: Annotated[
-        Path | None, typer.Argument(help="A run's folder or a checkpoint.", show_default="the latest run")
+        Path | None, typer.Argument(help="The folder of a run, or a checkpoint.", show_default="the latest run")
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
-            help="torch, tensorflow, paddle, mindspore or numpy.", show_default="the run's, or the first installed"
+            help="A backend: torch, tensorflow, paddle, mindspore or numpy.",
+            show_default="that of the run, or the first installed",
         ),
     ] = None,
     device: Device = "CPU",
-    data: Annotated[Path | None, typer.Option(help="Folder of the data set.", show_default="the run's")] = None,
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
-    batch_size: Annotated[int, typer.Option(min=1, help="Videos at once; the figures do not depend on it.")] = 512,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data set.", show_default="that of the run")] = None,
+    split: Annotated[str, typer.Option(help="The split of the data set.")] = "test",
+    batch_size: Annotated[
+        int, typer.Option(min=1, help="Number of videos in a batch. The figures do not depend on it.")
+    ] = 512,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Score this file of predictions, npz or CSV, and no model.", show_default=False),
+        typer.Option(help="Evaluate this file of predictions, npz or CSV, in place of a model.", show_default=False),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="With --predictions: the data set that has the labels.", show_default=False),
+        typer.Option(help="With --predictions: the data set with the labels.", show_default=False),
     ] = None,
     classes: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="With --predictions, YouTube-8M: labels are 0 .. classes - 1.",
-            show_default="as the folder was converted or synthesized; else 3862",
+            help="With --predictions, YouTube-8M: the labels are 0 .. classes - 1.",
+            show_default="as in a converted or synthesized folder, else 3862",
         ),
     ] = None,
     sampling: Sampling = None,
@@ -58,9 +61,10 @@ def evaluate_command(
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
-    """Evaluate a run's best checkpoint, or any checkpoint, on any backend, or a file of predictions.
+    """Evaluate the best checkpoint of a run, another checkpoint, or a file of predictions.
 
-    Gives top-1, top-5 and loss; where videos have several labels also Hit@1, PERR, mAP and GAP, with --json each class's precision.
+    The figures are top-1, top-5 and loss, and Hit@1, PERR, mAP and GAP where videos have several labels. --json adds
+    the average precision of each class. A checkpoint runs in any backend, whichever one trained it.
     """
     configure_process(threads)
     from acz.api.evaluation import evaluate, evaluate_predictions
@@ -79,9 +83,11 @@ def evaluate_command(
             threads=threads,
         )
     elif predictions is None or labels is None:
-        raise SpecError("--predictions FILE and --labels DATA belong together, and --classes to them alone")
+        raise SpecError("--predictions FILE and --labels DATA need each other, and --classes needs both")
     elif target or backend or data or sampling or device != "CPU":
-        raise SpecError("--predictions scores a file; leave out the model, --data, --sampling, --backend and --device")
+        raise SpecError(
+            "--predictions evaluates a file; leave out the model, --data, --sampling, --backend and --device"
+        )
     else:
         reading |= {} if classes is None else {"classes": classes}
         evaluation = evaluate_predictions(predictions, labels, split=split, reading=reading)

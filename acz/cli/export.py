@@ -1,4 +1,4 @@
-"""`acz export`."""
+"""The command `acz export`."""
 
 from __future__ import annotations
 
@@ -12,32 +12,36 @@ from acz.cli.options import Json, print_json, print_table
 
 def export_command(
     target: Annotated[
-        Path | None, typer.Argument(help="A run's folder or a checkpoint.", show_default="the latest run's best")
+        Path | None,
+        typer.Argument(help="The folder of a run, or a checkpoint.", show_default="the best of the latest run"),
     ] = None,
     names: Annotated[
         list[str] | None,
-        typer.Option("--format", help="mindir, onnx, saved-model, paddle, pt2, or all; may be repeated."),
+        typer.Option("--format", help="A format: mindir, onnx, saved-model, paddle, pt2, or all. May be repeated."),
     ] = None,
     out: Annotated[
         Path | None,
         typer.Option(
-            help="The artefact: a file, or a folder (saved-model, paddle).", show_default="RUN/export/model..."
+            help="The file to write, or the folder (saved-model, paddle).", show_default="RUN/export/model..."
         ),
     ] = None,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the runtime when it is verified and timed.")] = 1,
+    threads: Annotated[
+        int, typer.Option(min=1, help="Number of threads of the runtime in the checks and timings.")
+    ] = 1,
     as_json: Json = False,
 ) -> None:
-    """Write a model for a runtime, prove it there, and keep it only if it is the same function.
+    """Write a model for a runtime, and keep it only if the runtime computes the same function.
 
-    The artefact runs in a fresh process with its own runtime, on several batch sizes, padded frames, zeros and huge values, and is
-    compared with the NumPy reference within a derived bound. If one check fails nothing is written and the exit code is 1. Any checkpoint goes to
-    any format, whichever framework trained it. A report lies beside the artefact.
+    The artefact runs in a new process with its own runtime, on several batch sizes, padded frames, zeros and huge
+    values. Its outputs must equal those of the NumPy reference within a derived bound. If a check fails, nothing is
+    written and the exit code is 1. Every checkpoint can be written in every format, whichever framework trained it. A
+    report lies beside the artefact.
     """
     from acz.api.exchange import export, list_formats, require_formats
     from acz.foundation.errors import SpecError
 
     if not names:
-        raise SpecError(f"which --format? One of {', '.join(list_formats())}, or all")
+        raise SpecError(f"--format is missing; give {', '.join(list_formats())} or all")
     chosen = list_formats() if "all" in names else list(dict.fromkeys(names))
     if out is not None and len(chosen) > 1:
         raise SpecError("--out names one artefact; leave it out to export several formats")

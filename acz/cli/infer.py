@@ -1,4 +1,4 @@
-"""`acz infer` and `acz ensemble`."""
+"""The commands `acz infer` and `acz ensemble`."""
 
 from __future__ import annotations
 
@@ -23,38 +23,42 @@ from acz.foundation.processes.environment import configure_process, cores
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="jsonl, npz or youtube8m-csv.", show_default="by the name of --out"),
+    typer.Option("--format", help="The format: jsonl, npz or youtube8m-csv.", show_default="by the name of --out"),
 ]
 
 
 def infer_command(
     target: Annotated[
         Path | None,
-        typer.Argument(help="A run's folder, a checkpoint, or an exported artefact.", show_default="the latest run"),
+        typer.Argument(
+            help="The folder of a run, a checkpoint, or an exported artefact.", show_default="the latest run"
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set, or a feature_*.pkl.", show_default="the run's")
+        Path | None, typer.Option(help="Folder of the data set, or a feature_*.pkl.", show_default="that of the run")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file to write; .jsonl, .npz or .csv.")] = Path("predictions.jsonl"),
+    out: Annotated[Path, typer.Option(help="The file to write: .jsonl, .npz or .csv.")] = Path("predictions.jsonl"),
     kind: Format = None,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="How many of the best labels to give.", show_default="5; 20 in youtube8m-csv"),
+        typer.Option(min=1, help="Number of best labels of each video.", show_default="5; 20 in youtube8m-csv"),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Names of the labels: a line each, or a CSV with Index and Name.", show_default=False),
+        typer.Option(
+            help="Names of the labels: a text file, one a line, or a CSV with Index and Name.", show_default=False
+        ),
     ] = None,
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    split: Annotated[str, typer.Option(help="The split of the data set.")] = "test",
     backend: Annotated[
         str | None,
         typer.Option(
-            help="torch, tensorflow, paddle, mindspore or numpy; an artefact runs in its own runtime.",
-            show_default="the run's, or the first installed",
+            help="A backend: torch, tensorflow, paddle, mindspore or numpy. An artefact runs in its own runtime.",
+            show_default="that of the run, or the first installed",
         ),
     ] = None,
     device: Device = "CPU",
-    batch_size: Annotated[int, typer.Option(min=1, help="Videos at once.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Number of videos in a batch.")] = 256,
     sampling: Sampling = None,
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
@@ -62,9 +66,9 @@ def infer_command(
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
-    """Predict the labels of every video, in order, with a checkpoint on any backend or an artefact in its own runtime.
+    """Predict the labels of every video, in order, with a checkpoint in any backend or an artefact in its own runtime.
 
-    Interrupted at any point, the same command resumes.
+    After an interruption, the same command resumes.
     """
     configure_process(threads)
     from acz.api.inference import infer
@@ -87,21 +91,25 @@ def infer_command(
 
 
 def ensemble_command(
-    files: Annotated[list[Path], typer.Argument(help="Files of predictions, npz or CSV, of the same videos in order.")],
-    out: Annotated[Path, typer.Option(help="The file to write; .npz, .jsonl or .csv.")],
+    files: Annotated[
+        list[Path], typer.Argument(help="Files of predictions, npz or CSV, for the same videos in the same order.")
+    ],
+    out: Annotated[Path, typer.Option(help="The file to write: .npz, .jsonl or .csv.")],
     weights: Annotated[
-        str | None, typer.Option(help="A number a file, with commas between them.", show_default="all the same")
+        str | None,
+        typer.Option(help="The weight of each file, with commas between them.", show_default="equal weights"),
     ] = None,
     kind: Format = None,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="How many of the best labels to give.", show_default="as many as the files list"),
+        typer.Option(min=1, help="Number of best labels of each video.", show_default="as many as the files list"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Average predictions of several models, which `acz infer` wrote.
+    """Average predictions of several models, from files of `acz infer`.
 
-    A label's score is the weighted mean of its scores in the files; where a file does not list it, it counts 0.
+    The score of a label is the weighted mean of its scores in the files. A file that does not list the label counts as
+    0.
     """
     from acz.api.inference import average_predictions
     from acz.foundation.errors import SpecError

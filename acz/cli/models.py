@@ -1,4 +1,4 @@
-"""`acz models`, `acz show`, `acz backends`."""
+"""The commands `acz models`, `acz show` and `acz backends`."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from acz.cli.options import Json, Set, given_overrides, print_json, print_table
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="Part of a name, or wildcards: 'flash*', '*:tiny'.")] = "*",
+    pattern: Annotated[str, typer.Argument(help="A part of a name, or wildcards: 'flash*', '*:tiny'.")] = "*",
     as_json: Json = False,
 ) -> None:
-    """List the models of the zoo, with their parameters and sources; of a form, how many times smaller than the file's own model it is."""
+    """List the models of the zoo, with their parameters and sources.
+
+    The compression of a form is the number of parameters of its file's main model, divided by its own.
+    """
     from acz.api.models import compression, list_models, load_config
 
     configs = [load_config(name) for name in list_models(pattern)]
@@ -44,12 +47,12 @@ def models(
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="A name from 'acz models' or a YAML file; ':tiny' picks a variant.")],
+    model: Annotated[str, typer.Argument(help="A name from 'acz models', or a YAML file. ':tiny' selects a variant.")],
     assignments: Set = None,
-    out: Annotated[Path | None, typer.Option(help="Draw the model into this SVG file.", show_default=False)] = None,
+    out: Annotated[Path | None, typer.Option(help="Draw the model to this SVG file.", show_default=False)] = None,
     as_json: Json = False,
 ) -> None:
-    """Show a model: inputs, layers, output shapes, parameters; with --out as a drawing."""
+    """Show the inputs, layers, output shapes and parameters of a model, or draw it with --out."""
     from acz.api.models import draw_model, load_config
 
     overrides = given_overrides(assignments)
@@ -106,7 +109,7 @@ def show(
 
 
 def backends(as_json: Json = False) -> None:
-    """List the backends: what is installed, versions, devices found, and what each can do."""
+    """List the backends with versions, devices and capabilities, or the reason why a backend cannot run."""
     from acz.api.models import list_backends
 
     states = list_backends()

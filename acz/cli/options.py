@@ -1,63 +1,74 @@
-"""Options that several commands share, and output."""
+"""Options that several commands share, and the output of results."""
 
 from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Collection
 from typing import Annotated, Any
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")]
 Set = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change one value of the configuration; may be repeated."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one value of the configuration, as in train.epochs=3. May be repeated.",
+    ),
 ]
 Backend = Annotated[
     str | None,
-    typer.Option(help="torch, tensorflow, paddle or mindspore. Default: the first that is installed."),
+    typer.Option(help="A backend: torch, tensorflow, paddle or mindspore.", show_default="the first installed"),
 ]
-Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on; never replaced in silence.")]
-Threads = Annotated[int, typer.Option(min=1, help="Threads on the CPU.", show_default="all cores")]
+Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on. A missing device is an error.")]
+Threads = Annotated[int, typer.Option(min=1, help="Number of CPU threads.", show_default="all cores")]
 Sampling = Annotated[
     str | None,
     typer.Option(
-        help="YouTube-8M: which frames: all, first:100, strata:100 and so on, or a mapping as in a configuration.",
-        show_default="the run's or configuration's; else all",
+        help="YouTube-8M: the frames to read: all, first:100, strata:100 and so on, or a mapping as in a configuration.",
+        show_default="as in the run or the configuration, else all",
     ),
 ]
 Verify = Annotated[
     str | None,
     typer.Option(
-        help="YouTube-8M: records whose checksums are compared: first (of each shard), all or none.",
-        show_default="the run's or configuration's; else first",
+        help="YouTube-8M: the records whose checksums are compared: first (of each shard), all or none.",
+        show_default="as in the run or the configuration, else first",
     ),
 ]
 OnBadRecord = Annotated[
     str | None,
     typer.Option(
-        help="YouTube-8M: fail at the first bad record, or skip all of them.",
-        show_default="the run's or configuration's; else fail",
+        help="YouTube-8M: fail (stop at the first bad record) or skip (leave out bad records).",
+        show_default="as in the run or the configuration, else fail",
     ),
 ]
 Workers = Annotated[
     int | None,
     typer.Option(
         min=0,
-        help="YouTube-8M: processes that read; 0 reads in this one.",
-        show_default="the run's or configuration's; else 0",
+        help="YouTube-8M: number of processes that read the data. 0: read in this process.",
+        show_default="as in the run or the configuration, else 0",
     ),
 ]
 
 
 def print_json(value: Any) -> None:
-    """Print one JSON document."""
+    """Print a value as one JSON document."""
     json.dump(value, sys.stdout, indent=2, default=str, allow_nan=False)
     sys.stdout.write("\n")
 
 
-def print_table(headers: list[str], rows: list[list[str]], right: set[int] = frozenset()) -> None:  # type: ignore[assignment]
-    """A table without borders: for terminals, pipes and documents alike."""
+def print_table(headers: list[str], rows: list[list[str]], right: Collection[int] = ()) -> None:
+    """Print a table without borders, which suits terminals, pipes and documents.
+
+    Args:
+        headers: the names of the columns.
+        rows: the cells, row by row.
+        right: the columns that are aligned to the right, from 0.
+    """
     table = [headers, *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(headers))]
     for number, row in enumerate(table):
@@ -68,7 +79,7 @@ def print_table(headers: list[str], rows: list[list[str]], right: set[int] = fro
 
 
 def print_result(result: Any, as_json: bool) -> None:
-    """Print a result of the API: for a reader, or as one JSON document."""
+    """Print a result of the API, in words or as one JSON document."""
     if as_json:
         print_json(result.to_json())
     else:
@@ -76,7 +87,7 @@ def print_result(result: Any, as_json: bool) -> None:
 
 
 def given_overrides(assignments: list[str] | None) -> dict[str, Any]:
-    """`--set train.epochs=3` as {"train.epochs": 3}; values are YAML. Raises SpecError."""
+    """Read `--set train.epochs=3` as {"train.epochs": 3}. Values are YAML. Raises SpecError."""
     from acz.foundation.files.yaml import parse_value
 
     overrides = {}
@@ -93,18 +104,18 @@ def given_overrides(assignments: list[str] | None) -> dict[str, Any]:
 def given_reading(
     sampling: str | None, verify: str | None, on_bad_record: str | None, workers: int | None
 ) -> dict[str, Any]:
-    """The settings of a data set's reading that the options change. Raises SpecError."""
-    given = {
+    """Give the settings of reading that the options change. Raises SpecError."""
+    options = {
         "sampling": None if sampling is None else _sampling(sampling),
         "verify": verify,
         "on_bad_record": on_bad_record,
         "workers": workers,
     }
-    return {name: value for name, value in given.items() if value is not None}
+    return {name: value for name, value in options.items() if value is not None}
 
 
 def _sampling(text: str) -> Any:
-    """`strata:100` as {type: strata, frames: 100}; what begins with a brace as YAML."""
+    """Read `strata:100` as {type: strata, frames: 100}, and text that begins with a brace as YAML."""
     from acz.foundation.errors import SpecError
     from acz.foundation.files.yaml import parse_value
 
@@ -112,5 +123,5 @@ def _sampling(text: str) -> Any:
         return parse_value(text, "--sampling")
     kind, colon, frames = text.partition(":")
     if colon and not (frames.isascii() and frames.isdigit()):
-        raise SpecError(f"--sampling: the frames must be a number, as in strata:100, got '{text}'")
+        raise SpecError(f"--sampling: the number of frames must be a number, as in strata:100, got '{text}'")
     return {"type": kind, "frames": int(frames)} if colon else {"type": kind}

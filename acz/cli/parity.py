@@ -1,4 +1,4 @@
-"""`acz parity-check`."""
+"""The command `acz parity-check`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from acz.cli.options import Json, print_json, print_table
 
 def parity_check(
     pattern: Annotated[
-        str, typer.Argument(help="A model's name, wildcards, or a YAML file; a model stands for its tiny variant.")
+        str, typer.Argument(help="A name, wildcards, or a YAML file. A model is checked in its tiny variant.")
     ] = "*",
     backends: Annotated[
         str | None,
         typer.Option(
-            help="Names with commas between them; onnx stands for the file that level 5 writes.",
-            show_default="all that are installed",
+            help="Names of backends, with commas between them. onnx is the file that level 5 writes.",
+            show_default="all installed",
         ),
     ] = None,
     level: Annotated[
@@ -26,23 +26,23 @@ def parity_check(
         typer.Option(
             min=1,
             max=5,
-            help="1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports; may be repeated.",
+            help="A level: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports. May be repeated.",
             show_default="all",
         ),
     ] = None,
     mutant: Annotated[
         str | None,
-        typer.Option(help="Put a known mistake into every backend; the check must then fail. See acz.parity.mutants."),
+        typer.Option(help="Put a known mistake into every backend. The check must then fail. See acz.parity.mutants."),
     ] = None,
     csv: Annotated[
-        Path | None, typer.Option(help="Also write every check to this file, with versions.", show_default=False)
+        Path | None, typer.Option(help="Also write every check, with versions, to this CSV file.", show_default=False)
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Prove that every backend computes the same function as the NumPy reference.
 
-    Runs each model's tiny variant, and small models of every layer setting, in one process a backend, and prints the
-    largest difference measured beside the bound it must keep. Exit code 1 if one is not kept.
+    Runs the tiny variant of each model, and small models of every layer setting, in one process for each backend.
+    Prints the largest difference beside its bound. The exit code is 1 if a difference exceeds its bound.
     """
     from importlib.util import find_spec
 

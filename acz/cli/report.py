@@ -1,4 +1,4 @@
-"""`acz report`."""
+"""The command `acz report`."""
 
 from __future__ import annotations
 
@@ -12,40 +12,43 @@ from acz.foundation.processes.environment import configure_process, cores
 
 
 def report_command(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Run folders.", show_default="the latest run")] = None,
+    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs.", show_default="the latest run")] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The HTML file to write.", show_default="RUN/report.html; of several runs report.html"),
+        typer.Option(help="The HTML file to write.", show_default="RUN/report.html; report.html for several runs"),
     ] = None,
     backend: Annotated[
         str | None,
         typer.Option(
-            help="What computes predictions and attention, any backend.",
-            show_default="numpy where that takes seconds, else each run's own",
+            help="The backend that computes predictions and attention.",
+            show_default="numpy where it is quick, else that of each run",
         ),
     ] = None,
     device: Device = "CPU",
     mnist: Annotated[
         Path | None,
-        typer.Option(help="Folder with MNIST's four IDX files, to show frames that were made from them."),
+        typer.Option(help="Folder with the four IDX files of MNIST, to show frames that were made from them."),
     ] = None,
-    videos: Annotated[int, typer.Option(min=0, max=50, help="Videos whose attention is shown.")] = 3,
+    videos: Annotated[int, typer.Option(min=0, max=50, help="Number of videos whose attention is shown.")] = 3,
     parity: Annotated[
         Path | None,
         typer.Option(
-            help="What 'acz parity-check --csv' wrote.", show_default="parity.csv in a run, or the checkout's results"
+            help="A file of 'acz parity-check --csv'.",
+            show_default="parity.csv in a run, or the results of the checkout",
         ),
     ] = None,
     labels: Annotated[
         Path | None,
-        typer.Option(help="Names of the labels: a line each, or a CSV with Index and Name.", show_default=False),
+        typer.Option(
+            help="Names of the labels: a text file, one a line, or a CSV with Index and Name.", show_default=False
+        ),
     ] = None,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
-    """Write one page about one run or several, whatever framework: curves, confusions, attention, configuration, proofs.
+    """Write one HTML page about one or several runs: curves, confusions, attention, configuration and parity.
 
-    The page holds everything that it needs and opens without a network.
+    Runs of different frameworks can be on one page. The page is one file that needs no network.
     """
     configure_process(threads)
     from acz.api.studies import report

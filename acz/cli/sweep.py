@@ -1,4 +1,4 @@
-"""`acz sweep`."""
+"""The command `acz sweep`."""
 
 from __future__ import annotations
 
@@ -12,50 +12,61 @@ from acz.foundation.processes.environment import configure_process
 
 
 def sweep_command(
-    file: Annotated[str, typer.Argument(help="A sweep's YAML file, or one of the zoo: flash_mnist_table.")],
-    out: Annotated[Path | None, typer.Option(help="The sweep's folder.", show_default="runs/NAME")] = None,
+    file: Annotated[str, typer.Argument(help="The YAML file of a sweep, or a sweep of the zoo: flash_mnist_table.")],
+    out: Annotated[Path | None, typer.Option(help="The folder of the sweep.", show_default="runs/NAME")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set, for all trials.", show_default="the configurations'")
+        Path | None,
+        typer.Option(help="Folder of the data set, for all trials.", show_default="that of each configuration"),
     ] = None,
     backend: Annotated[
         str | None,
-        typer.Option(help="Of trials that name none.", show_default="the file's, or the first installed"),
+        typer.Option(
+            help="The backend of trials that name none.", show_default="that of the file, or the first installed"
+        ),
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Of trials that name none; never replaced in silence.", show_default="CPU")
+        str | None,
+        typer.Option(help="The device of trials that name none. A missing device is an error.", show_default="CPU"),
     ] = None,
     assignments: Set = None,
     jobs: Annotated[
         int | None,
-        typer.Option(min=1, help="Trials at a time on this machine.", show_default="a core each on the CPU, else 1"),
+        typer.Option(
+            min=1,
+            help="Number of trials at a time on this machine.",
+            show_default="one for each core on the CPU, else 1",
+        ),
     ] = None,
     threads: Annotated[
-        int, typer.Option(min=1, help="Threads of each trial on the CPU; the last bits of its figures depend on it.")
+        int, typer.Option(min=1, help="Number of CPU threads of each trial. The last bits of its figures depend on it.")
     ] = 1,
-    engine: Annotated[str, typer.Option(help="local, or ray: a task of a Ray cluster for each trial.")] = "local",
+    engine: Annotated[str, typer.Option(help="local, or ray: each trial is a task of a Ray cluster.")] = "local",
     address: Annotated[
         str | None,
         typer.Option(
-            help="Of a running Ray cluster: HOST:PORT or auto.", show_default="one on this machine is started"
+            help="The address of a running Ray cluster: HOST:PORT or auto.",
+            show_default="start a cluster on this machine",
         ),
     ] = None,
     resources: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME=N",
-            help="What a trial takes of a Ray node: CPU=2, GPU=1; may be repeated.",
-            show_default="CPU: as many as --threads",
+            help="The resources of a Ray node that a trial takes: CPU=2, GPU=1. May be repeated.",
+            show_default="as many CPUs as --threads",
         ),
     ] = None,
     retries: Annotated[
-        int | None, typer.Option(min=0, help="Tries again of a trial whose Ray worker was lost.", show_default="3")
+        int | None,
+        typer.Option(min=0, help="Number of further tries of a trial whose Ray worker was lost.", show_default="3"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the trials, and run none.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the trials and do not run them.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Train every trial of a grid or list of overrides, each in a process of its own; one CSV and one page tell the results.
+    """Train every trial of a grid or list of overrides, each in its own process. Write a CSV and a page of results.
 
-    The same command resumes a sweep that was interrupted or killed: what is done is kept, the rest resumes from its last checkpoint.
+    After an interruption or a kill, the same command resumes. It keeps finished trials and resumes the others from
+    their last checkpoints.
     """
     configure_process(threads)
     from acz.api.studies import plan_sweep, sweep
@@ -100,10 +111,10 @@ def sweep_command(
         print_table(["trial", "status", "best top-1", "best GAP", "at epoch"], rows, right={2, 3, 4})
         print(done)
     if done.failed:
-        lines = [f"  {name}: {words}" for name, words in done.failed.items()]
+        lines = [f"  {name}: {message}" for name, message in done.failed.items()]
         raise CheckFailed(
             f"{len(lines)} of {len(done.trials)} trials failed; logs are in {done.folder / 'logs'}, "
-            "run the same command again to try them again:\n" + "\n".join(lines)
+            "run the same command again to retry them:\n" + "\n".join(lines)
         )
 
 
@@ -112,16 +123,16 @@ def _number(value: object) -> str:
 
 
 def _amounts(words: list[str]) -> dict[str, float]:
-    """`["GPU=1"]` to {"GPU": 1.0}. Raises SpecError."""
+    """Read `["GPU=1"]` as {"GPU": 1.0}. Raises SpecError."""
     from acz.foundation.errors import SpecError
 
-    found = {}
+    amounts = {}
     for word in words:
         name, equals, amount = word.partition("=")
         try:
-            found[name] = float(amount)
+            amounts[name] = float(amount)
         except ValueError:
             equals = ""
-        if not name or not equals or not 0 <= found[name] < float("inf"):
+        if not name or not equals or not 0 <= amounts[name] < float("inf"):
             raise SpecError(f"--resources needs NAME=N, got '{word}'; for example --resources GPU=1")
-    return found
+    return amounts

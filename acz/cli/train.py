@@ -1,4 +1,4 @@
-"""`acz train`."""
+"""The command `acz train`."""
 
 from __future__ import annotations
 
@@ -31,18 +31,23 @@ def train_command(
     backend: Backend = None,
     device: Annotated[
         str | None,
-        typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3; never replaced in silence.", show_default="CPU"),
+        typer.Option(
+            help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on. A missing device is an error.", show_default="CPU"
+        ),
     ] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Folder of the data set.", show_default="the configuration's")
+        Path | None, typer.Option(help="Folder of the data set.", show_default="that of the configuration")
     ] = None,
     assignments: Set = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder.", show_default="a new one under runs/")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the run.", show_default="a new one under runs/")
+    ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the run in --out, or the latest; in any backend.")
+        bool, typer.Option("--resume", help="Resume the run in --out, or the latest run. The backend may change.")
     ] = False,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads on the CPU.", show_default="all cores; the run's, with --resume")
+        int | None,
+        typer.Option(min=1, help="Number of CPU threads.", show_default="all cores; with --resume, those of the run"),
     ] = None,
     sampling: Sampling = None,
     verify: Verify = None,
@@ -50,9 +55,10 @@ def train_command(
     workers: Workers = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP where videos have several labels, else by top-1.
+    """Train a model, evaluate it after each epoch, and keep the best checkpoint.
 
-    With nothing given it trains the attention cluster on scikit-learn's digits, and makes that data set first.
+    GAP decides which checkpoint is the best where videos have several labels, else top-1. Without arguments the command
+    makes a small data set of scikit-learn's digits and trains the attention cluster on it.
     """
     configure_process(threads or cores())
     from acz.api import training
@@ -72,7 +78,7 @@ def train_command(
         )
     elif assignments or config or reading:
         raise SpecError(
-            "--resume takes the run's own configuration; leave out CONFIG, --set and how data are read, or start anew"
+            "--resume uses the configuration of the run; leave out CONFIG, --set and the options of reading, or start a new run"
         )
     else:
         if threads is None:

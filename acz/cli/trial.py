@@ -15,7 +15,7 @@ from acz.foundation.files.locks import locked
 
 
 def _wait_for(folder: Path, grace: float) -> None:
-    """Wait for the trial's former process, which may still be saving. Raises DataError where it does not end."""
+    """Wait for an earlier process of the trial, which may still be saving. Raises DataError where it does not end."""
     end = time.monotonic() + grace
     while True:
         try:
@@ -28,14 +28,14 @@ def _wait_for(folder: Path, grace: float) -> None:
 
 
 def _follow() -> None:
-    """End, as on Ctrl-C, when the pipe to the starter is closed: by its wish or by its death."""
+    """Stop this process, as Ctrl-C does, when the sweep closes the pipe or dies."""
     while os.read(0, 1):
         pass
     os.kill(os.getpid(), signal.SIGTERM)
 
 
 def main() -> None:
-    """The trial's process."""
+    """Read the job of the trial from standard input, and run its command."""
     from acz.cli import main as command_line
 
     with open(0, "rb", buffering=0, closefd=False) as pipe:

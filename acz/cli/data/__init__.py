@@ -1,4 +1,4 @@
-"""`acz data ...`."""
+"""The commands `acz data ...`."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ data.add_typer(youtube8m, name="youtube8m")
 @data.command("flash-mnist")
 def flash_mnist(
     mnist: Annotated[
-        Path | None, typer.Option(help="Folder with MNIST's four IDX files, gzipped or not.", show_default=False)
+        Path | None, typer.Option(help="Folder with the four IDX files of MNIST, gzipped or not.", show_default=False)
     ] = None,
     digits: Annotated[
-        bool, typer.Option("--digits", help="Use scikit-learn's 1,797 digits; the default without --mnist.")
+        bool,
+        typer.Option("--digits", help="Use the 1,797 digits of scikit-learn. This is the default without --mnist."),
     ] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder to write.", show_default="data/flash-mnist, or data/flash-digits")
@@ -30,31 +31,33 @@ def flash_mnist(
     device: Device = "CPU",
     videos_per_label: Annotated[
         int | None,
-        typer.Option(min=1, help="Training videos of each of the 1,024 labels.", show_default="100; digits: 20"),
+        typer.Option(
+            min=1, help="Number of training videos of each of the 1,024 labels.", show_default="100; 20 of digits"
+        ),
     ] = None,
     test_videos_per_label: Annotated[
-        int | None, typer.Option(min=1, help="Test videos of each label.", show_default="10; digits: 2")
+        int | None, typer.Option(min=1, help="Number of test videos of each label.", show_default="10; 2 of digits")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Epochs of the extractor.", show_default="3; digits: 10")
+        int | None, typer.Option(min=1, help="Number of epochs of the extractor.", show_default="3; 10 of digits")
     ] = None,
     extractor: Annotated[
-        Path | None, typer.Option(help="Use this extractor's checkpoint instead of training one.", show_default=False)
+        Path | None, typer.Option(help="Use this checkpoint of an extractor, and train none.", show_default=False)
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of everything random.")] = 0,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
-    """Make Flash-MNIST: train the frame extractor, build the videos, store their features.
+    """Make Flash-MNIST: train the frame extractor, build the videos, and store their features.
 
-    Interrupted at any point, the same command resumes.
+    After an interruption, the same command resumes.
     """
     configure_process(threads)
     from acz.api.datasets import describe_data, make_flash_mnist
     from acz.foundation.errors import SpecError
 
     if mnist is not None and digits:
-        raise SpecError("--mnist and --digits are two sources of images; give one of them")
+        raise SpecError("--mnist and --digits are two sources of images; give only one")
     folder = make_flash_mnist(
         out,
         mnist,
@@ -72,7 +75,9 @@ def flash_mnist(
 
 
 @data.command("verify")
-def verify_command(folder: Annotated[Path, typer.Argument(help="A data set's folder.")], as_json: Json = False) -> None:
+def verify_command(
+    folder: Annotated[Path, typer.Argument(help="The folder of a data set.")], as_json: Json = False
+) -> None:
     """Compare every file of a data set with the hash in its manifest."""
     from acz.api.datasets import verify_data
 
@@ -85,22 +90,27 @@ def verify_command(folder: Annotated[Path, typer.Argument(help="A data set's fol
 
 @data.command("show")
 def show_command(
-    folder: Annotated[Path, typer.Argument(help="A data set's folder.")],
-    video: Annotated[int, typer.Option(min=0, help="The video's number in its split.")] = 0,
-    split: Annotated[str, typer.Option(help="Which split.")] = "test",
+    folder: Annotated[Path, typer.Argument(help="The folder of a data set.")],
+    video: Annotated[int, typer.Option(min=0, help="The number of the video in its split, from 0.")] = 0,
+    split: Annotated[str, typer.Option(help="The split of the data set.")] = "test",
     out: Annotated[Path, typer.Option(help="The PNG file to write.")] = Path("strip.png"),
     run: Annotated[
         Path | None,
-        typer.Option(help="A run's folder or a checkpoint: adds the attention of its units.", show_default=False),
+        typer.Option(
+            help="The folder of a run, or a checkpoint: draws also the attention of its units.", show_default=False
+        ),
     ] = None,
     mnist: Annotated[
-        Path | None, typer.Option(help="Folder with MNIST's four IDX files, if it was made from them.")
+        Path | None, typer.Option(help="Folder with the four IDX files of MNIST, if the videos were made from them.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="What computes the attention; any backend.")] = "numpy",
+    backend: Annotated[str, typer.Option(help="The backend that computes the attention.")] = "numpy",
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
-    """Draw a video: its frames as a strip with its label, or its features; with --run also what every attention unit looks at."""
+    """Draw a video: its frames as a strip with its label, or its features.
+
+    With --run the drawing also shows the attention of every unit.
+    """
     configure_process(threads)
     from acz.api.datasets import show_video
 

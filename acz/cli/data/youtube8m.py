@@ -1,4 +1,4 @@
-"""`acz data youtube8m ...`."""
+"""The commands `acz data youtube8m ...`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,20 @@ import typer
 
 from acz.cli.options import Json, print_json, print_table
 
-youtube8m = typer.Typer(no_args_is_help=True, help="YouTube-8M: look at its shards, check, convert or imitate them.")
+youtube8m = typer.Typer(no_args_is_help=True, help="YouTube-8M: show, verify, convert or synthesize its shards.")
 
-Shards = Annotated[list[str], typer.Argument(help="Shards (.tfrecord, .tfrecord.gz), globs, or folders of them.")]
-Classes = Annotated[int, typer.Option(min=1, help="Labels are 0 .. classes - 1.")]
-Unlabelled = Annotated[
-    bool, typer.Option("--unlabelled", help="Videos without labels are no defect (the test shards).")
-]
-OnBadRecord = Annotated[str, typer.Option(help="fail: stop at the first bad record; skip: leave bad ones out.")]
+Shards = Annotated[list[str], typer.Argument(help="Shards (.tfrecord, .tfrecord.gz), globs, or folders of shards.")]
+Classes = Annotated[int, typer.Option(min=1, help="The labels are 0 .. classes - 1.")]
+Unlabelled = Annotated[bool, typer.Option("--unlabelled", help="Accept videos without labels, as in the test shards.")]
+OnBadRecord = Annotated[str, typer.Option(help="fail: stop at the first bad record. skip: leave out bad records.")]
 
 
 @youtube8m.command("show")
 def show(
     shards: Shards,
-    videos: Annotated[int, typer.Option(min=0, help="How many videos to list.")] = 5,
+    videos: Annotated[int, typer.Option(min=0, help="Number of videos to list.")] = 5,
     vocabulary: Annotated[
-        Path | None, typer.Option(help="The official vocabulary.csv: names of the labels.", show_default=False)
+        Path | None, typer.Option(help="The official vocabulary.csv, with the names of the labels.", show_default=False)
     ] = None,
     classes: Classes = 3862,
     as_json: Json = False,
@@ -44,7 +42,7 @@ def show(
     print_table(["label", "videos"], [[name, f"{count:,}"] for name, count in about["frequent"][:10]], right={1})
     if about["first"]:
         print()
-        rows = [[one["id"], str(one["frames"]), ", ".join(one["labels"]) or "none"] for one in about["first"]]
+        rows = [[v["id"], str(v["frames"]), ", ".join(v["labels"]) or "none"] for v in about["first"]]
         print_table(["id", "frames", "labels"], rows, right={1})
     _print_defects(about)
 
@@ -56,7 +54,7 @@ def verify(
     unlabelled: Unlabelled = False,
     as_json: Json = False,
 ) -> None:
-    """Compare every checksum and read every record; exit code 1 if any is bad."""
+    """Compare every checksum and read every record. The exit code is 1 if a record is bad."""
     from acz.api.youtube8m import describe_youtube8m
 
     about = describe_youtube8m(shards, classes=classes, unlabelled=unlabelled)
@@ -75,12 +73,15 @@ def convert(
     shards: Shards,
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     on_bad_record: OnBadRecord = "fail",
-    verify: Annotated[str, typer.Option(help="Checksums to compare: first (of each shard), all or none.")] = "all",
+    verify: Annotated[str, typer.Option(help="The checksums to compare: first (of each shard), all or none.")] = "all",
     classes: Classes = 3862,
     unlabelled: Unlabelled = False,
     as_json: Json = False,
 ) -> None:
-    """Convert frame-level shards to memory-mapped arrays, which are read without parsing. Interrupted, the same command resumes."""
+    """Convert frame-level shards to memory-mapped arrays, which are read without parsing.
+
+    After an interruption, the same command resumes.
+    """
     from acz.api.youtube8m import convert_youtube8m
 
     count = convert_youtube8m(
@@ -94,18 +95,23 @@ def convert(
 
 @youtube8m.command("synthesize")
 def synthesize(
-    videos: Annotated[int, typer.Option(min=1, help="Training videos.")],
+    videos: Annotated[int, typer.Option(min=1, help="Number of training videos.")],
     out: Annotated[Path, typer.Option(help="Folder to write.")],
-    validation: Annotated[int | None, typer.Option(min=1, help="Validation videos.", show_default="a tenth")] = None,
-    shards: Annotated[
-        int | None, typer.Option(min=1, help="Training shards.", show_default="one for 500 videos")
+    validation: Annotated[
+        int | None, typer.Option(min=1, help="Number of validation videos.", show_default="a tenth")
     ] = None,
-    frames: Annotated[tuple[int, int], typer.Option(help="Fewest and most frames of a video.")] = (40, 120),
-    classes: Annotated[int, typer.Option(min=1, help="Labels are 0 .. classes - 1.")] = 3862,
-    seed: Annotated[int, typer.Option(min=0, help="Everything random follows from it.")] = 0,
+    shards: Annotated[
+        int | None, typer.Option(min=1, help="Number of training shards.", show_default="one for 500 videos")
+    ] = None,
+    frames: Annotated[tuple[int, int], typer.Option(help="The fewest and the most frames of a video.")] = (40, 120),
+    classes: Annotated[int, typer.Option(min=1, help="The labels are 0 .. classes - 1.")] = 3862,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of everything random.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Write frame-level shards in the official format whose labels can be learnt from the few frames that show them."""
+    """Write frame-level shards in the official format.
+
+    Few frames of a video show its labels, so that models can learn.
+    """
     from acz.api.youtube8m import synthesize_youtube8m
 
     size = synthesize_youtube8m(
