@@ -100,6 +100,7 @@ class _Loop:
                 self.state.best = {name: value for name, value in best.items() if name in FIGURES}
 
     def run_all(self) -> None:
+        """Take all steps that are left, and close the log."""
         run, state = self.run, self.state
         place = f"{run.backend.NAME} on {run.device}"
         try:

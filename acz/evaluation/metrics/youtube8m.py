@@ -41,9 +41,9 @@ class YouTube8MMetrics:
     Equal scores rank by the smaller class, then by the video's number. `ties="youtube-8m"` ranks the selected
     predictions as the official calculator does. Its order depends on the batches.
 
-    The result is the same to the last bit however the videos are divided into batches and processes, in any order of
-    merging, if each video has its number. For that the object keeps `top_k` scores, classes and hits of each video, its
-    number and its loss. Everything else is counted in integers, and every sum of fractions is rounded once.
+    If each video has its number, batches, processes and the order of merging do not change one bit of the result. For
+    that the object keeps `top_k` scores, classes and hits of each video, its number and its loss. Everything else is
+    counted in integers, and every sum of fractions is rounded once.
 
     Args:
         classes: the number of classes.
