@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from importlib.metadata import entry_points
 
 import pytest
 
-from acz.backend.registry import installed
+from acz.backend.registry import REFERENCE, infos, installed
 from acz.backend.worker import Worker
+from acz.exchange.artefacts.formats import formats
 
 pytest.register_assert_rewrite("parity_tests.parity_of_cases")
 
-BACKENDS = ["torch", "tensorflow", "paddle", "mindspore"]
+
+def own_backends() -> list[str]:
+    """The registered backends of the distribution `acz`, but for the reference. Others are tested by their own distributions."""
+    own = {point.name for point in entry_points(group="acz.backends") if point.dist and point.dist.name == "acz"}
+    return [name for name in infos() if name in own and name != REFERENCE]
+
+
+BACKENDS = own_backends()
+FORMATS = {name: made for name, made in formats().items() if made.backend is None or made.backend in BACKENDS}
+"""The formats that the core and these backends write, by name."""
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -40,7 +40,7 @@ class ParityOfCases:
     @pytest.fixture(scope="class")
     @classmethod
     def rows(cls) -> list[Row]:
-        backends = [*installed(), ONNX]
+        backends = [*(name for name in BACKENDS if name in installed()), ONNX]
         models, forms = ([case for case in cls.CASES if is_form(case) is form] for form in (False, True))
         found = check(models, backends, list(LEVELS), skip_slow_precision=cls.SKIP_SLOW_PRECISION) + check(
             forms, backends, list(LEVELS_OF_FORMS)

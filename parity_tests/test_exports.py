@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from acz.backend.worker import Worker
-from acz.exchange.artefacts.formats import find_format, formats
+from acz.exchange.artefacts.formats import find_format
 from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.making import make
 from acz.exchange.artefacts.runtime import Runtime
@@ -26,7 +26,7 @@ from acz.parity.levels.training import training_arguments
 from acz.reference.samples import Case
 from acz.training.run_folder import latest_run
 from acz.zoo.catalog import config_names
-from parity_tests.conftest import BACKENDS, require
+from parity_tests.conftest import BACKENDS, FORMATS, require
 from parity_tests.run_cases import SETTINGS, type_command
 from tests.conftest import TINY, write_features
 
@@ -71,7 +71,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case, Worker]
 @pytest.fixture
 def check_export(worker: Callable[[str], Worker], runtimes: Runtimes, tmp_path: Path) -> Callable[[Path, str], None]:
     def check(path: Path, name: str) -> None:
-        checkpoint, chosen = load_checkpoint(path), formats()[name]
+        checkpoint, chosen = load_checkpoint(path), FORMATS[name]
         made = tmp_path / f"artefact{chosen.suffix}"
         if chosen.backend is None:
             make(checkpoint, path, chosen, made)
@@ -85,7 +85,7 @@ def check_export(worker: Callable[[str], Worker], runtimes: Runtimes, tmp_path: 
     return check
 
 
-@pytest.mark.parametrize("name", formats())
+@pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_a_checkpoint_of_any_framework_goes_to_any_format(
     name: str,
@@ -94,7 +94,7 @@ def test_a_checkpoint_of_any_framework_goes_to_any_format(
     trained: Callable[[Case, Worker], Path],
     check_export: Callable[[Path, str], None],
 ) -> None:
-    require(formats()[name].backend or "numpy")
+    require(FORMATS[name].backend or "numpy")
     check_export(trained(ZOO[0], worker(backend)), name)
 
 
@@ -107,8 +107,8 @@ def test_every_model_goes_to_a_format_of_another_framework(
 ) -> None:
     """One format and one framework a model, in turn: level 5 of parity exports every model to every format."""
     number = ZOO.index(case)
-    name = list(formats())[number % len(formats())]
-    require(formats()[name].backend or "numpy")
+    name = list(FORMATS)[number % len(FORMATS)]
+    require(FORMATS[name].backend or "numpy")
     check_export(trained(case, worker(BACKENDS[number % len(BACKENDS)])), name)
 
 
@@ -123,9 +123,9 @@ def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("name", formats())
+@pytest.mark.parametrize("name", FORMATS)
 def test_export_is_typed_with_nothing_after_it(name: str, after_a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    require(formats()[name].backend or "numpy")
+    require(FORMATS[name].backend or "numpy")
     answer = type_command("export", "--format", name, "--json", cwd=after_a_run)
     assert answer.returncode == 0, answer.stderr
     report = json.loads(answer.stdout)[name]
@@ -156,20 +156,20 @@ from acz.parity.mutants import transposed_weight
 source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 try:
     with show_progress() as shown:
-        write_verified(load_checkpoint(source), source, formats()[name], out, shown, wrap=transposed_weight)
+        write_verified(load_checkpoint(source), source, FORMATS[name], out, shown, wrap=transposed_weight)
 except CheckFailed as error:
     print(error)
     sys.exit(error.exit_code)
 """
 
 
-@pytest.mark.parametrize("name", [name for name, one in formats().items() if one.backend])
+@pytest.mark.parametrize("name", [name for name, one in FORMATS.items() if one.backend])
 def test_a_damaged_exporter_is_refused(
     name: str, worker: Callable[[str], Worker], trained: Callable[[Case, Worker], Path], tmp_path: Path
 ) -> None:
-    backend = formats()[name].backend
+    backend = FORMATS[name].backend
     assert backend
-    source, out = trained(ZOO[0], worker(backend)), tmp_path / "out" / f"artefact{formats()[name].suffix}"
+    source, out = trained(ZOO[0], worker(backend)), tmp_path / "out" / f"artefact{FORMATS[name].suffix}"
     words = [sys.executable, "-c", DAMAGED, str(source), name, str(out)]
     answer = subprocess.run(words, capture_output=True, text=True, check=False)
     assert answer.returncode == 1, answer.stderr
