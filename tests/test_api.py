@@ -7,7 +7,9 @@ import json
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import is_dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +23,8 @@ Acz = Callable[..., Answer]
 RECIPE = {"train.epochs": 2, "train.batch_size": 16, "train.optimizer.learning_rate": 0.05}
 SILENT = package.Progress()
 
+HARMLESS = {"list_backends", "list_formats"}
+"""Functions that raise nothing a user can cause."""
 FUNCTIONS = [name for name in package.__all__ if inspect.isfunction(getattr(package, name))]
 RESULTS = [
     name
@@ -35,7 +39,8 @@ def trained(features: Path, tmp_path: Path) -> package.Trained:
 
 
 def test_dir_shows_the_public_names_and_loads_nothing() -> None:
-    assert set(dir(package)) == set(package.__all__)
+    assert {"train", "evaluate", "infer", "export", "check_parity", "open_data"} <= set(dir(package))
+    assert all(hasattr(package, name) for name in dir(package))
     code = "import sys, acz; dir(acz); assert 'numpy' not in sys.modules, 'dir loads nothing'"
     subprocess.run([sys.executable, "-c", code], check=True)
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
@@ -54,10 +59,10 @@ def test_every_public_function_is_typed_and_names_its_errors(name: str) -> None:
     assert signature.return_annotation is not inspect.Signature.empty
     assert all(p.annotation is not inspect.Parameter.empty for p in signature.parameters.values())
     paragraphs = inspect.getdoc(function) or ""
-    for parameter in ("progress",):
-        if parameter in signature.parameters:
-            assert signature.parameters[parameter].default is None, f"{name}: progress is shown by default"
-    assert paragraphs.splitlines()[0].endswith((".", ":")) or "." in paragraphs.splitlines()[0]
+    if "progress" in signature.parameters:
+        progress = signature.parameters["progress"]
+        assert (progress.default, progress.kind) == (None, inspect.Parameter.KEYWORD_ONLY), "it is shown by default"
+    assert "raise" in inspect.getsource(function).lower() or "Raises" in paragraphs or name in HARMLESS
 
 
 @pytest.mark.parametrize("name", RESULTS)
@@ -184,3 +189,47 @@ def test_a_sweep_and_a_report_are_calls_too(features: Path, tmp_path: Path, monk
     other = write_features(tmp_path / "other", seed=5)
     with pytest.raises(package.SpecError, match="holds trials with other settings"):
         package.sweep("two.yaml", data=other, progress=SILENT)
+
+
+def test_counts_that_are_not_counts_are_refused_before_anything_is_done(
+    trained: package.Trained, features: Path, tmp_path: Path
+) -> None:
+    for call in (
+        lambda: package.evaluate(trained.folder, batch_size=-3),
+        lambda: package.evaluate(trained.folder, threads=0),
+        lambda: package.infer(trained.folder, tmp_path / "p.npz", top_k=0),
+        lambda: package.infer(trained.folder, tmp_path / "p.npz", top_k=-2),
+        lambda: package.train(TINY, backend="numpy", data=features, threads=0),
+        lambda: package.sweep("flash_mnist_table", jobs=-1),
+        lambda: package.synthesize_youtube8m(tmp_path / "shards", 4, shards=0),
+    ):
+        with pytest.raises(package.SpecError, match="must be a whole number of at least 1"):
+            call()
+    assert not list(tmp_path.glob(".p.npz*")), "no work folder is claimed"
+
+
+def test_training_in_a_thread_of_the_user_is_possible(features: Path, tmp_path: Path) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        call = partial(package.train, backend="numpy", data=features, out=tmp_path / "run", overrides=RECIPE)
+        assert pool.submit(call, TINY, progress=SILENT).result().epochs == 2
+
+
+def test_a_silent_call_is_silent_all_the_way_down(
+    trained: package.Trained, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    package.synthesize_youtube8m(tmp_path / "shards", 6, validation=2, frames=(2, 4), classes=9, progress=SILENT)
+    capsys.readouterr()
+    spec = {"model.trunk.logits.units": 9}
+    tiny = package.load_config("youtube8m/attention_cluster:tiny", spec)
+    assert tiny.spec.width == 9
+    package.describe_youtube8m([tmp_path / "shards"], classes=9, progress=SILENT)
+    package.convert_youtube8m([tmp_path / "shards"], tmp_path / "mapped", classes=9, progress=SILENT)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_configuration_is_taken_where_its_name_is(features: Path, tmp_path: Path) -> None:
+    config = package.load_config(TINY, RECIPE)
+    trained = package.train(config, backend="numpy", data=features, out=tmp_path / "run", progress=SILENT)
+    assert trained.epochs == 2
+    assert package.build(TINY, "numpy").spec == config.spec
+    assert repr(trained) == f"<Trained: {trained}>"

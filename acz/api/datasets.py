@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acz.api.reading import choose_reading
+from acz.api.results import reports_progress, require_counts
 from acz.api.runs import new_run, resumed_run
 from acz.backend.build import build_model
 from acz.backend.devices import check_device
@@ -65,7 +66,8 @@ def describe_data(folder: str | Path) -> dict[str, Any]:
     return read_origin(Path(folder))
 
 
-def verify_data(folder: str | Path, progress: Progress | None = None) -> int:
+@reports_progress
+def verify_data(folder: str | Path, *, progress: Progress | None = None) -> int:
     """Compare every file of a data set with the hash in its manifest; gives the number of examples.
 
     Raises:
@@ -78,6 +80,7 @@ def verify_data(folder: str | Path, progress: Progress | None = None) -> int:
     return total
 
 
+@reports_progress
 def make_flash_mnist(
     folder: str | Path | None = None,
     mnist: str | Path | None = None,
@@ -113,6 +116,12 @@ def make_flash_mnist(
         MissingError: the backend or the device is not here.
         CheckpointError: the extractor is no frame extractor.
     """
+    require_counts(
+        videos_per_label=videos_per_label,
+        test_videos_per_label=test_videos_per_label,
+        epochs=epochs,
+        threads=threads,
+    )
     if extractor is not None and epochs is not None:
         raise SpecError("--epochs trains an extractor and --extractor brings one; give one of them")
     images = load_digits() if mnist is None else load_mnist(Path(mnist))
@@ -199,6 +208,7 @@ def _train_extractor(
     return out / "best.safetensors"
 
 
+@reports_progress
 def show_video(
     folder: str | Path,
     video: int = 0,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.api.reading import choose_reading
-from acz.api.results import Result
+from acz.api.results import Result, reports_progress, require_counts
 from acz.backend.build import build_model
 from acz.backend.registry import default_backend, find_backend
 from acz.data.registry import open_split
@@ -23,7 +23,7 @@ from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation(Result):
     """Figures of a model, or of a file of predictions."""
 
@@ -33,7 +33,7 @@ class Evaluation(Result):
     """What was evaluated: the checkpoint with its spec's hash and the backend, or the two files; and the split."""
     subject: str
     """The same in a few words."""
-    average_precision: Array | None = field(default=None, repr=False)
+    average_precision: Array | None = field(default=None, compare=False)
     """Of each class, (classes), where videos have several labels."""
 
     def __getitem__(self, name: str) -> float:
@@ -48,6 +48,7 @@ class Evaluation(Result):
         return f"{self.subject}: {in_words(self.figures)}  ({self.figures['examples']:,.0f} videos)"
 
 
+@reports_progress
 def evaluate(
     target: str | Path | None = None,
     *,
@@ -80,6 +81,7 @@ def evaluate(
         MissingError: the backend or the device is not here.
         CheckFailed: the model gives NaN or infinity.
     """
+    require_counts(batch_size=batch_size, threads=threads)
     checkpoint, path, run = open_checkpoint(None if target is None else Path(target))
     name = backend or (run["backend"] if run else default_backend())
     location = Path(data) if data else (Path(run["data"]) if run else None)
@@ -102,6 +104,7 @@ def evaluate(
     return Evaluation(figures, about, f"{path} on {name}, {split}", by_class)
 
 
+@reports_progress
 def evaluate_predictions(
     file: str | Path,
     labels: str | Path,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acz.api.results import Result
+from acz.api.results import Result, reports_progress, require_counts
 from acz.exchange.artefacts.formats import find_format, formats
 from acz.exchange.artefacts.making import write_verified
 from acz.exchange.weights.incoming import convert as convert_weights
@@ -18,12 +18,14 @@ from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Artefact(Result):
     """A verified artefact of a runtime."""
 
     path: Path
     """A file, or a folder."""
+    checkpoint: Path
+    """The checkpoint that was exported."""
     format: str
     runtime: str
     """What its users run it with."""
@@ -37,7 +39,7 @@ class Artefact(Result):
         return f"{self.path}: verified with {self.runtime}; report in {self.path.name}.report.json"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Converted(Result):
     """Weights of another system as a checkpoint."""
 
@@ -66,7 +68,7 @@ class Converted(Result):
         return f"{self.checkpoint}: {self.spec.parameter_count:,} parameters from {self.system}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class NativeFile(Result):
     """A checkpoint as a framework's own file."""
 
@@ -94,6 +96,7 @@ def require_formats(names: Sequence[str]) -> None:
         find_format(name)
 
 
+@reports_progress
 def export(
     target: str | Path | None = None,
     format: str = "onnx",
@@ -117,14 +120,16 @@ def export(
         CheckFailed: the artefact left its bound; nothing is written.
         SpecError, MissingError: the format is unknown, or what makes it is not installed.
     """
+    require_counts(threads=threads)
     chosen = find_format(format)
     checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
     path = Path(out) if out else source.parent / "export" / (f"model{chosen.suffix}" if chosen.suffix else chosen.name)
     with show_progress(progress) as shown:
         report = write_verified(checkpoint, source, chosen, path, shown, threads)
-    return Artefact(path, chosen.name, chosen.runtime, report)
+    return Artefact(path, source, chosen.name, chosen.runtime, report)
 
 
+@reports_progress
 def convert(
     file: str | Path,
     out: str | Path,
@@ -151,6 +156,7 @@ def convert(
         DataError: the file is missing, damaged, or does not fit; every misfit is listed.
         SpecError, MissingError: the model or system is unknown, or the framework that must read the file is missing.
     """
+    require_counts(batch_size=batch_size)
     changes = dict(overrides or {})
 
     def respecify(more: Mapping[str, Any]) -> Spec:
@@ -161,6 +167,7 @@ def convert(
     return Converted(Path(out), done.system, done.guessed, done.spec, bool(done.optimizer), tuple(done.notes))
 
 
+@reports_progress
 def save_native(
     target: str | Path | None, kind: str, out: str | Path, *, progress: Progress | None = None
 ) -> NativeFile:

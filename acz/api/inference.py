@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.api.reading import choose_reading
-from acz.api.results import Result
+from acz.api.results import Result, reports_progress, require_counts
 from acz.backend.registry import default_backend, find_backend
 from acz.data.registry import fingerprint, open_split
 from acz.data.vocabulary import read_labels
@@ -27,7 +27,7 @@ from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Inferred(Result):
     """A file of predictions."""
 
@@ -54,6 +54,7 @@ class Inferred(Result):
         return f"{self.out}: the best {self.top_k} labels of {self.examples:,} videos, by {self.predictor}"
 
 
+@reports_progress
 def infer(
     target: str | Path | None = None,
     out: str | Path = "predictions.jsonl",
@@ -91,6 +92,7 @@ def infer(
         SpecError, DataError, CheckpointError, MissingError: wrong use, data, model, or a missing backend.
         CheckFailed: the model gives NaN or infinity.
     """
+    require_counts(top_k=top_k, batch_size=batch_size, threads=threads)
     out, path = Path(out), None if target is None else Path(target)
     kind = kind_of(out, format)
     artefact = format_of(path) if path else None
@@ -141,6 +143,7 @@ def infer(
     return Inferred(out, videos, path, name, spec.hash, min(request.top_k, spec.width))
 
 
+@reports_progress
 def average_predictions(
     files: Sequence[str | Path],
     out: str | Path,
@@ -164,6 +167,7 @@ def average_predictions(
         SpecError: the weights are not positive numbers, one for each file.
         DataError: the files are not of the same videos in the same order.
     """
+    require_counts(top_k=top_k)
     kind = kind_of(Path(out), format)
     with show_progress(progress) as shown:
         return average(

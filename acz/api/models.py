@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from acz.api.results import Result
+from acz.api.results import Result, reports_progress
 from acz.backend.build import build_model
 from acz.backend.protocol import Parameters
 from acz.backend.registry import REFERENCE, broken, find_backend, infos, installed
@@ -25,7 +25,7 @@ from acz.zoo.config import Config, load_config
 __all__ = ["BackendState", "build", "compression", "draw_model", "list_backends", "list_models", "load_config"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BackendState(Result):
     """A backend on this machine."""
 
@@ -79,7 +79,8 @@ def draw_model(
     return path
 
 
-def list_backends(progress: Progress | None = None) -> dict[str, BackendState]:
+@reports_progress
+def list_backends(*, progress: Progress | None = None) -> dict[str, BackendState]:
     """Every registered backend by name, each asked in a process of its own for its versions and devices."""
     known, here = infos(), [REFERENCE, *installed()]
 
@@ -104,7 +105,7 @@ def list_backends(progress: Progress | None = None) -> dict[str, BackendState]:
 
 
 def build(
-    spec: Spec,
+    spec: Spec | str,
     backend: str,
     parameters: Parameters | None = None,
     device: str = "CPU",
@@ -116,6 +117,7 @@ def build(
     Its parameters carry the spec's paths as names and the spec's layouts.
 
     Args:
+        spec: a spec, or the name of a model.
         parameters: arrays by path; by default the spec's initial values for `seed`, the same in every backend.
         device: `CPU`, `GPU:1`, `Ascend:3`, ...
         precision: `float32` or `float64`.
@@ -130,4 +132,5 @@ def build(
     names = [known.value for known in Precision]
     if precision not in names:
         raise SpecError(f"there is no precision '{precision}'; {nearest(precision, names)}")
-    return build_model(find_backend(backend), spec, parameters, device, Precision(precision), seed)
+    named = spec if isinstance(spec, Spec) else load_config(spec).spec
+    return build_model(find_backend(backend), named, parameters, device, Precision(precision), seed)

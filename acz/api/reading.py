@@ -17,7 +17,7 @@ from acz.model.spec import Spec
 
 def require_settings(given: Mapping[str, Any], location: Path) -> None:
     """Raise SpecError where settings are given that the data set at a location does not have."""
-    if given and not given.keys() <= recognise(location).Reading.model_fields.keys():
+    if given and not recognise(location).Reading.model_fields:
         options = ", ".join(f"--{name.replace('_', '-')}" for name in given)
         raise SpecError(
             f"{location} is not YouTube-8M, which {options} is for; leave {'it' if len(given) == 1 else 'them'} out"

@@ -1,34 +1,68 @@
-"""What the functions of the API give: results that print well, show as a table in a notebook, and turn into plain data."""
+"""Results of the API: they print well, show as a table in a notebook, and turn into plain data."""
 
 from __future__ import annotations
 
+import functools
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from html import escape
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+
+from acz.foundation.errors import SpecError
+from acz.foundation.progress import show_progress
+
+Parameters = ParamSpec("Parameters")
+Answer = TypeVar("Answer")
 
 
 class Result(ABC):
-    """Base of the results. A subclass is a frozen dataclass."""
+    """Base of the results. A subclass is a frozen dataclass without a `repr` of its own."""
 
     @abstractmethod
     def to_json(self) -> Any:
-        """The result as numbers, text, lists and dictionaries: what `--json` prints."""
+        """The result as numbers, text, lists and dictionaries, as `--json` prints it."""
 
     @abstractmethod
     def __str__(self) -> str:
-        """The result for a reader: what a command prints."""
+        """The result for a reader, as a command prints it."""
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self}>"
 
     def _repr_html_(self) -> str:
-        """The result as a table, for notebooks."""
-        rows = []
-        for name, value in self._shown().items():
-            text = f"{value:.4g}" if isinstance(value, float) else str(value)
-            rows.append(f"<tr><th style='text-align:left'>{escape(str(name))}</th><td>{escape(text)}</td></tr>")
-        return f"<table><caption>{escape(type(self).__name__)}</caption>{''.join(rows)}</table>"
+        """The result as a table, for notebooks. Long lists are left out."""
+        rows = "".join(
+            f"<tr><th style='text-align:left'>{escape(name)}</th><td>{escape(text)}</td></tr>"
+            for name, text in _flat("", self.to_json())
+        )
+        return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
 
-    def _shown(self) -> Mapping[str, Any]:
-        """What the notebook's table shows, by name."""
-        plain = self.to_json()
-        entries = plain if isinstance(plain, dict) else {str(place): value for place, value in enumerate(plain)}
-        return {name: value for name, value in entries.items() if not isinstance(value, list) or len(value) <= 8}
+
+def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
+    """The values of nested plain data with their dotted names, as text."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _flat(f"{name}.{key}" if name else str(key), inner)
+    elif isinstance(value, list) and (len(value) > 8 or any(isinstance(inner, Mapping | list) for inner in value)):
+        yield name, f"{len(value):,} entries"
+    else:
+        yield name, f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def reports_progress(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
+    """Have everything that a function calls report to the function's `progress`, or to one bar on standard error."""
+
+    @functools.wraps(function)
+    def reporting(*arguments: Parameters.args, **named: Parameters.kwargs) -> Answer:
+        given: Any = named.get("progress")
+        with show_progress(given):
+            return function(*arguments, **named)
+
+    return reporting
+
+
+def require_counts(**counts: int | None) -> None:
+    """Raise SpecError where a count is given that is not a whole number of at least 1."""
+    for name, count in counts.items():
+        if count is not None and (isinstance(count, bool) or not isinstance(count, int) or count < 1):
+            raise SpecError(f"{name} must be a whole number of at least 1, got {count!r}")

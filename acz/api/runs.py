@@ -27,7 +27,7 @@ def new_run(config: Config, backend: str, device: str, data: Path, folder: Path,
         MissingError: the backend or the device is not here.
     """
     check_new_folder(folder)
-    return _open(config, backend, device, data, folder, threads)
+    return _open(config, backend, device, data, fingerprint(data), folder, threads)
 
 
 def resumed_run(
@@ -47,18 +47,28 @@ def resumed_run(
     kept = read_run(folder)
     config = replace(load_config(kept["config"]), name=kept["name"])
     location = data or Path(kept["data"])
-    if data is None and fingerprint(location) != kept.get("data_manifest"):
+    identity = fingerprint(location)
+    if data is None and identity != kept.get("data_manifest"):
         raise DataError(
             f"{location} is not the data set that {folder} was trained on; "
             "give that one with --data, or this one explicitly to resume with it"
         )
     name, place = backend or kept["backend"], device or kept["device"]
-    run = _open(config, name, place, location, folder, threads or int(kept["threads"]))
+    run = _open(config, name, place, location, identity, folder, threads or int(kept["threads"]))
     run.resumed = True
     return run
 
 
-def _open(config: Config, name: str, device: str, data: Path, folder: Path, threads: int) -> Run:
+def is_made_here(config: Config, location: Path) -> bool:
+    """True where the data set is the small one of digits, and is not there yet.
+
+    A tiny variant reads other features than that data set holds.
+    """
+    own = config.data is not None and config.data.digits and location == Path(config.data.folder)
+    return own and ":" not in config.name and not (location / "manifest.json").is_file()
+
+
+def _open(config: Config, name: str, device: str, data: Path, identity: str, folder: Path, threads: int) -> Run:
     backend = find_backend(name)
     check_device(backend, device)
     loss = choose_loss(config.recipe.loss, config.spec)
@@ -72,7 +82,7 @@ def _open(config: Config, name: str, device: str, data: Path, folder: Path, thre
         device=device,
         folder=folder,
         data=data,
-        fingerprint=fingerprint(data),
+        fingerprint=identity,
         train=train,
         test=test,
         threads=threads,

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from acz.api.results import Result
+from acz.api.results import Result, reports_progress, require_counts
+from acz.api.runs import is_made_here
 from acz.backend.registry import REFERENCE, default_backend, find_info
 from acz.data.base import Data
 from acz.data.registry import open_split
@@ -30,7 +31,7 @@ RETRIES = 3
 """Tries again of a trial whose Ray worker was lost."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report(Result):
     """A page about runs."""
 
@@ -54,7 +55,7 @@ class Report(Result):
         return "\n".join([*lines, f"{self.path}: {len(self.runs)} run{'s' if len(self.runs) > 1 else ''}"])
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep(Result):
     """A sweep that ran."""
 
@@ -81,7 +82,7 @@ class Sweep(Result):
         return f"{self.csv}" + (f", {self.report}" if self.report else "")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PlannedTrial(Result):
     """A trial of a sweep that has not run, or is not done."""
 
@@ -106,6 +107,7 @@ class PlannedTrial(Result):
         return f"{self.name}: {self.config}, {self.backend}, {self.parameters:,} parameters, {self.state}"
 
 
+@reports_progress
 def report(
     runs: Sequence[str | Path] | str | Path = (),
     out: str | Path | None = None,
@@ -134,6 +136,7 @@ def report(
         CheckpointError: a folder holds no run.
         DataError: the parity file is not one.
     """
+    require_counts(threads=threads)
     named = [runs] if isinstance(runs, str | Path) else list(runs)
     folders = [Path(run) for run in named] or [latest_run()]
     path = Path(out) if out else (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
@@ -179,6 +182,7 @@ def plan_sweep(
     ]
 
 
+@reports_progress
 def sweep(
     file: str | Path,
     *,
@@ -217,12 +221,8 @@ def sweep(
         MissingError: a backend, Ray, or a resource is missing.
         Interrupted: Ctrl-C was pressed; all trials are saved.
     """
-    if engine not in ("local", "ray"):
-        raise SpecError(f"there is no engine '{engine}'; {nearest(engine, ['local', 'ray'])}")
-    if engine == "local" and (address or resources or retries is not None):
-        raise SpecError("--address, --resources and --retries are Ray's; add --engine ray, or leave them out")
-    if engine == "ray" and jobs is not None:
-        raise SpecError("--jobs is of this machine; on Ray, --resources CPU=N says how many trials a node takes")
+    require_engine(engine, jobs, address, resources, retries)
+    require_counts(threads=threads)
     plans, folder, title = _plans(file, out, data, backend, device, overrides, threads)
     if engine == "ray":
         wanted = {"CPU": float(threads), **(resources or {})}
@@ -234,6 +234,23 @@ def sweep(
         done = run_sweep(title, plans, folder, threads, run, partial(prepare_data, plans, threads), shown)
     page = Path(done["report"]) if done["report"] else None
     return Sweep(folder, Path(done["csv"]), Path(done["times"]), page, done["failed"], tuple(done["trials"]))
+
+
+def require_engine(
+    engine: str,
+    jobs: int | None = None,
+    address: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    retries: int | None = None,
+) -> None:
+    """Raise SpecError unless these settings of `sweep` fit each other."""
+    if engine not in ("local", "ray"):
+        raise SpecError(f"there is no engine '{engine}'; {nearest(engine, ['local', 'ray'])}")
+    if engine == "local" and (address or resources or retries is not None):
+        raise SpecError("--address, --resources and --retries are Ray's; add --engine ray, or leave them out")
+    if engine == "ray" and jobs is not None:
+        raise SpecError("--jobs is of this machine; on Ray, --resources CPU=N says how many trials a node takes")
+    require_counts(jobs=jobs)
 
 
 def _plans(
@@ -262,8 +279,7 @@ def prepare_data(plans: Sequence[Plan], threads: int) -> None:
     opened: dict[tuple[Path, str], list[Data]] = {}
     for entry in plans:
         config = entry.trial.config
-        own = config.data is not None and config.data.digits and entry.data == Path(config.data.folder)
-        if own and ":" not in entry.trial.base and not (entry.data / "manifest.json").is_file():
+        if is_made_here(config, entry.data):
             _make_digits(entry.data, entry.trial.backend, threads)
         key = entry.data, repr(config.reading)
         if key not in opened:

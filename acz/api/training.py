@@ -9,8 +9,8 @@ from typing import Any
 
 from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
-from acz.api.results import Result
-from acz.api.runs import new_run, resumed_run
+from acz.api.results import Result, reports_progress, require_counts
+from acz.api.runs import is_made_here, new_run, resumed_run
 from acz.backend.devices import check_device
 from acz.backend.registry import default_backend, find_backend
 from acz.evaluation.metrics.figures import deciding
@@ -25,7 +25,7 @@ from acz.zoo.config import Config, load_config
 DEFAULT = "flash_mnist/attention_cluster"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Trained(Result):
     """A run that came to its end."""
 
@@ -51,8 +51,9 @@ class Trained(Result):
         return f"best {figure.label} {self.best[figure.name]:.4f} at epoch {self.best_epoch}; {self.checkpoint}"
 
 
+@reports_progress
 def train(
-    config: str | Path | Mapping[str, Any] = DEFAULT,
+    config: str | Path | Mapping[str, Any] | Config = DEFAULT,
     *,
     backend: str | None = None,
     device: str = "CPU",
@@ -66,7 +67,7 @@ def train(
     """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP or else by top-1.
 
     Args:
-        config: a name in the zoo, a YAML file, or a plain tree.
+        config: a name in the zoo, a YAML file, a plain tree, or a configuration.
         backend: `torch`, `tensorflow`, `paddle`, `mindspore`, or another that is registered; by default the first installed.
         device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence.
         data: the data set; by default the configuration's. The small one of scikit-learn's digits is made where it is missing.
@@ -86,6 +87,7 @@ def train(
         >>> trained = acz.train("flash_mnist/attention_cluster", backend="torch", overrides={"train.epochs": 2})
         >>> trained.best["top1"]
     """
+    require_counts(threads=threads)
     data = None if data is None else Path(data)
     given = dict(reading or {})
     changes = {**(overrides or {}), **{f"data.reading.{key}": value for key, value in given.items()}}
@@ -99,12 +101,13 @@ def train(
         raise DataError(f"{chosen.name} names no data; give a folder with --data")
     require_settings(given, location)
     threads = threads or cores()
-    if data is None and _is_made_here(chosen, location):
+    if data is None and is_made_here(chosen, location):
         make_flash_mnist(location, backend=name, device=device, threads=threads, progress=progress)
     run = new_run(chosen, name, device, location, Path(out) if out else new_run_folder(chosen.name), threads)
     return _trained(run, progress)
 
 
+@reports_progress
 def resume(
     run: str | Path | None = None,
     *,
@@ -127,6 +130,7 @@ def resume(
         MissingError: the backend or the device is not here.
         Interrupted: Ctrl-C was pressed; the run is saved.
     """
+    require_counts(threads=threads)
     folder = latest_run() if run is None else Path(run)
     return _trained(resumed_run(folder, backend, device, None if data is None else Path(data), threads), progress)
 
@@ -134,15 +138,6 @@ def resume(
 def threads_of(run: str | Path | None = None) -> int:
     """Threads that a run was begun with, by default the latest. Raises CheckpointError where there is no run."""
     return int(read_run(latest_run() if run is None else Path(run))["threads"])
-
-
-def _is_made_here(config: Config, location: Path) -> bool:
-    """True where the data set is the small one of digits, and is not there yet.
-
-    A tiny variant reads other features than that data set holds.
-    """
-    made = config.data is not None and config.data.digits and ":" not in config.name
-    return made and not (location / "manifest.json").is_file()
 
 
 def _trained(run: Run, given: Progress | None) -> Trained:

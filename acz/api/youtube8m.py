@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from acz.api.results import reports_progress, require_counts
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_records
 from acz.data.youtube8m.location import shards_at
@@ -19,6 +20,7 @@ from acz.foundation.progress import Progress, show_progress
 from acz.foundation.settings import validate
 
 
+@reports_progress
 def describe_youtube8m(
     shards: Sequence[str | Path],
     *,
@@ -42,6 +44,7 @@ def describe_youtube8m(
     Raises:
         DataError: there are no shards, or one can't be read at all.
     """
+    require_counts(classes=classes)
     words = [str(shard) for shard in shards]
     paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
     if not paths:
@@ -63,6 +66,7 @@ def cut_videos(about: Mapping[str, Any]) -> str:
     return f"{about[CUT]:,} videos have {CUT}, and are cut" if about[CUT] else ""
 
 
+@reports_progress
 def convert_youtube8m(
     shards: Sequence[str | Path],
     out: str | Path,
@@ -80,6 +84,7 @@ def convert_youtube8m(
     Raises:
         DataError: there are no frame-level shards, a record is bad, or `out` holds something else.
     """
+    require_counts(classes=classes)
     words = [str(shard) for shard in shards]
     given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
     reading = validate(Reading, given, "options")
@@ -94,6 +99,7 @@ def convert_youtube8m(
         return convert(sources, Path(out), about, lambda done, total: shown("converting", done, total))
 
 
+@reports_progress
 def synthesize_youtube8m(
     out: str | Path,
     videos: int,
@@ -116,6 +122,7 @@ def synthesize_youtube8m(
     Raises:
         DataError: `out` holds something else.
     """
+    require_counts(videos=videos, validation=validation, shards=shards, classes=classes)
     tested = validation or max(videos // 10, 1)
     wanted = Synthesis(videos, tested, shards or -(-videos // 500), -(-tested // 500), seed, frames, classes)
     with show_progress(progress) as shown:

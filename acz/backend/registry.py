@@ -142,6 +142,9 @@ def default_backend(name: str | None = None) -> str:
     if name:
         return name
     here = installed()
+    loaded = [known for known in here if infos()[known].framework in sys.modules]  # no other fits beside it
+    if loaded:
+        return loaded[0]
     if not here:
         raise MissingError('no framework is installed; pip install "acz[torch]" brings the smallest')
     return here[0]

@@ -48,9 +48,11 @@ def export_command(
     require_formats(chosen)
     artefacts = []
     for name in chosen:
-        artefacts.append(export(target, name, out=out, threads=threads))
+        artefact = export(target, name, out=out, threads=threads)
+        target = artefact.checkpoint  # a run that starts meanwhile is another model
+        artefacts.append(artefact)
         if not as_json:
-            print(artefacts[-1])
+            print(artefact)
     if as_json:
         print_json({artefact.format: artefact.to_json() for artefact in artefacts})
         return

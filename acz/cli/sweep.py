@@ -69,11 +69,13 @@ def sweep_command(
     their last checkpoints.
     """
     configure_process(threads)
-    from acz.api.studies import plan_sweep, sweep
+    from acz.api.studies import plan_sweep, require_engine, sweep
     from acz.foundation.errors import CheckFailed
 
     overrides = given_overrides(assignments)
+    amounts = _amounts(resources or [])
     if dry_run:
+        require_engine(engine, jobs, address, amounts, retries)
         planned = plan_sweep(
             file, out=out, data=data, backend=backend, device=device, overrides=overrides, threads=threads
         )
@@ -94,7 +96,7 @@ def sweep_command(
         threads=threads,
         engine=engine,
         address=address,
-        resources=_amounts(resources or []),
+        resources=amounts,
         retries=retries,
     )
     if as_json:

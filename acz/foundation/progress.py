@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 
 SECONDS = 10.0
 """Seconds between two lines where standard error is not a terminal."""
@@ -67,32 +68,27 @@ class TerminalProgress(Progress):
             print(text, file=sys.stderr, flush=True)
 
 
-_on_terminal: list[TerminalProgress] = []
-"""The progress that draws now; a terminal has room for one bar."""
+_current: ContextVar[Progress | None] = ContextVar("progress", default=None)
+"""The progress of the call that runs now. A terminal has room for one bar."""
 
 
 @contextmanager
 def show_progress(given: Progress | None = None) -> Iterator[Progress]:
-    """Give the progress to report to: `given`, or else one on standard error, which leaves the terminal as it was.
+    """Give the progress to report to: `given`, or that of the call that runs now, or one on standard error.
 
-    Without `given`, inside the body of another call, it is the progress of that call.
+    Inside the body every call without `given` reports to it. One on standard error leaves the terminal as it was.
     """
-    if given is not None:
-        yield given
-        return
-    if _on_terminal:
-        yield _on_terminal[-1]
-        return
-    shown = TerminalProgress()
-    _on_terminal.append(shown)
+    chosen = given or _current.get()
+    bar: AbstractContextManager[object] = nullcontext()
+    if chosen is None:
+        chosen = TerminalProgress()
+        bar = chosen.bar if chosen.interactive else bar
+    token = _current.set(chosen)
     try:
-        if shown.interactive:
-            with shown.bar:
-                yield shown
-        else:
-            yield shown
+        with bar:
+            yield chosen
     finally:
-        _on_terminal.remove(shown)
+        _current.reset(token)
 
 
 class Counter:

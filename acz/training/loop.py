@@ -35,8 +35,6 @@ SPEEDS = ("videos_per_second", "data_wait")
 
 They differ from run to run.
 """
-BEST = ("top1", "gap")
-"""Figures that are kept with the best epoch."""
 MOST_WAIT = 0.05
 """A larger share of waiting for data is reported."""
 SILENT = Progress()
@@ -195,10 +193,10 @@ class _Loop:
         figures = evaluate(self.backend, self.model, self.spec, run.test, run.loss, progress=advance)
         state.epoch += 1
         state.loss_sum, state.hits, state.examples = 0.0, 0.0, 0
-        decides = deciding(figures).name
-        if figures[decides] > state.best.get(decides, -1.0):
+        decides = deciding(figures)
+        if decides.is_better(figures[decides.name], state.best.get(decides.name)):
             state.best_epoch = state.epoch
-            state.best = {name: figures[name] for name in BEST if name in figures}
+            state.best = {name: value for name, value in figures.items() if name in FIGURES and FIGURES[name].kept}
             self._save(self.best, resumable=False)
         stopping = self.recipe.early_stopping
         state.stopped = stopping is not None and state.epoch - state.best_epoch >= stopping.patience

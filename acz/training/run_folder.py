@@ -27,7 +27,7 @@ LATEST = ".latest"
 
 def new_run_folder(name: str) -> Path:
     """Give a folder that does not exist yet: `runs/NAME-DATE-TIME`."""
-    stem = f"{name.rpartition('/')[2].replace(':', '-').removesuffix('.yaml')}-{time.strftime('%Y%m%d-%H%M%S')}"
+    stem = f"{name.rpartition('/')[2].replace(':', '-').removesuffix('.yaml').strip('()')}-{time.strftime('%Y%m%d-%H%M%S')}"
     candidates = (RUNS / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
     return next(path for path in candidates if not path.exists())
 

@@ -68,17 +68,19 @@ SET = {"model", "data", "train"}
 TOP = {"model", "data", "train", "description", "source", *CHANGES}
 
 
-def load_config(name: str | Path | Mapping[str, Any], overrides: Mapping[str, Any] | None = None) -> Config:
+def load_config(name: str | Path | Mapping[str, Any] | Config, overrides: Mapping[str, Any] | None = None) -> Config:
     """Read and check a configuration.
 
     Args:
-        name: a name in the zoo or a path, with any of its forms and variants (`:tiny`); or a plain tree.
+        name: a name in the zoo or a path, with any of its forms and variants (`:tiny`); a plain tree; or a configuration.
         overrides: maps dotted paths (`model.trunk.logits.units`) to values. They are applied last.
 
     Raises:
         SpecError: the configuration is wrong. The message names the place and the nearest right word.
     """
-    if isinstance(name, Mapping):
+    if isinstance(name, Config):
+        label, tree = name.name, name.to_dict()
+    elif isinstance(name, Mapping):
         label, tree = "(given)", dict(name) if "model" in name else {"model": dict(name)}
     else:
         path, names = find_file(str(name))

@@ -20,17 +20,25 @@ class Figure:
     """True where a higher value is a better one."""
     several_labels: bool = False
     """True where only videos that may have several labels have it."""
+    kept: bool = False
+    """True where a run keeps it with its best epoch."""
+
+    def is_better(self, value: float, than: float | None) -> bool:
+        """True where a value is better than another, or where there is no other."""
+        if than is None:
+            return True
+        return value > than if self.higher_is_better else value < than
 
 
 FIGURES: dict[str, Figure] = {
     figure.name: figure
     for figure in (
-        Figure("top1", "top-1"),
+        Figure("top1", "top-1", kept=True),
         Figure("top5", "top-5"),
         Figure("hit_at_1", "Hit@1", several_labels=True),
         Figure("perr", "PERR", several_labels=True),
         Figure("map", "mAP", several_labels=True),
-        Figure("gap", "GAP", several_labels=True),
+        Figure("gap", "GAP", several_labels=True, kept=True),
         Figure("loss", "loss", percent=False, higher_is_better=False),
     )
 }

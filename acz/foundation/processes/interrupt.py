@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -10,7 +11,13 @@ from types import FrameType
 
 @contextmanager
 def interruptible() -> Iterator[Callable[[], bool]]:
-    """Give a function that says whether Ctrl-C or a request to terminate has come; a second Ctrl-C acts at once."""
+    """Give a function that says whether Ctrl-C or a request to terminate has come; a second Ctrl-C acts at once.
+
+    Outside the main thread no signal can be taken: there the answer is always no.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
     signals: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
