@@ -165,7 +165,12 @@ def plan_sweep(
     overrides: Mapping[str, Any] | None = None,
     threads: int = 1,
 ) -> list[PlannedTrial]:
-    """List the trials of a sweep, and run none. Parameters and errors are those of `sweep`."""
+    """List the trials of a sweep, and run none. Parameters are those of `sweep`.
+
+    Raises:
+        SpecError, DataError: the file or its trials are not valid, or name no data.
+        MissingError: a backend is missing.
+    """
     plans, folder, _ = _plans(file, out, data, backend, device, overrides, threads)
     check_unchanged(plans, folder, threads)
     return [

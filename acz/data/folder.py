@@ -55,8 +55,22 @@ class Manifest(BaseModel):
     splits: dict[str, list[ShardRecord]]
 
 
-def write_shard(folder: Path, split: str, number: int, arrays: Mapping[str, Array]) -> dict[str, Any]:
-    """Write the arrays of a shard, and then its record, by which a build can be resumed. Returns the record."""
+def write_shard(folder: str | Path, split: str, number: int, arrays: Mapping[str, Array]) -> dict[str, Any]:
+    """Write the arrays of a shard, and then its record, by which a build can be resumed.
+
+    Args:
+        folder: the data set's folder.
+        split: `train`, `test`, or another name.
+        number: the number of the shard in its split, from 0.
+        arrays: inputs by name (videos, ...), `labels`, and `NAME.lengths` (videos) where the frames of NAME are padded.
+
+    Returns:
+        The record of the shard, which the manifest lists.
+
+    Raises:
+        OSError: the disk is full, or the folder is read-only.
+    """
+    folder = Path(folder)
     record: dict[str, Any] = {"number": number, "count": len(arrays["labels"]), "files": {}}
     for name, value in arrays.items():
         path = folder / split / f"{number:05d}.{name}.npy"
@@ -82,9 +96,18 @@ def written_shard(folder: Path, split: str, number: int) -> dict[str, Any] | Non
     return record.model_dump() if complete else None
 
 
-def write_manifest(folder: Path, splits: Mapping[str, list[dict[str, Any]]], made: Mapping[str, Any]) -> None:
-    """Write the manifest, which finishes a folder: from now on it can be read."""
-    write_json(folder / "manifest.json", {"format": FORMAT, "made": dict(made), "splits": dict(splits)})
+def write_manifest(folder: str | Path, splits: Mapping[str, list[dict[str, Any]]], made: Mapping[str, Any]) -> None:
+    """Write the manifest, which finishes a folder: from now on it can be read.
+
+    Args:
+        folder: the data set's folder.
+        splits: the records of each split's shards, as `write_shard` returns them.
+        made: facts of the making, for the record.
+
+    Raises:
+        OSError: the disk is full, or the folder is read-only.
+    """
+    write_json(Path(folder) / "manifest.json", {"format": FORMAT, "made": dict(made), "splits": dict(splits)})
 
 
 def read_manifest(folder: Path) -> Manifest:
