@@ -53,7 +53,7 @@ class BackendInfo:
     module: str
     """The module with the functions of `Backend`: `acz_torch.backend`. Only `find_backend` imports it."""
     framework: str
-    """Import name of what must be installed, and must be alone in its process."""
+    """Import name of what must be installed."""
     distributions: tuple[str, ...]
     """Distributions whose versions records carry."""
     install: str
@@ -70,5 +70,7 @@ class BackendInfo:
     """Names that no stream, input or layer can have: attributes of the framework's modules."""
     reserved_streams: frozenset[str] = frozenset()
     """Names that no stream or input can have, but a layer can: attributes of the backend's own model."""
+    exclusive: bool = True
+    """True for a framework that must be alone in its process; False for a library that others load too, as NumPy."""
     order: int = 100
     """Place in lists; the first that is installed is the default backend."""

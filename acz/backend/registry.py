@@ -95,9 +95,9 @@ def find_backend(name: str) -> Backend:
         MissingError: the framework is not installed, can't be loaded, or another framework is in this process.
     """
     info = find_info(name)
-    frameworks = {other.framework for other in infos().values()} - {info.framework, REFERENCE}
+    frameworks = {other.framework for other in infos().values() if other.exclusive} - {info.framework}
     others = sorted(framework for framework in frameworks if framework in sys.modules)
-    if others and info.framework != REFERENCE:
+    if others and info.exclusive:
         raise MissingError(
             f"backend '{name}' can't be loaded beside {', '.join(others)}, which this process has imported: "
             "two frameworks in one process crash; start another process"
@@ -106,12 +106,15 @@ def find_backend(name: str) -> Backend:
         os.environ.setdefault(variable, value)
     try:
         with silence_output():
-            return cast(Backend, import_module(info.module))
+            backend = cast(Backend, import_module(info.module))
     except (ImportError, OSError) as error:
         raise MissingError(
             f"backend '{name}' is installed but can't be loaded: {type(error).__name__}: {error}; "
             f'pip install --force-reinstall "{info.install}" mends most of these'
         ) from None
+    if backend.NAME != name:
+        raise MissingError(f"{info.module}.NAME must be '{name}', as its entry point, got '{backend.NAME}'")
+    return backend
 
 
 def check_names(spec: Spec) -> None:

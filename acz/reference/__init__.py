@@ -11,6 +11,7 @@ INFO = BackendInfo(
     framework="numpy",
     distributions=("numpy",),
     install="acz",
+    exclusive=False,
     order=0,
 )
 

@@ -10,6 +10,7 @@ INFO = BackendInfo(
     framework="numpy",
     distributions=("mirror", "numpy"),
     install="mirror",
+    exclusive=False,
 )
 EXPORTING = replace(
     INFO,
