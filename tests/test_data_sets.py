@@ -134,5 +134,5 @@ def test_one_more_data_set_is_one_line_of_the_list(features: Path, monkeypatch: 
     assert reading_from_dict(reading_to_dict(config.reading)) == config.reading
     assert choose_reading(None, {"workers": 2}, features, config.spec) == Halved(workers=2)
     assert choose_reading(config.reading, {}, features, config.spec) == config.reading
-    with pytest.raises(SpecError, match="which --sampling is for"):
+    with pytest.raises(SpecError, match=r"reading\.sampling: unknown key; known: workers"):
         choose_reading(None, {"sampling": "all"}, features)

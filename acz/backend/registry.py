@@ -112,7 +112,7 @@ def find_backend(name: str) -> Backend:
             f"backend '{name}' is installed but can't be loaded: {type(error).__name__}: {error}; "
             f'pip install --force-reinstall "{info.install}" mends most of these'
         ) from None
-    if backend.NAME != name:
+    if name != backend.NAME:
         raise MissingError(f"{info.module}.NAME must be '{name}', as its entry point, got '{backend.NAME}'")
     return backend
 
