@@ -1,4 +1,4 @@
-"""What each side of a comparison computed, by key; computed once for all."""
+"""What each side of a comparison computed, by key."""
 
 from __future__ import annotations
 
@@ -7,24 +7,43 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from acz.backend.registry import REFERENCE, find_backend
-from acz.backend.worker import Arguments, Job
+from acz.backend.protocol import Backend
+from acz.backend.worker import Arguments, Job, Worker
 from acz.foundation.arrays import Array, Arrays
 
 
-class Reference:
-    """The NumPy reference, behind the same jobs; every answer is computed once for all backends."""
+class Answers:
+    """The arrays that jobs give: those of the reference in this process, those of each backend in its worker.
 
-    def __init__(self) -> None:
-        self.backend = find_backend(REFERENCE)
-        self.lock = threading.Lock()
-        self.known: dict[str, Arrays] = {}
+    What has a key is computed once and kept.
+    """
 
-    def __call__(
+    def __init__(self, reference: Backend, workers: Mapping[str, Worker]) -> None:
+        self._reference, self._workers = reference, workers
+        self._by_key: dict[tuple[str, str], Arrays] = {}
+        self._lock = threading.Lock()
+
+    def of_reference(
         self, key: str, job: Job[Arguments, object], arguments: Arguments, arrays: Mapping[str, Array]
     ) -> Arrays:
-        with self.lock:
-            if key not in self.known:
+        """The reference's answer to a job, computed once for all backends."""
+        with self._lock:
+            if ("", key) not in self._by_key:
                 with np.errstate(all="ignore"):
-                    self.known[key] = job(self.backend, arguments, arrays)[1]
-            return self.known[key]
+                    self._by_key["", key] = job(self._reference, arguments, arrays)[1]
+            return self._by_key["", key]
+
+    def of_backend(
+        self, name: str, job: Job[Arguments, object], arguments: Arguments, arrays: Mapping[str, Array], key: str = ""
+    ) -> Arrays:
+        """A backend's answer to a job; with a `key` it is kept. Raises JobFailed, WorkerDied."""
+        if key and (name, key) in self._by_key:
+            return self._by_key[name, key]
+        answer = self._workers[name].run(job, arguments, arrays)[1]
+        if key:
+            self._by_key[name, key] = answer
+        return answer
+
+    def kept(self, name: str, key: str) -> Arrays | None:
+        """A backend's answer that was kept under a key; None where it gave none."""
+        return self._by_key.get((name, key))

@@ -1,102 +1,119 @@
-"""The levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports. Each compares backends with the NumPy reference."""
+"""One check: its workers, their answers, the backends that died; and the levels, run one after the other."""
 
 from __future__ import annotations
 
-import functools
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from acz.backend.worker import Arguments, Job, Worker, Wrapper
-from acz.foundation.arrays import Array, Arrays
+from acz.backend.protocol import Backend
+from acz.backend.worker import Worker, Wrapper
+from acz.exchange.artefacts.formats import Format
 from acz.foundation.processes.job_process import WorkerDied
-from acz.parity.answers import Reference
+from acz.foundation.progress import Progress
+from acz.parity.answers import Answers
 from acz.parity.levels import LEVELS
-from acz.parity.levels.base import Ask
-from acz.parity.levels.checkpoints import exchanged
-from acz.parity.levels.exports import ONNX, exports
-from acz.parity.levels.gradients import gradients
-from acz.parity.levels.outputs import outputs
-from acz.parity.levels.training import Trainings, training
+from acz.parity.levels.base import Level, Resource
 from acz.parity.row import Row
 from acz.reference.samples import Case
 
-Function = Callable[..., Iterator[Row]]
+
+@dataclass(frozen=True)
+class Participants:
+    """Who takes part in a check."""
+
+    reference: Backend
+    backends: Sequence[str]
+    """The backends that are compared, each in a process of its own."""
+    formats: Mapping[str, Format]
+    """The format that each of them writes at level 5, and `onnx` for the core's own."""
 
 
-@contextmanager
-def _workers(backends: list[str], threads: int, wrap: Wrapper | None) -> Iterator[dict[str, Worker]]:
-    workers = {name: Worker(name, threads, wrap=wrap) for name in backends}
-    try:
-        yield workers
-    finally:
-        for worker in workers.values():
-            worker.close()
-
-
-def check(
-    chosen: list[Case],
-    backends: list[str],
-    levels: list[int],
-    progress: Callable[[str], None] = lambda text: None,
+def compare_backends(
+    cases: Sequence[Case],
+    participants: Participants,
+    levels: Collection[int],
+    *,
+    progress: Progress | None = None,
     wrap: Wrapper | None = None,
     threads: int = 1,
     skip_slow_precision: bool = False,
 ) -> list[Row]:
-    """Run levels on cases, one worker a backend, side by side. A dead worker is its backend's failure; others go on.
+    """Run levels on cases, every backend in a worker of its own, side by side.
 
-    `skip_slow_precision` takes level 3's second form in float64 alone, which saves MindSpore a graph.
+    A backend that dies fails from there on; the others finish.
+
+    Args:
+        levels: numbers of levels.
+        wrap: changes every backend, as a mutant does.
+        skip_slow_precision: takes the decoupled training of level 3 in float64 alone, which saves a graph.
     """
+    chosen = [level for level in LEVELS if level.number in levels]
     rows: list[Row] = []
-    frameworks = [name for name in backends if name != ONNX]
-    reference = Reference()
-    dead: dict[str, str] = {}
+    with RunningComparison(participants, threads, wrap, skip_slow_precision) as comparison:
+        for place, level in enumerate(chosen):
+            for number, case in enumerate(cases):
+                if progress is not None:
+                    done = place * len(cases) + number
+                    progress("parity", done, len(chosen) * len(cases), f"{case.model}, {level.title}")
+                rows += level.rows(case, comparison)
+    names, models = [*participants.backends, *participants.formats], [case.model for case in cases]
+    return sorted(rows, key=lambda row: (names.index(row.backend), models.index(row.model), row.level))
 
-    def guarded(name: str, case: Case, level: int, work: Callable[[Ask], list[Row]]) -> list[Row]:
-        def ask(job: Job[Arguments, object], arguments: Arguments, arrays: Mapping[str, Array]) -> Arrays:
-            return workers[name].run(job, arguments, arrays)[1]
 
-        failed = functools.partial(Row, case.model, name, level, LEVELS[level], "", float("nan"), 0.0)
-        if name in dead:
-            return [failed(problem=dead[name])]
-        progress(f"{name}: {case.model}, {LEVELS[level]}")
-        try:
-            return work(ask)
-        except WorkerDied as error:
-            dead[name] = str(error)
-            return [failed(problem=dead[name])]
-        except Exception as error:
-            return [failed(problem=f"{type(error).__name__}: {error}")]
+class RunningComparison:
+    """A comparison while its workers run. A context manager; see `levels.base.Comparison`."""
 
-    def compared(name: str, trainings: Trainings) -> list[Row]:
-        found = []
-        functions: dict[int, Function] = {
-            1: outputs,
-            2: gradients,
-            3: functools.partial(training, trainings=trainings, skip_slow_precision=skip_slow_precision),
-        }
-        for case in chosen:
-            for level in (level for level in levels if level in functions):
+    def __init__(
+        self, participants: Participants, threads: int, wrap: Wrapper | None, skip_slow_precision: bool
+    ) -> None:
+        self.backends, self.formats = participants.backends, participants.formats
+        self.skip_slow_precision = skip_slow_precision
+        self.dead: dict[str, str] = {}
+        """Backends whose process ended, with its last words."""
+        self._shared: dict[str, Any] = {}
+        with ExitStack() as stack:
+            workers = {name: stack.enter_context(Worker(name, threads, wrap=wrap)) for name in self.backends}
+            self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acz-parity-")))
+            self._pool = stack.enter_context(ThreadPoolExecutor(len(self.backends) + len(self.formats)))
+            self._stack = stack.pop_all()
+        self.answers = Answers(participants.reference, workers)
 
-                def work(ask: Ask, case: Case = case, function: Function = functions[level]) -> list[Row]:
-                    return list(function(case, name, ask, reference))
+    def __enter__(self) -> RunningComparison:
+        return self
 
-                found += guarded(name, case, level, work)
-        return found
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
 
-    with (
-        _workers(frameworks, threads, wrap) as workers,
-        ThreadPoolExecutor(max(len(backends), 1)) as pool,
-        tempfile.TemporaryDirectory(prefix="acz-parity-") as folder,
-    ):
-        trainings = Trainings(Path(folder))
-        for part in pool.map(lambda name: compared(name, trainings), frameworks):
-            rows += part
-        if 4 in levels:
-            rows += exchanged(chosen, frameworks, trainings, guarded, pool)
-        if 5 in levels:
-            for part in pool.map(lambda name: list(exports(chosen, name, guarded)), backends):
-                rows += part
-    return rows
+    def each(
+        self, case: Case, level: Level, work: Callable[[str], Iterable[Row]], names: Iterable[str] = ()
+    ) -> Iterator[Row]:
+        """Run `work` for each backend, or each of `names`, side by side; an exception becomes a row that failed."""
+
+        def guarded(name: str) -> list[Row]:
+            def failed(problem: str) -> list[Row]:
+                return [Row(case.model, name, level.number, level.title, problem=problem)]
+
+            if name in self.dead:
+                return failed(self.dead[name])
+            try:
+                return list(work(name))
+            except WorkerDied as error:
+                self.dead[name] = str(error)
+                return failed(str(error))
+            except Exception as error:
+                return failed(f"{type(error).__name__}: {error}")
+
+        for rows in self._pool.map(guarded, names or self.backends):
+            yield from rows
+
+    def share(self, key: str, make: Callable[[], AbstractContextManager[Resource]]) -> Resource:
+        """A resource that is made once and closed when the check ends."""
+        if key not in self._shared:
+            self._shared[key] = self._stack.enter_context(make())
+        resource: Resource = self._shared[key]
+        return resource

@@ -16,6 +16,7 @@ from acz.backend.protocol import Backend
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.optimizer import Adam
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.reference.samples import Batch
 
@@ -34,7 +35,7 @@ class OutputArguments:
     """A model and the runs whose recorded values are wanted."""
 
     spec: Spec
-    dtype: str
+    precision: Precision
     runs: tuple[Run, ...]
 
 
@@ -43,7 +44,7 @@ class GradientArguments:
     """A model, a loss, and the runs whose gradients are wanted."""
 
     spec: Spec
-    dtype: str
+    precision: Precision
     loss: str
     runs: tuple[Run, ...]
 
@@ -56,7 +57,7 @@ class TrainingArguments:
     """
 
     spec: Spec
-    dtype: str
+    precision: Precision
     loss: str
     adam: Adam
     rates: tuple[float, ...]
@@ -92,15 +93,15 @@ def group(arrays: Mapping[str, Array], prefix: str) -> Arrays:
 def outputs(backend: Backend, arguments: OutputArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
     """A job: every recorded value of each run, and the statistics after it in training."""
     spec = arguments.spec
-    model = _model(backend, spec, arguments.dtype, arrays)
-    start = _floats(group(arrays, "parameters"), arguments.dtype)
+    model = _model(backend, spec, arguments.precision, arrays)
+    start = _floats(group(arrays, "parameters"), arguments.precision)
     in_order = [*spec.recordable, "logits", "output"]  # so that the first to leave its bound is the first to go wrong
     answers: Arrays = {}
     for run in arguments.runs:
         backend.load_parameters(model, start)
         values = backend.forward(
             model,
-            _floats(group(arrays, f"{run.batch}/inputs"), arguments.dtype),
+            _floats(group(arrays, f"{run.batch}/inputs"), arguments.precision),
             run.training,
             group(arrays, f"{run.batch}/dropout"),
             list(spec.recordable),
@@ -114,12 +115,12 @@ def outputs(backend: Backend, arguments: OutputArguments, arrays: Mapping[str, A
 
 def gradients(backend: Backend, arguments: GradientArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
     """A job: the loss and every gradient of each run."""
-    model = _model(backend, arguments.spec, arguments.dtype, arrays)
-    start = _floats(group(arrays, "parameters"), arguments.dtype)
+    model = _model(backend, arguments.spec, arguments.precision, arrays)
+    start = _floats(group(arrays, "parameters"), arguments.precision)
     answers: Arrays = {}
     for run in arguments.runs:
         backend.load_parameters(model, start)
-        batch = _floats(group(arrays, run.batch), arguments.dtype)
+        batch = _floats(group(arrays, run.batch), arguments.precision)
         loss, values = backend.loss_and_gradients(
             model, group(batch, "inputs"), batch["labels"], arguments.loss, group(batch, "dropout"), run.training
         )
@@ -133,7 +134,7 @@ def training(backend: Backend, arguments: TrainingArguments, arrays: Mapping[str
 
     Where a checkpoint is saved, the answer also holds what is in it, under the names that `resume` gives.
     """
-    model = _model(backend, arguments.spec, arguments.dtype, arrays)
+    model = _model(backend, arguments.spec, arguments.precision, arrays)
     trainer = backend.start_training(model, arguments.adam, arguments.loss)
     steps = range(len(arguments.rates))
     checkpoint_at = len(steps) - arguments.steps_after_checkpoint
@@ -141,7 +142,7 @@ def training(backend: Backend, arguments: TrainingArguments, arrays: Mapping[str
     answers: Arrays = {}
     if arguments.path is not None:
         save_checkpoint(arguments.path, arguments.spec, backend.dump_parameters(model), backend.dump_optimizer(trainer))
-        answers = _state(backend, model, trainer, arguments.dtype, arrays)
+        answers = _state(backend, model, trainer, arguments.precision, arrays)
     losses += _train(backend, trainer, arguments, arrays, steps[checkpoint_at:])
     answers["losses"] = np.array(losses)
     return None, answers | pack_parameters(backend.dump_parameters(model))
@@ -150,7 +151,7 @@ def training(backend: Backend, arguments: TrainingArguments, arrays: Mapping[str
 def resume(backend: Backend, arguments: ResumeArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
     """A job: load the checkpoint of each writer and run the steps after it; arrays are named `writer/...`."""
     training = arguments.training
-    model = backend.build(training.spec, "CPU", training.dtype)
+    model = backend.build(training.spec, "CPU", training.precision.value)
     trainer = backend.start_training(model, training.adam, training.loss)
     steps = range(len(training.rates))
     remaining = steps[len(steps) - training.steps_after_checkpoint :]
@@ -159,19 +160,19 @@ def resume(backend: Backend, arguments: ResumeArguments, arrays: Mapping[str, Ar
         checkpoint = load_checkpoint(path)
         backend.load_parameters(model, checkpoint.parameters)
         backend.load_optimizer(trainer, checkpoint.optimizer)
-        state = _state(backend, model, trainer, training.dtype, arrays)
+        state = _state(backend, model, trainer, training.precision, arrays)
         state["losses"] = np.array(_train(backend, trainer, training, arrays, remaining))
         answers |= {f"{writer}/{name}": value for name, value in state.items()}
     return None, answers
 
 
-def _floats(values: Mapping[str, Array], dtype: str) -> Arrays:
-    return {key: value.astype(dtype) if value.dtype.kind == "f" else value for key, value in values.items()}
+def _floats(values: Mapping[str, Array], precision: Precision) -> Arrays:
+    return {key: value.astype(precision.storage) if value.dtype.kind == "f" else value for key, value in values.items()}
 
 
-def _model(backend: Backend, spec: Spec, dtype: str, arrays: Mapping[str, Array]) -> Any:
-    model = backend.build(spec, "CPU", dtype)
-    backend.load_parameters(model, _floats(group(arrays, "parameters"), dtype))
+def _model(backend: Backend, spec: Spec, precision: Precision, arrays: Mapping[str, Array]) -> Any:
+    model = backend.build(spec, "CPU", precision.value)
+    backend.load_parameters(model, _floats(group(arrays, "parameters"), precision))
     return model
 
 
@@ -185,7 +186,7 @@ def _train(
     """Run steps; gives the loss of each."""
     losses = []
     for step in steps:
-        batch = _floats(group(arrays, f"step{step}"), arguments.dtype)
+        batch = _floats(group(arrays, f"step{step}"), arguments.precision)
         loss, _ = backend.training_step(
             trainer, group(batch, "inputs"), batch["labels"], group(batch, "dropout"), arguments.rates[step]
         )
@@ -193,9 +194,9 @@ def _train(
     return losses
 
 
-def _state(backend: Backend, model: Any, trainer: Any, dtype: str, arrays: Mapping[str, Array]) -> Arrays:
+def _state(backend: Backend, model: Any, trainer: Any, precision: Precision, arrays: Mapping[str, Array]) -> Arrays:
     """What a trainer holds, as it is dumped again, and an output."""
     state = {f"loaded/{path}": value for path, value in backend.dump_parameters(model).items()}
     state |= {f"optimizer/{name}": value for name, value in backend.dump_optimizer(trainer).items()}
-    state["output"] = backend.forward(model, _floats(group(arrays, "step0/inputs"), dtype))["output"]
+    state["output"] = backend.forward(model, _floats(group(arrays, "step0/inputs"), precision))["output"]
     return state

@@ -1,22 +1,28 @@
-"""Waivers, and the report of a comparison."""
+"""The report of a comparison: as one document, as a table of files, and in lines for a reader."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from acz.backend.versions import environment
-from acz.parity.levels import LEVELS
+from acz.model.precision import Precision
+from acz.parity.levels import TITLES
 from acz.parity.row import Row
 from acz.reference.samples import Case
 
 
-def to_json(rows: list[Row], missing: list[str]) -> dict[str, Any]:
+def all_passed(rows: Sequence[Row]) -> bool:
+    """True where something was compared and nothing failed."""
+    return any(row.passed for row in rows) and not any(row.failed for row in rows)
+
+
+def to_json(rows: Sequence[Row], missing: Sequence[str]) -> dict[str, Any]:
     """The whole report as one document."""
     return {
-        "passed": bool(rows) and all(row.passed for row in rows),
-        "missing_backends": missing,
+        "passed": all_passed(rows),
+        "missing_backends": list(missing),
         "checks": [
             {
                 "model": row.model,
@@ -27,19 +33,19 @@ def to_json(rows: list[Row], missing: list[str]) -> dict[str, Any]:
                 "measured": row.measured if np.isfinite(row.measured) else None,
                 "bound": row.bound if np.isfinite(row.bound) else None,
                 "where": row.where,
-                "passed": row.passed,
+                "passed": None if row.missing else row.passed,
                 "waiver": row.waiver,
                 "problem": row.problem,
+                "missing": row.missing,
             }
             for row in rows
         ],
     }
 
 
-def to_table(rows: list[Row], cases: list[Case]) -> list[dict[str, Any]]:
-    """One flat row a check, with the spec's hash and the environment, for a CSV file."""
+def to_table(rows: Sequence[Row], cases: Sequence[Case], versions: Mapping[str, str]) -> list[dict[str, Any]]:
+    """One flat row a check, with the spec's hash and the versions of what ran, for a CSV file."""
     hashes = {case.model: case.spec.hash for case in cases}
-    about = environment()
     return [
         {
             "model": row.model,
@@ -47,53 +53,58 @@ def to_table(rows: list[Row], cases: list[Case]) -> list[dict[str, Any]]:
             "backend": row.backend,
             "device": "CPU",
             "level": row.level,
-            "check_level": LEVELS[row.level],
+            "check_level": TITLES[row.level],
             "check": row.check,
             "precision": row.precision,
             "measured": row.measured,
             "bound": row.bound,
-            "passed": row.passed,
+            "passed": "missing" if row.missing else row.passed,
             "where": row.where,
             "waiver": row.waiver,
-            "problem": row.problem,
-            **about,
+            "problem": row.problem or row.missing,
+            **versions,
         }
         for row in rows
     ]
 
 
-def summary(rows: list[Row]) -> list[list[str]]:
-    """One line for each model, backend and level: of each precision the check that came nearest to its bound."""
+def summarise(rows: Sequence[Row]) -> list[list[str]]:
+    """One line for each model, backend and level: in each precision the check that came nearest to its bound."""
     groups: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
         groups.setdefault((row.model, row.backend, row.level), []).append(row)
     lines = []
     for (model, backend, level), members in groups.items():
         cells = []
-        for precision in ("float64", "float32"):
-            of_precision = [row for row in members if row.precision == precision and not row.problem]
-            if not of_precision:
+        for precision in Precision:
+            measured = [row for row in members if row.precision == precision.value and not row.problem + row.missing]
+            if not measured:
                 cells += ["", ""]
                 continue
-            nearest = max(of_precision, key=lambda row: row.measured / row.bound if row.bound else row.measured)
+            nearest = max(measured, key=lambda row: row.measured / row.bound if row.bound else row.measured)
             cells += [f"{nearest.measured:.1e}", f"{nearest.bound:.1e}"]
-        verdict = "ok" if all(row.passed for row in members) else "FAIL"
-        if verdict == "ok" and any(row.waiver for row in members):
-            verdict = "ok, waived"
-        lines.append([model, backend, f"{level} {LEVELS[level]}", *cells, verdict])
+        lines.append([model, backend, f"{level} {TITLES[level]}", *cells, _verdict(members)])
     return lines
 
 
-def failures(rows: list[Row]) -> list[str]:
+def _verdict(rows: Sequence[Row]) -> str:
+    if any(row.failed for row in rows):
+        return "FAIL"
+    if all(row.missing for row in rows):
+        return "missing"
+    return "ok, waived" if any(row.waiver for row in rows) else "ok"
+
+
+def list_failures(rows: Sequence[Row]) -> list[str]:
     """What failed, where, and by how much, a line each."""
-    found = []
+    lines = []
     for row in rows:
-        if row.passed:
+        if not row.failed:
             continue
         what = f"{row.backend}: {row.model}, level {row.level}, {row.check} {row.precision}".rstrip()
         if row.problem:
-            found.append(f"{what}: {row.problem}")
+            lines.append(f"{what}: {row.problem}")
         else:
             where = f"; first at {row.where}" if row.where else ""
-            found.append(f"{what}: {row.measured:.2e}, bound {row.bound:.2e}{where}")
-    return found
+            lines.append(f"{what}: {row.measured:.2e}, bound {row.bound:.2e}{where}")
+    return lines

@@ -15,20 +15,29 @@ class Row:
     backend: str
     level: int
     check: str
-    precision: str
-    measured: float
-    bound: float
+    precision: str = ""
+    measured: float = float("nan")
+    bound: float = 0.0
     where: str = ""
     """The first place, in the order of execution, that left its bound; or the one nearest to it."""
     problem: str = ""
     """Why nothing could be measured."""
     waiver: str = ""
     """The reason of the waiver that lets this row pass."""
+    missing: str = ""
+    """Why there is nothing to compare: the backend does not offer it. Such a row neither passes nor fails."""
 
     @property
     def within(self) -> bool:
+        """True where what was measured keeps its bound."""
         return not self.problem and bool(self.measured <= self.bound) and bool(np.isfinite(self.bound))
 
     @property
     def passed(self) -> bool:
+        """True where the row is within its bound, or waived."""
         return self.within or bool(self.waiver)
+
+    @property
+    def failed(self) -> bool:
+        """True where the row was compared and did not pass."""
+        return not self.passed and not self.missing

@@ -2,48 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
+from acz.foundation.errors import SpecError
 from acz.parity.row import Row
 
 WAIVERS = Path(__file__).parent / "waivers.yaml"
 
 
-def read_waivers(path: Path = WAIVERS) -> list[dict[str, Any]]:
-    """The waivers, each with backend, model, check, precision, bound and reason."""
-    found: list[dict[str, Any]] = yaml.safe_load(path.read_text(encoding="utf-8")) or []
-    return found
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Waiver:
+    """Checks of one backend that pass within a bound of their own. `model` and `check` are patterns."""
+
+    backend: str
+    model: str
+    check: str
+    precision: str
+    bound: float
+    """The bound that the checks keep instead of theirs."""
+    reason: str
+
+    def covers(self, row: Row) -> bool:
+        """True where the waiver speaks of a row that was measured."""
+        return (
+            row.backend == self.backend
+            and fnmatchcase(row.model, self.model)
+            and fnmatchcase(row.check, self.check)
+            and row.precision == self.precision
+            and not row.problem
+            and not row.missing
+        )
 
 
-def apply_waivers(rows: list[Row], waivers: Iterable[Mapping[str, Any]], complete: bool = False) -> list[Row]:
+def read_waivers(path: Path = WAIVERS) -> list[Waiver]:
+    """The waivers of a file. Raises SpecError that names the file and what is wrong in it."""
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return TypeAdapter(list[Waiver]).validate_python(tree or [])
+    except ValidationError as error:
+        problem = error.errors()[0]
+        place = ".".join(str(part) for part in problem["loc"])
+        raise SpecError(f"{path}: waiver {place}: {problem['msg']}") from None
+
+
+def apply_waivers(rows: list[Row], waivers: Iterable[Waiver], complete: bool = False) -> list[Row]:
     """Let waived rows pass within the waiver's own bound, with its reason.
 
-    Adds a failing row for each waiver whose checks ran and need it no longer; and, where everything was run (`complete`), for
-    each that fits no check of a backend that ran.
+    Adds a failing row for each waiver that is no longer needed: its checks ran and pass without it; or everything was run
+    (`complete`), its backend too, and none of its checks is left.
     """
     expired = []
     for waiver in waivers:
-        matching = [
-            row
-            for row in rows
-            if row.backend == waiver["backend"]
-            and fnmatchcase(row.model, waiver["model"])
-            and fnmatchcase(row.check, waiver["check"])
-            and row.precision == waiver["precision"]
-            and not row.problem
-        ]
-        for row in matching:
-            if not row.within and row.measured <= waiver["bound"]:
-                row.waiver = waiver["reason"]
-        left_over = complete and not matching and any(row.backend == waiver["backend"] for row in rows)
-        if left_over or (matching and all(row.within for row in matching)):
-            problem = f"this waiver is no longer needed, remove it: {waiver['reason']}"
-            level = matching[0].level if matching else 1
-            backend, check, precision = waiver["backend"], waiver["check"], waiver["precision"]
-            expired.append(Row(waiver["model"], backend, level, check, precision, 0.0, 0.0, problem=problem))
+        covered = [row for row in rows if waiver.covers(row)]
+        for row in covered:
+            if not row.within and row.measured <= waiver.bound:
+                row.waiver = waiver.reason
+        left_over = complete and not covered and any(row.backend == waiver.backend for row in rows)
+        if left_over or (covered and all(row.within for row in covered)):
+            level = covered[0].level if covered else 1
+            problem = f"this waiver is no longer needed, remove it: {waiver.reason}"
+            expired.append(Row(waiver.model, waiver.backend, level, waiver.check, waiver.precision, problem=problem))
     return rows + expired

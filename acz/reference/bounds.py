@@ -36,7 +36,7 @@ def difference(found: Array | None, reference: Array, scale: float | None = None
     return float(np.abs(found.astype(np.float64) - reference.astype(np.float64)).max() / scale)
 
 
-def moved(parameters: Mapping[str, Array], by: float = HALF_UNIT) -> dict[str, Array]:
+def perturbed(parameters: Mapping[str, Array], by: float = HALF_UNIT) -> dict[str, Array]:
     """Parameters of which each number is larger or smaller by a share of itself, by a draw of its own.
 
     What the reference gives with them, in float64, is what rounding may do to a result in which nearly equal numbers are
@@ -49,7 +49,7 @@ def moved(parameters: Mapping[str, Array], by: float = HALF_UNIT) -> dict[str, A
 
 
 def float32_bound(own: float, least: float = ROUNDING) -> float:
-    """The bound that follows from the reference's own difference: of float32 from float64, or by parameters that are `moved`."""
+    """The bound that follows from the reference's own difference: of float32 from float64, or by `perturbed` parameters."""
     return MARGIN * max(own, least)
 
 

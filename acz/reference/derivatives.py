@@ -27,7 +27,7 @@ def loss(
     return LOSSES[kind].reference(result.logits, result.output, labels)
 
 
-def unchanged(spec: Spec, parameter: str) -> list[str]:
+def layers_unaffected_by(spec: Spec, parameter: str) -> list[str]:
     """Paths of the layers whose output does not depend on a parameter: those before its own, and other streams'."""
     layers = [placed.path for placed in spec.layout]  # the streams', then the trunk's
     stream, name = parameter.split(".")[:2]
@@ -61,7 +61,7 @@ def gradient(
         changed: dict[str, Array] = {path: slot}
         parameters_now = {**parameters, **changed} if path in parameters else parameters
         inputs_now = inputs if path in parameters else {**inputs, **changed}
-        known = {layer: outputs[layer] for layer in unchanged(spec, path)} if path in parameters else {}
+        known = {layer: outputs[layer] for layer in layers_unaffected_by(spec, path)} if path in parameters else {}
         out = np.zeros(value.size, value.dtype)
         flat = slot.reshape(-1)
         for index in range(value.size):

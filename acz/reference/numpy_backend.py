@@ -7,13 +7,13 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from acz.evaluation.metrics import top_classes
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
 from acz.model.losses import LOSSES
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec
 from acz.reference import derivatives, execution
+from acz.reference.ranking import top_classes
 
 NAME = "numpy"
 MOST_PARAMETERS = 20_000

@@ -16,7 +16,7 @@ from acz.foundation.errors import CheckFailed
 from acz.model.losses import checking_loss
 from acz.model.spec import Spec
 from acz.reference import execution
-from acz.reference.bounds import difference, float32_bound, moved
+from acz.reference.bounds import difference, float32_bound, perturbed
 from acz.reference.samples import Case
 
 TIMED = (1, 256)
@@ -66,7 +66,7 @@ class Expected:
         self.spec = spec
         narrow = {path: value.astype(np.float32) for path, value in parameters.items()}
         wide = {path: value.astype(np.float64) for path, value in narrow.items()}
-        self.parameters = wide, narrow, moved(wide)
+        self.parameters = wide, narrow, perturbed(wide)
 
     def __call__(self, inputs: Mapping[str, Array]) -> tuple[Array, float]:
         with np.errstate(all="ignore"):

@@ -1,3 +1,14 @@
-"""The levels of parity, one a file."""
+"""The levels of parity, one a file. Each compares backends with the NumPy reference."""
 
-LEVELS = {1: "outputs", 2: "gradients", 3: "training", 4: "checkpoints", 5: "exports"}
+from __future__ import annotations
+
+from acz.parity.levels.base import Level
+from acz.parity.levels.checkpoints import Checkpoints
+from acz.parity.levels.exports import Exports
+from acz.parity.levels.gradients import Gradients
+from acz.parity.levels.outputs import Outputs
+from acz.parity.levels.training import Training
+
+LEVELS: list[Level] = [Outputs(), Gradients(), Training(), Checkpoints(), Exports()]
+"""In the order in which they run."""
+TITLES = {level.number: level.title for level in LEVELS}

@@ -1,29 +1,57 @@
-"""What a level is."""
+"""What a level is, and what it asks of the comparison that runs it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol, TypeVar
 
-from acz.backend.worker import Arguments, Job
+from acz.exchange.artefacts.formats import Format
 from acz.foundation.arrays import Array, Arrays
 from acz.parity import jobs
+from acz.parity.answers import Answers
 from acz.parity.row import Row
-from acz.reference.bounds import HALF_UNIT, moved
+from acz.reference.bounds import HALF_UNIT, perturbed
 from acz.reference.samples import Case
 
-
-class Ask(Protocol):
-    """Run a job in a backend's worker; gives its arrays."""
-
-    def __call__(self, job: Job[Arguments, object], arguments: Arguments, arrays: Mapping[str, Array]) -> Arrays: ...
+Resource = TypeVar("Resource")
 
 
-Guarded = Callable[[str, Case, int, Callable[[Ask], list[Row]]], list[Row]]
+class Level(Protocol):
+    """One kind of comparison. A level is one object in the list LEVELS."""
+
+    number: int
+    title: str
+
+    def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
+        """Compare every backend on one model; gives one row for each check."""
+
+
+class Comparison(Protocol):
+    """One check of some backends: what every level shares."""
+
+    backends: Sequence[str]
+    """The backends that have a worker."""
+    formats: Mapping[str, Format]
+    """The format of artefacts that each participant writes, by the participant's name."""
+    answers: Answers
+    folder: Path
+    """Where checkpoints and artefacts lie until the check ends."""
+    skip_slow_precision: bool
+    """Leaves out float32 where a level compares it on another batch form too, since graphs take seconds to compile."""
+
+    def each(
+        self, case: Case, level: Level, work: Callable[[str], Iterable[Row]], names: Iterable[str] = ()
+    ) -> Iterator[Row]:
+        """Run `work` for each backend, or each of `names`, side by side; an exception becomes a row that failed."""
+
+    def share(self, key: str, make: Callable[[], AbstractContextManager[Resource]]) -> Resource:
+        """A resource that is made once and closed when the check ends."""
 
 
 def runs_of(case: Case) -> tuple[tuple[jobs.Run, ...], Arrays]:
-    """The runs of levels 1 and 2: every kind of batch, in evaluation and training."""
+    """The runs of levels 1 and 2, with their arrays: every kind of batch, in evaluation and training."""
     arrays = jobs.pack_parameters(case.parameters)
     for name in case.names:
         arrays |= jobs.pack(name, case.batch(name))
@@ -33,5 +61,5 @@ def runs_of(case: Case) -> tuple[tuple[jobs.Run, ...], Arrays]:
 
 
 def with_perturbed(arrays: Mapping[str, Array], by: float = HALF_UNIT) -> Arrays:
-    """A job's arrays with parameters that are `moved`."""
-    return {**arrays, **jobs.pack_parameters(moved(jobs.group(arrays, "parameters"), by))}
+    """A job's arrays with perturbed parameters."""
+    return {**arrays, **jobs.pack_parameters(perturbed(jobs.group(arrays, "parameters"), by))}

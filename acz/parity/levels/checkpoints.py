@@ -2,83 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
+from acz.model.precision import Precision
 from acz.parity import jobs
-from acz.parity.levels.base import Ask
-from acz.parity.levels.training import COUPLED, STEPS_AFTER_CHECKPOINT, Trainings, training_arguments
+from acz.parity.levels.base import Comparison
+from acz.parity.levels.training import (
+    COUPLED,
+    EXACT,
+    STEPS_AFTER_CHECKPOINT,
+    checkpoint_path,
+    train_and_save,
+    training_arguments,
+    training_key,
+)
 from acz.parity.row import Row
 from acz.reference.bounds import FLOAT64, GRADIENT_ROUNDING, float32_bound, worst
 from acz.reference.samples import Case
 
+OUTPUT = {Precision.FLOAT64: FLOAT64, Precision.FLOAT32: float32_bound(0.0, GRADIENT_ROUNDING)}
+"""The bound of the output after loading."""
 
-def checkpoints(
-    case: Case, backend: str, ask: Ask, dtype: str, writers: list[str], trainings: Trainings
-) -> Iterator[Row]:
-    """Level 4: `backend` goes on from what each writer has saved, and does what that writer did.
 
-    What is loaded, weights and optimiser, is the same to the last bit, in both precisions; the steps after it are compared in
-    float64, which tells more, since every graph that is compiled for them costs seconds. For the same reason one trainer
-    loads them all: the first as it was built, the others over what the steps before have left.
+class Checkpoints:
+    """Every backend saves a checkpoint, then every one resumes each of them, its own too, and does what its writer did.
+
+    What is loaded, weights and optimiser, has the same bits, in both precisions. The steps after it are compared in float64,
+    which tells more, since every graph that is compiled for them costs seconds. For the same reason one trainer loads all
+    checkpoints: the first as it was built, the others over what the steps before have left.
     """
-    training, arrays = training_arguments(case, COUPLED, False, dtype)
-    if dtype == "float32":
-        training = replace(training, steps_after_checkpoint=0)
-    paths = {writer: trainings.path(case, writer, dtype) for writer in writers}
-    found = ask(jobs.resume, jobs.ResumeArguments(training, paths), arrays)
-    for writer in writers:
-        mine, wrote = jobs.group(found, writer), trainings.known[case.model, writer, dtype]
-        state = {name: value for name, value in wrote.items() if name.startswith(("loaded/", "optimizer/"))}
-        measured, bound, where = worst(mine, state, 0.0)
-        if measured <= bound:
-            after = {"output": wrote["output"]}
-            bounds = {
-                "output": FLOAT64 if dtype == "float64" else float32_bound(0.0, GRADIENT_ROUNDING),
-                "losses": 1e-8,
-            }
-            if dtype == "float64":
-                after["losses"] = wrote["losses"][-STEPS_AFTER_CHECKPOINT:]
-            measured, bound, where = worst(mine, after, bounds)
-        yield Row(case.model, backend, 4, f"checkpoint of {writer}", dtype, measured, bound, where)
 
+    number, title = 4, "checkpoints"
 
-def exchanged(
-    chosen: list[Case],
-    backends: list[str],
-    trainings: Trainings,
-    guarded: Callable[[str, Case, int, Callable[[Ask], list[Row]]], list[Row]],
-    pool: ThreadPoolExecutor,
-) -> list[Row]:
-    """Level 4: every backend saves, then every other one loads; and each its own."""
+    def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
+        """Save in every backend, then load in every backend."""
+        yield from comparison.each(case, self, partial(self._save, case, comparison))
+        yield from comparison.each(case, self, partial(self._load, case, comparison))
 
-    def write(name: str) -> list[Row]:
-        rows: list[Row] = []
-        for case in chosen:
+    def _save(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
+        for precision in Precision:
+            train_and_save(case, comparison, backend, precision)
+        yield from ()
 
-            def work(ask: Ask, case: Case = case) -> list[Row]:
-                for dtype in ("float64", "float32"):
-                    trainings(case, name, ask, dtype)
-                return []
-
-            rows += guarded(name, case, 4, work)
-        return rows
-
-    def read(name: str) -> list[Row]:
-        rows: list[Row] = []
-        for case in chosen:
+    def _load(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
+        for precision in Precision:
+            wrote = {name: comparison.answers.kept(name, training_key(case, precision)) for name in comparison.backends}
             # a writer that has saved nothing has a row of its own, which says why
-            writers = [writer for writer in backends if (case.model, writer, "float32") in trainings.known]
-
-            def work(ask: Ask, case: Case = case, writers: list[str] = writers) -> list[Row]:
-                return [
-                    row
-                    for dtype in ("float64", "float32")
-                    for row in checkpoints(case, name, ask, dtype, writers, trainings)
-                ]
-
-            rows += guarded(name, case, 4, work)
-        return rows
-
-    return [row for part in [*pool.map(write, backends), *pool.map(read, backends)] for row in part]
+            writers = {name: answer for name, answer in wrote.items() if answer is not None}
+            arguments, arrays = training_arguments(case, COUPLED, False, precision)
+            if precision is not Precision.FLOAT64:
+                arguments = replace(arguments, steps_after_checkpoint=0)
+            paths = {name: checkpoint_path(case, comparison, name, precision) for name in writers}
+            answer = comparison.answers.of_backend(backend, jobs.resume, jobs.ResumeArguments(arguments, paths), arrays)
+            for writer, wanted in writers.items():
+                resumed = jobs.group(answer, writer)
+                state = {name: value for name, value in wanted.items() if name.startswith(("loaded/", "optimizer/"))}
+                measured, bound, where = worst(resumed, state, 0.0)
+                if measured <= bound:
+                    after = {"output": wanted["output"]}
+                    if arguments.steps_after_checkpoint:
+                        after["losses"] = wanted["losses"][-STEPS_AFTER_CHECKPOINT:]
+                    measured, bound, where = worst(resumed, after, {"output": OUTPUT[precision], "losses": EXACT})
+                check = f"checkpoint of {writer}"
+                yield Row(case.model, backend, self.number, check, precision.value, measured, bound, where)

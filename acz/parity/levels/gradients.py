@@ -4,46 +4,67 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 
 from acz.foundation.arrays import Arrays
+from acz.model.precision import Precision
 from acz.parity import jobs
-from acz.parity.answers import Reference
-from acz.parity.levels.base import Ask, runs_of, with_perturbed
+from acz.parity.levels.base import Comparison, runs_of, with_perturbed
 from acz.parity.row import Row
 from acz.reference.bounds import FLOAT64, GRADIENT_ROUNDING, difference, float32_bound, gradient_scales, worst
 from acz.reference.samples import Case
 
+KINDS = ("plain", "padded", "one frame")
+"""The batches whose gradients are compared."""
+LEAST_SHARE = {Precision.FLOAT64: 1e-4, Precision.FLOAT32: 1e-2}
+"""The share of the largest gradient that a smaller one's error is at least measured against."""
 
-def gradients(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
-    """Level 2: every parameter's and input's gradient against complex steps of the reference, in both precisions."""
-    runs, arrays = runs_of(case)
-    runs = tuple(run for run in runs if run.batch in ("plain", "padded", "one frame"))
-    wide = jobs.GradientArguments(case.spec, "float64", case.loss, runs)
-    exact = reference(f"{case.model} gradients", jobs.gradients, wide, arrays)
-    for dtype in ("float64", "float32"):
-        arguments = replace(wide, dtype=dtype)
-        found = ask(jobs.gradients, arguments, arrays)
-        others: list[Arrays] = []
-        if dtype == "float32":
-            others = [
-                reference(f"{case.model} gradients float32", jobs.gradients, arguments, arrays),
-                reference(f"{case.model} gradients moved", jobs.gradients, wide, with_perturbed(arrays)),
-            ]
-        best = (0.0, 1.0, "")
-        for run in runs:
-            wanted = jobs.group(exact, run.name)
-            scales = gradient_scales(wanted, 1e-4 if dtype == "float64" else 1e-2)
-            bound = FLOAT64
-            if dtype == "float32":
-                own = [
-                    difference(other[f"{run.name}/{name}"], value, scales[name])
-                    for other in others
-                    for name, value in wanted.items()
-                ]
-                bound = float32_bound(max(own), GRADIENT_ROUNDING)
-            measured, bound, where = worst(jobs.group(found, run.name), wanted, bound, scales)
-            if measured / bound >= best[0] / best[1]:
-                best = (measured, bound, f"{run.name}: {where}")
-            if measured > bound:
-                break
-        yield Row(case.model, backend, 2, "gradients", dtype, *best)
+
+class Gradients:
+    """Every parameter's and input's gradient against complex steps of the reference, in both precisions."""
+
+    number, title = 2, "gradients"
+
+    def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
+        """Compare the gradients of each run; the row of a precision is its worst run's."""
+        return comparison.each(case, self, partial(self._compare, case, comparison))
+
+    def _compare(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
+        runs, arrays = runs_of(case)
+        runs = tuple(run for run in runs if run.batch in KINDS)
+        wide = jobs.GradientArguments(case.spec, Precision.FLOAT64, case.loss, runs)
+        exact = comparison.answers.of_reference(f"{case.model} gradients", jobs.gradients, wide, arrays)
+        for precision in Precision:
+            arguments = replace(wide, precision=precision)
+            gradients = comparison.answers.of_backend(backend, jobs.gradients, arguments, arrays)
+            rounded = _rounded(case, comparison, arguments, arrays)
+            nearest = (0.0, 1.0, "")
+            for run in runs:
+                wanted = jobs.group(exact, run.name)
+                scales = gradient_scales(wanted, LEAST_SHARE[precision])
+                bound = FLOAT64
+                if rounded:
+                    own = [
+                        difference(values[f"{run.name}/{name}"], value, scales[name])
+                        for values in rounded
+                        for name, value in wanted.items()
+                    ]
+                    bound = float32_bound(max(own), GRADIENT_ROUNDING)
+                measured, bound, where = worst(jobs.group(gradients, run.name), wanted, bound, scales)
+                if measured / bound >= nearest[0] / nearest[1]:
+                    nearest = (measured, bound, f"{run.name}: {where}")
+                if measured > bound:
+                    break
+            yield Row(case.model, backend, self.number, "gradients", precision.value, *nearest)
+
+
+def _rounded(case: Case, comparison: Comparison, arguments: jobs.GradientArguments, arrays: Arrays) -> list[Arrays]:
+    """What rounding does to the reference's gradients; nothing in float64, whose bound is fixed."""
+    if arguments.precision is Precision.FLOAT64:
+        return []
+    wide = replace(arguments, precision=Precision.FLOAT64)
+    ask = comparison.answers.of_reference
+    return [
+        ask(f"{case.model} gradients {arguments.precision.value}", jobs.gradients, arguments, arrays),
+        ask(f"{case.model} gradients perturbed", jobs.gradients, wide, with_perturbed(arrays)),
+    ]

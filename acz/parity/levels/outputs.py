@@ -4,62 +4,90 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
-from acz.foundation.arrays import Array
+from acz.foundation.arrays import Arrays
+from acz.model.precision import Precision
 from acz.parity import jobs
-from acz.parity.answers import Reference
-from acz.parity.levels.base import Ask, runs_of, with_perturbed
+from acz.parity.levels.base import Comparison, runs_of, with_perturbed
 from acz.parity.row import Row
 from acz.reference.bounds import FLOAT64, difference, float32_bound, worst
 from acz.reference.samples import Batch, Case
 
 
-def _alone(case: Case, batch: Batch) -> dict[str, Array]:
-    """A batch's videos one by one, and the whole with frames of padding added: nothing of it may change an output."""
-    arrays: dict[str, Array] = {}
+class Outputs:
+    """Every layer's output on every kind of batch, in both modes and precisions."""
+
+    number, title = 1, "outputs"
+
+    def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
+        """Compare outputs, and a batch with its videos apart."""
+        return comparison.each(case, self, partial(self._compare, case, comparison))
+
+    def _compare(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
+        runs, arrays = runs_of(case)
+        exact = comparison.answers.of_reference(
+            f"{case.model} outputs", jobs.outputs, jobs.OutputArguments(case.spec, Precision.FLOAT64, runs), arrays
+        )
+        for precision in Precision:
+            arguments = jobs.OutputArguments(case.spec, precision, runs)
+            bounds = _bounds(case, comparison, arguments, arrays, exact)
+            outputs = comparison.answers.of_backend(backend, jobs.outputs, arguments, arrays)
+            for mode in ("evaluation", "training"):
+                wanted = {name: value for name, value in exact.items() if name.split("/")[0].endswith(mode)}
+                check = f"outputs, {mode}"
+                yield Row(case.model, backend, self.number, check, precision.value, *worst(outputs, wanted, bounds))
+        yield from self._independence(case, comparison, backend, arrays)
+
+    def _independence(self, case: Case, comparison: Comparison, backend: str, arrays: Arrays) -> Iterator[Row]:
+        """Neither the other videos of a batch nor frames of padding may change an output."""
+        kind = "padded" if "padded" in case.names else "plain"
+        together = case.batch(kind)
+        names = [kind, *(f"alone{index}" for index in range(len(together.labels))), "longer"]
+        runs = tuple(jobs.Run(name, name, training=False) for name in names)
+        arguments = jobs.OutputArguments(case.spec, Precision.FLOAT64, runs)
+        fed = arrays | jobs.pack(kind, together) | _separate(case, together)
+        outputs = comparison.answers.of_backend(backend, jobs.outputs, arguments, fed)
+        whole = outputs[f"{kind}/output"]
+        compared = {"batch mates": np.concatenate([outputs[f"{name}/output"] for name in names[1:-1]])}
+        if kind == "padded":
+            compared["padded frames"] = outputs["longer/output"]
+        for what, value in compared.items():
+            check = f"independence of {what}"
+            yield Row(case.model, backend, self.number, check, "float64", difference(value, whole), FLOAT64)
+
+
+def _bounds(
+    case: Case, comparison: Comparison, arguments: jobs.OutputArguments, arrays: Arrays, exact: Arrays
+) -> Mapping[str, float] | float:
+    """The bound of each value: what rounding does to the reference itself, in its own float32 and by perturbed parameters."""
+    if arguments.precision is Precision.FLOAT64:
+        return FLOAT64
+    wide = replace(arguments, precision=Precision.FLOAT64)
+    ask = comparison.answers.of_reference
+    rounded = [
+        ask(f"{case.model} outputs {arguments.precision.value}", jobs.outputs, arguments, arrays),
+        ask(f"{case.model} outputs perturbed", jobs.outputs, wide, with_perturbed(arrays)),
+    ]
+    return {
+        name: float32_bound(max(difference(values[name], value) for values in rounded)) for name, value in exact.items()
+    }
+
+
+def _separate(case: Case, batch: Batch) -> Arrays:
+    """A batch's videos one by one, and the whole with two frames of padding more."""
+    arrays: Arrays = {}
     for index in range(len(batch.labels)):
         for key, value in batch.inputs.items():
             arrays[f"alone{index}/inputs/{key}"] = value[index : index + 1]
     for key, value in batch.inputs.items():
         if key in case.spec.inputs and case.spec.inputs[key].has_frames:
-            junk = np.full((len(value), 2, value.shape[2]), 1e6)
-            arrays[f"longer/inputs/{key}"] = np.concatenate([value, junk], axis=1)
+            padding = np.full((len(value), 2, value.shape[2]), 1e6)
+            arrays[f"longer/inputs/{key}"] = np.concatenate([value, padding], axis=1)
             mask = batch.inputs.get(f"{key}.mask", np.ones(value.shape[:2], dtype=bool))
             arrays[f"longer/inputs/{key}.mask"] = np.concatenate([mask, np.zeros((len(value), 2), bool)], axis=1)
         elif not key.endswith(".mask"):
             arrays[f"longer/inputs/{key}"] = value
     return arrays
-
-
-def outputs(case: Case, backend: str, ask: Ask, reference: Reference) -> Iterator[Row]:
-    """Level 1: every layer's output on every kind of batch, in both modes and precisions; and independence."""
-    runs, arrays = runs_of(case)
-    wide = jobs.OutputArguments(case.spec, "float64", runs)
-    exact = reference(f"{case.model} outputs", jobs.outputs, wide, arrays)
-    for dtype in ("float64", "float32"):
-        arguments = replace(wide, dtype=dtype)
-        bounds: Mapping[str, float] | float = FLOAT64
-        if dtype == "float32":
-            own = [
-                reference(f"{case.model} outputs float32", jobs.outputs, arguments, arrays),
-                reference(f"{case.model} outputs moved", jobs.outputs, wide, with_perturbed(arrays)),
-            ]
-            bounds = {name: float32_bound(max(difference(one[name], v) for one in own)) for name, v in exact.items()}
-        found = ask(jobs.outputs, arguments, arrays)
-        for mode in ("evaluation", "training"):
-            chosen = {name: value for name, value in exact.items() if name.split("/")[0].endswith(mode)}
-            measured, bound, where = worst(found, chosen, bounds)
-            yield Row(case.model, backend, 1, f"outputs, {mode}", dtype, measured, bound, where)
-    kind = "padded" if "padded" in case.names else "plain"
-    together = case.batch(kind)
-    extra = _alone(case, together)
-    names = [f"alone{index}" for index in range(len(together.labels))] + ["longer"]
-    arguments = replace(wide, runs=tuple(jobs.Run(name, name, False) for name in [kind, *names]))
-    found = ask(jobs.outputs, arguments, arrays | jobs.pack(kind, together) | extra)
-    whole = found[f"{kind}/output"]
-    apart = np.concatenate([found[f"alone{index}/output"] for index in range(len(whole))])
-    padding = [("padded frames", found["longer/output"])] if "padded" in case.names else []
-    for check, value in [("batch mates", apart), *padding]:
-        yield Row(case.model, backend, 1, f"independence of {check}", "float64", difference(value, whole), FLOAT64)

@@ -220,6 +220,9 @@ def _nearest(rows: Sequence[dict[str, str]], path: Path) -> str:
     for row in rows:
         of_model = cells.setdefault(row["model"], {})
         of_row = of_model.setdefault((f"{row['level']} {row['check_level']}", row["precision"]), {})
+        if row["passed"] == "missing":
+            of_row.setdefault(row["backend"], (0.0, "missing"))
+            continue
         measured, bound = float(row["measured"] or "nan"), float(row["bound"] or "nan")
         share = measured / bound if row["passed"] == "True" else math.inf
         text = f"{measured:.1e} of {bound:.1e}{'' if row['passed'] == 'True' else ' FAILED'}"

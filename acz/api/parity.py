@@ -1,0 +1,144 @@
+"""Compare backends with the reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from acz.api.results import Result
+from acz.backend.registry import REFERENCE, find_backend, find_info, infos, installed
+from acz.backend.versions import environment
+from acz.exchange.artefacts.formats import formats
+from acz.foundation.errors import MissingError, SpecError, nearest
+from acz.foundation.files.tables import write_csv
+from acz.foundation.progress import Progress, show_progress
+from acz.parity.cases import cases
+from acz.parity.comparison import Participants, compare_backends
+from acz.parity.levels import TITLES
+from acz.parity.levels.exports import ONNX
+from acz.parity.mutants import MUTANTS
+from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
+from acz.parity.row import Row
+from acz.parity.waivers import apply_waivers, read_waivers
+from acz.reference.samples import Case
+
+ALL_LEVELS = tuple(TITLES)
+
+
+@dataclass(frozen=True)
+class ParityReport(Result):
+    """What a comparison of backends with the reference measured."""
+
+    rows: tuple[Row, ...]
+    """One row for each check."""
+    backends: tuple[str, ...]
+    """What took part; `onnx` stands for the file that the core writes."""
+    missing: tuple[str, ...]
+    """Known backends that are not installed here, where all that are installed were asked for."""
+    cases: tuple[Case, ...]
+    """The models."""
+
+    @property
+    def passed(self) -> bool:
+        """True where something was compared, and every check passed or is waived."""
+        return all_passed(self.rows)
+
+    @property
+    def failures(self) -> list[str]:
+        """What failed, where and by how much, a line each."""
+        return list_failures(self.rows)
+
+    def summary(self) -> list[list[str]]:
+        """Lines of model, backend, level; measured and bound in float64 and in float32; and a verdict."""
+        return summarise(self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        return to_json(self.rows, self.missing)
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write every check, with the versions of what ran, as a table."""
+        write_csv(Path(path), to_table(self.rows, self.cases, environment()))
+
+    def __str__(self) -> str:
+        passed, compared = sum(row.passed for row in self.rows), sum(not row.missing for row in self.rows)
+        absent = [f"{name}: missing, not compared" for name in self.missing]
+        return "\n".join([*absent, f"{passed} of {compared} checks passed, {len(self.backends)} backends"])
+
+
+def check_parity(
+    models: str | Path = "*",
+    *,
+    backends: Sequence[str] | None = None,
+    levels: Sequence[int] = ALL_LEVELS,
+    mutant: str | None = None,
+    progress: Progress | None = None,
+) -> ParityReport:
+    """Compare every backend with the NumPy reference, each in a process of its own.
+
+    Args:
+        models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
+        backends: names; `onnx` stands for the file that level 5 writes. By default all that are installed.
+        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports.
+        mutant: a known mistake that is put into every backend; the check must then fail.
+
+    Raises:
+        SpecError: a model, a backend, a level or a mutant is unknown.
+        MissingError: a backend is not installed, or there is nothing to compare.
+
+    Example:
+        >>> acz.check_parity("flash_mnist/attention_cluster", backends=["numpy"], levels=[1]).passed
+        True
+    """
+    chosen, numbers = cases(str(models)), sorted(set(levels))
+    for number in numbers:
+        if number not in TITLES:
+            raise SpecError(f"there is no level {number}; the levels are {', '.join(map(str, TITLES))}")
+    if mutant and mutant not in MUTANTS:
+        raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, MUTANTS)}")
+    names = _installed(numbers) if backends is None else list(dict.fromkeys(backends))
+    participants = open_participants(names, numbers)
+    missing = [name for name in _known(numbers) if name not in (*names, REFERENCE)] if backends is None else []
+    with show_progress(progress) as shown:
+        wrap = MUTANTS[mutant] if mutant else None
+        rows = compare_backends(chosen, participants, numbers, progress=shown, wrap=wrap)
+    complete = str(models) == "*" and numbers == list(TITLES) and not mutant
+    rows = apply_waivers(rows, read_waivers(), complete)
+    return ParityReport(tuple(rows), tuple(names), tuple(missing), tuple(chosen))
+
+
+def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) -> Participants:
+    """The reference, the backends of these names, and the formats that they write.
+
+    Raises:
+        SpecError: a name is unknown.
+        MissingError: a backend is not installed, or there is nothing to compare at these levels.
+    """
+    for name in names:
+        if name not in (*infos(), ONNX):
+            raise SpecError(f"there is no backend '{name}'; {nearest(name, [*infos(), ONNX])}")
+        if name != ONNX:
+            find_info(name)
+        elif ONNX not in _installed(levels):
+            raise MissingError(
+                f"'{ONNX}' is not installed, or has no part in level {levels}; pip install \"acz[export]\""
+            )
+    compared = [name for name in names if name != ONNX]
+    if not compared and list(levels) != [5]:
+        raise MissingError(
+            'nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest'
+        )
+    by_participant = {known.backend or ONNX: known for known in formats().values()}
+    return Participants(find_backend(REFERENCE), compared, {n: by_participant[n] for n in names if n in by_participant})
+
+
+def _known(levels: Sequence[int]) -> list[str]:
+    return [*infos(), *([ONNX] if 5 in levels else [])]
+
+
+def _installed(levels: Sequence[int]) -> list[str]:
+    """What can take part here: the installed backends, and the core's ONNX file at level 5."""
+    has_onnx = 5 in levels and all(find_spec(module) for module in ("onnx", "onnxruntime"))
+    return [*installed(), *([ONNX] if has_onnx else [])]
