@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
     from acz.api.inference import Inferred, average_predictions, infer
     from acz.api.models import BackendState, build, draw_model, list_backends, list_models
+    from acz.api.parity import ParityReport, check_parity
     from acz.api.studies import PlannedTrial, Report, Sweep, plan_sweep, report, sweep
     from acz.api.training import Trained, resume, train
     from acz.api.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
@@ -61,6 +62,8 @@ _HOMES = {
     "Artefact": "acz.api.exchange",
     "Converted": "acz.api.exchange",
     "NativeFile": "acz.api.exchange",
+    "check_parity": "acz.api.parity",
+    "ParityReport": "acz.api.parity",
     "report": "acz.api.studies",
     "sweep": "acz.api.studies",
     "plan_sweep": "acz.api.studies",
@@ -140,6 +143,7 @@ __all__ = [
     "MissingError",
     "NativeFile",
     "NativeFormat",
+    "ParityReport",
     "PlannedTrial",
     "Precision",
     "Progress",
@@ -152,6 +156,7 @@ __all__ = [
     "__version__",
     "average_predictions",
     "build",
+    "check_parity",
     "convert",
     "convert_youtube8m",
     "describe_data",

@@ -11,12 +11,14 @@ from typing import ClassVar
 
 import pytest
 
+from acz.api.parity import open_participants
 from acz.backend.registry import installed
+from acz.backend.versions import environment
 from acz.foundation.files.tables import write_csv
-from acz.parity.comparison import check
-from acz.parity.levels import LEVELS
+from acz.parity.comparison import compare_backends
+from acz.parity.levels import TITLES as LEVELS
 from acz.parity.levels.exports import ONNX
-from acz.parity.report import failures, to_table
+from acz.parity.report import list_failures, to_table
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers
 from acz.reference.samples import Case
@@ -40,14 +42,17 @@ class ParityOfCases:
     @pytest.fixture(scope="class")
     @classmethod
     def rows(cls) -> list[Row]:
-        backends = [*(name for name in BACKENDS if name in installed()), ONNX]
+        participants = open_participants([*(name for name in BACKENDS if name in installed()), ONNX])
         models, forms = ([case for case in cls.CASES if is_form(case) is form] for form in (False, True))
-        found = check(models, backends, list(LEVELS), skip_slow_precision=cls.SKIP_SLOW_PRECISION) + check(
-            forms, backends, list(LEVELS_OF_FORMS)
-        )
+        found = [
+            *compare_backends(models, participants, LEVELS, skip_slow_precision=cls.SKIP_SLOW_PRECISION),
+            *compare_backends(forms, participants, LEVELS_OF_FORMS),
+        ]
         found = apply_waivers(found, read_waivers())
         if os.environ.get("ACZ_PARITY_CSV"):
-            write_csv(Path(os.environ["ACZ_PARITY_CSV"]) / f"{cls.__name__}.csv", to_table(found, cls.CASES))
+            write_csv(
+                Path(os.environ["ACZ_PARITY_CSV"]) / f"{cls.__name__}.csv", to_table(found, cls.CASES, environment())
+            )
         return found
 
     @pytest.mark.parametrize("backend", BACKENDS)
@@ -56,12 +61,12 @@ class ParityOfCases:
         mine = [row for row in rows if (row.model, row.backend) == (case.model, backend)]
         wanted = LEVELS_OF_FORMS if is_form(case) else LEVELS
         assert {row.level for row in mine} == set(wanted), "a level that was not run is not passed"
-        assert not failures(mine)
+        assert not list_failures(mine)
 
     def test_the_onnx_file_is_the_same_function(self, case: Case, rows: list[Row]) -> None:
         mine = [row for row in rows if (row.model, row.backend) == (case.model, ONNX)]
         assert len(mine) == 2, "onnxruntime and onnx's reference evaluator"
-        assert not failures(mine)
+        assert not list_failures(mine)
 
     def test_every_ordered_pair_of_backends_exchanged_checkpoints(self, rows: list[Row]) -> None:
         here = [name for name in BACKENDS if name in installed()]
@@ -71,4 +76,4 @@ class ParityOfCases:
             assert is_form(case) or wanted <= {(row.backend, row.check) for row in mine}
 
     def test_no_waiver_is_left_over(self, rows: list[Row]) -> None:
-        assert not [line for line in failures(rows) if "waiver" in line]
+        assert not [line for line in list_failures(rows) if "waiver" in line]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from acz.backend.worker import Worker
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.parity import jobs
 from parity_tests.conftest import BACKENDS
@@ -42,7 +43,9 @@ def test_equal_frames_share_the_gradient_of_the_largest(
     if padded:
         arrays["batch/inputs/x"] = np.concatenate([twice, np.full((2, 3, 3), 1e6)], axis=1)
         arrays["batch/inputs/x.mask"] = np.tile(np.arange(11) < 8, (2, 1))
-    arguments = jobs.GradientArguments(spec, "float64", "projection", (jobs.Run("run", "batch", training=True),))
+    arguments = jobs.GradientArguments(
+        spec, Precision.FLOAT64, "projection", (jobs.Run("run", "batch", training=True),)
+    )
     found = jobs.group(worker(backend).run(jobs.gradients, arguments, arrays)[1], "run")
     largest = (once @ w).argmax(1)  # (videos, clusters)
     want = sum(once[video, largest[video]].T * cotangent[video] for video in range(2))

@@ -23,6 +23,7 @@ from acz.exchange.weights.incoming import Converted
 from acz.exchange.weights.readers import kinds
 from acz.foundation.errors import CheckFailed, DataError
 from acz.model.parameters import initial_parameters
+from acz.model.precision import Precision
 from acz.parity import jobs
 from acz.zoo.config import load_config
 from fuzz import tables
@@ -67,8 +68,8 @@ def run(case: Case, done: Converted, backend: str, process: Worker) -> dict[str,
     """What a backend gives; files that hold the same weights are run once."""
     key = backend, b"".join([done.spec.hash.encode(), *(value.tobytes() for value in done.parameters.values())])
     if key not in FOUND:
-        dtype = "float64" if backend == "numpy" else "float32"
-        arguments = jobs.OutputArguments(done.spec, dtype, (jobs.Run("run", "batch", training=False),))
+        precision = Precision.FLOAT64 if backend == "numpy" else Precision.FLOAT32
+        arguments = jobs.OutputArguments(done.spec, precision, (jobs.Run("run", "batch", training=False),))
         arrays = jobs.pack_parameters(done.parameters)
         arrays |= {f"batch/inputs/{name}": value for name, value in case.inputs.items()}
         FOUND[key] = jobs.group(process.run(jobs.outputs, arguments, arrays)[1], "run")

@@ -20,6 +20,7 @@ from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import verify
 from acz.model.checkpoint import load_checkpoint
 from acz.model.optimizer import Adam
+from acz.model.precision import Precision
 from acz.parity import jobs
 from acz.parity.cases import cases
 from acz.parity.levels.training import training_arguments
@@ -59,7 +60,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case, Worker]
     def of(case: Case, worker: Worker) -> Path:
         key = f"{case.model.replace('/', '-')}-{worker.backend}"
         if key not in made:
-            arguments, arrays = training_arguments(case, Adam(learning_rate=3e-3), False, "float32", STEPS)
+            arguments, arrays = training_arguments(case, Adam(learning_rate=3e-3), False, Precision.FLOAT32, STEPS)
             path = folder / f"{key}.safetensors"
             worker.run(jobs.training, replace(arguments, steps_after_checkpoint=0, path=path), arrays)
             made[key] = path

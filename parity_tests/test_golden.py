@@ -10,6 +10,7 @@ import pytest
 
 from acz.backend.worker import Worker
 from acz.model.losses import LOSSES
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.parity import jobs
 from parity_tests import golden_cases
@@ -42,9 +43,9 @@ def test_reproduces_the_original(
 ) -> None:
     golden = recorded[name]
     process = worker(backend)
-    dtype = "float64" if backend == "numpy" else "float32"
+    precision = Precision.FLOAT64 if backend == "numpy" else Precision.FLOAT32
     spec = Spec.from_dict(golden.spec)
-    arguments = jobs.OutputArguments(spec, dtype, (jobs.Run("run", "batch", golden.training),))
+    arguments = jobs.OutputArguments(spec, precision, (jobs.Run("run", "batch", golden.training),))
     arrays = jobs.pack_parameters(golden.parameters)
     arrays |= {f"batch/inputs/{key}": value for key, value in golden.inputs.items()}
     ours = jobs.group(process.run(jobs.outputs, arguments, arrays)[1], "run")
@@ -55,7 +56,7 @@ def test_reproduces_the_original(
         if backend == "numpy":  # its gradients are complex steps, one run for each of some million numbers
             found_loss = float(LOSSES[kind].reference(ours["logits"], ours["output"], labels))
         else:
-            evaluated = jobs.GradientArguments(spec, dtype, kind, (jobs.Run("run", "batch", training=False),))
+            evaluated = jobs.GradientArguments(spec, precision, kind, (jobs.Run("run", "batch", training=False),))
             found = process.run(jobs.gradients, evaluated, {**arrays, "batch/labels": labels})[1]
             found_loss = float(found["run/loss"])
         assert found_loss == pytest.approx(value, rel=1e-5, abs=golden.tolerance["atol"])
@@ -66,7 +67,7 @@ def test_reproduces_the_original(
             kept = changed.parameters
             given = {k: v for k, v in arrays.items() if not k.startswith("parameters/") or k[11:] in kept}
         labels = gradient.labels(ours)
-        derived = jobs.GradientArguments(changed, dtype, gradient.loss, arguments.runs)
+        derived = jobs.GradientArguments(changed, precision, gradient.loss, arguments.runs)
         found = jobs.group(process.run(jobs.gradients, derived, {**given, "batch/labels": labels})[1], "run")
         for path, (value, mapped) in gradient.paths.items():
             # recorded in float32 by a reverse sweep: relative to the gradient's own size
@@ -91,7 +92,7 @@ def test_the_reference_is_the_original_in_float64(
     arrays = jobs.pack_parameters(golden.parameters)
     arrays |= {f"batch/inputs/{key}": value for key, value in golden.inputs.items()}
     runs = (jobs.Run("run", "batch", golden.training),)
-    arguments = jobs.OutputArguments(Spec.from_dict(golden.spec), "float64", runs)
+    arguments = jobs.OutputArguments(Spec.from_dict(golden.spec), Precision.FLOAT64, runs)
     ours = jobs.group(worker("numpy").run(jobs.outputs, arguments, arrays)[1], "run")
     for what, value in golden.exact.items():
         found, known = golden.expected[what][1](ours), np.isfinite(value)
@@ -107,7 +108,7 @@ def test_a_zero_vector_stays_zero_where_the_originals_give_nan(
     arrays = jobs.pack_parameters(golden.parameters)
     arrays |= {f"batch/inputs/{key}": value for key, value in golden.inputs.items()}
     runs = (jobs.Run("run", "batch", training=False),)
-    arguments = jobs.OutputArguments(Spec.from_dict(golden.spec), "float32", runs)
+    arguments = jobs.OutputArguments(Spec.from_dict(golden.spec), Precision.FLOAT32, runs)
     ours = jobs.group(worker(backend).run(jobs.outputs, arguments, arrays)[1], "run")
     for what, (value, mapped) in golden.expected.items():
         missing = ~np.isfinite(value)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from acz.parity.cases import cases
-from acz.parity.comparison import check
-from acz.parity.mutants import MUTANTS
+from acz.api.parity import check_parity
+from acz.foundation.progress import Progress
 from parity_tests.conftest import BACKENDS, require
 
 pytestmark = pytest.mark.slow
@@ -27,7 +26,7 @@ pytestmark = pytest.mark.slow
 )
 def test_mistakes_are_caught_in_every_backend(mutant: str, level: int, backend: str) -> None:
     require(backend)
-    model = "layers/batch_norm"
-    wrong = [row for row in check(cases(model), [backend], [level], wrap=MUTANTS[mutant]) if not row.passed]
+    report = check_parity("layers/batch_norm", backends=[backend], levels=[level], mutant=mutant, progress=Progress())
+    wrong = [row for row in report.rows if not row.passed]
     assert wrong
     assert not [row for row in wrong if row.problem], "caught by its numbers, not by a crash"

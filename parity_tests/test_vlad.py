@@ -9,6 +9,7 @@ import pytest
 
 from acz.backend.worker import Worker
 from acz.model.parameters import initial_parameters
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.parity import jobs
 from acz.reference.bounds import FLOAT64, difference, worst
@@ -43,10 +44,10 @@ def test_a_large_batch_is_its_halves(kind: str, backend: str, worker: Callable[[
     runs = tuple(jobs.Run(name, name, training=True) for name in parts)
 
     exact = forward(spec, parameters, {"x": x, "x.mask": mask})["output"]
-    outputs = worker(backend).run(jobs.outputs, jobs.OutputArguments(spec, "float64", runs), arrays)[1]
+    outputs = worker(backend).run(jobs.outputs, jobs.OutputArguments(spec, Precision.FLOAT64, runs), arrays)[1]
     assert difference(outputs["whole/output"], exact) <= FLOAT64
 
-    arguments = jobs.GradientArguments(spec, "float64", "projection", runs)
+    arguments = jobs.GradientArguments(spec, Precision.FLOAT64, "projection", runs)
     found = worker(backend).run(jobs.gradients, arguments, arrays)[1]
     whole, first, second = (jobs.group(found, name) for name in parts)
     together = {path: first[path] + second[path] for path in spec.trained}  # the loss is a sum over videos

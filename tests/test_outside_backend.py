@@ -63,20 +63,15 @@ def test_it_is_listed_with_what_it_is(typed: Typed) -> None:
     assert found["versions"] == {"numpy": np.__version__}
 
 
-def test_it_passes_the_levels_of_parity(typed: Typed) -> None:
-    answer = typed(
-        "parity-check",
-        MODEL,
-        "--backends",
-        "mirror",
-        "--json",
-        *("--level", 1, "--level", 2, "--level", 3, "--level", 4),
-    )
+def test_it_passes_the_levels_of_parity_and_is_missing_where_it_has_no_artefact(typed: Typed) -> None:
+    answer = typed("parity-check", MODEL, "--backends", "mirror", "--json")
     assert answer.returncode == 0, answer.stderr
     for level in (1, 2, 3, 4):
         rows = compared(answer, level)
         assert rows, level
         assert all(row["passed"] and row["backend"] == "mirror" for row in rows), level
+    (row,) = compared(answer, 5)
+    assert (row["passed"], row["missing"]) == (None, "mirror describes no artefact")
 
 
 def test_its_export_is_compared_in_its_own_runtime(typed: Typed) -> None:

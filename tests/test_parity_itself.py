@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import json
 import os
 import signal
@@ -13,20 +12,24 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
+from acz.api.parity import ParityReport, check_parity
+from acz.backend.registry import find_backend
 from acz.backend.worker import Worker, Wrapper, describe
+from acz.foundation.errors import MissingError, SpecError
 from acz.foundation.files.locks import IN_USE, remove_abandoned
+from acz.foundation.files.tables import read_csv
 from acz.foundation.processes.job_process import FOLDER, JobFailed, WorkerDied
+from acz.foundation.progress import Progress
 from acz.parity.cases import cases
-from acz.parity.comparison import check
+from acz.parity.comparison import Participants
 from acz.parity.mutants import MUTANTS
-from acz.parity.report import failures, to_json
+from acz.parity.report import to_json
 from acz.parity.row import Row
-from acz.parity.waivers import apply_waivers, read_waivers
 from acz.reference.bounds import difference, worst
 from acz.zoo.catalog import config_folder
 from tests.conftest import Answer
@@ -36,9 +39,15 @@ MODEL = "layers/attention_over_units"
 
 
 def test_the_reference_agrees_with_itself() -> None:
-    rows = check(cases("flash_mnist/attention_cluster"), ["numpy"], [1, 2, 4])
-    assert rows
-    assert not failures(rows)
+    report = compare("flash_mnist/attention_cluster", [1, 2, 4])
+    assert report.passed
+    assert {row.level for row in report.rows} == {1, 2, 4}
+    assert report.failures == []
+
+
+def compare(model: str, levels: list[int], mutant: str | None = None) -> ParityReport:
+    """The reference beside itself, or beside a mutant of itself."""
+    return check_parity(model, backends=["numpy"], levels=levels, mutant=mutant, progress=Progress())
 
 
 @pytest.mark.parametrize(
@@ -72,8 +81,7 @@ def test_the_reference_agrees_with_itself() -> None:
     ],
 )
 def test_a_mistake_is_caught_where_it_is(mutant: str, model: str, level: int, where: str) -> None:
-    rows = check(cases(model), ["numpy"], [level], wrap=MUTANTS[mutant])
-    wrong = [row for row in rows if not row.passed]
+    wrong = [row for row in compare(model, [level], mutant).rows if not row.passed]
     assert wrong, f"{mutant} went unnoticed"
     assert any(row.where.endswith(where) for row in wrong), [(row.check, row.where) for row in wrong]
     assert not [row for row in wrong if row.problem], "caught by its numbers, not by a crash"
@@ -154,45 +162,59 @@ def test_the_others_finish_when_one_backend_dies(monkeypatch: pytest.MonkeyPatch
         return worker
 
     monkeypatch.setattr(comparison, "Worker", doomed)
-    rows = check(cases("flash_mnist/attention_cluster"), ["numpy", "doomed"], [1, 4])
+    participants = Participants(find_backend("numpy"), ["numpy", "doomed"], {})
+    rows = comparison.compare_backends(cases("flash_mnist/attention_cluster"), participants, [1, 4])
     assert {row.backend for row in rows if not row.passed} == {"doomed"}
     assert all("doomed" not in row.backend or "SIGKILL" in row.problem for row in rows if row.level == 1)
     assert [row for row in rows if row.backend == "numpy" and row.level == 4 and row.passed]
 
 
-def test_a_waiver_lets_pass_and_expires() -> None:
-    def rows() -> list[Row]:
-        return [
-            Row("m", "torch", 1, "outputs, evaluation", "float32", 2e-5, 1e-6),
-            Row("n", "torch", 1, "outputs, evaluation", "float32", 1e-7, 1e-6),
-        ]
-
-    waiver = {
-        "backend": "torch",
-        "model": "m",
-        "check": "outputs*",
-        "precision": "float32",
-        "bound": 1e-4,
-        "reason": "a cause",
-    }
-    waived = apply_waivers(rows(), [waiver])
-    assert waived[0].passed
-    assert waived[0].waiver == "a cause"
-    assert not apply_waivers(rows(), [{**waiver, "bound": 1e-5}])[0].passed
-    assert any("no longer needed" in line for line in failures(apply_waivers(rows(), [{**waiver, "model": "x"}], True)))
-    expired = apply_waivers(rows(), [{**waiver, "model": "n"}])
-    assert any("no longer needed" in line for line in failures(expired))
-    assert not any("no longer" in line for line in failures(apply_waivers(rows(), [{**waiver, "backend": "paddle"}])))
-
-
-def test_every_waiver_says_why() -> None:
-    for waiver in read_waivers():
-        assert set(waiver) == {"backend", "model", "check", "precision", "bound", "reason"}
-        assert len(waiver["reason"]) > 30
-
-
 def test_nothing_run_is_never_passed() -> None:
     assert to_json([], ["torch"])["passed"] is False
+
+
+def test_a_backend_without_an_artefact_is_missing_at_level_5() -> None:
+    report = compare("flash_mnist/attention_cluster", [1, 5])
+    (row,) = [row for row in report.rows if row.level == 5]
+    assert row.missing == "numpy describes no artefact"
+    assert not row.failed
+    assert not row.passed
+    assert report.passed, "what is missing fails nothing"
+    assert [line[-1] for line in report.summary()] == ["ok", "missing"]
+    (check,) = [check for check in report.to_json()["checks"] if check["level"] == 5]
+    assert check["passed"] is None
+    alone = compare("flash_mnist/attention_cluster", [5])
+    assert not alone.passed, "nothing was compared"
+    assert alone.failures == []
+
+
+def test_the_report_prints_well_and_goes_to_a_table(tmp_path: Path) -> None:
+    report = compare("flash_mnist/attention_cluster", [1, 5])
+    assert str(report) == "6 of 6 checks passed, 1 backends"
+    report.to_csv(tmp_path / "parity.csv")
+    rows = read_csv(tmp_path / "parity.csv")
+    assert [row["passed"] for row in rows] == ["True"] * 6 + ["missing"]
+    assert rows[0]["spec_hash"] == report.cases[0].spec.hash
+    assert rows[0]["check_level"] == "outputs"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"backends": ["cntk"]}, "there is no backend 'cntk'"),
+        ({"levels": [6]}, "there is no level 6; the levels are 1, 2, 3, 4, 5"),
+        ({"mutant": "transposed_weigth"}, "transposed_weight"),
+        ({"models": "no such model"}, "no model matches"),
+    ],
+)
+def test_what_is_unknown_is_refused_with_what_is_known(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(SpecError, match=message):
+        check_parity(**{"models": MODEL, "backends": ["numpy"], "levels": [1], **wrong})
+
+
+def test_onnx_has_no_part_in_other_levels() -> None:
+    with pytest.raises(MissingError, match="has no part in level"):
+        check_parity(MODEL, backends=["numpy", "onnx"], levels=[1])
 
 
 def test_differences() -> None:
@@ -222,9 +244,3 @@ def test_a_users_own_model_is_checked(acz: Callable[..., Answer], tmp_path: Path
     answer = acz("parity-check", path, "--backends", "numpy,numpy", "--level", 1, "--json")
     assert answer.code == 0, answer.err
     assert json.loads(answer.out)["passed"]
-
-
-def test_every_waiver_fits_a_model() -> None:
-    models = [case.model for case in cases()]
-    for waiver in read_waivers():
-        assert fnmatch.filter(models, waiver["model"]), f"a waiver of no model: {waiver['model']}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,8 @@ from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
 from acz.parity.row import Row
 from acz.reference.samples import Case
+
+CASES_AT_ONCE = 4
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ def compare_backends(
     rows: list[Row] = []
     with RunningComparison(participants, threads, wrap, skip_slow_precision) as comparison:
         for place, level in enumerate(chosen):
-            for number, case in enumerate(cases):
+            for number, (case, result) in enumerate(zip(cases, comparison.start(level, cases), strict=True)):
                 if progress is not None:
                     done = place * len(cases) + number
                     progress("parity", done, len(chosen) * len(cases), f"{case.model}, {level.title}")
-                rows += level.rows(case, comparison)
+                rows += result.result()
     names, models = [*participants.backends, *participants.formats], [case.model for case in cases]
     return sorted(rows, key=lambda row: (names.index(row.backend), models.index(row.model), row.level))
 
@@ -76,10 +78,12 @@ class RunningComparison:
         self.dead: dict[str, str] = {}
         """Backends whose process ended, with its last words."""
         self._shared: dict[str, Any] = {}
-        with ExitStack() as stack:
-            workers = {name: stack.enter_context(Worker(name, threads, wrap=wrap)) for name in self.backends}
+        with ExitStack() as stack:  # closed from the end: workers before the threads that wait for them
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acz-parity-")))
-            self._pool = stack.enter_context(ThreadPoolExecutor(len(self.backends) + len(self.formats)))
+            self._cases = stack.enter_context(ThreadPoolExecutor(CASES_AT_ONCE))
+            names = dict.fromkeys([*self.backends, *self.formats])
+            self._queues = {name: stack.enter_context(ThreadPoolExecutor(1)) for name in names}
+            workers = {name: stack.enter_context(Worker(name, threads, wrap=wrap)) for name in self.backends}
             self._stack = stack.pop_all()
         self.answers = Answers(participants.reference, workers)
 
@@ -88,6 +92,14 @@ class RunningComparison:
 
     def __exit__(self, *error: object) -> None:
         self._stack.close()
+
+    def start(self, level: Level, cases: Sequence[Case]) -> list[Future[list[Row]]]:
+        """Begin a level on all cases. Some cases run at once, so that no backend waits for a slower one."""
+
+        def rows(case: Case) -> list[Row]:
+            return list(level.rows(case, self))
+
+        return [self._cases.submit(rows, case) for case in cases]
 
     def each(
         self, case: Case, level: Level, work: Callable[[str], Iterable[Row]], names: Iterable[str] = ()
@@ -108,8 +120,8 @@ class RunningComparison:
             except Exception as error:
                 return failed(f"{type(error).__name__}: {error}")
 
-        for rows in self._pool.map(guarded, names or self.backends):
-            yield from rows
+        for result in [self._queues[name].submit(guarded, name) for name in names or self.backends]:
+            yield from result.result()
 
     def share(self, key: str, make: Callable[[], AbstractContextManager[Resource]]) -> Resource:
         """A resource that is made once and closed when the check ends."""
