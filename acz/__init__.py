@@ -12,6 +12,7 @@ from acz.foundation.version import __version__
 
 if TYPE_CHECKING:
     from acz import reference
+    from acz.api.benchmarks import BenchReport, bench
     from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
     from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
@@ -64,6 +65,8 @@ _HOMES = {
     "NativeFile": "acz.api.exchange",
     "check_parity": "acz.api.parity",
     "ParityReport": "acz.api.parity",
+    "bench": "acz.api.benchmarks",
+    "BenchReport": "acz.api.benchmarks",
     "report": "acz.api.studies",
     "sweep": "acz.api.studies",
     "plan_sweep": "acz.api.studies",
@@ -127,6 +130,7 @@ __all__ = [
     "ArtefactFormat",
     "BackendInfo",
     "BackendState",
+    "BenchReport",
     "CheckFailed",
     "Checkpoint",
     "CheckpointError",
@@ -155,6 +159,7 @@ __all__ = [
     "YouTube8MMetrics",
     "__version__",
     "average_predictions",
+    "bench",
     "build",
     "check_parity",
     "convert",

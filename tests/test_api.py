@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import is_dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +40,7 @@ def trained(features: Path, tmp_path: Path) -> package.Trained:
 
 
 def test_dir_shows_the_public_names_and_loads_nothing() -> None:
-    assert {"train", "evaluate", "infer", "export", "open_data"} <= set(dir(package))
+    assert {"train", "evaluate", "infer", "export", "open_data", "check_parity", "bench"} <= set(dir(package))
     assert all(hasattr(package, name) for name in dir(package))
     code = "import sys, acz; dir(acz); assert 'numpy' not in sys.modules, 'dir loads nothing'"
     subprocess.run([sys.executable, "-c", code], check=True)
@@ -233,3 +234,25 @@ def test_a_configuration_is_taken_where_its_name_is(features: Path, tmp_path: Pa
     assert trained.epochs == 2
     assert package.build(TINY, "numpy").spec == config.spec
     assert repr(trained) == f"<Trained: {trained}>"
+
+
+def test_parity_is_a_call_and_its_report_says_what_held(acz: Acz) -> None:
+    report = package.check_parity("flash_mnist/attention_cluster", backends=["numpy"], levels=[1], progress=SILENT)
+    assert report.passed
+    assert not report.failures
+    assert "checks passed, 1 backends" in str(report)
+    caught = package.check_parity(
+        "flash_mnist/attention_cluster",
+        backends=["numpy"],
+        levels=[1],
+        mutant="softmax_over_wrong_axis",
+        progress=SILENT,
+    )
+    assert not caught.passed
+    assert "features.attention" in "\n".join(caught.failures)
+
+
+@pytest.mark.parametrize(("wrong", "message"), [({"only": ["stpe"]}, "did you mean 'step'"), ({"rounds": 0}, "rounds")])
+def test_a_benchmark_that_is_not_one_is_refused(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(package.SpecError, match=message):
+        package.bench(**wrong)

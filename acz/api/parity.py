@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from acz.api.results import Result
+from acz.api.results import Result, reports_progress
 from acz.backend.registry import REFERENCE, find_backend, find_info, infos, installed
 from acz.backend.versions import environment
 from acz.exchange.artefacts.formats import formats
@@ -28,7 +28,7 @@ from acz.reference.samples import Case
 ALL_LEVELS = tuple(TITLES)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ParityReport(Result):
     """What a comparison of backends with the reference measured."""
 
@@ -68,6 +68,7 @@ class ParityReport(Result):
         return "\n".join([*absent, f"{passed} of {compared} checks passed, {len(self.backends)} backends"])
 
 
+@reports_progress
 def check_parity(
     models: str | Path = "*",
     *,
