@@ -6,6 +6,7 @@ Every import counts: at the top of a file, inside a function, and under TYPE_CHE
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -184,3 +185,9 @@ def test_the_rule_is_tested_to_fail() -> None:
     assert circle({"a": {"b"}, "b": {"c"}, "c": {"a"}}) == ["a", "b", "c", "a"]
     assert circle({"a": {"b", "c"}, "b": {"c"}}) == []
     assert level("files", FOUNDATION) > level("settings", FOUNDATION)
+
+
+def test_the_page_on_the_layout_gives_this_order() -> None:
+    text = (ROOT / "docs/layout.md").read_text(encoding="utf-8").partition("## The rule of imports")[2]
+    rows = re.findall(r"^\d+\. (`.*)$", text, re.MULTILINE)
+    assert [set(re.findall(r"`(\w+)`", row)) for row in rows] == CHAPTERS
