@@ -16,7 +16,10 @@ pytest.register_assert_rewrite("parity_tests.parity_of_cases")
 
 
 def own_backends() -> list[str]:
-    """The registered backends of the distribution `acz`, but for the reference. Others are tested by their own distributions."""
+    """The registered backends of the distribution `acz`, but for the reference.
+
+    Others are tested by their own distributions.
+    """
     own = {point.name for point in entry_points(group="acz.backends") if point.dist and point.dist.name == "acz"}
     return [name for name in infos() if name in own and name != REFERENCE]
 
@@ -27,7 +30,7 @@ FORMATS = {name: made for name, made in formats().items() if made.backend is Non
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """`case` is each case of the class that asks for it."""
+    """Give each test that takes `case` one of its class's cases."""
     if "case" in metafunc.fixturenames and hasattr(metafunc.cls, "CASES"):
         metafunc.parametrize("case", metafunc.cls.CASES, ids=lambda case: case.model)
 

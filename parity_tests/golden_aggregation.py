@@ -12,7 +12,10 @@ POOLING = {"max": "max", "average": "mean", "l2_norm": "l2_norm"}
 
 
 def dbof(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
-    """DBoF. The gradient that they give of an L2 norm is NaN where a cluster is zero in all frames; ours is finite there."""
+    """DBoF.
+
+    The gradient that they give of an L2 norm is NaN where a cluster is zero in all frames; ours is finite there.
+    """
     layers = {
         "relu6": {"type": "activation", "function": "relu6"},
         "pool": {"type": "frame_pool", "pooling": POOLING[about["config"]["pool"]]},
@@ -21,7 +24,7 @@ def dbof(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
 
 
 def soft_dbof(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
-    """Soft-DBoF: the sum over frames, and the largest value where it was asked for, each with norm 1."""
+    """Soft-DBoF: the sum over frames and, if the fixture has it, the largest value, each with norm 1."""
     pooling = ["sum", "max"] if about["config"]["max_pool"] else ["sum"]
     layers = {"softmax": {"type": "softmax"}, "pool": {"type": "frame_pool", "pooling": pooling, "normalize": True}}
     return _of_frames(name, about, z, layers)

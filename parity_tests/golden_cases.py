@@ -1,4 +1,4 @@
-"""Golden fixtures: numbers recorded by running the original systems, and the small table of names that maps them to ours.
+"""Golden fixtures: numbers recorded from the original systems, and the small table that maps their names to ours.
 
 Fixtures are data: NAME.npz (`param/`, `input/`, `expected/`, `grad/`, `after_update/`) and NAME.json (configuration,
 tolerance). A folder of others like them can be tried with ACZ_GOLDEN=FOLDER.
@@ -171,7 +171,10 @@ def mindspore_attention(name: str, about: dict[str, Any], z: dict[str, Array]) -
 
 
 def paddle_attention(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
-    """PaddlePaddle's model. Its dropout multiplies by (1 - rate) in evaluation: folded into the next layer's weights."""
+    """PaddlePaddle's model.
+
+    Its dropout multiplies by (1 - rate) in evaluation: folded into the next layer's weights.
+    """
     config = about["config"]
     keep = 1 - config["drop_rate"]
 
@@ -245,8 +248,13 @@ def paddle_attention(name: str, about: dict[str, Any], z: dict[str, Array]) -> G
 
 
 def attention_over_units(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
-    """TensorFlow's attention cluster module. Its last normalisation runs over the whole batch, ours per video: the fixture is
-    compared before it, with theirs applied here; and after it, where every video has the same norm."""
+    """TensorFlow's attention cluster module.
+
+    Its last normalisation runs over the whole batch, ours runs per video.
+
+    The fixture is compared before it, with theirs applied here. It is compared after it where every video has the
+    same norm.
+    """
     config = about["config"]
     units, features, videos = config["cluster_size"], config["feature_size"], config["batch"]
     settings = {
@@ -296,7 +304,7 @@ def attention_over_units(name: str, about: dict[str, Any], z: dict[str, Array]) 
     )
 
     def cotangent(ours: dict[str, Array]) -> Array:
-        """Of what comes before the normalisation over the batch, z = a / |a|: (G - z (z . G)) / |a|."""
+        """The gradient of a, which is normalised over the batch to z = a / |a|: (G - z (z . G)) / |a|."""
         a = feature_major(ours["x.attention"].astype(np.float64))
         size = np.sqrt((a**2).sum())
         given = z["input/G"].astype(np.float64)

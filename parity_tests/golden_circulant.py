@@ -44,8 +44,12 @@ def _in_both_forms(
     names: dict[str, Any],
     norm: str = "",
 ) -> Golden:
-    """A fixture with one input and one output. `layers(form)` are the layers; `names` maps our paths in them to the fixture's name,
-    or to the names of blocks; `norm` is our path of a batch norm that it calls cluster_bn."""
+    """A fixture with one input and one output.
+
+    Args:
+        layers: gives the layers for an algorithm of the product.
+        names: maps our paths in them to the fixture's name, or to the names of blocks.
+        norm: our path of the batch norm that the fixture calls cluster_bn."""
     x, output, videos = z["input/x"], z["expected/output"], len(z["expected/output"])
     streams = {form: {"input": "x", "layers": layers(form)} for form in FORMS}
     parameters: dict[str, Array] = {}
@@ -82,7 +86,10 @@ def _in_both_forms(
 
 
 def circulant(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
-    """A circulant layer. Of an odd input size the second class gives something else: there the exact product is expected."""
+    """A circulant layer.
+
+    Of an odd input size the second class gives something else: there the exact product is expected.
+    """
     config, own = about["config"], about["kind"].removeprefix("circ_")
     features, units, factors = config["in_dim"], config["out_dim"], config.get("k_factor", 1)
 

@@ -1,4 +1,4 @@
-"""Golden fixtures of the heads of YouTube-8M's models (experts, gating, logistic), of the losses, and of dequantising."""
+"""Golden fixtures of YouTube-8M's heads (experts, gating, logistic), of the losses, and of dequantising."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ def _of_vector(width: int, trunk: dict[str, Any], output: str) -> dict[str, Any]
 
 
 def _of_head(name: str, about: dict[str, Any], z: dict[str, Array], spec: Any, theirs: dict[str, str]) -> Golden:
-    """A head on one vector; `theirs` maps our paths to names in the fixture, of layers with batch normalisation as `path.*`."""
+    """A head on one vector.
+
+    `theirs` maps our paths to names in the fixture; `path.*` is a batch normalisation.
+    """
     parameters: dict[str, Array] = {}
     expected = {"output": (z["expected/output"], same("output"))}
     recorded = {"x": "input:x"}
@@ -56,7 +59,7 @@ EXPERTS = {
 
 
 def _deep_gating(config: dict[str, Any]) -> dict[str, Any]:
-    # with a dropout, of which no mask is given, so that the first norm's bias counts as trained: its gradient was recorded
+    # with a dropout without a mask, so that the first norm's bias counts as trained: its gradient was recorded
     return {"type": "deep_context_gating", "expansion": config["filter_size"], "norm": OF_TENSORFLOW, "dropout": 0.5}
 
 
@@ -77,8 +80,8 @@ def experts_and_gating(name: str, about: dict[str, Any], z: dict[str, Array]) ->
 def attention_with_experts(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
     """The whole TensorFlow model with attention clusters.
 
-    It divides each video's attention by the norm of the whole batch, which is sqrt(videos) times ours, since every unit of
-    every video has norm 1: the factor goes into the next layer's weights here.
+    It divides each video's attention by the norm of the whole batch, which is sqrt(videos) times ours, since every
+    unit of every video has norm 1: the factor goes into the next layer's weights here.
     """
     config = about["config"]
     videos, features = config["batch"], {"video": config["video_dim"], "audio": config["audio_dim"]}
@@ -210,7 +213,10 @@ def _of_loss(name: str, about: dict[str, Any], z: dict[str, Array], loss: str, g
 
 
 def loss_of_predictions(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
-    """Losses of the YouTube-8M starter code. A hinge with margin b is b times that of scores divided by b with margin 1."""
+    """Losses of the YouTube-8M starter code.
+
+    A hinge with margin b is b times that of scores divided by b with margin 1.
+    """
     loss = {
         "CrossEntropyLoss": "probability_cross_entropy",
         "HingeLoss": "hinge",

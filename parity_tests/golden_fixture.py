@@ -1,4 +1,4 @@
-"""What a golden fixture is in our terms, and the small turns between an original's arrays and ours."""
+"""A golden fixture in our terms, and the small conversions between an original's arrays and ours."""
 
 from __future__ import annotations
 
@@ -25,12 +25,15 @@ class Gradient:
     """Our path: what was recorded, and how ours becomes theirs."""
     spec: dict[str, Any] | None = None
     fixed: dict[str, Array] = field(default_factory=dict)
-    """Gradients recorded for what we hold fixed: rounding noise."""
+    """Gradients that were recorded of parameters that we hold fixed. They are rounding noise."""
 
 
 @dataclass
 class Golden:
-    """One fixture in our terms. `expected` maps a name to what was recorded and how it follows from our recorded values."""
+    """One fixture in our terms.
+
+    `expected` maps a name to what was recorded and how it follows from our recorded values.
+    """
 
     name: str
     kind: str
@@ -43,7 +46,7 @@ class Golden:
     gradients: list[Gradient] = field(default_factory=list)
     loss: tuple[str, Array, float] | None = None
     exact: dict[str, Array] = field(default_factory=dict)
-    """What the original gave when it was run in float64."""
+    """The original's results in float64."""
 
 
 def same(path: str) -> Callable[[dict[str, Array]], Array]:
@@ -68,7 +71,7 @@ def norm_of(z: dict[str, Array], path: str, theirs: str) -> dict[str, Array]:
 
 
 def after_update(z: dict[str, Array], path: str, theirs: str) -> dict[str, tuple[Array, Callable[..., Array]]]:
-    """What was recorded of its statistics after one step, and where ours are."""
+    """Its recorded statistics after one step, and the paths of ours."""
     return {
         f"after update, {theirs}/{name}": (z[f"after_update/{theirs}/{name}"], same(f"updated.{path}.{ours}"))
         for ours, name in NORM.items()

@@ -33,7 +33,10 @@ def _linear(units: int, circulant: bool, flags: dict[str, Any], diagonal: str = 
 
 
 def _embeddings(flags: dict[str, Any], share: int) -> dict[str, tuple[dict[str, Any], bool]]:
-    """The layers of each embedding that the flags ask for, and whether the layer behind it is circulant; audio has half the clusters."""
+    """The layers of each embedding that the flags ask for, and if the layer after it is circulant.
+
+    Audio has half the clusters.
+    """
     found: dict[str, tuple[dict[str, Any], bool]] = {}
     if flags["add_dbof"]:
         method = flags["dbof_pooling_method"]

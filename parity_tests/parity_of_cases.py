@@ -1,4 +1,4 @@
-"""`acz parity-check`, as tests of a class of cases: every model, every backend, every level, one report for all of them.
+"""`acz parity-check` as tests of a class of cases: every model, every backend, every level, one report for all.
 
 ACZ_PARITY_CSV=FOLDER keeps the rows of each class.
 """
@@ -25,7 +25,10 @@ from acz.reference.samples import Case
 from parity_tests.conftest import BACKENDS, require
 
 LEVELS_OF_FORMS = (1, 2, 5)
-"""A form has another layer or two than its model. Here it takes the levels that this changes; `acz parity-check` takes all."""
+"""A form differs from its model in one or two layers.
+
+Here it takes the levels that this changes; `acz parity-check` takes all.
+"""
 
 
 def is_form(case: Case) -> bool:

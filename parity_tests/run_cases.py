@@ -1,4 +1,4 @@
-"""A small run that tests of backends share: its settings, how it is typed, and what the reference makes of it."""
+"""A small run that tests of backends share: its settings, its command, and the same run in the reference."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ class ReferenceRun:
 def run_reference(data: Path, folder: Path, epochs: int) -> ReferenceRun:
     """Train in float64, in float32, and in float32 from the numbers beside the first ones.
 
-    The bounds follow from the reference's own float32 runs, as those of parity's level 3 do: two of them, as one may be near
-    by chance, and what drifts most sets the bound of all, since the parameters of one model drift together. A loss is a mean over
-    videos, whose roundings cancel, so its own difference would be a bound by luck.
+    The bounds follow from the reference's own float32 runs, as those of parity's level 3 do. There are two of them,
+    since one may be near by chance. The parameters of one model drift together, so the largest drift sets the bound
+    of all. A loss is a mean over videos, in which roundings cancel: its own difference would be too small by chance.
     """
 
     def run(name: str, precision: str, by: float = 0.0) -> tuple[Array, Arrays]:

@@ -1,4 +1,4 @@
-"""What a user of a backend relies on beside equal numbers: modules, devices, quiet, training, resuming, survival."""
+"""Each backend gives its users more than equal numbers: modules, devices, quiet, training, resuming, survival."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
-    """Type the training of a run in a backend: the answer, and the run's folder, which is alone in its own. Each is trained once."""
+    """Type the training of a run in a backend. Returns the answer and the run's folder. Each is trained once."""
 
     @functools.cache
     def train(backend: str) -> tuple[subprocess.CompletedProcess[str], Path]:
@@ -62,7 +62,7 @@ def trained(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Trained:
 
 @pytest.fixture(scope="module")
 def reference(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], ReferenceRun]:
-    """The same run in the reference, for so many epochs. Each is trained once."""
+    """The same run in the reference, for a number of epochs. Each is trained once."""
     return functools.cache(lambda epochs: run_reference(data, tmp_path_factory.mktemp("reference"), epochs))
 
 
@@ -92,7 +92,7 @@ def test_it_trains_evaluates_and_is_quiet(backend: str, data: Path, trained: Tra
         figures = json.loads(answer.stdout)
         assert figures["top1"] == exact["top1"] == best["top1"]
         assert figures["loss"] == pytest.approx(exact["loss"], rel=bound, abs=0)
-    assert [path.name for path in run.parent.iterdir()] == ["run"], "nothing is left lying about"
+    assert [path.name for path in run.parent.iterdir()] == ["run"], "nothing else is left in the folder"
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -215,7 +215,7 @@ class Used:
 
 
 def use_module(backend: Any, arguments: None, arrays: Any) -> tuple[Used, Arrays]:
-    """A job: build a module as a user does, call it as the framework's users call it, and list its parameters' names."""
+    """A job: build a module, call it as the framework's users call it, and list its parameters' names."""
     spec = acz.load_spec(TINY)
     module = acz.build(spec, backend.NAME)
     features = np.random.default_rng(0).standard_normal((3, 5, 4)).astype(np.float32)

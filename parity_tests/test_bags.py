@@ -1,4 +1,4 @@
-"""What sampling with replacement brings: frames that are drawn twice, so that several are the largest."""
+"""Sampling with replacement draws frames twice, so that several are the largest."""
 
 from __future__ import annotations
 

@@ -124,7 +124,7 @@ def guards_a_place(backend: Backend, arguments: None, arrays: Mapping[str, Array
 
 
 def has_a_largest_file(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
-    """A job: the KiB of parameters from which MindSpore makes a folder of a MindIR file, which must be read at each export."""
+    """A job: the KiB of parameters from which MindSpore splits a MindIR file, which must be read at each export."""
     import inspect
 
     from mindspore.train import serialization
@@ -158,7 +158,7 @@ def reads_events(backend: Backend, arguments: None, arrays: Mapping[str, Array])
 
 @dataclass(frozen=True)
 class Canary:
-    """A name, the backend in whose process it is called, the file of acz that calls it, and what to do when it is gone."""
+    """A name, the backend whose process calls it, the file of acz that calls it, and what to do when it is gone."""
 
     name: str
     backend: str
@@ -197,7 +197,7 @@ CANARIES = [
         "paddle",
         "backends/acz_paddle/training.py",
         merges_adam,
-        "see how paddle.optimizer.Adam calls its kernel now, or write the step as operations, as Adam.reference_step has it",
+        "see how paddle.optimizer.Adam calls its kernel now, or write the step as Adam.reference_step has it",
     ),
     Canary(
         "paddle.base.core",
@@ -225,7 +225,7 @@ CANARIES = [
         "mindspore",
         "backends/acz_mindspore/runtime.py",
         reads_mindir,
-        "take the message from where MindSpore keeps it now; the fields that are read are user_info and the graph's ends",
+        "take the message from where MindSpore keeps it now; acz reads user_info and the graph's ends",
     ),
     Canary(
         "tensorboardX.proto",
@@ -248,9 +248,9 @@ def test_a_private_name_does_what_it_did(canary: Canary, worker: Callable[[str],
 
 
 PRIVATE = {"_C_ops", "raw_ops", "native_batch_norm", "base", "TOTAL_SAVE", "mind_ir_pb2", "proto"}
-"""Names that no document promises though they have no underscore before them, or that are modules of such names."""
+"""Names without an underscore that no document promises, or modules of such names."""
 DOCUMENTED = {"_make", "_exit"}
-"""Names that have an underscore, of collections.namedtuple and os, and that Python's documents promise."""
+"""Names with an underscore that Python's documents promise: of collections.namedtuple and os."""
 
 
 def private_names(path: Path) -> Iterator[str]:

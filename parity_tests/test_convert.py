@@ -1,5 +1,6 @@
-"""Checkpoints of the original systems, converted, reproduce in all five implementations what the originals gave; and
-checkpoints of this zoo come back from each framework's own files with the same bits."""
+"""Converted checkpoints of the original systems give the originals' results in all five implementations.
+
+Checkpoints of this zoo come back from each framework's own files with the same bits."""
 
 from __future__ import annotations
 
@@ -33,11 +34,14 @@ from tests.checkpoint_cases import Case, cases, convert
 pytestmark = pytest.mark.slow
 
 BOUND = 64 * 2.0**-23
-"""Of the largest value of an array: the originals computed in float32, where 2^-23 is a unit in the last place of 1."""
+"""A share of an array's largest value.
+
+The originals computed in float32, where 2^-23 is a unit in the last place of 1.
+"""
 TANH = 1e-4
-"""Instead, where MindSpore's approximate tanh on the CPU was recorded (the port's fc 2), which is off by up to that."""
+"""The same for the port's fc 2, which was recorded with MindSpore's approximate tanh on the CPU."""
 FFT = 5e-5
-"""Instead, where TensorFlow 1.8's transforms in float32 were recorded, which are up to 1e-5 off for some lengths."""
+"""The same where TensorFlow 1.8's transforms in float32 were recorded. They are up to 1e-5 off for some lengths."""
 ALL = cases()
 CONVERTED: dict[str, Converted] = {}
 FOUND: dict[tuple[str, bytes], dict[str, np.ndarray]] = {}
@@ -45,7 +49,7 @@ FOUND: dict[tuple[str, bytes], dict[str, np.ndarray]] = {}
 
 @pytest.fixture
 def one_process(worker: Callable[[str], Worker], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let conversions read files in the tests' own process of a framework, where each would start another."""
+    """Let conversions read files in the tests' own process of a framework. Otherwise each would start another."""
     monkeypatch.setattr(kinds, "Worker", lambda backend: nullcontext(worker(backend)))
 
 
@@ -65,7 +69,7 @@ def converted(case: Case, folder: Path) -> Converted:
 
 
 def run(case: Case, done: Converted, backend: str, process: Worker) -> dict[str, np.ndarray]:
-    """What a backend gives; files that hold the same weights are run once."""
+    """Run a converted file in a backend. Files that hold the same weights are run once."""
     key = backend, b"".join([done.spec.hash.encode(), *(value.tobytes() for value in done.parameters.values())])
     if key not in FOUND:
         precision = Precision.FLOAT64 if backend == "numpy" else Precision.FLOAT32
@@ -77,7 +81,7 @@ def run(case: Case, done: Converted, backend: str, process: Worker) -> dict[str,
 
 
 def bound_of(case: Case) -> float:
-    """How far an implementation may be from what the original gave, of the largest value."""
+    """The bound between an implementation and the original, as a share of the largest value."""
     if case.system == "mindspore-port" and case.model == "flash_mnist/attention_cluster_hidden":
         return TANH
     return FFT if case.system == "youtube8m-circulant" and "circulant_dense" in str(case.model) else BOUND
@@ -175,7 +179,7 @@ left = mindspore.load_param_into_net(model, mindspore.load_checkpoint(file))
 output = model({"features": mindspore.Tensor(x)}).asnumpy()
 """,
 }
-"""What a user of each framework types, in a process of that framework."""
+"""A program that a user of each framework writes, run in a process of that framework."""
 
 
 @pytest.mark.parametrize("kind", USE)

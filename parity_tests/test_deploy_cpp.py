@@ -1,7 +1,9 @@
-"""The C++ program of docs/deploy, built and run: its scores are the reference's. Needs a compiler, CMake and ONNX Runtime's headers.
+"""The C++ program of docs/deploy, built and run: its scores are the reference's.
 
-They are looked for in $ONNXRUNTIME_DIR (include/ and lib/, as the official archives have them), then where distributions put them. The
-library may also be that of the Python package onnxruntime, which has no headers.
+Needs a compiler, CMake and ONNX Runtime's headers.
+
+They are looked for in $ONNXRUNTIME_DIR (include/ and lib/, as the official archives have them), then where
+distributions put them. The library may also be that of the Python package onnxruntime, which has no headers.
 """
 
 from __future__ import annotations

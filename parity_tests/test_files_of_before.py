@@ -1,7 +1,7 @@
 """Files that were written before the code moved are read by the frameworks as they were then.
 
-`tests/fixtures/before_the_house/INDEX.md` says what they are. As in `tests/test_files_of_before.py`, commands are typed, and of the package
-`acz` only the names that it shows its users are called.
+`tests/fixtures/before_the_house/INDEX.md` says what they are. As in `tests/test_files_of_before.py`, only commands
+and public names of the package `acz` are used.
 """
 
 from __future__ import annotations
@@ -40,12 +40,12 @@ NATIVE = {
     "paddle.pdparams": ("paddle", "import paddle", "paddle.to_tensor"),
     "mindspore.ckpt": ("mindspore", "import mindspore", "mindspore.Tensor"),
 }
-"""The backend of each native file, what stands before the line that reads it, and what makes a tensor of an array."""
+"""For each native file: its backend, the lines before the one that reads it, and the call that makes a tensor."""
 
 
 @pytest.fixture
 def there(tmp_path: Path) -> Path:
-    """Copy the files; tests type commands in their folder: runs name their data from there."""
+    """Copy the files. Tests type commands in the copy, since runs name their data from there."""
     return shutil.copytree(FILES, tmp_path / "before")
 
 
@@ -75,7 +75,7 @@ def rounds_as_before() -> bool:
 
 
 def test_the_interrupted_run_of_pytorch_ends_as_the_one_that_was_not(there: Path) -> None:
-    """The files are equal to the last bit where PyTorch rounds as it did."""
+    """The files are equal to the last bit if PyTorch rounds as it did then."""
     require("torch")
     run, whole = there / "runs/torch_interrupted", there / "runs/torch"
     answer = json.loads(
@@ -119,7 +119,10 @@ def test_a_native_file_comes_back(name: str, there: Path) -> None:
 
 @pytest.mark.parametrize("name", NATIVE)
 def test_a_native_file_is_read_as_its_users_were_told(name: str, there: Path) -> None:
-    """`acz convert --to` printed the line that reads it. The line for Keras imports a package of acz; here `acz.build` does that."""
+    """`acz convert --to` printed the line that reads it.
+
+    The line for Keras imports a package of acz; here `acz.build` does that.
+    """
     backend, first, tensor = NATIVE[name]
     require(backend)
     line = EXPECTED["read_with"][name].replace("import acz_tensorflow; ", "module = ")

@@ -1,6 +1,6 @@
-"""Kills at random moments: what has its name is whole, the same command goes on, and the end is the undisturbed one, bit for bit.
+"""Kills at random moments: named files are whole, the same command resumes, and the end is bit for bit the same.
 
-ACZ_KILLS=20 kills each command so often; the default is a short run. What the long ones found is in docs/reliability.md.
+ACZ_KILLS=20 kills each command 20 times; the default is a short run. docs/reliability.md has the results of long runs.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ pytestmark = pytest.mark.slow
 KILLS = int(os.environ.get("ACZ_KILLS", "2"))
 LONG = KILLS >= 10
 EARLIEST = {signal.SIGKILL: 0.1, signal.SIGINT: 0.7}
-"""Seconds after the start. Ctrl-C before Python has come to our first line, on a busy machine, is Python's to answer."""
+"""Seconds after the start. On a busy machine Python itself answers a Ctrl-C that comes before our first line."""
 MOST_STARTS = 40
-"""Starts until an end; a command that is killed again and again must still come on."""
+"""The most starts until an end. A command that is killed again and again must still advance."""
 
 Command = Sequence[object]
 
 
 @dataclass
 class Case:
-    """A command, what goes on with it, and how far it had come when it was killed."""
+    """A command, the command that resumes it, and its progress at a kill."""
 
     first: Command
     again: Callable[[Path], Command]
     phase: Callable[[Path], str]
-    """What there was in the folder at a kill, in a word."""
+    """The contents of the folder at a kill, in a word."""
     check: Callable[[Path], None] = check_whole
     seen: Counter[str] = field(default_factory=Counter)
 
@@ -59,7 +59,7 @@ def acz_process(words: Command, cwd: Path) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         env=os.environ | {"OMP_NUM_THREADS": "1"},
-        # a shell that put this run of tests into the background has it, and what it starts, ignore Ctrl-C
+        # a shell that starts the tests in the background makes them, and their processes, ignore Ctrl-C
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 
@@ -74,10 +74,10 @@ def finish(words: Command, cwd: Path) -> float:
 
 
 def disturb(case: Case, folder: Path, seconds: float, source: random.Random, kind: signal.Signals, most: int) -> int:
-    """One making of `folder`/out, ended at random moments and gone on with until it is done; gives the number of kills.
+    """Make `folder`/out, with kills at random moments and resumes until it is done. Returns the number of kills.
 
-    The first start is killed within `seconds` of its own work; each later one gets more time on average, and the one after
-    `most` kills all it needs.
+    The first start is killed within `seconds` of its own work. Each later one gets more time on average. The one after
+    `most` kills gets all it needs.
     """
     folder.mkdir()
     for kills in range(MOST_STARTS):
@@ -106,14 +106,14 @@ def disturb(case: Case, folder: Path, seconds: float, source: random.Random, kin
 def kill_until(
     case: Case, tmp_path: Path, seconds: float, is_like: Callable[[Path], None], kind: signal.Signals = signal.SIGKILL
 ) -> None:
-    """Disturbed makings until there were KILLS kills, each compared with the undisturbed one."""
+    """Repeat disturbed runs until there were KILLS kills. Each is compared with the undisturbed one."""
     source = random.Random(0)
     kills = rounds = 0
     while kills < KILLS:
         folder = tmp_path / f"round{rounds}"
         began = time.monotonic()
         here = disturb(case, folder, seconds, source, kind, KILLS - kills)
-        if here == 0:  # it was faster than the one that was timed
+        if here == 0:  # it was faster than the timed one
             seconds = 0.9 * min(seconds, time.monotonic() - began)
         kills += here
         is_like(folder)

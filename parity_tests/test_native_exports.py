@@ -1,6 +1,6 @@
 """The frameworks' own deployment formats: names, metadata, what must not be inside, and runtimes that stand alone.
 
-That they compute the same function is parity's level 5.
+Parity's level 5 holds that they compute the same function.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ SPECS = {
 
 @dataclass
 class Made:
-    """An artefact under its final name, and what it was made from."""
+    """An artefact under its final name, and the checkpoint and spec behind it."""
 
     spec: Spec
     parameters: dict[str, Array]
@@ -59,7 +59,7 @@ class Made:
 
 @pytest.fixture(scope="module")
 def made(worker: Callable[[str], Worker], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]:
-    """Artefacts by format and model, made once each, under another name than they have now."""
+    """Artefacts by format and model. Each is made once, under another name than it has now."""
     folder, found = tmp_path_factory.mktemp("artefacts"), {}
 
     def of(name: str, model: str) -> Made:
@@ -165,7 +165,7 @@ def test_an_artefact_carries_the_names(
 
 
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
-    """Every file of an artefact, and what is in those that are zip files, by name."""
+    """The bytes of every file of an artefact, and of every member of its zip files, by name."""
     files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
     queue = [(one.name, one.read_bytes()) for one in files]
     while queue:
@@ -201,7 +201,7 @@ def test_a_runtime_stands_alone(name: str) -> None:
 
 @dataclass(frozen=True)
 class LargeArguments:
-    """A model, the folder where it is exported, and the most bytes that one file may have; 0 leaves that as it is."""
+    """A model, the folder for its export, and the most bytes of one file; 0 leaves the limit unchanged."""
 
     spec: Spec
     folder: Path
@@ -209,7 +209,7 @@ class LargeArguments:
 
 
 def mindir_of(backend: Any, arguments: LargeArguments, arrays: Any) -> tuple[list[str], Arrays]:
-    """A job: what a folder holds after an export with MindSpore's own limit at nothing, and ours where `largest` says."""
+    """A job: the files of an export, with MindSpore's own limit at zero and ours at `largest`."""
     from acz_mindspore import export as module
     from mindspore.train import serialization
 

@@ -1,4 +1,4 @@
-"""PyTorch keeps large weights packed between evaluations: outputs stay those of the weights as they are."""
+"""PyTorch keeps large weights packed between evaluations. Outputs are always those of the present weights."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class PackedArguments:
 
 @dataclass(frozen=True)
 class Packed:
-    """Which evaluations found a packed weight, whether training released it, how often it was used, and whether this machine packs."""
+    """Evaluations with a packed weight, its release by training, its number of uses, and if this machine packs."""
 
     states: list[bool]
     released: bool
@@ -46,7 +46,7 @@ class Packed:
 
 
 def evaluate_job(backend: Any, arguments: PackedArguments, arrays: Any) -> tuple[Packed, Arrays]:
-    """A job: outputs before and after packing, of other numbers of rows, after a step of training, after loading, and of copies."""
+    """A job: outputs before and after packing, for other numbers of rows, after training and loading, and of copies."""
     spec = arguments.spec
     model = backend.build(spec, "CPU", "float32")
     backend.load_parameters(model, initial_parameters(spec, 1))
@@ -70,7 +70,7 @@ def evaluate_job(backend: Any, arguments: PackedArguments, arrays: Any) -> tuple
     found |= {f"parameters/{path}": value for path, value in backend.dump_parameters(model).items()}
     for _ in range(packed.AFTER + 1):
         output()
-    backend.load_parameters(model, initial_parameters(spec, 2))  # in place, and the packed weight is an older one now
+    backend.load_parameters(model, initial_parameters(spec, 2))  # in place: the packed weight is outdated now
     found["loaded"] = output()
     return Packed(states, released, model.x["large"].packed.uses, packed.HERE), found
 
@@ -82,7 +82,7 @@ def test_outputs_are_those_of_the_weights_as_they_are(worker: Callable[[str], Wo
     packed, found = worker("torch").run(evaluate_job, PackedArguments(spec), {"x": x, "labels": labels})
     assert packed.states == [False] * (len(packed.states) - 2) + [packed.here, packed.here]
     assert packed.released, "training takes the memory back"
-    assert packed.uses == int(packed.here), "what was packed of the weights before is not taken"
+    assert packed.uses == int(packed.here), "a weight that was packed before a change is not used"
     first = forward(spec, initial_parameters(spec, 1), {"x": x})["output"]
     trained = {name.removeprefix("parameters/"): v for name, v in found.items() if name.startswith("parameters/")}
     wanted = {name: first for name in found if name not in ("1 rows", "3 rows", "trained", "loaded", *trained)}

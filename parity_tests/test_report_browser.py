@@ -46,7 +46,7 @@ document.getElementById("page").addEventListener("load", () => {{
 
 
 def browse(content: str, width: int, folder: Path, *options: str) -> tuple[dict[str, Any], list[str]]:
-    """Open a page in a window of `width` pixels; what is found in it, and what the console says."""
+    """Open a page in a window of `width` pixels. Returns measures of the page, and the lines of the console."""
     harness = folder / "harness.html"
     harness.write_text(HARNESS.format(width=width, content=escape(content)), encoding="utf-8")
     answer = run_chromium(folder, *options, "--virtual-time-budget=4000", "--dump-dom", harness.as_uri())
@@ -118,7 +118,7 @@ def test_a_screenshot_and_a_print_are_made(content: str, tmp_path: Path) -> None
 
 
 def test_the_browser_would_see_a_page_that_is_wrong(tmp_path: Path) -> None:
-    """What the tests above look for is found where it is put in on purpose; the page's own policy refuses what is outside."""
+    """The tests above notice each defect that is put in on purpose. The page's own policy refuses what is outside."""
     wide = '<div style="width: 2000px">wide</div>'
     outside = '<img alt="" src="https://example.com/picture.png"><script>document.title = "run"</script>'
     found, console = browse(page("wrong", "", [("runs", "Runs", wide + outside)]), 390, tmp_path)

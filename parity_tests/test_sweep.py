@@ -1,4 +1,4 @@
-"""Six small trials come to the same CSV in one go, after Ctrl-C and kill -9, and on a Ray cluster that loses a node."""
+"""Six small trials give the same CSV undisturbed, after Ctrl-C and kill -9, and on a Ray cluster that loses a node."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def sweep(
     folder: Path, out: str, *words: str, environment: Mapping[str, str] = os.environ
 ) -> Iterator[subprocess.Popen[str]]:
-    """A sweep in a process of its own, which is gone afterwards, whatever happens."""
+    """A sweep in a process of its own, which always ends with the test."""
     command = [sys.executable, "-m", "acz", "sweep", "six.yaml", "--data", "features", "--out", out, *words]
     process = subprocess.Popen(
         command,
@@ -65,7 +65,7 @@ def sweep(
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        # a shell that put this run of tests into the background has it, and what it starts, ignore Ctrl-C
+        # a shell that starts the tests in the background makes them, and their processes, ignore Ctrl-C
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     try:
@@ -96,14 +96,14 @@ def whole(folder: Path) -> bytes:
 
 
 def in_the_middle(trial: Path) -> bool:
-    """Whether a trial has an epoch behind it, and half of them or more before it."""
+    """True if a trial has finished an epoch, and half of its epochs or more are left."""
     metrics = trial / "metrics.jsonl"
     lines = read_log(metrics) if metrics.is_file() else []
     return 1 <= sum(line["kind"] == "evaluation" for line in lines) <= EPOCHS // 2
 
 
 def wait_until(true: Callable[[], Found], process: subprocess.Popen[str]) -> Found:
-    """What was found, as soon as there is any."""
+    """Wait until a function gives something, and return it."""
     end = time.monotonic() + 60 * MINUTES
     while not (found := true()):
         assert process.poll() is None, process.communicate()
@@ -116,7 +116,7 @@ def test_interrupted_and_killed_it_comes_to_the_same(folder: Path, whole: bytes)
     trials = folder / "again/trials"
 
     def some(many: int) -> bool:
-        """So many trials are done, and another is under way."""
+        """True if `count` trials are done, and another has begun."""
         return sum(map(finished, trials.glob("*"))) >= many and any(map(in_the_middle, trials.glob("*")))
 
     with sweep(folder, "again", "--jobs", "2") as process:
@@ -176,17 +176,20 @@ def _parent(number: int) -> int:
 
 
 class Nodes:
-    """Ray nodes on this machine, and the certainty that nothing of them is left."""
+    """Ray nodes on this machine. All their processes end with the test."""
 
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="acz-ray-"))  # a short path: Ray's sockets lie in it
         self.mark = secrets.token_hex(32)
-        # Ray listens on all interfaces: nobody else shall give these nodes orders
+        # Ray listens on all interfaces: nobody else may control these nodes
         self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.mark}
         self.address = ""
 
     def start_head(self) -> None:
-        """Start the first node, at `address`: on a port that is free, or where another took that meanwhile, on the next."""
+        """Start the first node at `address`, on a free port.
+
+        If another process takes the port meanwhile, the next is tried.
+        """
         for last in (False, True):
             with socket.socket() as free:
                 free.bind(("127.0.0.1", 0))
@@ -204,7 +207,7 @@ class Nodes:
                 self.end()
 
     def start(self, *words: str) -> set[int]:
-        """Start a node of one CPU; gives the ids of its raylet processes."""
+        """Start a node of one CPU. Returns the ids of its raylet processes."""
         before = self.processes("raylet")
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=1", *words]
         subprocess.run(
@@ -226,7 +229,7 @@ class Nodes:
         return found
 
     def trials(self, raylet: int) -> set[str]:
-        """Names of the trials that a node runs: its worker's processes, by the logs that they write."""
+        """Names of the trials that a node runs. The logs that its processes write tell them."""
         found = set()
         for number in self.processes():
             with suppress(OSError):

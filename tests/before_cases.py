@@ -1,4 +1,4 @@
-"""What the files that were written before the code moved must still say, and how that is compared."""
+"""Files that were written before the code moved: what they must still say, and the comparison."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def read_scores(path: Path) -> tuple[list[str], dict[tuple[str, int], float]]:
 
 
 def same_scores(found: Path, recorded: Path, atol: float = 2e-6) -> None:
-    """Fail unless two files of predictions give the same labels of the same videos, with the same scores but for rounding."""
+    """Fail unless two files of predictions give the same labels and scores of the same videos, but for rounding."""
     (ids, scores), (wanted_ids, wanted) = read_scores(found), read_scores(recorded)
     assert ids == wanted_ids
     assert scores.keys() == wanted.keys()
@@ -65,7 +65,7 @@ def same_scores(found: Path, recorded: Path, atol: float = 2e-6) -> None:
 
 
 def compare_runs(run: Path, whole: Path, rtol: float, atol: float) -> None:
-    """Fail unless a run that was gone on with ended as the one that was never interrupted, in all of its files."""
+    """Fail unless a resumed run ended as the one that was never interrupted, in all of its files."""
     for name in ("best", "last"):
         found, wanted = load_file(run / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors")
         assert found.keys() == wanted.keys()

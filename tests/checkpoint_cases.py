@@ -1,6 +1,7 @@
-"""Checkpoints that the original systems wrote, each with its model here and what the original gave.
+"""Checkpoints that the original systems wrote, each with its model here and the original's results.
 
-A folder of the same layout and other sizes can be tried with ACZ_CHECKPOINTS=FOLDER; sizes come from its config.json files.
+A folder of the same layout and other sizes can be tried with ACZ_CHECKPOINTS=FOLDER; sizes come from its config.json
+files.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ class Case:
     inputs: dict[str, Array]
     expected: dict[str, tuple[Array, Callable[[Ours], Array]]]
     batch_size: int | None = None
-    """Of the original's batches, where its function depends on that."""
+    """The size of the original's batches, if its function depends on that."""
 
     @property
     def name(self) -> str:
@@ -54,7 +55,7 @@ def convert(
 
 
 def _values(path: Path, *beginnings: str) -> dict[str, Array]:
-    """The arrays of an .npz file, all of them or those whose names begin so."""
+    """The arrays of an .npz file, all of them or those whose names begin with one of `beginnings`."""
     with np.load(path) as file:
         return {name: file[name] for name in file.files if name.startswith(beginnings or "")}
 
@@ -171,7 +172,10 @@ def _experts(sizes: dict[str, Any]) -> dict[str, Any]:
 
 
 def _by_feature(widths: dict[str, int], videos: int) -> Callable[[Ours], Array]:
-    """Ours (videos, units * features) of each stream, divided by its norm; theirs (videos, features * units), by the norm of all videos."""
+    """Compare vectors of each stream: ours (videos, units * features) by its norm, theirs (videos, features * units).
+
+    Theirs are divided by the norm of all videos.
+    """
 
     def concatenated(ours: Ours) -> Array:
         parts = [ours[f"{name}.whole"].reshape(videos, -1, width).swapaxes(1, 2) for name, width in widths.items()]
@@ -181,7 +185,7 @@ def _by_feature(widths: dict[str, int], videos: int) -> Callable[[Ours], Array]:
 
 
 def _best(z: dict[str, Array]) -> tuple[Array, Callable[[Ours], Array]]:
-    """What a SavedModel gives: for each video the scores of its best 20 classes, beside their numbers."""
+    """The output of a SavedModel: for each video the scores of its best 20 classes, and their numbers."""
     classes = z["expected/class_indexes"][:, 0]
     return z["expected/predictions"][:, 0], lambda ours: np.take_along_axis(ours["output"], classes, axis=1)
 
@@ -214,7 +218,7 @@ OF_SLIM = {"type": "batch_norm", "epsilon": 1e-3, "decay": 0.999, "variance": "u
 
 
 def _compact(sizes: dict[str, Any]) -> dict[str, Any]:
-    """The model of a youtube8m-circulant network, on features that are normalised already: a stream for each embedding of each modality."""
+    """The model of a youtube8m-circulant network on normalised features: a stream for each embedding."""
     flags = sizes["flags"]
     norm = {name: value for name, value in OF_SLIM.items() if name != "type"}
     relu6 = {"type": "activation", "function": "relu6"}

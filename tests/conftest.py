@@ -19,7 +19,7 @@ TINY = "flash_mnist/attention_cluster:tiny"
 
 
 def by_model(cases: list[Case]) -> list[Any]:
-    """Cases as parameters. Compact models, made of layers that have cases of their own, are left to the slow part."""
+    """Cases as parameters. Compact models are in the slow part: their layers have cases of their own."""
     return [
         pytest.param(case, id=case.model, marks=[pytest.mark.slow] if "/compact/" in case.model else [])
         for case in cases
@@ -35,7 +35,7 @@ class Answer:
 
 @pytest.fixture(autouse=True, scope="session")
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Indices of shards are kept where the tests' other files are."""
+    """Keep indices of shards beside the tests' other files."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
         yield

@@ -1,4 +1,4 @@
-"""Scores of which the best classes are hard to tell, and evaluations as jobs of any backend."""
+"""Scores whose best classes are hard to tell, and evaluations as jobs of any backend."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SETS = ("--set", "model.trunk.logits.units=3", "--set", "data.reading.classes=3"
 
 
 def small_checkpoint(path: Path) -> Path:
-    """A frame average of three classes, in a file that lies alone."""
+    """A frame average of three classes, in a file outside of any run."""
     spec = load_spec("youtube8m/frame_average", {"model.trunk.logits.units": 3})
     save_checkpoint(path, spec, initial_parameters(spec, 0, np.dtype(np.float32)))
     return path
@@ -54,7 +54,7 @@ def hostile_scores() -> Iterator[tuple[str, Array, int]]:
 
 @dataclass(frozen=True)
 class Selected:
-    """How many hostile cases agree, and the names of those that do not."""
+    """The number of hostile cases that agree, and the names of the others."""
 
     right: int
     wrong: list[str]
@@ -70,7 +70,7 @@ class EvaluateArguments:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """Figures for each size of batch, NumPy's, and the shapes of what leaves the device."""
+    """Figures for each size of batch, NumPy's figures, and the shapes of the arrays that leave the device."""
 
     found: list[dict[str, Any]]
     wanted: dict[str, Any]
@@ -78,7 +78,7 @@ class Evaluated:
 
 
 def select_job(backend: Any, arguments: None, arrays: Any) -> tuple[Selected, Arrays]:
-    """A job: how many of the hostile cases the backend's own selection agrees with NumPy's in, to the last bit; and which not."""
+    """A job: the hostile cases in which the backend's own selection is NumPy's to the last bit, and the others."""
     package = backend.forward_best.__module__.partition(".")[0]
     modules = {name: import_module(f"{package}.{name}") for name in ("evaluation", "model")}
     model = backend.build(load_spec(TINY), "CPU", "float32")
@@ -104,9 +104,9 @@ def model_of(backend: Any, **changes: Any) -> tuple[Any, Spec]:
 
 
 def evaluate_job(backend: Any, arguments: EvaluateArguments, arrays: Any) -> tuple[Evaluated, Arrays]:
-    """A job: figures of the split in batches of each size, and those of NumPy's selection from whole outputs of the last size.
+    """A job: figures of the split in batches of each size, and those of NumPy's selection from whole outputs.
 
-    Also how many numbers left the device for a video.
+    Also the count of numbers that left the device for a video.
     """
     model, spec = model_of(backend)
     split = Split(arguments.data, "test")
@@ -126,7 +126,7 @@ def evaluate_job(backend: Any, arguments: EvaluateArguments, arrays: Any) -> tup
 
 
 def not_finite_job(backend: Any, arguments: None, arrays: Any) -> tuple[list[bool], Arrays]:
-    """A job: what `finite` says of videos with infinity and NaN among others."""
+    """A job: the values of `finite` for videos with infinity and NaN among others."""
     model, _ = model_of(backend)
     features = np.ones((4, 5, 4), np.float32)
     features[1, 0, 0], features[3, 4, 3] = np.inf, np.nan

@@ -10,7 +10,7 @@ EMPTY = {"meta", "link", "img", "br", "wbr", "circle", "line", "polyline"}
 
 
 class Page(HTMLParser):
-    """What a page holds; an element that is left open, or closed without being open, is an error."""
+    """The contents of a page. An element that is left open, or closed without being open, is an error."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""The Python API: what the command line can do is a function of acz, typed, documented, with a result that prints well."""
+"""The Python API: each ability of the command line is a function, typed, documented, with a result that prints well."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pooling over frames, what DBoF, Soft-DBoF and moments are made of it, and bags of frames: against NumPy written out by hand."""
+"""Pooling over frames, DBoF, Soft-DBoF and moments, and bags of frames: against NumPy written out by hand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a shell sees: exit codes, one message, standard output that is closed, a framework that is broken."""
+"""The command line in a shell: exit codes, one message, standard output that is closed, a framework that is broken."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_ctrl_c_saves_and_says_how_to_go_on(features: Path, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("size", [16, pytest.param(300, marks=pytest.mark.slow)])
 def test_a_full_disk_is_one_message_and_keeps_what_was_there(features: Path, tmp_path: Path, size: int) -> None:
-    """A file-size limit stands in for the disk: writing past it fails as a full disk does."""
+    """A file-size limit takes the place of the disk: writing past it fails as on a full disk."""
     first = shell(*TRAIN, "--data", features, "--set", "train.epochs=1", "--out", "run", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     run = json.loads((tmp_path / "run/run.json").read_text())

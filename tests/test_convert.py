@@ -326,7 +326,7 @@ def test_a_folder_of_features_names_its_examples_by_number(tmp_path: Path) -> No
 
 
 def pickled(folder: Path, split: str, features: object = None, labels: object = None, ids: object = None) -> Path:
-    """A file of eight videos; the parts that are given take the place of good ones."""
+    """A file of eight videos. The given parts replace good ones."""
     source = np.random.default_rng(len(split))
     good = [source.standard_normal((5, 4)).astype(np.float32) for _ in range(8)]
     content = (

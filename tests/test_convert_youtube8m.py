@@ -146,7 +146,7 @@ def test_the_order_of_the_streams_is_put_right_in_the_classifier(tmp_path: Path)
 
 
 def test_vectors_of_a_circulant_layer_are_gathered_when_all_are_there(tmp_path: Path) -> None:
-    """Of three blocks of two factors: (factors, blocks, features)."""
+    """A weight of two factors with three blocks each: (factors, blocks, features)."""
     gather = SYSTEMS["youtube8m-circulant"].gather
     scope = "tower/audio/DBoF_audio/dbof/"
     vectors = {f"{scope}weights_circ{b}_f{f}": np.full((1, 4), 10 * f + b) for b in range(3) for f in range(2)}

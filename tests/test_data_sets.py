@@ -1,4 +1,4 @@
-"""The registry of data sets: each location has one data set, a configuration names whose settings it gives, any one describes itself."""
+"""The registry of data sets: each location has one, a configuration names its data set, and each describes itself."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Default settings stay as they are: a hash leaves them out, so another default is another function under the same hash.
+"""Default settings never change: a hash leaves them out, so another default is another function under the same hash.
 
 `fixtures/defaults.json` has the default of every setting of a model, a recipe and the reading of data.
-`python -m tests.test_defaults` adds the settings that are new; it changes none.
+`python -m tests.test_defaults` adds new settings and changes no other.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def all_defaults() -> dict[str, Defaults]:
 
 
 def differences(recorded: dict[str, Defaults], now: dict[str, Defaults]) -> list[str]:
-    """The recorded defaults that are gone or have another value, one line each."""
+    """One line for each recorded default that is missing or has another value."""
     lines = []
     for kind, settings in recorded.items():
         for name, value in settings.items():
@@ -84,7 +84,7 @@ def test_a_changed_default_is_noticed() -> None:
 
 
 def record_new() -> None:
-    """Write the fixture with the settings that are new; those that were recorded keep what was recorded."""
+    """Write the fixture with the new settings. Recorded settings keep their values."""
     recorded: dict[str, Defaults] = json.loads(FILE.read_text()) if FILE.exists() else {}
     merged = {kind: settings | recorded.get(kind, {}) for kind, settings in all_defaults().items()}
     FILE.write_text(json.dumps(recorded | merged, indent=1, sort_keys=True) + "\n")

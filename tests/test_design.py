@@ -54,7 +54,7 @@ def _class_name(kind: type) -> str:
 
 
 def test_every_layer_and_loss_has_its_native_form_in_every_backend() -> None:
-    """Both tables are made of names, so here without any framework the names must stand in the files."""
+    """Both tables are made of names. Without a framework, this test looks for the names in the files."""
     for package in OWN:
         layers, training = (ROOT / "backends" / package / name for name in ("layers.py", "training.py"))
         taken = {
@@ -115,7 +115,7 @@ def test_models_and_show(acz: Callable[..., Answer]) -> None:
     dense, compact = (int(row[1].replace(",", "")) for row in (of_model, of_form))
     assert of_form[2] == f"{dense / compact:.1f}"
     assert of_model[2].startswith("araujoalexandre/"), (
-        "a model that is no form has no compression, so its source is next"
+        "a model without a form has no compression, so its source is next"
     )
     shown = acz("show", "flash_mnist/attention_cluster_hidden")
     assert "features.attention.hidden.weight" in shown.out
@@ -124,7 +124,7 @@ def test_models_and_show(acz: Callable[..., Answer]) -> None:
 
 
 def test_no_test_module_imports_another() -> None:
-    """One that does can't be run, moved or deleted by itself; helpers are in conftest.py and *_cases.py."""
+    """Such a module can't be run, moved or deleted by itself. Helpers are in conftest.py and *_cases.py."""
     for path in [*(ROOT / "tests").glob("*.py"), *(ROOT / "parity_tests").glob("*.py")]:
         assert not re.search(r"(?m)^\s*(from|import) (tests|parity_tests)\.test_", path.read_text()), path
 

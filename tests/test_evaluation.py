@@ -1,4 +1,4 @@
-"""Evaluation from the best classes alone, what a checkpoint's videos are read as, and memory."""
+"""Evaluation from the best classes alone, the reading of a checkpoint's videos, and memory."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def test_a_video_that_is_not_finite_is_named(tmp_path: Path) -> None:
 
 
 def test_the_hostile_cases_have_ties_at_the_edge() -> None:
-    """Else they would let any selection through."""
+    """Otherwise they would accept any selection."""
     tied = 0
     for _, scores, count in hostile_scores():
         ranked = -np.sort(-scores, axis=1)

@@ -1,4 +1,4 @@
-"""TensorBoard events: the same numbers as metrics.jsonl, whenever a run was killed and resumed."""
+"""TensorBoard events: the same numbers as metrics.jsonl, whenever a run is killed and resumed."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ def test_writing_events_imports_no_framework_and_starts_no_thread(tmp_path: Path
 
 
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
-    """A file-size limit stands in for the disk: writing past it fails as a full disk does."""
+    """A file-size limit takes the place of the disk: writing past it fails as on a full disk."""
     code = (
         "import resource, signal, sys; from pathlib import Path; from acz.training.tensorboard import Events\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"

@@ -1,4 +1,7 @@
-"""`acz export` around the formats: proof before a file is kept, reports, replacing, refusing. ONNX stands for all five."""
+"""`acz export` around the formats: proof before a file is kept, reports, replacing, refusing.
+
+ONNX is the example of all five.
+"""
 
 from __future__ import annotations
 

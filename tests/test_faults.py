@@ -1,6 +1,6 @@
-"""Full disks, read-only folders, two processes in one folder, clocks that jump, damaged checkpoints, models that are too large.
+"""Faults: full disks, read-only folders, two processes in one folder, clocks that jump, damage, too large models.
 
-Kills are in parity_tests/test_kills.py; what longer runs of both found is in docs/reliability.md.
+Kills are in parity_tests/test_kills.py. docs/reliability.md has the results of longer runs of both.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ Acz = Callable[..., Answer]
 
 
 def one_line(answer: Answer, *words: str) -> None:
-    """The answer of a command that failed as it should."""
+    """Type a command that must fail, and return its answer."""
     assert answer.code == 2, answer
     assert answer.err.splitlines()[-1].startswith("acz: "), answer.err
     for word in words:
@@ -193,7 +193,7 @@ def test_of_runs_in_one_folder_at_one_time_one_wins(features: Path, whole: Path,
         processes = [start(*words) for _ in range(3)]
         ends = [(process.communicate()[1], process.returncode) for process in processes]
         wins = sum(code == 0 for _, code in ends)
-        # to go on with a run that has ended in the meantime is no mistake, only nothing to do
+        # resuming a run that has ended meanwhile is not a mistake: there is nothing to do
         assert wins == 1 or (wins > 1 and "--resume" in words), ends
         for text, code in ends:
             if code:
@@ -225,7 +225,7 @@ def test_a_clock_that_jumps_or_stands_still_changes_no_number(
 
 
 def is_like_but_for_threads(run: Path, whole: Path) -> None:
-    """As `is_like`, for a run that was not begun from the command line."""
+    """The check of `is_like` for a run that was not begun from the command line."""
     ours, theirs = contents(run), contents(whole)
     assert ours.pop("run.json")
     assert theirs.pop("run.json")
@@ -305,7 +305,7 @@ def test_a_write_that_fails_names_the_file_that_was_meant(tmp_path: Path) -> Non
 
 
 def test_a_model_that_needs_more_memory_than_there_is(features: Path, tmp_path: Path) -> None:
-    """Within the spec's limits: 1,860,000,006 numbers. What the machine has decides."""
+    """A model within the spec's limits, of 1,860,000,006 numbers. The machine's memory decides."""
     size = "model.streams.features.layers.attention.units=60000000"
     words = ["train", TINY, "--backend", "numpy", "--data", features, "--set", size, "--out", tmp_path / "run"]
     found = subprocess.run(

@@ -1,7 +1,8 @@
 """Files that were written before the code moved are read as they were then.
 
-`fixtures/before_the_house/INDEX.md` says what they are. These tests know the command line and the names of the package `acz` alone, so that
-they stay as they are when modules move. `parity_tests/test_files_of_before.py` has the part with frameworks.
+`fixtures/before_the_house/INDEX.md` says what they are. These tests use the command line and public names of the
+package `acz` alone, so that they stay unchanged when modules move. `parity_tests/test_files_of_before.py` has the
+part with frameworks.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ Command = Callable[..., Answer]
 
 @pytest.fixture
 def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Copy the files, and type commands in their folder: runs name their data from there."""
+    """Copy the files, and type commands in the copy: runs name their data from there."""
     folder = shutil.copytree(FILES, tmp_path / "before")
     monkeypatch.chdir(folder)
     return folder

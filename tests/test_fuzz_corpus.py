@@ -1,6 +1,6 @@
-"""Inputs that once broke a reader, or were made to: each is taken or refused as its folder says, and nothing else happens.
+"""Inputs that broke a reader once, or were made for that: each is accepted or refused as its folder says.
 
-How they were found, and how to look for more, is in docs/reliability.md.
+docs/reliability.md says how to look for more.
 """
 
 from __future__ import annotations

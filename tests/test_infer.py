@@ -1,4 +1,4 @@
-"""`acz infer`: order, every example once, going on after an interruption, labels, artefacts."""
+"""`acz infer`: order, every example once, resuming after an interruption, labels, artefacts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The metrics of YouTube-8M: the official calculator's numbers, every way to deal out the videos, and hostile ones."""
+"""The metrics of YouTube-8M: the official calculator's numbers, any distribution of the videos, and hostile ones."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GOLDEN = sorted(path.stem for path in FOLDER.glob("*.json") if json.loads(path.r
 
 
 class Recorded:
-    """What the official calculator gave for batches of scores, labels and losses."""
+    """Batches of scores, labels and losses, with the official calculator's results."""
 
     def __init__(self, name: str) -> None:
         config = json.loads((FOLDER / f"{name}.json").read_text())["config"]
@@ -37,7 +37,7 @@ class Recorded:
         self.expected = {key.removeprefix("expected/"): v for key, v in held.items() if key.startswith("expected/")}
 
     def tied(self) -> set[str]:
-        """Where equal scores lie: at the `edge` of a video's best, at its `perr` edge, or anywhere in what was `selected`."""
+        """The place of equal scores: at the `edge` of a video's best, at its `perr` edge, or anywhere in `selected`."""
         falling = -np.sort(-self.scores, axis=1)
         places = (self.labels > 0).sum(axis=1)
         rows = [row for row, n in enumerate(places) if 0 < n < self.classes and falling[row, n - 1] == falling[row, n]]
@@ -150,7 +150,7 @@ def identical(one: dict[str, Any], other: dict[str, Any]) -> bool:
 
 
 def counted(arguments: tuple[Array, Array, Array, Array]) -> YouTube8MMetrics:
-    """What one process counts of its videos."""
+    """The counts of one process for its videos."""
     scores, labels, numbers, loss = arguments
     metrics = YouTube8MMetrics(labels.shape[1], 5)
     metrics.update(scores, labels, numbers, loss)
@@ -248,7 +248,7 @@ def test_memory_is_some_bytes_a_prediction() -> None:
         metrics.update(*videos_of(seed, 50, 3862, 10**6, 1e-3))
     held = sum(metrics.rows[name].nbytes for name in metrics.rows.names())
     assert held == 1000 * (20 * (4 + 2 + 1) + 24)
-    assert len(pickle.dumps(metrics)) < 2.1 * held + 2 * 8 * 3863, "what is reserved for more videos included"
+    assert len(pickle.dumps(metrics)) < 2.1 * held + 2 * 8 * 3863, "with the memory that is reserved for more videos"
 
 
 def test_python_s_random_generator_is_left_alone() -> None:

@@ -57,7 +57,7 @@ def batches(case: Case) -> dict[str, dict[str, Array]]:
 
 
 def outside(case: Case, run: Callable[..., dict[str, Array]], parameters: dict[str, Array]) -> dict[str, str]:
-    """Batches whose output leaves the float32 bound, with what was measured."""
+    """Batches whose output leaves the float32 bound, with the measured differences."""
     found, expected = {}, Expected(case.spec, parameters)
     for name, inputs in batches(case).items():
         exact, bound = expected(inputs)
@@ -128,7 +128,7 @@ def test_a_transposed_weight_is_seen(case: Case, tmp_path: Path) -> None:
     last = [path for path, value in case.parameters.items() if value.ndim in (2, 3) and path.endswith("weight")][-1]
     value = case.parameters[
         last
-    ]  # of a circulant product it is the matrix's first column, and the transposed one's is turned round
+    ]  # of a circulant product it is the matrix's first column, and the transposed one's is reversed
     wrong = value.T.reshape(value.shape) if value.ndim == 2 else np.roll(value[..., ::-1], 1, axis=-1)
     write_onnx(case.spec, rounded({**case.parameters, last: wrong}), tmp_path / "model.onnx")
     run, _ = runtime.load(str(tmp_path / "model.onnx"), 1)

@@ -1,4 +1,4 @@
-"""Files of predictions: the official CSV to the byte, reading, averaging, scoring; and the metrics in `acz eval` and `acz train`."""
+"""Files of predictions: the official CSV to the byte, reading, averaging, scoring; and metrics of eval and train."""
 
 from __future__ import annotations
 

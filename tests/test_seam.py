@@ -1,4 +1,4 @@
-"""What holds of any backend, described and found: tables, formats, devices, reserved names."""
+"""Rules for any backend, its description and its registration: tables, formats, devices, reserved names."""
 
 from __future__ import annotations
 

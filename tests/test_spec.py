@@ -1,4 +1,4 @@
-"""A model as data: what is read, what is refused and how, and what stays the same."""
+"""A model as data: accepted, refused with a message, unchanged by a round trip."""
 
 from __future__ import annotations
 

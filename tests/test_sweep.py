@@ -1,4 +1,4 @@
-"""Sweeps: the file, the names of trials, what is refused, and the results of trials that run in this process."""
+"""Sweeps: the file, the names of trials, refusals, and the results of trials that run in this process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Systems without POSIX: what needs no lock and no other process works there, what needs one says so."""
+"""Systems without POSIX: a command that needs no lock and no other process works there; another says what it needs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TensorFlow's checkpoints without TensorFlow: read exactly, named in every way, converted, refused where they are damaged."""
+"""TensorFlow's checkpoints without TensorFlow: read exactly, named in every way, converted, refused if damaged."""
 
 from __future__ import annotations
 

@@ -71,7 +71,9 @@ def test_interrupted_anywhere_it_ends_with_the_same_numbers(
     before = set(threading.enumerate())
     with pytest.raises(Interrupted, match=r"--resume --out .*run' resumes the run") as caught:
         train(start(features, tmp_path / "run"))
-    assert set(threading.enumerate()) <= before, f"nothing reads on, though {caught.type.__name__} holds all frames"
+    assert set(threading.enumerate()) <= before, (
+        f"nothing continues to read, though {caught.type.__name__} holds all frames"
+    )
     train(resumed_run(tmp_path / "run"))
     whole, parts = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
     for name, value in whole.parameters.items():
@@ -105,7 +107,7 @@ def test_only_standing_still_for_data_counts_as_waiting(monkeypatch: pytest.Monk
 def test_a_run_says_what_share_of_the_time_it_waited_for_data(
     features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A clock that only the making of batches moves: all of the time went into waiting."""
+    """A clock that only the making of batches advances: all of the time is waiting."""
     now = 0.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
 

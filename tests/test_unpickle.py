@@ -1,4 +1,4 @@
-"""Pickles are read as data: what the original systems wrote is admitted, whatever runs, lies or swells is refused."""
+"""Pickles are read as data: the original systems' files are accepted; one that runs code, lies or swells is refused."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ HOSTILE = {
     "fromfile by its old name": (b"cnumpy.core.multiarray\nfromfile\n(S'RAN'\ntR.", "fromfile"),
     "numpy's runstring": (b"cnumpy.testing\nrunstring\n(S'1'\n}tR.", "runstring"),
     "dotted name": (b"\x80\x04\x8c\x05numpy\x8c\x11ndarray.__class__\x93.", "__class__"),
-    "name that is no text": (b"\x80\x04K\x01K\x02\x93.", "no name"),
+    "name that is not a text": (b"\x80\x04K\x01K\x02\x93.", "no name"),
     "module in an array": (b"\x80\x04" + pickle.dumps(np.ones(2), 4)[2:-1] + b"\x8c\x03foo\x93.", "no name"),
     "copyreg": (b"ccopy_reg\n_reconstructor\n(c__builtin__\nobject\nc__builtin__\nobject\nNtR.", "_reconstructor"),
     "instance of a class": (b"(S'touch RAN'\niposix\nsystem\n.", "INST"),
@@ -101,7 +101,7 @@ HOSTILE = {
     "extension registry, 4 bytes": (b"\x80\x02\x84\x01\x00\x00\x00.", "EXT4"),
     "buffer from outside": (b"\x80\x05\x97.", "NEXT_BUFFER"),
     "set": (b"\x80\x04\x8f.", "EMPTY_SET"),
-    "code that is none": (b"\xff.", "0xff"),
+    "unknown code": (b"\xff.", "0xff"),
     "state of a function": (b"\x80\x02c_codecs\nencode\n}S'__defaults__'\nNsb.", "state of a Global"),
     "state of a dictionary": (b"\x80\x02}}b.", "state of a dict"),
     "state of a class": (b"\x80\x02cnumpy\nndarray\n(K\x01tb.", "state of a"),
@@ -243,7 +243,7 @@ def test_what_the_memo_holds_is_not_copied_again_and_again(content: bytes) -> No
 
 
 def test_an_array_is_built_once_wherever_the_memo_holds_it() -> None:
-    """30,000 places in the memo and as many unfinished copies on the stack: not 30,000 times 30,000 steps."""
+    """30,000 places in the memo and 30,000 unfinished copies on the stack: not 30,000 times 30,000 steps."""
     places = b"".join(b"r" + struct.pack("<I", n) for n in range(30_000))
     state = b"(K\x01(K\x01t" + F4 + b"\x89U\x04abcdtr" + struct.pack("<I", 2**20) + b"0"
     copies = b"h\x00" * 30_000 + (b"j" + struct.pack("<I", 2**20) + b"b0") * 30_000

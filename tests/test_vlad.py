@@ -1,4 +1,4 @@
-"""NetVLAD, light VLAD and NetFV: the reference against the published sums, written out; padded frames; starting values."""
+"""NetVLAD, light VLAD and NetFV: the reference against the published sums; padded frames; starting values."""
 
 from __future__ import annotations
 

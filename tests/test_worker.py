@@ -40,7 +40,7 @@ class EchoArguments:
 
 
 def echo(backend: Backend, arguments: EchoArguments, arrays: Mapping[str, Array]) -> tuple[EchoArguments, Arrays]:
-    """A job: give back what it is given."""
+    """A job: return its arguments."""
     assert isinstance(arguments.inner.adam, Adam)
     return arguments, {name: value * 2 for name, value in arrays.items()}
 

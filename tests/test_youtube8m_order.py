@@ -1,4 +1,4 @@
-"""What an epoch shows and in which order: from the seed alone, whoever reads, and from wherever it goes on."""
+"""The videos of an epoch and their order: they follow from the seed alone, for any reader and after any resume."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""YouTube-8M's files: read exactly as the original tools read them, and what is wrong with a record is named."""
+"""YouTube-8M's files: read exactly as the original tools read them; a defect of a record is named."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def check_recorded(videos: list[Video], recorded: dict[str, Array], pixels: tupl
 
 
 def recorded(prefix: str = "") -> dict[str, Array]:
-    """What TensorFlow 1.8.0 read."""
+    """The values that TensorFlow 1.8.0 read."""
     with np.load(FIXTURES / "expected.npz") as found:
         return {
             key.removeprefix(prefix): found[key]
@@ -113,7 +113,7 @@ def test_what_is_written_in_another_way_is_read_the_same() -> None:
     lists = other.feature_lists.SerializeToString()
     other.ClearField("feature_lists")
     strange = b"\x0a" + bytes([len(unpacked)]) + unpacked + b"\x12" + _varint(len(lists)) + lists
-    found = parse(strange + other.SerializeToString() + b"\x78\x01", Criteria())  # order turned round, an unknown field
+    found = parse(strange + other.SerializeToString() + b"\x78\x01", Criteria())  # reversed order, an unknown field
     assert (found.id, found.labels) == (want.id, want.labels)
     np.testing.assert_array_equal(found.features["rgb"], want.features["rgb"])
     tagged = _with_unknown_field_in_each_frame(content)

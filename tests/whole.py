@@ -1,4 +1,4 @@
-"""Whether a folder that something was killed in, or that had no room left, holds whole files only; and a disk that is full."""
+"""Checks that a folder holds whole files only, after a kill or with no room left; and a disk that is full."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from acz.training.loop import SPEEDS
 
 
 def is_temporary(path: Path, folder: Path) -> bool:
-    """Whether a name says that what it holds is not finished: hidden, as is everything under a hidden folder."""
+    """True for a name of an unfinished file: it is hidden, as is everything under a hidden folder."""
     return any(part.startswith(".") for part in path.relative_to(folder).parts)
 
 
 def check_whole(folder: Path) -> None:
-    """Read every file that has its final name to its end. Raises where one is cut off or unknown."""
+    """Read every file with a final name to its end. Raises if one is cut off or unknown."""
     for path in sorted(folder.rglob("*")):
         if path.is_dir() or is_temporary(path, folder):
             continue
@@ -53,9 +53,9 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def contents(folder: Path) -> dict[str, str]:
-    """Hash of every file that must be the same, bit for bit, however often its making was disturbed, by name.
+    """The hash of every file that must be the same after any disturbance, by name.
 
-    Left out: metrics and events, which hold speeds and times.
+    Metrics and events are left out: they hold speeds and times.
     """
     found = {}
     for path in sorted(folder.rglob("*")):
@@ -74,7 +74,7 @@ def metrics(path: Path) -> list[dict[str, object]]:
 
 @contextmanager
 def largest_file(size: int) -> Iterator[None]:
-    """No file of this process can grow beyond `size` bytes: what a full disk or a quota is, for those who are not root."""
+    """Keep every file of this process below `size` bytes, as a full disk or a quota does. It needs no root."""
     kept = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, kept[1]))
     try:
@@ -111,7 +111,7 @@ class Disk:
 
 
 def may_mount() -> bool:
-    """Whether this process can mount a file system: containers of root often can't."""
+    """True if this process can mount a file system. Containers of root often can't."""
     if os.geteuid() != 0:
         return False
     # in a name space of mounts of its own, so that nothing is left behind

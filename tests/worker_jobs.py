@@ -35,6 +35,6 @@ def fail(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> tupl
 
 
 def hang(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
-    """A job: take longer than anybody waits."""
+    """A job: take longer than its caller waits."""
     time.sleep(60)
     return None, {}

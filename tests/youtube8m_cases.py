@@ -30,7 +30,7 @@ def write(path: Path, contents: Sequence[bytes], packed: bool = False) -> Path:
 
 
 def write_shards(folder: Path, counts: Sequence[int], packed: Sequence[int] = (), split: str = "train") -> Path:
-    """Shards of so many videos, of 1 .. 6 frames; video i of shard s is called `s-i`."""
+    """Write shards with these counts of videos, of 1 .. 6 frames; video i of shard s is called `s-i`."""
     for shard, count in enumerate(counts):
         contents = [
             record(f"{shard}-{i}", [(7 * shard + i) % 3862, 3861], 1 + (shard + i) % 6, seed=100 * shard + i)
