@@ -29,9 +29,9 @@ CHAPTERS = [
 FOUNDATION = [{"errors", "arrays", "version"}, {"randomness", "settings", "progress"}, {"files"}, {"processes"}]
 """The same inside the foundation, from the ground up."""
 COMMANDS = {"api", "foundation", "cli"}
-"""What the command line may import."""
+"""Chapters that the command line may import."""
 ADAPTERS = {"foundation", "model", "backend"}
-"""What an adapter may import of acz."""
+"""Chapters of acz that an adapter may import."""
 STANDALONE = [
     "acz/exchange/artefacts/server.py",
     "acz/exchange/artefacts/onnx/runtime.py",

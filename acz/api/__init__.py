@@ -1,1 +1,1 @@
-"""What a user says in Python: one file a chapter. Each opens what its task needs and calls one function below."""
+"""The Python API: one file a chapter. Each function opens everything that its task needs, and calls one function below."""

@@ -62,7 +62,11 @@ def open_data(location: str | Path, split: str = "test", reading: Mapping[str, A
 
 
 def describe_data(folder: str | Path) -> dict[str, Any]:
-    """How a data set was made, as its manifest says; empty for data without one. Raises DataError where it is damaged."""
+    """The facts of a data set's making, from its manifest; empty for data without one.
+
+    Raises:
+        DataError: the manifest is damaged.
+    """
     return read_origin(Path(folder))
 
 

@@ -30,11 +30,11 @@ class Evaluation(Result):
     figures: Mapping[str, float]
     """By name, each 0 .. 1 but the loss: see `acz.FIGURES`; and `examples`, their number."""
     about: Mapping[str, str]
-    """What was evaluated: the checkpoint with its spec's hash and the backend, or the two files; and the split."""
+    """The subject: the checkpoint with its spec's hash and the backend, or the two files; and the split."""
     subject: str
     """The same in a few words."""
     average_precision: Array | None = field(default=None, compare=False)
-    """Of each class, (classes), where videos have several labels."""
+    """The average precision of each class, (classes), where videos have several labels."""
 
     def __getitem__(self, name: str) -> float:
         """A figure by name."""

@@ -28,9 +28,9 @@ class Artefact(Result):
     """The checkpoint that was exported."""
     format: str
     runtime: str
-    """What its users run it with."""
+    """The program that its users run it with."""
     report: Mapping[str, Any]
-    """What was measured: every check with its bound, latencies, size, versions. It also lies beside the artefact."""
+    """The measurements: every check with its bound, latencies, size, versions. It also lies beside the artefact."""
 
     def to_json(self) -> dict[str, Any]:
         return {"artefact": str(self.path), **self.report}
@@ -46,12 +46,12 @@ class Converted(Result):
     checkpoint: Path
     system: str
     guessed: bool
-    """True where the system was told from the file."""
+    """True where the system was recognised from the file."""
     spec: Spec
     optimizer: bool
     """True where the optimiser's state came along."""
     notes: Sequence[str]
-    """What the person who asked should know."""
+    """Remarks for the person who converts."""
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -76,7 +76,7 @@ class NativeFile(Result):
     kind: str
     arrays: int
     opened: str
-    """How its users open it."""
+    """The code with which its users open it."""
 
     def to_json(self) -> dict[str, Any]:
         return {"file": str(self.path), "kind": self.kind, "arrays": self.arrays, "read_with": self.opened}
@@ -147,7 +147,7 @@ def convert(
         file: a file or folder, or what a TensorFlow checkpoint's files begin with.
         out: the checkpoint to write.
         model: the model that it is: a name in the zoo, a YAML file, or a plain tree.
-        system: whose file it is; by default it is told from the file, if only one system fits.
+        system: whose file it is; by default it is recognised from the file, if only one system fits.
         overrides: values of the configuration by dotted path.
         allow: names that may be missing, left over, of another shape or formula; wildcards work.
         batch_size: videos in a batch of the original, where its function depends on that.

@@ -35,7 +35,7 @@ class BackendState(Result):
     devices: tuple[str, ...] = ()
     """Devices that are here."""
     capabilities: Mapping[str, str] = field(default_factory=dict)
-    """What it does and how; `devices` names those that this build could use."""
+    """Its features in words; `devices` names the kinds of device that this build could use."""
     problem: str = ""
     """Why it can't be used; empty where it can."""
 
@@ -61,7 +61,7 @@ def list_models(pattern: str = "*") -> list[str]:
 
 
 def compression(config: Config) -> float | None:
-    """How many times smaller a form is than its file's own model, by parameters; None for a model that is no form."""
+    """The ratio of the parameters of a file's own model to those of its form; None for a model that is not a form."""
     if config.name.rpartition(":")[2] not in config.forms:
         return None
     return load_config(config.name.partition(":")[0]).spec.parameter_count / config.spec.parameter_count

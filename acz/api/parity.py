@@ -30,12 +30,12 @@ ALL_LEVELS = tuple(TITLES)
 
 @dataclass(frozen=True, repr=False)
 class ParityReport(Result):
-    """What a comparison of backends with the reference measured."""
+    """The measurements of a comparison of backends with the reference."""
 
     rows: tuple[Row, ...]
     """One row for each check."""
     backends: tuple[str, ...]
-    """What took part; `onnx` stands for the file that the core writes."""
+    """The participants; `onnx` is the file that the core writes."""
     missing: tuple[str, ...]
     """Known backends that are not installed here, where all that are installed were asked for."""
     cases: tuple[Case, ...]
@@ -48,7 +48,7 @@ class ParityReport(Result):
 
     @property
     def failures(self) -> list[str]:
-        """What failed, where and by how much, a line each."""
+        """The failures, a line each: the place, and by how much."""
         return list_failures(self.rows)
 
     def summary(self) -> list[list[str]]:
@@ -81,7 +81,7 @@ def check_parity(
 
     Args:
         models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
-        backends: names; `onnx` stands for the file that level 5 writes. By default all that are installed.
+        backends: names; `onnx` is the file that level 5 writes. By default all that are installed.
         levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports.
         mutant: a known mistake that is put into every backend; the check must then fail.
 
@@ -138,6 +138,6 @@ def _known(levels: Sequence[int]) -> list[str]:
 
 
 def _installed(levels: Sequence[int]) -> list[str]:
-    """What can take part here: the installed backends, and the core's ONNX file at level 5."""
+    """The participants that are possible here: the installed backends, and the core's ONNX file at level 5."""
     has_onnx = 5 in levels and all(find_spec(module) for module in ("onnx", "onnxruntime"))
     return [*installed(), *([ONNX] if has_onnx else [])]

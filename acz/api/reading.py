@@ -1,4 +1,4 @@
-"""How the data of a run are read."""
+"""The reading of a data set: the settings of a run, changed by the user."""
 
 from __future__ import annotations
 

@@ -38,7 +38,7 @@ class Report(Result):
     path: Path
     runs: tuple[str, ...]
     largest_differences: tuple[Mapping[str, Any], ...]
-    """How far runs of the same experiment are apart: figure, value, epoch."""
+    """The distances between runs of the same experiment: figure, value, epoch."""
     missing: Mapping[str, str]
     """Parts that could not be made, with the reasons."""
 

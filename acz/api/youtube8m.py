@@ -62,7 +62,7 @@ def describe_youtube8m(
 
 
 def cut_videos(about: Mapping[str, Any]) -> str:
-    """How many videos `describe_youtube8m` met that are too long, in words; empty where there are none."""
+    """The number of too long videos that `describe_youtube8m` met, in words; empty for zero."""
     return f"{about[CUT]:,} videos have {CUT}, and are cut" if about[CUT] else ""
 
 

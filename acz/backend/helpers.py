@@ -22,14 +22,14 @@ Tensors = dict[str, Tensor]
 
 
 class AdamNumbers(NamedTuple):
-    """What changes from step to step of Adam: plain numbers, so that a compiled step can take them as inputs."""
+    """The factors of Adam that change from step to step: plain numbers, so that a compiled step can take them as inputs."""
 
     rate: float
     """The learning rate, corrected for both moments."""
     epsilon: float
     """The epsilon that stands beside the uncorrected root."""
     kept: float
-    """What decoupled weight decay leaves of a weight."""
+    """The share of a weight that decoupled weight decay leaves."""
 
 
 def adam_numbers(optimizer: Adam, step: int, learning_rate: float) -> AdamNumbers:
@@ -96,13 +96,13 @@ def adam_update(
 
 
 def dump_moments(m: Mapping[str, Tensor], v: Mapping[str, Tensor], step: int) -> dict[str, Array]:
-    """What `dump_optimizer` returns: copies of the moments as NumPy arrays, under `m.<path>` and `v.<path>`, and `step`."""
+    """The return value of `dump_optimizer`: copies of the moments as NumPy arrays, under `m.<path>` and `v.<path>`, and `step`."""
     state = {f"{name}.{path}": np.array(value) for name, part in (("m", m), ("v", v)) for path, value in part.items()}
     return {**state, "step": np.array(step, dtype=np.int64)}
 
 
 def split_moments(state: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], int]:
-    """What `load_optimizer` is given, as first moments, second moments and the number of steps."""
+    """The argument of `load_optimizer`, as first moments, second moments and the number of steps."""
     m, v = ({key[2:]: value for key, value in state.items() if key.startswith(f"{name}.")} for name in "mv")
     return m, v, int(state["step"])
 
@@ -113,7 +113,7 @@ def best_classes(
     counts: Mapping[str, int],
     best: Callable[[Tensor, int], tuple[Tensor, Tensor]],
 ) -> Tensors:
-    """What `forward_best` returns without a loss.
+    """The return value of `forward_best` without a loss.
 
     Args:
         whole: `output` and `logits`, (videos, classes).

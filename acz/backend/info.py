@@ -18,11 +18,11 @@ class ArtefactFormat:
     """
 
     name: str
-    """What `acz export --format` calls it."""
+    """The name for `acz export --format`."""
     suffix: str
     marker: str
     runtime: str
-    """What its users run it with, in words."""
+    """The program that its users run it with, in words."""
     script: str
     """The module that runs an artefact in a process without acz: `acz_torch.runtime`. It is found, not imported."""
 
@@ -32,13 +32,13 @@ class NativeFormat:
     """A framework's own kind of file for weights."""
 
     kind: str
-    """What `acz convert --to` calls it."""
+    """The name for `acz convert --to`."""
     suffix: str
     """The suffix that its readers ask for; empty where any will do."""
     recognises: Callable[[Path], bool]
     """Tells from the first bytes of a file whether it is of this kind. Imports no framework."""
     opened: str
-    """How its users open such a file, in words."""
+    """The code with which its users open such a file."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class BackendInfo:
     """
 
     name: str
-    """What `--backend` calls it; also the name of its entry point."""
+    """The name for `--backend`, and of its entry point."""
     module: str
     """The module with the functions of `Backend`: `acz_torch.backend`. Only `find_backend` imports it."""
     framework: str
@@ -57,7 +57,7 @@ class BackendInfo:
     distributions: tuple[str, ...]
     """Distributions whose versions records carry."""
     install: str
-    """What to type to install it, in words of pip: `acz[torch]`, or an outside distribution's name."""
+    """The argument of `pip install`: `acz[torch]`, or an outside distribution's name."""
     environment: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Environment variables that are set before the import, where they are unset."""
     artefact: ArtefactFormat | None = None

@@ -37,7 +37,7 @@ def native_losses(names: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _table(names: Mapping[str, Any], wanted: Iterable[tuple[str, str]]) -> dict[str, Any]:
-    """What stands in a module under each wanted name, by key; `wanted` holds pairs of key and name."""
+    """The objects of a module by key; `wanted` holds pairs of key and name."""
     pairs = list(wanted)
     if missing := [name for _, name in pairs if name not in names]:
         raise ImportError(f"{names['__name__']} must define {', '.join(missing)}: an adapter has every layer and loss")

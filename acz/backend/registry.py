@@ -1,4 +1,4 @@
-"""Which backends there are, which are installed, and how one is loaded.
+"""The registry of backends: all that are registered, those that are installed, and loading one.
 
 A backend registers a `BackendInfo` under the entry-point group `acz.backends`, from any distribution; the core keeps no table
 of frameworks.
@@ -110,7 +110,7 @@ def find_backend(name: str) -> Backend:
     except (ImportError, OSError) as error:
         raise MissingError(
             f"backend '{name}' is installed but can't be loaded: {type(error).__name__}: {error}; "
-            f'pip install --force-reinstall "{info.install}" mends most of these'
+            f'pip install --force-reinstall "{info.install}" repairs most of these'
         ) from None
     if name != backend.NAME:
         raise MissingError(f"{info.module}.NAME must be '{name}', as its entry point, got '{backend.NAME}'")
@@ -141,7 +141,11 @@ def check_names(spec: Spec) -> None:
 
 
 def default_backend(name: str | None = None) -> str:
-    """The backend that was asked for, or the first installed one. Raises MissingError where there is none."""
+    """The named backend, or else the one whose framework is loaded, or the first installed one.
+
+    Raises:
+        MissingError: no backend is installed.
+    """
     if name:
         return name
     here = installed()

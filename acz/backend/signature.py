@@ -1,4 +1,4 @@
-"""What an artefact takes and gives, under the same names in every format."""
+"""Inputs and output of an artefact, under the same names in every format."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def ports(spec: Spec) -> tuple[Port, ...]:
 
 
 def metadata(spec: Spec) -> dict[str, str]:
-    """What every artefact carries: the spec and its hash."""
+    """The texts that every artefact carries: the spec and its hash."""
     return {"acz.spec": json.dumps(spec.to_dict()), "acz.spec_hash": spec.hash}

@@ -88,7 +88,7 @@ def load_function(name: str) -> Callable[..., Any]:
 
 @dataclass(frozen=True)
 class JobTypes:
-    """How a job's arguments and value travel."""
+    """The types with which a job's arguments and value travel."""
 
     arguments: TypeAdapter[Any]
     value: TypeAdapter[Any]
@@ -104,7 +104,7 @@ def job_types(job: Callable[..., Any]) -> JobTypes:
 
 @dataclass(frozen=True)
 class Description:
-    """What a backend says about itself."""
+    """A backend's description of itself."""
 
     versions: dict[str, str]
     devices: list[str]

@@ -255,7 +255,7 @@ class Split:
                 raise DataError(
                     f"{self.folder}/{self.name}: example {numbers[bad]} of '{key}' holds NaN or infinity "
                     f"(shard {of_shard[bad]:05d}, row {numbers[bad] - self.starts[of_shard[bad]]}); "
-                    "make that shard anew"
+                    "make that shard again"
                 )
         labels = gathered["labels"]
         return Examples(inputs, labels.astype(np.int64 if labels.ndim == 1 else np.uint8), numbers)
@@ -287,7 +287,7 @@ def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -
             for name, file in record.files.items():
                 if array_hash(shard[name]) != file.sha256:
                     raise DataError(
-                        f"{folder / file.file}: its content is not what was written; make the data set anew"
+                        f"{folder / file.file}: its content is not what was written; make the data set again"
                     )
             total += record.count
             progress(record.count)

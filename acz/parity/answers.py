@@ -1,4 +1,4 @@
-"""What each side of a comparison computed, by key."""
+"""The answers of each side of a comparison, by key."""
 
 from __future__ import annotations
 

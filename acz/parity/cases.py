@@ -1,4 +1,4 @@
-"""What parity is checked on: the tiny variant of every model, and small models of every layer setting."""
+"""The models that parity is checked on: the tiny variant of every model, and small models of every layer setting."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ LOSSES: dict[str, str] = {
     "layers/context_gating_of_frames": "multilabel_softmax_cross_entropy",
     "layers/dense_functions": "probability_cross_entropy",
 }
-"""Of the models of layers.yaml that take another than their output's own, so that each loss is taken of some model."""
+"""Losses of the models of layers.yaml that do not take their output's own. So each loss is taken of some model."""
 
 
 def layer_models() -> dict[str, Any]:

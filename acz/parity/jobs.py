@@ -1,4 +1,4 @@
-"""What a worker does for the comparison, through the seam alone.
+"""Jobs of a worker for the comparison, through the seam alone.
 
 Arrays come by `group/name`: `parameters/<path>`, `<batch>/inputs/<name>`, `<batch>/labels`, `<batch>/dropout/<path>`.
 """
@@ -195,7 +195,7 @@ def _train(
 
 
 def _state(backend: Backend, model: Any, trainer: Any, precision: Precision, arrays: Mapping[str, Array]) -> Arrays:
-    """What a trainer holds, as it is dumped again, and an output."""
+    """The state of a trainer, dumped, and an output."""
     state = {f"loaded/{path}": value for path, value in backend.dump_parameters(model).items()}
     state |= {f"optimizer/{name}": value for name, value in backend.dump_optimizer(trainer).items()}
     state["output"] = backend.forward(model, _floats(group(arrays, "step0/inputs"), precision))["output"]

@@ -252,7 +252,7 @@ def bags_in_one(backend: Backend) -> Backend:
 
 
 def poolings_exchanged(backend: Backend) -> Backend:
-    """Of several statistics of the frames the last comes first."""
+    """The last of several statistics of the frames comes first."""
     return _other_spec(backend, lambda tree: _changed(tree, "pooling", lambda kinds: kinds[::-1]))
 
 

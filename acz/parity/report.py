@@ -96,7 +96,7 @@ def _verdict(rows: Sequence[Row]) -> str:
 
 
 def list_failures(rows: Sequence[Row]) -> list[str]:
-    """What failed, where, and by how much, a line each."""
+    """The failures, a line each: the place, and by how much."""
     lines = []
     for row in rows:
         if not row.failed:

@@ -54,7 +54,7 @@ def read_waivers(path: Path = WAIVERS) -> list[Waiver]:
 def apply_waivers(rows: list[Row], waivers: Iterable[Waiver], complete: bool = False) -> list[Row]:
     """Let waived rows pass within the waiver's own bound, with its reason.
 
-    Adds a failing row for each waiver that is no longer needed: its checks ran and pass without it; or everything was run
+    Adds a failing row for each waiver that is not needed any more: its checks ran and pass without it; or everything was run
     (`complete`), its backend too, and none of its checks is left.
     """
     expired = []

@@ -75,7 +75,7 @@ def worst(
 
 
 def gradient_scales(reference: Mapping[str, Array], least_share: float) -> dict[str, float]:
-    """What each gradient's error is measured against: its largest value, or `least_share` of the largest of all where that is
+    """The scale of each gradient's error: its largest value, or `least_share` of the largest of all where that is
     more, since a gradient that vanishes leaves nothing but the rounding of the others."""
     sizes = {
         name: float(np.abs(value).max()) if value.size else 0.0 for name, value in reference.items() if name != "loss"

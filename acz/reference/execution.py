@@ -19,7 +19,7 @@ from acz.model.spec import Spec
 
 @dataclass
 class Result:
-    """What a run of the reference gives: the trunk's last values, the output, records and new statistics."""
+    """The result of a run of the reference: the trunk's last values, the output, records and new statistics."""
 
     logits: Array
     output: Array

@@ -12,7 +12,7 @@ ROWS = 128
 GROUPS = 96
 """Groups that the classes are dealt into, at least; more narrow the candidates, and cost more to rank."""
 FOLDS = 4
-"""The maxima of so many times more groups are taken first: long rows are what processors reduce fast."""
+"""The maxima of FOLDS times more groups are taken first, since processors reduce long rows fast."""
 MOST_CANDIDATES = 64
 """Candidates beyond `count` with which a video still takes the short way; ties make more."""
 

@@ -25,7 +25,7 @@ class Batch:
     dropout: dict[str, Array]
 
     def masked(self, spec: Spec) -> Batch:
-        """The same with a mask of valid frames alone where there is none."""
+        """The same batch; inputs without a mask get one of valid frames alone."""
         inputs: dict[str, Array] = {}
         for key, value in self.inputs.items():
             inputs[key] = value

@@ -1,4 +1,4 @@
-"""What the layers in MindSpore are made of: a layer in place, what a run shares, and the functions that several use.
+"""Parts of the layers in MindSpore: a layer in place, what a run shares, and the functions that several use.
 
 Written for eager and for graph mode, which reads this source and is functional: a layer changes nothing but its
 statistics. On a CPU MindSpore is fast on equal shapes and on rows (two axes), and ten times as slow where it broadcasts
@@ -16,7 +16,7 @@ from mindspore import Parameter, Tensor, nn, ops
 from acz.model.spec import PlacedLayer
 
 Call = tuple[Tensor | None, dict[str, Tensor] | None]
-"""What the layers share in one run. Valid frames, bool (videos, frames); and dropout masks by path. No masks: the
+"""The data that the layers share in one run. Valid frames, bool (videos, frames); and dropout masks by path. No masks: the
 framework draws its own; a path that is missing drops nothing."""
 
 

@@ -1,4 +1,4 @@
-"""What the layers in PaddlePaddle are made of: a layer in place, what a run shares, and the functions that several use."""
+"""Parts of the layers in PaddlePaddle: a layer in place, what a run shares, and the functions that several use."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from acz.model.spec import PlacedLayer
 
 @dataclass
 class Call:
-    """What the layers share in one run: valid frames, dropout masks, records."""
+    """The data that the layers share in one run: valid frames, dropout masks, records."""
 
     mask: Tensor | None = None  # bool (videos, frames)
     dropout: dict[str, Tensor] | None = None

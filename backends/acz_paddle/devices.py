@@ -11,7 +11,7 @@ from paddle.base import core
 from acz.backend.devices import split_device
 
 ASCEND = "npu"
-"""What PaddlePaddle calls an Ascend, which a plugin brings."""
+"""PaddlePaddle's name of an Ascend, which a plugin brings."""
 
 
 def _name_processor() -> None:

@@ -53,7 +53,7 @@ LOSSES: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = native_losses(glo
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """How many videos' best class is a label."""
+    """The number of videos whose best class is a label."""
     best = logits.argmax(-1)
     if labels.ndim == 1:
         return (best == labels).sum()

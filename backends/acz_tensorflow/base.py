@@ -1,4 +1,4 @@
-"""What the layers in TensorFlow are made of: a layer in place, what a run shares, and the functions that several use."""
+"""Parts of the layers in TensorFlow: a layer in place, what a run shares, and the functions that several use."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from acz.model.spec import PlacedLayer
 
 @dataclass
 class Call:
-    """What the layers share in one run: valid frames, dropout masks, records."""
+    """The data that the layers share in one run: valid frames, dropout masks, records."""
 
     training: bool = False
     mask: Tensor | None = None  # bool (videos, frames)

@@ -1,4 +1,4 @@
-"""What `acz bench` compares with: tf.data's own reading of YouTube-8M shards."""
+"""The baseline of `acz bench` in TensorFlow: tf.data's own reading of YouTube-8M shards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What evaluation takes from TensorFlow: the best classes, selected where the model runs."""
+"""Evaluation in TensorFlow: the best classes, selected where the model runs."""
 
 from __future__ import annotations
 

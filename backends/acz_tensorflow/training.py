@@ -58,7 +58,7 @@ LOSSES: dict[str, Callable[[Model, Tensor, Tensor], Tensor]] = native_losses(glo
 
 
 def hits(logits: Tensor, labels: Tensor) -> Tensor:
-    """How many videos' best class is a label."""
+    """The number of videos whose best class is a label."""
     best = tf.argmax(logits, -1)
     if len(labels.shape) == 1:
         return tf.math.count_nonzero(best == tf.cast(labels, best.dtype))
@@ -148,7 +148,7 @@ def prepare(trainer: Trainer, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
 
 
 def numbers_of(trainer: Trainer, learning_rate: float) -> dict[str, Array]:
-    """What changes from step to step of Adam: computed in float64 here, and no reason to trace again."""
+    """The factors of Adam that change from step to step: computed in float64 here, and no reason to trace again."""
     optimizer, step = trainer.optimizer, trainer.step
     numbers = {
         "rate": learning_rate * np.sqrt(1 - optimizer.beta2**step) / (1 - optimizer.beta1**step),

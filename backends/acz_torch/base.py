@@ -1,4 +1,4 @@
-"""What the layers in PyTorch are made of: a layer in place, what a run shares, and the functions that several use."""
+"""Parts of the layers in PyTorch: a layer in place, what a run shares, and the functions that several use."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from acz.model.spec import PlacedLayer
 
 @dataclass
 class Call:
-    """What the layers share in one run: valid frames, dropout masks, records."""
+    """The data that the layers share in one run: valid frames, dropout masks, records."""
 
     mask: Tensor | None = None  # bool (videos, frames)
     dropout: dict[str, Tensor] | None = None
     """Masks by path. None: the framework draws its own; a path that is missing drops nothing."""
     recorded: dict[str, Tensor] = field(default_factory=dict)
     packs: bool = False
-    """Whether large weights may be kept packed: in evaluations by the product itself, which knows when they change."""
+    """True where large weights may be kept packed: in evaluations by the product itself, which knows when they change."""
 
 
 class Layer(nn.Module):
@@ -115,7 +115,7 @@ class Packed:
         and torch.backends.cpu.get_cpu_capability().startswith("AVX")
         and all(hasattr(torch.ops.mkldnn, name) for name in ("_reorder_linear_weight", "_linear_pointwise"))
     )
-    """Whether this PyTorch, on this processor, has what it takes."""
+    """Tell whether this PyTorch can pack weights on this processor."""
 
     def __init__(self) -> None:
         self.of: Tensor | None = None

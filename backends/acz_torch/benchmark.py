@@ -1,4 +1,4 @@
-"""What `acz bench` compares PyTorch's backend with: the published loop over units, and the machine's own rates."""
+"""The baselines of `acz bench` in PyTorch: the published loop over units, and the machine's own rates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class LoopOverUnits(nn.Module):
 
 
 def loop_over_units(spec: Spec, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Work]:
-    """The loop's training `step`, with PyTorch's Adam as it comes, and its `forward` pass."""
+    """The loop's training `step`, with PyTorch's plain Adam, and its `forward` pass."""
     x, answers = torch.from_numpy(inputs["features"]), torch.from_numpy(labels)
     units = spec.parameters["features.attention.alpha"].size
     model = LoopOverUnits(x.shape[1], x.shape[2], units, spec.width)
@@ -106,7 +106,7 @@ def products(spec: Spec, videos: int) -> list[Work]:
 
 
 def bare_step(spec: Spec, videos: int) -> dict[str, Work]:
-    """What a training step cannot do without, bare: the `products` of matrices, and `Adam`."""
+    """The bare parts of a training step: the `products` of matrices, and `Adam`."""
     bare = products(spec, videos)
     weights = [nn.Parameter(torch.randn(spec.parameters[path].shape)) for path in spec.trained]
     for weight in weights:

@@ -1,4 +1,4 @@
-"""What evaluation takes from PyTorch: the best classes, selected where the model runs."""
+"""Evaluation in PyTorch: the best classes, selected where the model runs."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ SYNTHETIC = "synthetic YouTube-8M"
 
 
 def shards_at(location: Location) -> list[Path]:
-    """The shards of a folder, a glob, a file or a list of these, sorted; an empty list where there are none."""
+    """The shards of a folder, a glob, a file or a list of these, sorted; the list may be empty."""
     if not isinstance(location, (str, Path)):
         return sorted({shard for part in location for shard in shards_at(part)})
     path = Path(location)
@@ -59,7 +59,7 @@ def split_of(location: Location, name: str) -> list[Path]:
     """The shards of a split.
 
     Names of `train` begin with train; those of `test` with validate, or with test where no name begins with validate.
-    Shards whose names begin with none of these words belong to every split. Raises DataError where there are none.
+    Shards whose names begin with none of these words belong to every split. Raises DataError where no shard belongs to it.
     """
     shards = shards_at(location)
     shown = str(location) if isinstance(location, (str, Path)) else ", ".join(map(str, location))

@@ -33,7 +33,7 @@ def claim_folder(folder: Path, name: str, settings: Mapping[str, Any]) -> None:
         if not isinstance(former, dict):
             raise ValueError("it is not a mapping")
     except ValueError as error:
-        raise DataError(f"{path}: damaged: {error}; remove {folder} and start anew") from None
+        raise DataError(f"{path}: damaged: {error}; remove {folder} and start again") from None
     wanted = json.loads(json.dumps(settings))
     changes = [
         f"{key} was {former.get(key)}, is {wanted.get(key)}"

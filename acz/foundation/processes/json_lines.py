@@ -46,8 +46,8 @@ class LineProcess(ABC):
 
         Args:
             command: The program and its arguments.
-            stderr: The file that gets its standard error; this process's own where there is none.
-            folder: Its current folder; this process's own where there is none.
+            stderr: The file that gets its standard error; by default this process's own.
+            folder: Its current folder; by default this process's own.
             descriptors: Open files that it inherits under the same numbers.
             own_session: Keep Ctrl-C of this terminal from it.
         """

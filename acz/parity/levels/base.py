@@ -1,4 +1,4 @@
-"""What a level is, and what it asks of the comparison that runs it."""
+"""The protocol of a level, and of the comparison that runs it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Comparison(Protocol):
     """The format of artefacts that each participant writes, by the participant's name."""
     answers: Answers
     folder: Path
-    """Where checkpoints and artefacts lie until the check ends."""
+    """The folder of checkpoints and artefacts until the check ends."""
     skip_slow_precision: bool
     """Leaves out float32 where a level compares it on another batch form too, since graphs take seconds to compile."""
 

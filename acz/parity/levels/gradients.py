@@ -59,7 +59,7 @@ class Gradients:
 
 
 def _rounded(case: Case, comparison: Comparison, arguments: jobs.GradientArguments, arrays: Arrays) -> list[Arrays]:
-    """What rounding does to the reference's gradients; nothing in float64, whose bound is fixed."""
+    """The effect of rounding on the reference's gradients; empty in float64, whose bound is fixed."""
     if arguments.precision is Precision.FLOAT64:
         return []
     wide = replace(arguments, precision=Precision.FLOAT64)

@@ -22,7 +22,7 @@ class MappedSource:
         needed = {"rgb", "audio", "rgb.lengths", "audio.lengths", "id"}
         missing = needed - set(self.split.shards[0])
         if missing:
-            raise DataError(f"{folder}/{name}: no '{min(missing)}' in its shards; convert them anew")
+            raise DataError(f"{folder}/{name}: no '{min(missing)}' in its shards; convert them again")
         self.longest = self.split.shards[0]["rgb"].shape[1]
         self.classes = self.split.shards[0]["labels"].shape[-1]
 

@@ -36,7 +36,7 @@ def _place(path: Path, what: str) -> tuple[Path, str]:
 
 
 def load(path: Path, what: str) -> tuple[dict[str, Any], Array] | None:
-    """The facts about a file, and int64 numbers. None where there are none, or where they are damaged."""
+    """The facts about a file, and int64 numbers. None where they are missing or damaged."""
     with suppress(OSError, ValueError, KeyError, RuntimeError, RecursionError):  # RuntimeError: there is no home folder
         place, key = _place(path, what)
         content = place.read_bytes()

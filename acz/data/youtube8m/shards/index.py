@@ -82,7 +82,7 @@ def build_index(
         layout = layout_of(path)
         if layout.cut is not None and not skip:
             raise DataError(
-                f"{layout.cut.at(path, len(layout.lengths))}; fetch the shard anew, "
+                f"{layout.cut.at(path, len(layout.lengths))}; download the shard again, "
                 "or add on_bad_record: skip to leave it out from there"
             )
         bad = bad_records(path, criteria) if skip else {}

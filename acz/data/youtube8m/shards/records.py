@@ -139,7 +139,7 @@ def _scan_packed(path: Path) -> Iterator[int]:
 
 
 def contents(path: Path) -> Iterator[bytes | BadRecord]:
-    """The contents of a shard's records, one after the other; a BadRecord in the place of one whose checksum is wrong.
+    """The contents of a shard's records, one after the other; a BadRecord instead of one whose checksum is wrong.
 
     Raises:
         BadRecord: The shard ends early; the message has no place.
