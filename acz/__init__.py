@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from acz.api.models import BackendState, build, draw_model, list_backends, list_models
     from acz.api.parity import ParityReport, check_parity
     from acz.api.studies import PlannedTrial, Report, Sweep, plan_sweep, report, sweep
+    from acz.api.testing import BackendReport, check_backend
     from acz.api.training import Trained, resume, train
     from acz.api.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
@@ -65,6 +66,8 @@ _HOMES = {
     "NativeFile": "acz.api.exchange",
     "check_parity": "acz.api.parity",
     "ParityReport": "acz.api.parity",
+    "check_backend": "acz.api.testing",
+    "BackendReport": "acz.api.testing",
     "bench": "acz.api.benchmarks",
     "BenchReport": "acz.api.benchmarks",
     "report": "acz.api.studies",
@@ -129,6 +132,7 @@ __all__ = [
     "Artefact",
     "ArtefactFormat",
     "BackendInfo",
+    "BackendReport",
     "BackendState",
     "BenchReport",
     "CheckFailed",
@@ -161,6 +165,7 @@ __all__ = [
     "average_predictions",
     "bench",
     "build",
+    "check_backend",
     "check_parity",
     "convert",
     "convert_youtube8m",

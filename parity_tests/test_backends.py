@@ -156,6 +156,12 @@ def test_a_crash_stays_in_its_process(backend: str, how: Literal["kill", "segmen
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
+def test_it_keeps_every_promise(backend: str) -> None:
+    require(backend)
+    assert acz.check_backend(backend).failures == []
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_the_module_is_the_frameworks_own(backend: str, worker: Callable[[str], Worker]) -> None:
     value, found = worker(backend).run(use_module, None)
     spec = acz.load_spec(TINY)

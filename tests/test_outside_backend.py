@@ -16,6 +16,7 @@ import pytest
 
 from acz.backend.helpers import PER_VIDEO, loss_per_video
 from acz.model.losses import LOSSES
+from acz.parity.contract.promises import PROMISES
 
 ROOT = Path(__file__).parent.parent
 MODEL = "flash_mnist/attention_cluster"
@@ -72,6 +73,14 @@ def test_it_passes_the_levels_of_parity_and_is_missing_where_it_has_no_artefact(
         assert all(row["passed"] and row["backend"] == "mirror" for row in rows), level
     (row,) = compared(answer, 5)
     assert (row["passed"], row["missing"]) == (None, "mirror describes no artefact")
+
+
+def test_it_keeps_every_promise(typed: Typed) -> None:
+    answer = typed("backend-check", "mirror", "--json")
+    assert answer.returncode == 0, answer.stderr
+    document = json.loads(answer.stdout)
+    assert document["passed"]
+    assert len(document["promises"]) == len(PROMISES)
 
 
 def test_its_export_is_compared_in_its_own_runtime(typed: Typed) -> None:

@@ -102,8 +102,8 @@ def dump_moments(m: Mapping[str, Tensor], v: Mapping[str, Tensor], step: int) ->
 
 
 def split_moments(state: Mapping[str, Array]) -> tuple[dict[str, Array], dict[str, Array], int]:
-    """The argument of `load_optimizer`, as first moments, second moments and the number of steps."""
-    m, v = ({key[2:]: value for key, value in state.items() if key.startswith(f"{name}.")} for name in "mv")
+    """Copies of the argument of `load_optimizer`: first moments, second moments and the number of steps."""
+    m, v = ({key[2:]: np.array(value) for key, value in state.items() if key.startswith(f"{name}.")} for name in "mv")
     return m, v, int(state["step"])
 
 

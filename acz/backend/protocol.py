@@ -98,12 +98,24 @@ class Backend(Protocol):
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:
         """Go on from what `dump_optimizer` of any backend gave."""
 
-    def export(self, model: Any, path: Path, metadata: Mapping[str, str]) -> None:
-        """Write a float32 model on the CPU in the framework's deployment format, with the inputs and output of acz.export.signature.
 
-        `path`, a file or a folder, does not exist yet, and can be renamed afterwards. `metadata` is carried in it. Nothing of this
-        machine is: no path, no line of source, no sample of inputs.
+class Exports(Backend, Protocol):
+    """A backend with a deployment format: its description has an `artefact`."""
+
+    def export(self, model: Any, path: Path, metadata: Mapping[str, str]) -> None:
+        """Write a float32 model on the CPU in the framework's deployment format.
+
+        Inputs and output are those of acz.backend.signature. Nothing of this machine is in it: no path, no line of source, no
+        sample of inputs.
+
+        Args:
+            path: a file or a folder that does not exist yet, and can be renamed afterwards.
+            metadata: texts that the artefact carries.
         """
+
+
+class NativeFiles(Backend, Protocol):
+    """A backend with a kind of file of its own: its description has a `native`."""
 
     def save_native(self, model: Any, path: Path) -> None:
         """Write the model as the framework's own kind of file, which its users read without this program's help."""

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from acz.cli.backend_check import backend_check
 from acz.cli.bench import bench_command
 from acz.cli.convert import convert_command
 from acz.cli.data import data
@@ -85,6 +86,7 @@ app.command("sweep")(sweep_command)
 app.command("infer")(infer_command)
 app.command("ensemble")(ensemble_command)
 app.command("parity-check")(parity_check)
+app.command("backend-check")(backend_check)
 app.command("report")(report_command)
 app.command("convert")(convert_command)
 app.command("bench")(bench_command)

@@ -77,6 +77,7 @@ def loss_and_gradients(
     dropout: Mapping[str, Array] | None = None,
     training: bool = True,
 ) -> tuple[float, dict[str, Array]]:
+    loss_of = LOSSES[loss]  # an error inside of `run` would leave MindSpore unable to differentiate
     model.set_train(training)
     fed, masks = to_device(model, inputs), to_device(model, dropout or {})
     answers = to_device(model, {"labels": labels})["labels"]
@@ -85,7 +86,7 @@ def loss_and_gradients(
 
     def run(*values: Tensor) -> Tensor:
         logits, _ = model.logits({**fed, **dict(zip(floats, values, strict=True))}, masks)
-        return LOSSES[loss](model, logits, answers)
+        return loss_of(model, logits, answers)
 
     positions = tuple(range(len(floats))) if floats else None
     with in_mode(ms.PYNATIVE_MODE):

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from acz.backend.devices import split_device
+from acz.foundation.errors import MissingError
 
 
 def versions() -> dict[str, str]:
@@ -32,8 +33,17 @@ def capabilities() -> dict[str, str]:
 
 
 def set_threads(count: int) -> None:
-    tf.config.threading.set_intra_op_parallelism_threads(count)
-    tf.config.threading.set_inter_op_parallelism_threads(count)
+    config = tf.config.threading
+    if {config.get_intra_op_parallelism_threads(), config.get_inter_op_parallelism_threads()} == {count}:
+        return
+    try:
+        config.set_intra_op_parallelism_threads(count)
+        config.set_inter_op_parallelism_threads(count)
+    except RuntimeError:
+        raise MissingError(
+            f"TensorFlow computes with {config.get_intra_op_parallelism_threads() or 'all'} threads in this process and "
+            f"can't change that after its first operation; start another process for {count}"
+        ) from None
 
 
 def native_device(device: str) -> str:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
-from acz.backend.protocol import Backend
+from acz.backend.protocol import Backend, Exports
 from acz.backend.signature import metadata
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint
@@ -29,5 +30,5 @@ def write_artefact(
     checkpoint = load_checkpoint(arguments.checkpoint)
     model = backend.build(checkpoint.spec, "CPU", "float32")
     backend.load_parameters(model, {path: np.asarray(v, np.float32) for path, v in checkpoint.parameters.items()})
-    backend.export(model, arguments.out, metadata(checkpoint.spec))
+    cast(Exports, backend).export(model, arguments.out, metadata(checkpoint.spec))
     return backend.versions(), {}

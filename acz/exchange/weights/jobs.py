@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
-from acz.backend.protocol import Backend
+from acz.backend.protocol import Backend, NativeFiles
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint
 
@@ -29,7 +30,7 @@ class SaveArguments:
 
 def read_native(backend: Backend, arguments: ReadArguments, arrays: Mapping[str, Array]) -> tuple[list[str], Arrays]:
     """A job: the arrays of a native file. The value lists their names; the arrays are named by their place in it."""
-    contents = backend.read_native(arguments.path)
+    contents = cast(NativeFiles, backend).read_native(arguments.path)
     return list(contents), {str(number): value for number, value in enumerate(contents.values())}
 
 
@@ -40,5 +41,5 @@ def save_native(backend: Backend, arguments: SaveArguments, arrays: Mapping[str,
     backend.load_parameters(
         model, {path: value.astype(arguments.dtype) for path, value in checkpoint.parameters.items()}
     )
-    backend.save_native(model, arguments.out)
+    cast(NativeFiles, backend).save_native(model, arguments.out)
     return None, {}

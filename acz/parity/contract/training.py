@@ -1,0 +1,147 @@
+"""Promises about the best classes, losses, steps and the optimiser's state.
+
+Each is a function of a backend and its description that yields what is wrong. They run in the backend's process.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from acz.backend.info import BackendInfo
+from acz.backend.protocol import Backend
+from acz.foundation.arrays import Arrays
+from acz.model.losses import LOSSES
+from acz.model.spec import Spec
+from acz.parity.contract.samples import CASE, SPEC, floats, hostile_scores, ready, same, started
+from acz.reference.execution import run
+from acz.reference.ranking import best_first, top_classes
+from acz.reference.samples import Case
+
+
+def best_classes(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """forward_best gives the classes that rank first, to the last bit, and of equal scores those of the smaller classes."""
+    for what, scores, count in hostile_scores():
+        spec = Spec.from_dict(
+            {
+                "inputs": {"scores": {"shape": [scores.shape[1]]}, "one": {"shape": [1]}},
+                "streams": {
+                    "scores": {"input": "scores"},
+                    "lowest": {"input": "one", "layers": {"last": {"type": "dense", "units": 1, "bias": False}}},
+                },
+            }
+        )
+        lowest = np.finfo(np.float32).min
+        model = backend.build(spec, "CPU", "float32")
+        backend.load_parameters(model, {"lowest.last.weight": np.full((1, 1), lowest, np.float32)})
+        inputs = {"scores": scores, "one": np.ones((len(scores), 1), np.float32)}
+        answer = backend.forward_best(model, inputs, {"output": count, "logits": 1})
+        names = {"finite", "output", "output.classes", "logits", "logits.classes"}
+        if set(answer) != names:
+            yield f"forward_best gives {', '.join(sorted(answer))}; it must give {', '.join(sorted(names))}"
+            return
+        own, own_classes = best_first(answer["output"], answer["output.classes"].astype(np.int64))
+        classes, best = top_classes(np.concatenate([scores, np.full((len(scores), 1), lowest)], axis=1), count)
+        if not np.array_equal(own_classes, classes) or own.tobytes() != best.astype(np.float32).tobytes():
+            yield f"{what}: other classes or scores than the {count} best"
+
+
+def finite(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """forward_best tells which videos have an output and logits that are finite."""
+    x = np.ones((4, 4, 3), np.float32)
+    x[1, 0, 0], x[3, 3, 2] = np.inf, np.nan
+    with np.errstate(invalid="ignore"):
+        answer = np.asarray(backend.forward_best(ready(backend), {"x": x}, {"output": 2})["finite"]).tolist()
+    if answer != [True, False, True, False]:
+        yield f"of four videos, the second with infinity and the fourth with NaN, finite says {answer}"
+
+
+def losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """Every loss is the reference's, for labels of several types, and an unknown loss is an error."""
+    for loss in LOSSES.values():
+        case = Case("contract", SPEC, loss.name)
+        batch = case.batch("plain")
+        result = run(SPEC, case.parameters, batch.inputs)
+        exact = float(loss.reference(result.logits, result.output, batch.labels))
+        kinds = {"class": ("int64",), "classes": ("float32", "uint8"), "scores": ("float32",)}[loss.labels]
+        for kind in kinds:
+            labels, model = batch.labels.astype(kind), ready(backend, "float64", case)
+            value, _ = backend.loss_and_gradients(model, batch.inputs, labels, loss.name, training=False)
+            if not math.isclose(value, exact, rel_tol=1e-9, abs_tol=1e-12):
+                yield f"{loss.name} of {kind} labels: loss_and_gradients gives {value!r}, the reference {exact!r}"
+            first = backend.forward_best(model, batch.inputs, {"output": 1}, labels[:2], loss.name)["loss"]
+            own = float(loss.reference(result.logits[:2], result.output[:2], batch.labels[:2]))
+            if not math.isclose(float(first), own, rel_tol=1e-9, abs_tol=1e-12):
+                yield f"{loss.name} of {kind} labels: forward_best gives {float(first)!r} for two videos, not {own!r}"
+    try:
+        backend.loss_and_gradients(
+            ready(backend), floats(CASE.batch("plain").inputs, "float32"), batch.labels, "no_such_loss"
+        )
+        yield "a loss of an unknown name is computed; it must be an error"
+    except Exception:  # any error will do: the core asks for no unknown loss
+        return
+
+
+def steps(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """A step gives the loss before it and how many videos' best class is a label, both as something that float() takes."""
+    for name in ("softmax_cross_entropy", "sigmoid_cross_entropy"):
+        case = Case("contract", SPEC, name)
+        batch, trainer = started(backend, case)
+        result = run(SPEC, case.parameters, batch.inputs, True, False, batch.dropout)
+        best = result.logits.argmax(axis=1)
+        hits = best == batch.labels if batch.labels.ndim == 1 else batch.labels[np.arange(len(best)), best] > 0
+        loss, count = backend.training_step(trainer, batch.inputs, batch.labels, batch.dropout, 0.1)
+        exact = float(LOSSES[name].reference(result.logits, result.output, batch.labels))
+        if not math.isclose(float(loss), exact, rel_tol=1e-9):
+            yield f"{name}: the first value of a step is {float(loss)!r}, and the loss before it {exact!r}"
+        if float(count) != hits.sum():
+            yield f"{name}: the second value of a step is {float(count)}, and the best class is a label in {hits.sum()} videos"
+
+
+def arrays(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """After float() of its loss a step reads its arrays no more: the core writes the next batch into the same memory."""
+    after = []
+    for again in (False, True):
+        batch, trainer = started(backend, CASE)
+        memory: Arrays = {}
+        for step in (0, 1):
+            batch = CASE.batch("plain", step)
+            given = {**batch.inputs, "labels": batch.labels, **batch.dropout}
+            fed = {name: value.copy() for name, value in given.items()}
+            if again and memory:
+                for name, value in given.items():
+                    memory[name][...] = value
+                fed = memory
+            inputs, masks = ({name: fed[name] for name in part} for part in (batch.inputs, batch.dropout))
+            pair = backend.training_step(trainer, inputs, fed["labels"], masks, 0.1)
+            float(pair[0])  # waits for the device: from here the arrays may be written to
+            memory = fed
+        after.append(backend.dump_optimizer(trainer))
+    if not same(after[0], after[1]):
+        yield "a step goes on reading its arrays after float() of its loss"
+
+
+def optimizer(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """The optimiser's state has the spec's paths, starts at zero, and comes back as copies with the same bits."""
+    batch, trainer = started(backend, CASE)
+    start = backend.dump_optimizer(trainer)
+    wanted = {"step", *(f"{moment}.{path}" for moment in "mv" for path in SPEC.trained)}
+    if set(start) != wanted:
+        yield f"dump_optimizer gives {', '.join(sorted(start))}; it must give {', '.join(sorted(wanted))}"
+        return
+    if any(value.any() for value in start.values()) or start["step"].dtype.kind != "i" or start["step"].shape != ():
+        yield "before the first step the moments must be zeros, and `step` an integer without axes, 0"
+    backend.training_step(trainer, batch.inputs, batch.labels, batch.dropout, 0.1)
+    state = backend.dump_optimizer(trainer)
+    if int(state["step"]) != 1:
+        yield f"after one step `step` is {int(state['step'])}"
+    kept = {name: value.copy() for name, value in state.items()}
+    _, other = started(backend, CASE)
+    backend.load_optimizer(other, state)
+    for value in state.values():
+        value[...] = 7
+    for who in (trainer, other):
+        if not same(backend.dump_optimizer(who), kept):
+            yield "the optimiser's state must be copied in and out, with the same bits"
