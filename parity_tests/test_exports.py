@@ -157,7 +157,7 @@ from acz.parity.mutants import transposed_weight
 source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 try:
     with show_progress() as shown:
-        write_verified(load_checkpoint(source), source, FORMATS[name], out, shown, wrap=transposed_weight)
+        write_verified(load_checkpoint(source), source, formats()[name], out, shown, wrap=transposed_weight)
 except CheckFailed as error:
     print(error)
     sys.exit(error.exit_code)
