@@ -10,7 +10,7 @@ import pytest
 
 from acz.backend.registry import REFERENCE, infos, installed
 from acz.backend.worker import Worker
-from acz.exchange.artefacts.formats import formats
+from acz.exchange.artefacts.formats import ONNX, formats
 
 pytest.register_assert_rewrite("parity_tests.parity_of_cases")
 
@@ -25,7 +25,7 @@ def own_backends() -> list[str]:
 
 
 BACKENDS = own_backends()
-FORMATS = {name: made for name, made in formats().items() if made.backend is None or made.backend in BACKENDS}
+FORMATS = {name: made for name, made in formats().items() if made.participant in (ONNX, *BACKENDS)}
 """The formats that the core and these backends write, by name."""
 
 
@@ -37,7 +37,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 def require(backend: str) -> None:
     """Skip a backend that is not installed, unless ACZ_REQUIRE_BACKENDS says that all must be."""
-    if backend == "numpy" or backend in installed():
+    if backend in ("numpy", ONNX) or backend in installed():
         return
     if os.environ.get("ACZ_REQUIRE_BACKENDS"):
         pytest.fail(f"{backend} is not installed, and ACZ_REQUIRE_BACKENDS is set")

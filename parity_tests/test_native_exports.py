@@ -20,7 +20,7 @@ import pytest
 
 from acz.backend.signature import OUTPUT, metadata, ports
 from acz.backend.worker import Worker
-from acz.exchange.artefacts.formats import script
+from acz.exchange.artefacts.formats import ONNX
 from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import batches, verify
@@ -34,7 +34,7 @@ from parity_tests.conftest import FORMATS, require
 
 pytestmark = pytest.mark.slow
 
-NATIVE = [name for name, one in FORMATS.items() if one.backend]
+NATIVE = [name for name in FORMATS if name != ONNX]
 SPECS = {
     "bytes of two modalities": cases("youtube8m/attention_cluster")[0].spec,
     "image": cases("layers/image")[0].spec,
@@ -64,14 +64,13 @@ def made(worker: Callable[[str], Worker], tmp_path_factory: pytest.TempPathFacto
 
     def of(name: str, model: str) -> Made:
         chosen, spec = FORMATS[name], SPECS[model]
-        assert chosen.backend
         if (name, model) not in found:
             stem = folder / f"{name}-{len(found)}"
             parameters = initial_parameters(spec, 3, np.dtype(np.float32))
             save_checkpoint(stem.with_suffix(".safetensors"), spec, parameters)
             temporary = stem.with_name(f"making{chosen.suffix}")
             arguments = ArtefactArguments(stem.with_suffix(".safetensors"), temporary)
-            worker(chosen.backend).run(write_artefact, arguments)
+            worker(chosen.participant).run(write_artefact, arguments)
             found[name, model] = Made(spec, parameters, temporary.rename(stem.with_suffix(chosen.suffix)))
         return found[name, model]
 
@@ -83,8 +82,8 @@ def runtimes() -> Iterator[Callable[[str], Runtime]]:
     running: dict[str, Runtime] = {}
 
     def of(name: str) -> Runtime:
-        require(FORMATS[name].backend or "numpy")
-        return running.setdefault(name, Runtime(FORMATS[name]))
+        require(FORMATS[name].participant)
+        return running.setdefault(name, Runtime(name, FORMATS[name].scripts()[""]))
 
     yield of
     for one in running.values():
@@ -156,7 +155,7 @@ def test_an_artefact_carries_the_names(
     name: str, model: str, made: Callable[[str, str], Made], worker: Callable[[str], Worker]
 ) -> None:
     one = made(name, model)
-    (inputs, outputs), _ = worker(FORMATS[name].backend or "").run(names, NameArguments(one.path))
+    (inputs, outputs), _ = worker(FORMATS[name].participant).run(names, NameArguments(one.path))
     wanted = [port.name for port in ports(one.spec)]
     assert (sorted(inputs) if name == "saved-model" else inputs) == (
         sorted(wanted) if name == "saved-model" else wanted
@@ -191,8 +190,8 @@ def test_nothing_of_the_machine_is_inside(name: str, model: str, made: Callable[
 
 @pytest.mark.parametrize("name", NATIVE)
 def test_a_runtime_stands_alone(name: str) -> None:
-    allowed = {*sys.stdlib_module_names, "numpy", FORMATS[name].backend}
-    tree = ast.parse(script(FORMATS[name]).read_text())
+    allowed = {*sys.stdlib_module_names, "numpy", FORMATS[name].participant}
+    tree = ast.parse(FORMATS[name].scripts()[""].read_text())
     for node in ast.walk(tree):
         found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         found += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

@@ -62,7 +62,7 @@ def test_a_damaged_exporter_is_refused(
         wrong[:6] = wrong[:6].T
         write(spec, {**parameters, "trunk.logits.weight": wrong}, path)
 
-    monkeypatch.setattr(onnx_writer, "write_onnx", damaged)
+    monkeypatch.setattr(formats, "write_onnx", damaged)
     answer = acz("export", checkpoint, "--format", "onnx", "--out", out)
     assert answer.code == 1
     assert "not the function of" in answer.err
@@ -84,7 +84,7 @@ def test_what_is_in_the_way_is_not_overwritten(acz: Callable[..., Answer], check
 def test_wrong_use_is_explained(acz: Callable[..., Answer], checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "did you mean 'mindir'" in acz("export", checkpoint, "--format", "mindi").err
     assert "--format is missing" in acz("export", checkpoint).err
-    monkeypatch.setattr(formats, "installed", list)
+    monkeypatch.setattr(formats, "is_installed", lambda info: False)
     answer = acz("export", checkpoint, "--format", "mindir")
     assert answer.code == 3
     assert 'pip install "acz[mindspore]"' in answer.err

@@ -11,14 +11,13 @@ from typing import Any
 from acz.api.results import Result, reports_progress
 from acz.backend.registry import REFERENCE, find_backend, find_info, infos, installed
 from acz.backend.versions import environment
-from acz.exchange.artefacts.formats import formats
+from acz.exchange.artefacts.formats import ONNX, formats
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.files.tables import write_csv
 from acz.foundation.progress import Progress, show_progress
 from acz.parity.cases import cases
 from acz.parity.comparison import Participants, compare_backends
 from acz.parity.levels import TITLES
-from acz.parity.levels.exports import ONNX
 from acz.parity.mutants import MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
@@ -129,7 +128,7 @@ def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) 
         raise MissingError(
             'nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest'
         )
-    by_participant = {known.backend or ONNX: known for known in formats().values()}
+    by_participant = {maker.participant: maker for maker in formats().values()}
     return Participants(find_backend(REFERENCE), compared, {n: by_participant[n] for n in names if n in by_participant})
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from acz.backend.protocol import Backend
 from acz.backend.worker import Worker, Wrapper
-from acz.exchange.artefacts.formats import Format
+from acz.exchange.artefacts.formats import Maker
 from acz.foundation.processes.job_process import WorkerDied
 from acz.foundation.progress import Progress
 from acz.parity.answers import Answers
@@ -31,7 +31,7 @@ class Participants:
     reference: Backend
     backends: Sequence[str]
     """The backends that are compared, each in a process of its own."""
-    formats: Mapping[str, Format]
+    formats: Mapping[str, Maker]
     """The format that each of them writes at level 5, and `onnx` for the core's own."""
 
 

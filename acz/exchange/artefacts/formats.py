@@ -1,84 +1,134 @@
-"""The formats of artefacts, and which format a file has."""
+"""Formats of artefacts: one maker for each backend that describes an artefact, and one for ONNX, which the core writes."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-from acz.backend.registry import find_info, infos, installed
+from acz.backend.info import BackendInfo
+from acz.backend.registry import infos, is_installed
+from acz.exchange.artefacts.jobs import ArtefactArguments
+from acz.exchange.artefacts.onnx.writer import write_onnx
 from acz.foundation.errors import MissingError, SpecError, nearest
+from acz.model.checkpoint import Checkpoint
+
+ONNX = "onnx"
+"""The name of the ONNX format, and of its participant in parity."""
+WriteInBackend = Callable[[ArtefactArguments], dict[str, str]]
+"""Runs the job `write_artefact` in the maker's backend and returns the versions of the framework."""
 
 
 @dataclass(frozen=True)
-class Format:
-    """A deployment format. `backend` makes and runs it; ONNX is written by the core. `suffix` none: a folder with the file `marker`."""
+class Maker(ABC):
+    """A format, and the way to make it and run it."""
 
     name: str
-    backend: str | None
+    """The name for `acz export --format`."""
+    participant: str
+    """The participant of parity that makes it: a backend, or `onnx`."""
     suffix: str
+    """The suffix of a file; empty for a folder that holds the file `marker`."""
     marker: str
     runtime: str
-    """What its users run it with."""
+    """The program that its users run it with."""
+    fft_cost: float | None
+    """As in BackendInfo: it decides how circulant products are written."""
+
+    def recognises(self, path: Path) -> bool:
+        """Tell from a name, or from what a folder holds, whether a path is an artefact of this format."""
+        if self.marker:
+            return (path / self.marker).is_file()
+        return path.suffix == self.suffix and path.is_file()
+
+    @abstractmethod
+    def require_installed(self) -> None:
+        """Raise MissingError, with what to type, where what makes and runs the format is not installed."""
+
+    @abstractmethod
+    def write(
+        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend
+    ) -> dict[str, str]:
+        """Write a checkpoint, which lies at `source`, as the artefact `out`; returns the versions of the writer."""
+
+    @abstractmethod
+    def scripts(self) -> dict[str, Path]:
+        """The files that run an artefact, each importing its runtime and NumPy alone; by a suffix for a check's name."""
 
 
-def formats() -> dict[str, Format]:
-    """Every format by name: ONNX, and one for each backend that describes an artefact."""
-    made = [
-        Format(info.artefact.name, info.name, info.artefact.suffix, info.artefact.marker, info.artefact.runtime)
-        for info in infos().values()
-        if info.artefact
-    ]
-    every = [*made, Format("onnx", None, ".onnx", "", "onnxruntime")]
-    return {one.name: one for one in sorted(every, key=lambda one: one.name)}
+@dataclass(frozen=True)
+class BackendMaker(Maker):
+    """The format of a backend, which makes and runs it."""
+
+    info: BackendInfo
+
+    def require_installed(self) -> None:
+        if not is_installed(self.info):
+            raise MissingError(
+                f"the format '{self.name}' is made by {self.info.framework}, which is not installed; "
+                f'pip install "{self.info.install}" brings it'
+            )
+
+    def write(
+        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend
+    ) -> dict[str, str]:
+        return write_in_backend(ArtefactArguments(source.resolve(), out.resolve()))
+
+    def scripts(self) -> dict[str, Path]:
+        module = find_spec(self.info.artefact.script) if self.info.artefact else None
+        if module is None or module.origin is None:
+            raise MissingError(f"backend '{self.info.name}' has no module that runs its artefacts")
+        return {"": Path(module.origin)}
 
 
-REFERENCE_EVALUATOR = Path(__file__).parent / "onnx" / "evaluator.py"
-"""Runs ONNX files by onnx's own definition of each operator: slow, and independent of onnxruntime."""
+@dataclass(frozen=True)
+class OnnxMaker(Maker):
+    """The ONNX file, which the core writes from the spec. It runs in ONNX Runtime and in onnx's own reference evaluator."""
+
+    def require_installed(self) -> None:
+        if not all(find_spec(module) for module in ("onnx", "onnxruntime")):
+            raise MissingError(
+                f"the format '{self.name}' needs onnx and onnxruntime; pip install \"acz[export]\" brings them"
+            )
+
+    def write(
+        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend
+    ) -> dict[str, str]:
+        import onnx
+
+        write_onnx(checkpoint.spec, checkpoint.parameters, out)
+        return {"onnx": onnx.__version__}
+
+    def scripts(self) -> dict[str, Path]:
+        folder = Path(__file__).parent / "onnx"
+        return {"": folder / "runtime.py", ", reference evaluator": folder / "evaluator.py"}
 
 
-def find_format(name: str) -> Format:
-    """The format of a name, ready to be made and run.
+def formats() -> dict[str, Maker]:
+    """Every format by name."""
+    makers: list[Maker] = [OnnxMaker(ONNX, ONNX, ".onnx", "", "onnxruntime", None)]
+    for info in infos().values():
+        if art := info.artefact:
+            makers.append(BackendMaker(art.name, info.name, art.suffix, art.marker, art.runtime, info.fft_cost, info))
+    return {maker.name: maker for maker in sorted(makers, key=lambda maker: maker.name)}
+
+
+def find_format(name: str) -> Maker:
+    """The maker of a format, ready to make and run it.
 
     Raises:
         SpecError: the name is unknown.
         MissingError: what makes or runs it is not installed.
     """
-    known = formats()
-    if name not in known:
-        raise SpecError(f"there is no export format '{name}'; {nearest(name, known)}")
-    require_installed(known[name])
-    return known[name]
+    makers = formats()
+    if name not in makers:
+        raise SpecError(f"there is no export format '{name}'; {nearest(name, makers)}")
+    makers[name].require_installed()
+    return makers[name]
 
 
-def require_installed(chosen: Format) -> None:
-    """Raise MissingError, with what to type, where what makes and runs a format is not installed."""
-    if chosen.backend and chosen.backend not in installed():
-        info = infos()[chosen.backend]
-        raise MissingError(
-            f"the format '{chosen.name}' is made by {info.framework}, which is not installed; "
-            f'pip install "{info.install}" brings it'
-        )
-    if not chosen.backend and not all(find_spec(module) for module in ("onnx", "onnxruntime")):
-        raise MissingError(
-            f"the format '{chosen.name}' needs onnx and onnxruntime; pip install \"acz[export]\" brings them"
-        )
-
-
-def format_of(path: Path) -> Format | None:
-    """The format of an artefact by its name or what its folder holds; none where it is no artefact."""
-    for one in formats().values():
-        if (path / one.marker).is_file() if one.marker else (path.suffix == one.suffix and path.is_file()):
-            return one
-    return None
-
-
-def script(chosen: Format) -> Path:
-    """The file that runs artefacts of a format; it imports the runtime and NumPy alone."""
-    if chosen.backend is None:
-        return Path(__file__).parent / "onnx" / "runtime.py"
-    artefact = find_info(chosen.backend).artefact
-    module = find_spec(artefact.script) if artefact else None
-    if module is None or module.origin is None:
-        raise MissingError(f"backend '{chosen.backend}' has no module that runs its artefacts")
-    return Path(module.origin)
+def format_of(path: Path) -> Maker | None:
+    """The maker of an artefact's format; None where the path is not an artefact."""
+    return next((maker for maker in formats().values() if maker.recognises(path)), None)

@@ -9,13 +9,13 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from acz.backend.registry import infos, installed
+from acz.backend.registry import installed
 from acz.backend.worker import Worker, Wrapper
-from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, format_of
+from acz.exchange.artefacts.formats import Maker
 from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import TIMED, Check, verify
@@ -38,7 +38,7 @@ def report_path(artefact: Path) -> Path:
 def write_verified(
     checkpoint: Checkpoint,
     source: Path,
-    chosen: Format,
+    maker: Maker,
     out: Path,
     shown: Progress,
     threads: int = 1,
@@ -49,29 +49,29 @@ def write_verified(
     An earlier artefact at `out` is replaced once the new one is proved. `wrap` is as in Worker. Raises CheckFailed where
     the artefact leaves its bound, and DataError where `out` is something else; nothing is written then.
     """
-    taken = out.exists() and (format_of(out) != chosen if chosen.marker else out.is_dir())
+    taken = out.exists() and (not maker.recognises(out) if maker.marker else out.is_dir())
     if taken and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError(f"{out} is there already and is no {chosen.name} artefact; choose another --out")
+        raise DataError(f"{out} is there already and is no {maker.name} artefact; choose another --out")
     with name_in_errors(out), _beside(out) as folder:
-        made = folder / f"artefact{chosen.suffix}"
-        shown(f"{chosen.name}: making", 0, 3)
+        made = folder / f"artefact{maker.suffix}"
+        shown(f"{maker.name}: making", 0, 3)
         try:
-            versions = make(checkpoint, source, chosen, made, wrap)
+            versions = write_unverified(checkpoint, source, maker, made, wrap)
         except (WorkerDied, JobFailed):
             if shutil.disk_usage(folder).free < ROOM + sum(value.nbytes for value in checkpoint.parameters.values()):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None  # some writers only abort
             raise
-        shown(f"{chosen.name}: verifying", 1, 3)
-        checks, about = prove(checkpoint, chosen, made, threads)
+        shown(f"{maker.name}: verifying", 1, 3)
+        checks, about = verify_artefact(checkpoint, maker, made, threads)
         bad = [check for check in checks if not check.passed]
         if bad:
             lines = [f"{c.batch}: {c.measured:.2e}, bound {c.bound:.2e}" for c in bad]
             raise CheckFailed(
-                f"the {chosen.name} artefact is not the function of {source}, so it was not kept:\n  "
+                f"the {maker.name} artefact is not the function of {source}, so it was not kept:\n  "
                 + "\n  ".join(lines)
             )
-        report = _report(checkpoint, source, chosen, made, versions, checks, about, threads)
-        shown(f"{chosen.name}: writing", 2, 3)
+        report = _report(checkpoint, source, maker, made, versions, checks, about, threads)
+        shown(f"{maker.name}: writing", 2, 3)
         written = folder / "report.json"
         write_text_atomically(written, json.dumps(report, indent=1) + "\n")
         _put(made, out, folder)
@@ -79,37 +79,36 @@ def write_verified(
     return report
 
 
-def make(
-    checkpoint: Checkpoint, source: Path, chosen: Format, out: Path, wrap: Wrapper | None = None
+def write_unverified(
+    checkpoint: Checkpoint, source: Path, maker: Maker, out: Path, wrap: Wrapper | None = None
 ) -> dict[str, str]:
-    """Write the artefact, unproved; gives the versions of what wrote it."""
-    if chosen.backend is None:
-        import onnx
+    """Write the artefact, not verified yet; returns the versions of the writer."""
 
-        from acz.exchange.artefacts.onnx.writer import write_onnx
+    def write_in_backend(arguments: ArtefactArguments) -> dict[str, str]:
+        with Worker(maker.participant, wrap=wrap) as worker:
+            return worker.run(write_artefact, arguments)[0]
 
-        write_onnx(checkpoint.spec, checkpoint.parameters, out)
-        return {"onnx": onnx.__version__}
-    with Worker(chosen.backend, wrap=wrap) as worker:
-        versions, _ = worker.run(write_artefact, ArtefactArguments(source.resolve(), out.resolve()))
-    return versions
+    return maker.write(checkpoint, source, out, write_in_backend)
 
 
-def prove(checkpoint: Checkpoint, chosen: Format, made: Path, threads: int) -> tuple[list[Check], dict[str, Any]]:
-    """The checks of an artefact in its runtime; of an ONNX file in onnx's own reference evaluator too."""
-    with Runtime(chosen, threads) as runtime:
-        checks, about = verify(checkpoint.spec, checkpoint.parameters, made, runtime)
-    if chosen.backend is None:
-        with Runtime(chosen, threads, REFERENCE_EVALUATOR) as runtime:
-            second, _ = verify(checkpoint.spec, checkpoint.parameters, made, runtime, timed=False)
-        checks += [Check(f"{c.batch}, reference evaluator", c.videos, c.frames, c.measured, c.bound) for c in second]
-    return checks, about
+def verify_artefact(
+    checkpoint: Checkpoint, maker: Maker, artefact: Path, threads: int
+) -> tuple[list[Check], dict[str, Any]]:
+    """Run an artefact in each of its runtimes; returns the checks, and what the first runtime measured."""
+    checks: list[Check] = []
+    measured: dict[str, Any] = {}
+    for suffix, script in maker.scripts().items():
+        with Runtime(maker.name, script, threads) as runtime:
+            results, about = verify(checkpoint.spec, checkpoint.parameters, artefact, runtime, timed=not checks)
+        measured = measured or about
+        checks += [replace(result, batch=f"{result.batch}{suffix}") for result in results]
+    return checks, measured
 
 
 def _report(
     checkpoint: Checkpoint,
     source: Path,
-    chosen: Format,
+    maker: Maker,
     made: Path,
     versions: dict[str, str],
     checks: list[Check],
@@ -117,14 +116,13 @@ def _report(
     threads: int,
 ) -> dict[str, Any]:
     nearest = max(checks, key=lambda check: check.measured / check.bound)
-    fft_cost = infos()[chosen.backend].fft_cost if chosen.backend else None
     algorithms = {
         f"{placed.path}.{name}" if name else placed.path: algorithm
         for placed in checkpoint.spec.layout
-        for name, algorithm in placed.layer.algorithms(placed.input_shape, fft_cost).items()
+        for name, algorithm in placed.layer.algorithms(placed.input_shape, maker.fft_cost).items()
     }
     return {
-        "format": chosen.name,
+        "format": maker.name,
         "spec_hash": checkpoint.spec.hash,
         "checkpoint": source.name,
         "passed": True,
@@ -135,7 +133,7 @@ def _report(
         "size_bytes": size(made),
         "latency_ms": {str(videos): round(about["seconds"][videos] * 1e3, 3) for videos in TIMED},
         "threads": threads,
-        "runtime": {chosen.runtime: "fresh process, CPU"},
+        "runtime": {maker.runtime: "fresh process, CPU"},
         "versions": versions,
         "runtime_modules": [name for name in about["modules"] if name in {"acz", *installed(), "onnxruntime"}],
     }

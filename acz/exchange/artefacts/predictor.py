@@ -8,22 +8,22 @@ from pathlib import Path
 
 from acz.backend.signature import OUTPUT
 from acz.evaluation.predictor import Best, Predictor, select_best
-from acz.exchange.artefacts.formats import Format, require_installed
+from acz.exchange.artefacts.formats import Maker
 from acz.exchange.artefacts.runtime import Runtime, carried_spec
 from acz.exchange.artefacts.verify import as_ports
 from acz.foundation.arrays import Array
 
 
 @contextmanager
-def artefact_predictor(kind: Format, path: Path, threads: int) -> Iterator[Predictor]:
+def artefact_predictor(maker: Maker, path: Path, threads: int) -> Iterator[Predictor]:
     """An artefact of a format in its runtime, in a process of its own.
 
     Raises:
         MissingError: what runs the format is not installed.
         DataError: the artefact carries no spec.
     """
-    require_installed(kind)
-    with Runtime(kind, threads) as runtime:
+    maker.require_installed()
+    with Runtime(maker.name, maker.scripts()[""], threads) as runtime:
         _, about = runtime.run(path, {})
         spec = carried_spec(path, about["metadata"])
 

@@ -1,25 +1,26 @@
-"""Formats of artefacts, and running one in its runtime, in a fresh process."""
+"""Artefacts in their runtimes, in a fresh process."""
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from acz.exchange.artefacts.formats import Format, script
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.processes.job_process import JobProcess
+from acz.model.spec import Spec
 
 
 class Runtime(JobProcess):
     """Runs artefacts of one format in a process that has loaded their runtime and nothing of acz."""
 
-    def __init__(self, chosen: Format, threads: int = 1, file: Path | None = None) -> None:
-        serve = str(Path(__file__).with_name("server.py"))
-        command = [sys.executable, "-I", serve, str(file or script(chosen)), str(threads)]
-        super().__init__(f"the process that runs {chosen.name}", command)
+    def __init__(self, name: str, script: Path, threads: int = 1) -> None:
+        """`name` is the format's, for errors; `script` is one of its maker's."""
+        server = str(Path(__file__).with_name("server.py"))
+        super().__init__(f"the process that runs {name}", [sys.executable, "-I", server, str(script), str(threads)])
 
     def run(
         self,
@@ -44,12 +45,8 @@ class Runtime(JobProcess):
         return outputs, about
 
 
-def carried_spec(path: Path, metadata: Mapping[str, str]) -> Any:
+def carried_spec(path: Path, metadata: Mapping[str, str]) -> Spec:
     """The spec that an artefact carries. Raises DataError where it has none."""
-    import json
-
-    from acz.model.spec import Spec
-
     try:
         spec = Spec.from_dict(json.loads(metadata["acz.spec"]))
     except (KeyError, ValueError, SpecError) as error:

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from acz.exchange.artefacts.formats import Format
+from acz.exchange.artefacts.formats import Maker
 from acz.foundation.arrays import Array, Arrays
 from acz.parity import jobs
 from acz.parity.answers import Answers
@@ -33,7 +33,7 @@ class Comparison(Protocol):
 
     backends: Sequence[str]
     """The backends that have a worker."""
-    formats: Mapping[str, Format]
+    formats: Mapping[str, Maker]
     """The format of artefacts that each participant writes, by the participant's name."""
     answers: Answers
     folder: Path

@@ -8,19 +8,15 @@ from pathlib import Path
 
 import numpy as np
 
-from acz.exchange.artefacts.formats import REFERENCE_EVALUATOR, Format, script
+from acz.exchange.artefacts.formats import Maker
 from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
-from acz.exchange.artefacts.onnx.writer import write_onnx
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import verify
 from acz.foundation.arrays import Arrays
-from acz.model.checkpoint import save_checkpoint
+from acz.model.checkpoint import Checkpoint, save_checkpoint
 from acz.parity.levels.base import Comparison
 from acz.parity.row import Row
 from acz.reference.samples import Case
-
-ONNX = "onnx"
-"""Stands among the participants for the ONNX file, which the core writes."""
 
 
 class Exports:
@@ -41,26 +37,24 @@ class Exports:
         if name not in comparison.formats:
             yield row("export", "float32", missing=f"{name} describes no artefact")
             return
-        chosen = comparison.formats[name]
+        maker = comparison.formats[name]
         parameters = {path: value.astype(np.float32) for path, value in case.parameters.items()}
-        artefact = self._write(case, comparison, name, chosen, parameters)
-        scripts = {f"export {chosen.name}": script(chosen)}
-        if chosen.backend is None:
-            scripts[f"export {chosen.name}, reference evaluator"] = REFERENCE_EVALUATOR
-        for check, file in scripts.items():
-            runtime = comparison.share(check, partial(Runtime, chosen, file=file))
+        artefact = self._write(case, comparison, maker, parameters)
+        for suffix, script in maker.scripts().items():
+            check = f"export {maker.name}{suffix}"
+            runtime = comparison.share(check, partial(Runtime, maker.name, script))
             checks, _ = verify(case.spec, parameters, artefact, runtime, timed=False)
-            nearest = max(checks, key=lambda one: one.measured / one.bound if one.passed else float("inf"))
+            nearest = max(checks, key=lambda result: result.measured / result.bound if result.passed else float("inf"))
             yield row(check, "float32", nearest.measured, nearest.bound, nearest.batch)
 
-    def _write(self, case: Case, comparison: Comparison, name: str, chosen: Format, parameters: Arrays) -> Path:
-        stem = comparison.folder / f"{case.model.replace('/', '-')}-{name}-export"
-        artefact = stem.with_name(stem.name + chosen.suffix)
-        if chosen.backend is None:
-            write_onnx(case.spec, parameters, artefact)
-        else:
-            checkpoint = stem.with_name(f"{stem.name}.safetensors")
-            save_checkpoint(checkpoint, case.spec, parameters)
-            arguments = ArtefactArguments(checkpoint, artefact)
-            comparison.answers.of_backend(name, write_artefact, arguments, {})
+    def _write(self, case: Case, comparison: Comparison, maker: Maker, parameters: Arrays) -> Path:
+        stem = f"{case.model.replace('/', '-')}-{maker.participant}-export"
+        source, artefact = comparison.folder / f"{stem}.safetensors", comparison.folder / f"{stem}{maker.suffix}"
+        save_checkpoint(source, case.spec, parameters)
+
+        def write_in_backend(arguments: ArtefactArguments) -> dict[str, str]:
+            comparison.answers.of_backend(maker.participant, write_artefact, arguments, {})
+            return {}
+
+        maker.write(Checkpoint(case.spec, parameters), source, artefact, write_in_backend)
         return artefact
