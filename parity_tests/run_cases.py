@@ -15,7 +15,7 @@ from acz.api.runs import new_run
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint
 from acz.reference import numpy_backend
-from acz.reference.bounds import ROUNDING, difference, float32_bound, moved
+from acz.reference.bounds import ROUNDING, difference, float32_bound, perturbed
 from acz.training.log import read_log
 from acz.training.loop import train
 from acz.zoo.config import load_config
@@ -71,7 +71,7 @@ def run_reference(data: Path, folder: Path, epochs: int) -> ReferenceRun:
         build, load = numpy_backend.build, numpy_backend.load_parameters
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(numpy_backend, "build", lambda spec, device, _: build(spec, device, precision))
-            patch.setattr(numpy_backend, "load_parameters", lambda model, start: load(model, moved(start, by)))
+            patch.setattr(numpy_backend, "load_parameters", lambda model, start: load(model, perturbed(start, by)))
             config = load_config(TINY, {**SETS, "train.epochs": epochs})
             train(new_run(config, "numpy", "CPU", data, folder / name, 1))
         return read_losses(folder / name), load_checkpoint(folder / name / "last.safetensors").parameters
