@@ -190,7 +190,7 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("losses", after("forward_best", lambda answer, *given: answer | {"loss": np.array(9.0)}), "for two videos"),
     ("steps", after("training_step", lambda answer, *given: (answer[0] + 1, answer[1])), "first value"),
     ("steps", after("training_step", lambda answer, *given: (answer[0], answer[1] / 4)), "second value"),
-    ("arrays", read_late, "goes on reading"),
+    ("arrays", read_late, "still reads"),
     ("optimizer", after("dump_optimizer", lambda answer, *given: {"step": answer["step"]}), "dump_optimizer gives"),
     ("optimizer", replacing(load_optimizer=load_without_copy), "must be copied"),
     ("optimizer", after("dump_optimizer", lambda answer, *given: answer | {"step": np.array(0)}), "`step` is 0"),
@@ -202,7 +202,7 @@ BROKEN: list[tuple[str, Change, str]] = [
 
 
 def problems(promise: str, backend: Backend, info: BackendInfo) -> list[str]:
-    """What is wrong until an error, as the process of a backend collects it."""
+    """The faults until an error, as the process of a backend collects it."""
     collected: list[str] = []
     try:
         collected.extend(PROMISES[promise](backend, info))

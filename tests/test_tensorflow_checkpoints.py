@@ -140,7 +140,7 @@ DAMAGED = {
     "size": ([HEADER, entry(lambda m: setattr(m, "size", 2**62))], "needs 24 bytes, and it announces 4,611,686,"),
     "shape": ([HEADER, shaped(2**40, 2**40)], "and it announces 24"),
     "axes": ([HEADER, shaped(*[2**62] * 100_000)], "has 100,000 axes"),
-    "negative": ([HEADER, shaped(-2, -3)], "is none"),
+    "negative": ([HEADER, shaped(-2, -3)], "is not valid"),
     "empty and huge": ([HEADER, shaped(0, 2**62)], "and it announces 24"),
     "shard": ([HEADER, entry(lambda m: setattr(m, "shard_id", 1))], "data file 1 of 1"),
     "before the file": ([HEADER, entry(lambda m: setattr(m, "offset", -1))], "lies at byte -1"),

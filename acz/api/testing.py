@@ -18,7 +18,7 @@ class BackendReport(Result):
 
     backend: str
     promises: Mapping[str, tuple[str, ...]]
-    """What is wrong, by promise. A promise that is kept has no lines."""
+    """The faults, by promise. A promise that is kept has no lines."""
 
     @property
     def passed(self) -> bool:
@@ -27,7 +27,7 @@ class BackendReport(Result):
 
     @property
     def failures(self) -> list[str]:
-        """What is wrong, a line each, with the promise before it."""
+        """The faults, a line each, with the promise before it."""
         return [f"{promise}: {line}" for promise, lines in self.promises.items() for line in lines]
 
     def to_json(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a backend must supply. Arrays cross this seam as NumPy; models and trainers are the framework's own."""
+"""The seam: the functions of a backend. Arrays cross this seam as NumPy; models and trainers are the framework's own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Backend(Protocol):
         """Devices that are here and that this build can use: `CPU`, `GPU:0`, `Ascend:0`, ..."""
 
     def capabilities(self) -> dict[str, str]:
-        """What this backend does and how, for a reader: `training`, `float64`, `devices of this build`."""
+        """The backend's features in words, for a reader. The key `devices` names the kinds of device that this build could use."""
 
     def set_threads(self, count: int) -> None:
         """Compute with `count` threads on the CPU; called before the first operation."""

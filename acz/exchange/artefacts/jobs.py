@@ -1,4 +1,4 @@
-"""What a backend's worker does for an export."""
+"""The job of a backend's worker for an export."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ ROOM = 2**20
 
 
 def report_path(artefact: Path) -> Path:
-    """Where the report of an artefact lies: beside it."""
+    """The path of an artefact's report, beside it."""
     return artefact.with_name(f"{artefact.name}.report.json")
 
 
@@ -51,7 +51,7 @@ def write_verified(
     """
     taken = out.exists() and (not maker.recognises(out) if maker.marker else out.is_dir())
     if taken and not (out.is_dir() and not any(out.iterdir())):
-        raise DataError(f"{out} is there already and is no {maker.name} artefact; choose another --out")
+        raise DataError(f"{out} is there already and is not a {maker.name} artefact; choose another --out")
     with name_in_errors(out), _beside(out) as folder:
         made = folder / f"artefact{maker.suffix}"
         shown(f"{maker.name}: making", 0, 3)

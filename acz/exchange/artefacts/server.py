@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 SECONDS = 1.0
-"""How long a timed run is repeated."""
+"""The time for which a timed run is repeated."""
 
 
 def repeat(function: Any) -> float:

@@ -60,7 +60,7 @@ def as_ports(spec: Spec, inputs: Mapping[str, Array]) -> dict[str, Array]:
 
 
 class Expected:
-    """What a float32 program is to give for inputs: the reference's output in float64, and the bound of the difference from it."""
+    """The expected outputs of a float32 program: the reference's output in float64, and the bound of the difference from it."""
 
     def __init__(self, spec: Spec, parameters: Mapping[str, Array]) -> None:
         self.spec = spec

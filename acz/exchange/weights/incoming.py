@@ -21,12 +21,12 @@ from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 
 SEED = 0
-"""Of the starting values that stand where a parameter was allowed to be missing."""
+"""The seed of the starting values of parameters that were allowed to be missing."""
 
 
 @dataclass
 class Converted:
-    """What a conversion did. `notes` are for the person who asked for it."""
+    """The result of a conversion. `notes` are for the person who asked for it."""
 
     system: str
     guessed: bool
@@ -47,7 +47,7 @@ def convert(
 ) -> Converted:
     """Read `path`, fit it to a model, and write the checkpoint `out`. `respecify` gives the model with changed settings.
 
-    Without `system` it is told from the file's kind and names, if only one fits. `progress` is told what is being done, and which step
+    Without `system` it is recognised from the file's kind and names, if only one fits. `progress` is told what is being done, and which step
     of how many it is. `batch_size` is that of the system's batches, in videos, where its function depends on it.
 
     Raises DataError (the file), SpecError (the model or the system), DoesNotFit with every name and shape that does not fit
@@ -103,7 +103,7 @@ def _guess(path: Path, kind: str, contents: Contents, spec: Spec) -> System:
     fitting = " or ".join(f"--from {name}" for name, system in SYSTEMS.items() if kind in system.kinds)
     some = ", ".join(list(contents.named)[:4])
     raise SpecError(
-        f"{path}: which system it comes from can't be told from its names ({some or 'it has none'}) and this model; say {fitting}"
+        f"{path}: its names do not show which system it comes from ({some or 'it has none'}) and this model; say {fitting}"
     )
 
 

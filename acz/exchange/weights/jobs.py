@@ -1,4 +1,4 @@
-"""What a backend's worker does for conversions, through the seam alone."""
+"""Jobs of a backend's worker for conversions, through the seam alone."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from acz.model.spec import Spec
 Turn = Callable[[Array], Array]
 
 MOST_LINES = 400
-"""Of a listing; a file that is no checkpoint of the system can hold any number of names."""
+"""The most lines of a listing. A file of another system can hold any number of names."""
 
 
 class DoesNotFit(CheckpointError):
@@ -47,7 +47,7 @@ class Entry:
 
     path: str
     names: tuple[str, ...]
-    """What the system calls it; the first of them that a file has."""
+    """The system's names of it. The first that a file has counts."""
     turn: Turn = as_is
     factor: float = 1.0
     """Multiplied in, for what the system multiplies elsewhere."""
@@ -66,11 +66,11 @@ class System:
     name: str
     about: str
     kinds: tuple[str, ...]
-    """Of its files, as `readers.kinds` tells them."""
+    """The kinds of its files, as `readers.kinds` names them."""
     table: Callable[[Spec], list[Entry]]
-    """The entries for a spec. Raises SpecError where the spec is none of its models."""
+    """The entries for a spec. Raises SpecError where the spec is not one of its models."""
     is_optimizer: Callable[[str], bool] = lambda name: False
-    """Whether a name in a file is the optimiser's."""
+    """Tells whether a name in a file is the optimiser's."""
     optimizer: Callable[[Spec, Match, Mapping[str, Array]], dict[str, Array] | str] = lambda spec, match, arrays: (
         "their meaning here is not settled"
     )
@@ -84,19 +84,19 @@ class System:
     gather: Callable[[Mapping[str, Array]], Mapping[str, Array]] = lambda arrays: arrays
     """Arrays that are one parameter together, as one under a name of their own; the rest as it is."""
     notes: Callable[[Mapping[str, Array]], list[str]] = lambda arrays: []
-    """What the person who converts should know about a file's arrays."""
+    """Remarks about a file's arrays, for the person who converts."""
 
 
 @dataclass
 class Match:
-    """What of a file fits a spec. `found` maps paths to arrays in the spec's layout; the rest are sorted by what is wrong."""
+    """The match of a file with a spec. `found` maps paths to arrays in the spec's layout; the rest are sorted by what is wrong."""
 
     found: dict[str, Array] = field(default_factory=dict)
     names: dict[str, tuple[str, Turn, float]] = field(default_factory=dict)
-    """Of each found path: the file's name for it, and how its array was turned."""
+    """The file's name of each found path, and the way in which its array was turned."""
     missing: list[str] = field(default_factory=list)
     wrong: dict[str, tuple[str, Shape, Shape]] = field(default_factory=dict)
-    """Of each path with another shape: the file's name, the shape there (in the spec's layout) and the spec's."""
+    """Paths with another shape: the file's name, the shape there (in the spec's layout) and the spec's."""
     left_over: dict[str, Shape] = field(default_factory=dict)
     otherwise: dict[str, str] = field(default_factory=dict)
     """Layers that the system has in another form, and which: the weights would give something else."""
@@ -108,7 +108,11 @@ class Match:
 
 
 def for_batches(system: System, entries: list[Entry], videos: int | None) -> tuple[list[Entry], list[str]]:
-    """The entries for batches of so many videos (none: one), and what is to be said of it. Raises SpecError where it means nothing."""
+    """The entries for batches of a size (None: one video), and the remarks on it.
+
+    Raises:
+        SpecError: the size of the batch has no meaning for the system.
+    """
     if not any(entry.batch_power for entry in entries):
         if videos is not None:
             raise SpecError(f"--batch-size: what '{system.name}' computes does not depend on it; leave it out")

@@ -22,7 +22,7 @@ SETTINGS: dict[tuple[str, str], tuple[str, ...]] = {
     ("dense", "weight"): ("fan_in", "units"),
     ("dense", "bias"): ("units",),
 }
-"""Which setting of its layer each axis of a parameter follows; `features` is the input's, `fan_in` is that where nothing lies between."""
+"""The setting of its layer that each axis of a parameter follows; `features` is the input's, `fan_in` is that where nothing lies between."""
 
 
 def suggestion(

@@ -91,7 +91,7 @@ def check_promises(backend: str, progress: Progress, wrap: Wrapper | None = None
 
 
 def _ask_alone(backend: str, device: str, wrap: Wrapper | None) -> list[str]:
-    """What is wrong on a device, in a process of its own: some frameworks have one device in a process."""
+    """The faults on a device, in a process of its own: some frameworks have one device in a process."""
     with Worker(backend, wrap=wrap) as worker:
         try:
             return worker.run(check_output, DeviceArguments(device))[0]

@@ -73,7 +73,7 @@ def output_on(backend: Backend, device: str) -> Iterator[str]:
 
 
 def names(backend: Backend, info: BackendInfo) -> Iterator[str]:
-    """Where streams are attributes of the model, the description reserves the names of its other attributes."""
+    """If streams are attributes of the model, the description reserves the names of its other attributes."""
     model = ready(backend)
     if not all(hasattr(model, stream) for stream in SPEC.streams):
         return  # this model does not hold its streams as attributes

@@ -120,7 +120,7 @@ def arrays(backend: Backend, info: BackendInfo) -> Iterator[str]:
             memory = fed
         after.append(backend.dump_optimizer(trainer))
     if not same(after[0], after[1]):
-        yield "a step goes on reading its arrays after float() of its loss"
+        yield "a step still reads its arrays after float() of its loss"
 
 
 def optimizer(backend: Backend, info: BackendInfo) -> Iterator[str]:

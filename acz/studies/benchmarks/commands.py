@@ -22,7 +22,7 @@ from acz.training.log import read_log
 from acz.zoo.config import load_spec
 
 VIDEOS, BATCH, EPOCHS = 64 * 256, 256, 3
-"""What is trained; the first epoch is not counted."""
+"""The size of the training; the first epoch is not counted."""
 
 
 def measure_training(bench: Bench) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""What a worker does for a benchmark: it holds prepared work under a name and times it when asked, so that workers take turns."""
+"""Jobs of a worker for a benchmark: it holds prepared work under a name and times it when asked, so that workers take turns."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class StepBaselines(Protocol):
         """The published code of an attention cluster: `step` and `forward`."""
 
     def bare_step(self, spec: Spec, videos: int) -> Mapping[str, Work]:
-        """What a training step cannot do without: `products` of matrices, and the optimiser, `Adam`."""
+        """The bare parts of a training step: `products` of matrices, and the optimiser, `Adam`."""
 
     def bare_layer(self, spec: Spec, inputs: Mapping[str, Array], labels: Array) -> Mapping[str, Work]:
         """A model's `layer`, forward and backward from the gradient `labels` of its logits, without loss and optimiser."""
@@ -49,7 +49,7 @@ class ReadingBaseline(Protocol):
     """A backend whose framework has a reader of YouTube-8M's shards of its own."""
 
     READER: str
-    """What the framework calls it."""
+    """The framework's name of it."""
 
     def read_records(self, paths: Sequence[str], videos: int, classes: int) -> Work:
         """One pass over shards in batches of `videos`: uint8, filled up to 300 frames, with lengths, labels and ids."""
@@ -179,7 +179,7 @@ def hold_reading(backend: Backend, arguments: ReadingArguments, arrays: Mapping[
 
 
 def count(backend: Backend, arguments: CountArguments, arrays: Mapping[str, Array]) -> tuple[Counted, Arrays]:
-    """A job: count batches of videos, and go on where the last such job stopped."""
+    """A job: count batches of videos, from where the last such job stopped."""
     if arguments.kind not in COUNTING:
         COUNTING[arguments.kind] = {"acz": YouTube8MMetrics, "official": Official}[arguments.kind](CLASSES, TOP_K)
     metrics = COUNTING[arguments.kind]

@@ -72,7 +72,7 @@ def workers_with(bench: Bench, baselines: str) -> Iterator[tuple[str, Worker]]:
 
 @dataclass(frozen=True)
 class Rates:
-    """What a machine does at best: float32 operations, and bytes read and written, a second."""
+    """The best rates of a machine: float32 operations, and bytes read and written, a second."""
 
     operations: float
     bytes: float

@@ -57,7 +57,7 @@ def measure_loop(bench: Bench) -> Iterator[Row]:
 
 
 def floor_seconds(spec: Spec, videos: int, rates: Rates, training: bool = True) -> float:
-    """What the machine's rates allow at best: a training step's three products of every weight matrix and of the attention,
+    """The least time that the machine's rates allow: a training step's three products of every weight matrix and of the attention,
     and Adam's reading of w, g, m, v and writing of w, m, v; or one product each."""
     products = 0.0
     for placed in spec.layout:

@@ -29,7 +29,7 @@ VIDEOS, SHARDS, BATCH = 1536, 6, 128
 FRAMES = (120, 300)
 WORKERS = (0, 1, 2)
 MODEL, TRAINING_BATCH, EPOCHS = "youtube8m/attention_cluster", 256, 5
-"""What is trained to see whether it waits: six steps an epoch, of which the first is not counted."""
+"""The training that may wait: six steps an epoch, of which the first is not counted."""
 
 
 def measure_youtube8m(bench: Bench) -> Iterator[Row]:

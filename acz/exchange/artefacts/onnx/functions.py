@@ -1,4 +1,4 @@
-"""What the layers in ONNX are made of: functions of several operators. Shapes start with the axis of videos."""
+"""Parts of the layers in ONNX: functions of several operators. Shapes start with the axis of videos."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def assign(graph: Graph, placed: PlacedLayer, x: str) -> str:
 
 
 def total_of(graph: Graph, a: str) -> str:
-    """What the frames of a video belong to each cluster, together: (videos, 1, clusters)."""
+    """The sum of the frames' shares in each cluster: (videos, 1, clusters)."""
     return graph.op("ReduceSum", a, graph.integers(1), keepdims=1)
 
 

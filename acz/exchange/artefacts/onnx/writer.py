@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     import onnx
 
 OPSET, IR_VERSION = 13, 7
-"""Of 2020, so that runtimes on devices, which are years behind, read the file; no operator here has changed its meaning since."""
+"""The version of 2020, so that runtimes on devices, which are years behind, read the file; no operator here has changed its meaning since."""
 MOST_BYTES = 2**31 - 2**24
-"""What weights may take: a protobuf message ends at 2 GiB, and the graph needs a little of it."""
+"""The most bytes of weights: a protobuf message ends at 2 GiB, and the graph needs a little of it."""
 
 
 def write_onnx(spec: Spec, parameters: Mapping[str, Array], path: Path, dtype: Precision = "float32") -> None:

@@ -1,4 +1,4 @@
-"""What a file of weights holds, and arrays over its bytes."""
+"""The contents of a file of weights, and arrays over its bytes."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from acz.foundation.arrays import Array, Shape
 from acz.foundation.errors import DataError
 
 MOST_AXES = 32
-"""Of an array in NumPy 1; more would make their product slow as well."""
+"""The most axes of an array in NumPy 1. More would also make their product slow."""
 
 
 @dataclass
 class Contents:
-    """What a file holds: arrays by name, or in order where the file records no names.
+    """The contents of a file: arrays by name, or in order where the file records no names.
 
     `name` and `files` say what was read, where that is not just the path that was given.
     """
@@ -28,13 +28,13 @@ class Contents:
 
 
 def size_of(shape: Shape, dtype: str, what: str) -> int:
-    """Bytes of an array, in a whole number of any size. Raises DataError that names `what`, for a shape that is none."""
+    """Bytes of an array, in a whole number of any size. Raises DataError that names `what`, where the shape is not valid."""
     if len(shape) > MOST_AXES:
         raise DataError(f"{what}: has {len(shape):,} axes; at most {MOST_AXES} are read")
     size = np.dtype(dtype).itemsize
     for side in shape:
         if side < 0:
-            raise DataError(f"{what}: the shape {shape} is none")
+            raise DataError(f"{what}: the shape {shape} is not valid")
         size *= side
     return size
 

@@ -25,7 +25,7 @@ COMPRESSION = {1: "snappy"}
 
 
 def is_table(path: Path) -> bool:
-    """Whether a file ends as tables do. Raises OSError."""
+    """Tell whether a file ends as tables do. Raises OSError."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - len(MAGIC), 0))
         return file.read() == MAGIC

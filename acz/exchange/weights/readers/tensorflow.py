@@ -24,10 +24,10 @@ TYPES = {
 }  # fmt: skip
 """By the number in DataType (tensorflow/core/framework/types.proto)."""
 FORMAT = 1
-"""Of the files that are read: the version that a reader must have."""
+"""The version that a reader of the files must have."""
 MOST_SHARDS = 2**10
 PART = b"\0"
-"""What keys of parts of partitioned variables begin with."""
+"""The beginning of the keys of parts of partitioned variables."""
 SUFFIX = re.compile(r"\.(index|data-\d{5,}-of-\d{5,})")
 LATEST = re.compile(rb'^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"', re.MULTILINE)
 """In the text file `checkpoint` of a folder."""
@@ -35,7 +35,7 @@ LATEST = re.compile(rb'^\s*model_checkpoint_path:\s*"((?:[^"\\\n]|\\.)*)"', re.M
 
 @dataclass(frozen=True)
 class _Variable:
-    """Where the bytes of one lie."""
+    """The place of the bytes of one variable."""
 
     name: str
     dtype: str
@@ -47,7 +47,7 @@ class _Variable:
 
 
 def find_prefix(path: Path) -> Path | None:
-    """What the names of a checkpoint's files begin with, given that, one of the files, or their folder; None where it is no checkpoint.
+    """The beginning of the names of a checkpoint's files, from that, one of the files, or their folder. None for another thing.
 
     Of a folder it is the one that its file `checkpoint` names, as TensorFlow has it, or else the only one in it, or in the folder `variables`
     of a SavedModel. Raises DataError where there are several, or none of that name.

@@ -79,7 +79,7 @@ def _adam(spec: Spec, match: Match, arrays: Mapping[str, Array]) -> dict[str, Ar
 
 
 def _settings(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, object]:
-    """Whether there is a hidden layer shows in the names, before any shape can be compared."""
+    """Tell from the names, before any shape is compared, whether there is a hidden layer."""
     pair = classifier_layers(spec)
     if pair is None:
         return {}

@@ -47,7 +47,7 @@ def _table(spec: Spec) -> list[Entry]:
 
 
 def _kept(spec: Spec) -> float:
-    """What share of the attention's output the trunk's dropout, before its first dense layer, keeps."""
+    """The share of the attention's output that the trunk's dropout, before its first dense layer, keeps."""
     kept = 1.0
     for layer in spec.trunk.values():
         if layer.type == "dense":

@@ -24,7 +24,7 @@ from acz.foundation.arrays import Array
 from acz.model.spec import PlacedLayer, Spec
 
 MODALITIES = ("video", "audio")
-"""Of the two streams, in the order of the concatenation."""
+"""The inputs of the two streams, in the order of the concatenation."""
 NORM = {"type": "batch_norm", "epsilon": 1e-3, "decay": 0.99, "variance": "biased"}
 SETTLED: Mapping[str, Mapping[str, object]] = {
     "attention_cluster": {
@@ -60,7 +60,7 @@ def _parts(spec: Spec) -> tuple[list[PlacedLayer], list[PlacedLayer]]:
 
 
 def _biased(placed: PlacedLayer) -> bool:
-    """Whether a layer has parameters that no variable of the system goes into."""
+    """Tell whether a layer has parameters that no variable of the system goes into."""
     return not {"hidden.weight", "score.bias", "bias"}.isdisjoint(placed.parameters)
 
 

@@ -27,7 +27,7 @@ def chain(
 ) -> list[PlacedLayer] | None:
     """The layers of a stream, or of the trunk, if its layers are of these types, in this order, with settings at their defaults.
 
-    `activations` are those of the dense layers, circulant ones too, `settled` what a type of layer has in the place of defaults, `open_too` the names of
+    `activations` are those of the dense layers, circulant ones too, `settled` what a type of layer has instead of defaults, `open_too` the names of
     settings that may be anything. None where it is another chain.
     """
     layers = [placed for placed in spec.layout if placed.path.startswith(f"{part}.")]
@@ -51,6 +51,6 @@ def only_stream(spec: Spec) -> str | None:
 
 def is_none_of(system: str, models: str) -> SpecError:
     return SpecError(
-        f"the model of --model is none of {system}'s: {models}, with the settings that the formula there has; "
+        f"the model of --model is not one of {system}'s: {models}, with the settings that the formula there has; "
         "'acz models' lists configurations of them"
     )

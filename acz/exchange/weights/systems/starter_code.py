@@ -1,4 +1,4 @@
-"""What TensorFlow systems that are built on YouTube-8M's starter code share: their training's variables, and what its export leaves out."""
+"""The common parts of TensorFlow systems that are built on YouTube-8M's starter code: their training's variables, and what its export leaves out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from acz.foundation.arrays import Array
 from acz.model.spec import PlacedLayer
 
 SCOPE = "tower/"
-"""Of every variable of a network."""
+"""The beginning of the name of every variable of a network."""
 TRAINING = re.compile(r"global_step|beta[12]_power|.*/(Adam|Adagrad|Adadelta|Ftrl|Momentum|RMSProp)(_\d+)?")
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_variance": "moving_variance"}
 """Batch normalisation here and there."""
@@ -34,7 +34,7 @@ def of_training(arrays: Mapping[str, Array], why: str) -> str:
 
 
 def untrained_statistics(arrays: Mapping[str, Array]) -> list[str]:
-    """What is said where moving means and variances are the 0 and 1 that they start from: the export restores trained variables only."""
+    """The remark where moving means and variances are the 0 and 1 that they start from: the export restores trained variables only."""
     scopes = [name.removesuffix("/moving_mean") for name in arrays if name.endswith("/moving_mean")]
     found = [
         scope

@@ -28,7 +28,7 @@ from acz.foundation.errors import SpecError
 from acz.model.spec import PlacedLayer, Spec
 
 MODALITIES = ("video", "audio")
-"""Of the inputs, in their order."""
+"""The suffixes of the inputs, in their order."""
 EMBEDDINGS = {
     "DBoF": ("dbof", ("dense batch_norm activation frame_pool", "circulant_dense batch_norm activation frame_pool")),
     "NetVLAD": ("netvlad", ("netvlad",)),
@@ -301,7 +301,7 @@ YOUTUBE8M_CIRCULANT = System(
     ("tensorflow",),
     _table,
     is_optimizer,
-    lambda spec, match, arrays: of_training(arrays, "training goes on from the weights alone"),
+    lambda spec, match, arrays: of_training(arrays, "training resumes from the weights alone"),
     settings=_settings,
     otherwise=_otherwise,
     notes=untrained_statistics,
