@@ -234,6 +234,12 @@ def test_every_promise_has_a_backend_that_breaks_it() -> None:
     assert {promise for promise, _, _ in BROKEN} == set(PROMISES)
 
 
+def test_the_page_for_authors_lists_every_promise() -> None:
+    page = (Path(__file__).parent.parent / "docs/adding-a-backend.md").read_text(encoding="utf-8")
+    table = page.partition("| promise |")[2]
+    assert re.findall(r"(?m)^\| `(\w+)` \|", table) == list(PROMISES)
+
+
 def test_a_backend_of_another_name_breaks_its_description() -> None:
     assert "NAME must be 'other'" in problems("description", numpy_backend, replace(INFO, name="other"))[0]
 

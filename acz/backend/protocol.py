@@ -1,4 +1,7 @@
-"""The seam: the functions of a backend. Arrays cross this seam as NumPy; models and trainers are the framework's own."""
+"""The functions that a backend must have. Arrays cross this seam as NumPy; models and trainers are the framework's own.
+
+`acz backend-check NAME` checks what these texts promise, and `acz parity-check --backends NAME` compares the numbers.
+"""
 
 from __future__ import annotations
 
@@ -14,30 +17,67 @@ Parameters = Mapping[str, Array]
 
 
 class Backend(Protocol):
-    """The seam. Paths, shapes and layouts of every dictionary are the spec's."""
+    """A module, or any object, with these functions. Paths, shapes and layouts of every dictionary are the spec's.
+
+    Inputs are `<input>` (videos, frames, features) or (videos, *shape), as the spec says, float32, float64 or uint8.
+    A framed input may have `<input>.mask`, bool (videos, frames), which is true at valid frames. The numbers of
+    videos and frames may change from call to call.
+
+    The model sets padded frames to 0 before the first layer, whatever they hold: NaN too. A video without a valid
+    frame is allowed.
+    """
 
     NAME: str
+    """The name in the description, and of the entry point."""
 
     def versions(self) -> dict[str, str]:
         """Versions of the framework and of what it is built with, by name."""
 
     def devices(self) -> list[str]:
-        """Devices that are here and that this build can use: `CPU`, `GPU:0`, `Ascend:0`, ..."""
+        """Devices that are here and that this build can use: `CPU`, `GPU:0`, `Ascend:0` and so on.
+
+        `CPU` is always among them. Kinds are the backend's own; numbers start at 0.
+        """
 
     def capabilities(self) -> dict[str, str]:
-        """The backend's features in words, for a reader. The key `devices` names the kinds of device that this build could use."""
+        """Properties of the backend, in words for a reader.
+
+        Returns:
+            At least `devices`: the kinds of device that this build of the framework could use, as `CPU, GPU`. Those
+            of this distribution also have `training` and `float64`.
+        """
 
     def set_threads(self, count: int) -> None:
-        """Compute with `count` threads on the CPU; called before the first operation."""
+        """Compute with `count` threads on the CPU.
+
+        It is called before the first operation, and may be called again. The count that is set already changes
+        nothing.
+
+        Raises:
+            MissingError: the framework can't change the count any more.
+        """
 
     def build(self, spec: Spec, device: str, dtype: str) -> Any:
-        """The framework's own module with the spec's paths as names, in `float32` or `float64`, on `device`."""
+        """The framework's own module with the spec's paths as names of its parameters, in evaluation mode.
+
+        Args:
+            spec: the model. Layers in `spec.bags` take the bags of a video one by one, as acz.model.layers.bags says.
+            device: one of `devices()`.
+            dtype: `float32`, or `float64`, which must work on the CPU.
+
+        Returns:
+            The module. A user can call, train and save it without acz; in training mode it then draws its own
+            dropout.
+        """
 
     def load_parameters(self, model: Any, parameters: Parameters) -> None:
-        """Set every parameter and statistic."""
+        """Set every parameter and statistic to a copy of the given arrays, which have the model's dtype.
+
+        A trainer of the model may be there already; it trains the new values.
+        """
 
     def dump_parameters(self, model: Any) -> dict[str, Array]:
-        """Copies of every parameter and statistic."""
+        """Copies of every parameter and statistic, in the model's dtype."""
 
     def forward(
         self,
@@ -47,9 +87,20 @@ class Backend(Protocol):
         dropout: Mapping[str, Array] | None = None,
         record: Sequence[str] = (),
     ) -> dict[str, Array]:
-        """`output`, `logits` and the recorded paths. In training the statistics of the model move.
+        """Run the model.
 
-        Without `dropout` masks training drops nothing, as in the reference.
+        Args:
+            inputs: by name, with masks; they are not changed.
+            training: batch norm takes the statistics of the batch, and the running statistics of the model move.
+            dropout: masks of zeros and ones by path, (videos, *shape), 1 where a value is kept. The shapes are those
+                of `spec.dropout_masks`. A path without a mask drops nothing; without `dropout` nothing is dropped.
+            record: paths of `spec.recordable`.
+
+        Returns:
+            Arrays in the model's dtype: `output` and `logits`, (videos, classes), and the recorded paths. A layer's
+            path has its output. `weights` of an attention cluster is (videos, frames, units), `assignments` of a VLAD
+            layer (videos, frames, clusters), and `gates` of a gating has the shape of the layer's output. In a layer
+            that takes bags the videos of its inner values are videos * bags, and their frames are those of a bag.
         """
 
     def forward_best(
@@ -60,12 +111,19 @@ class Backend(Protocol):
         labels: Array | None = None,
         loss: str | None = None,
     ) -> dict[str, Array]:
-        """The best of what `forward` gives, selected on the device: nothing else of it comes from there.
+        """The best values of an evaluation, selected on the device: nothing else leaves it.
 
-        For each NAME in `counts`, `output` or `logits`: `NAME` (videos, count), its best values, in any order, and `NAME.classes`, the
-        classes that they are of; of equal values at the edge the smaller classes. `finite` (videos): whether a video's output and
-        logits are; where not, its classes mean nothing. With `labels` and a `loss` also `loss` (), the mean over the first videos, as many as
-        have labels.
+        Args:
+            inputs: as in `forward`.
+            counts: how many of the best are wanted, by `output` or `logits`; at most the number of classes.
+            labels: of the first videos; the videos after them fill up a batch of constant size.
+            loss: a name in acz.model.losses.LOSSES.
+
+        Returns:
+            For each NAME in `counts`: `NAME`, (videos, count), its best values in any order, and `NAME.classes`, the
+            class of each. Of equal values at the edge the smaller classes are taken. `finite`, bool (videos), is true
+            where all of a video's output and logits are finite; where it is false, the video's classes mean nothing.
+            With `labels` and `loss` also `loss`, (), of the videos that have labels.
         """
 
     def loss_and_gradients(
@@ -77,10 +135,27 @@ class Backend(Protocol):
         dropout: Mapping[str, Array] | None = None,
         training: bool = True,
     ) -> tuple[float, dict[str, Array]]:
-        """The loss and its gradient by every trained parameter's path and every float input's name."""
+        """The loss and its gradient by every trained parameter's path and every float input's name.
+
+        The running statistics of the model may move in training; the core loads parameters before each call.
+
+        Args:
+            inputs: as in `forward`.
+            labels: int64 (videos) for a loss of one class; else (videos, classes), uint8, float32 or float64.
+            loss: a name in acz.model.losses.LOSSES; an unknown name is an error.
+            dropout: as in `forward`.
+            training: as in `forward`.
+        """
 
     def start_training(self, model: Any, optimizer: Adam, loss: str) -> Any:
-        """A trainer: the model with an optimiser at its start."""
+        """A trainer: the model with an optimiser at its start.
+
+        Args:
+            model: what `build` gave. Its parameters may be loaded later.
+            optimizer: the settings of Adam, with penalties, clipping and weight decay, as acz.model.optimizer defines
+                them.
+            loss: a name in acz.model.losses.LOSSES.
+        """
 
     def training_step(
         self,
@@ -90,13 +165,26 @@ class Backend(Protocol):
         dropout: Mapping[str, Array],
         learning_rate: float,
     ) -> tuple[SupportsFloat, SupportsFloat]:
-        """One step; the loss before it, and how many videos' best class is a label. `float()` of them waits for the device."""
+        """One step. It need not wait for the device.
+
+        Args:
+            trainer: what `start_training` gave.
+            inputs: as in `forward`. The caller drops the arrays, labels and masks after the call, and memory that
+                nothing refers to is used again: hold or copy what is read later.
+            labels: as in `loss_and_gradients`.
+            dropout: as in `forward`.
+            learning_rate: of this step.
+
+        Returns:
+            The loss before the step, and the number of videos whose best class is a label. `float()` of them waits
+            for the device; after that the caller may also write into the arrays.
+        """
 
     def dump_optimizer(self, trainer: Any) -> dict[str, Array]:
-        """`m.<path>`, `v.<path>` for every trained parameter, and `step`, an integer."""
+        """Copies of `m.<path>` and `v.<path>` of every trained parameter, zeros at first, and `step`, an integer ()."""
 
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:
-        """Go on from what `dump_optimizer` of any backend gave."""
+        """Resume from copies of a state that `dump_optimizer` of any backend gave."""
 
 
 class Exports(Backend, Protocol):
@@ -105,12 +193,15 @@ class Exports(Backend, Protocol):
     def export(self, model: Any, path: Path, metadata: Mapping[str, str]) -> None:
         """Write a float32 model on the CPU in the framework's deployment format.
 
-        Inputs and output are those of acz.backend.signature. Nothing of this machine is in it: no path, no line of source, no
-        sample of inputs.
+        Inputs and output are those of acz.backend.signature. The file tells nothing of this machine: no path, no line
+        of source, no sample of inputs.
 
         Args:
             path: a file or a folder that does not exist yet, and can be renamed afterwards.
             metadata: texts that the artefact carries.
+
+        Raises:
+            SpecError: the format can't hold this model.
         """
 
 
@@ -118,7 +209,10 @@ class NativeFiles(Backend, Protocol):
     """A backend with a kind of file of its own: its description has a `native`."""
 
     def save_native(self, model: Any, path: Path) -> None:
-        """Write the model as the framework's own kind of file, which its users read without this program's help."""
+        """Write the model as the framework's own kind of file, which its users read without acz."""
 
     def read_native(self, path: Path) -> dict[str, Array]:
-        """The arrays of a native file by the names in it; nothing in the file is run. Raises what the framework raises."""
+        """The arrays of a native file by the names in it. Nothing in the file is run.
+
+        Raises whatever the framework raises for a file that it can't read.
+        """

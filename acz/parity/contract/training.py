@@ -101,7 +101,7 @@ def steps(backend: Backend, info: BackendInfo) -> Iterator[str]:
 
 
 def arrays(backend: Backend, info: BackendInfo) -> Iterator[str]:
-    """After float() of its loss a step reads its arrays no more: the core writes the next batch into the same memory."""
+    """After float() of its loss a step reads its arrays no more, so that the caller may write into them."""
     after = []
     for again in (False, True):
         batch, trainer = started(backend, CASE)
