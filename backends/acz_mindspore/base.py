@@ -8,14 +8,16 @@ of `ops.MatMul`'s.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
+from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
 
-Call = tuple[Tensor | None, dict[str, Tensor] | None]
+Call = tuple[Tensor | None, Mapping[str, Tensor] | None]
 """The data that the layers share in one run. Valid frames, bool (videos, frames); and dropout masks by path. No masks: the
 framework draws its own; a path that is missing drops nothing."""
 
@@ -119,7 +121,7 @@ def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
     return (rows * ops.tile(ops.rsqrt(size), (1, x.shape[-1]))).reshape(x.shape)
 
 
-def batch_norm(layer: Layer, home: Any, settings: Any, x: Tensor, call: Call) -> Tensor:
+def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, call: Call) -> Tensor:
     """Over all axes but the last; `home` holds weight, bias and the running statistics."""
     mean, variance = home.running_mean, home.running_variance
     rows = x.reshape((-1, x.shape[-1]))

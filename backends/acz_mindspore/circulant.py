@@ -6,6 +6,7 @@ from typing import Any
 
 from mindspore import Tensor, ops
 
+from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
 from acz_mindspore import INFO
 from acz_mindspore.base import Call, Layer, apply
@@ -43,7 +44,8 @@ def rolled(d: Tensor) -> Tensor:
 
 def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
     """The matrix (units, features) of the whole product: y = matrix x. `home` holds weight and diagonal."""
-    n, whole = home.weight.shape[-1], None
+    n = home.weight.shape[-1]
+    whole: Tensor = None
     for factor in range(settings.factors - 1, -1, -1):
         rows = n if whole is not None else min(units, n)
         matrix = circulant(home.weight[factor], rows)
@@ -74,6 +76,8 @@ def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Ten
 
 
 class CirculantDense(Layer):
+    settings: Settings
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         y = product(self, self.settings, x, self.settings.units)
         if self.settings.bias:

@@ -9,6 +9,7 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 from acz.backend.native_layers import native_layers
+from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.layers.attention import LOWEST
 from acz_mindspore.base import (
     Call,
@@ -29,17 +30,23 @@ from acz_mindspore.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYER
 
 
 class Dense(Layer):
+    settings: dense.Dense
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         y = linear(x, self.weight, self.bias if self.settings.bias else None)
         return apply(self, self.settings.activation, y)
 
 
 class Rescale(Layer):
+    settings: dense.Rescale
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         return x * number(self.settings.scale, x) + number(self.settings.offset, x)
 
 
 class Activation(Layer):
+    settings: activation.Activation
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         return apply(self, self.settings.function, x)
 
@@ -55,11 +62,15 @@ class LogSoftmax(Layer):
 
 
 class Dropout(Layer):
+    settings: dropout.Dropout
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         return drop(self, x, self.settings.rate, call)
 
 
 class BatchNorm(Layer):
+    settings: normalize.BatchNorm
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         if x.ndim == 4:  # an image: channels last and back
             y = batch_norm(self, self, self.settings, x.transpose((0, 2, 3, 1)), call)
@@ -68,11 +79,15 @@ class BatchNorm(Layer):
 
 
 class L2Normalize(Layer):
+    settings: normalize.L2Normalize
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         return l2_normalize(x, self.settings.epsilon)
 
 
 class Conv2d(Layer):
+    settings: image.Conv2d
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         if self.on_cpu:  # where MindSpore's own takes twenty times as long, and no float64
             filters, channels, size, _ = self.weight.shape
@@ -86,6 +101,8 @@ class Conv2d(Layer):
 
 
 class MaxPool2d(Layer):
+    settings: image.MaxPool2d
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         size = self.settings.size
         if (
@@ -101,6 +118,8 @@ class Flatten(Layer):
 
 
 class AttentionCluster(Layer):
+    settings: attention.AttentionCluster
+
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         settings = self.settings
         videos, frames, features = x.shape
@@ -129,6 +148,8 @@ class AttentionCluster(Layer):
 
 
 class ContextGating(Layer):
+    settings: gating.ContextGating
+
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         norm = self.settings.norm
         g = linear(x, self.weight, None if norm else self.bias)
@@ -137,6 +158,8 @@ class ContextGating(Layer):
 
 
 class DeepContextGating(Layer):
+    settings: gating.DeepContextGating
+
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         settings = self.settings
         h = ops.relu(linear(x, self.hidden.weight, None))
@@ -148,6 +171,8 @@ class DeepContextGating(Layer):
 
 
 class MixtureOfExperts(Layer):
+    settings: experts.MixtureOfExperts
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         classes, mixtures = self.settings.classes, self.settings.mixtures
         circulant = self.settings.circulant

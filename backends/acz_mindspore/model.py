@@ -12,9 +12,9 @@ from mindspore import Tensor, nn, ops
 
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
-from acz_mindspore.base import number
+from acz_mindspore.base import Call, log_softmax, number, sigmoid, softmax
 from acz_mindspore.devices import use_device
-from acz_mindspore.layers import LAYERS, Call, log_softmax, sigmoid, softmax
+from acz_mindspore.layers import LAYERS
 from acz_mindspore.pooling import over_bags
 
 

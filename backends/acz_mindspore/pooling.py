@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mindspore import Tensor, ops
 
+from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
 from acz_mindspore.base import Call, Layer, l2_normalize, number
 
@@ -33,6 +34,8 @@ def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class FramePool(Layer):
+    settings: pooling.FramePool
+
     def construct(self, x: Tensor, call: Call) -> Tensor:
         found = []
         for kind in self.settings.pooling:

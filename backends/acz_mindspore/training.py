@@ -16,7 +16,7 @@ from acz.foundation.arrays import Array
 from acz.foundation.processes.silence import silence_output
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
-from acz_mindspore.layers import log_softmax, number
+from acz_mindspore.base import log_softmax, number
 from acz_mindspore.model import Model, in_mode, to_device
 
 
@@ -147,7 +147,8 @@ class Step(nn.Cell):
 
     def prepare(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Penalty and clipping of the gradients."""
-        found, clipped = (), ()
+        found: tuple[Tensor, ...] = ()
+        clipped: tuple[Tensor, ...] = ()
         for i in range(len(gradients)):
             gradient = gradients[i]
             if self.penalized[i]:

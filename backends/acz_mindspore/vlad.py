@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mindspore import Tensor, ops
 
+from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_mindspore.base import Call, Layer, batch_norm, l2_normalize, linear, number
 
@@ -18,7 +19,11 @@ def shares(s: Tensor) -> Tensor:
     return e / e.sum(-1, keepdims=True)
 
 
-def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
+class SoftAssignment(Layer):
+    settings: vlad.SoftAssignment
+
+
+def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     videos, frames, _ = x.shape
     norm, clusters = layer.settings.norm, layer.settings.clusters
@@ -46,7 +51,7 @@ def each(value: Tensor, videos: int) -> Tensor:
     return ops.tile(value.expand_dims(0), (videos, 1, 1))
 
 
-class NetVLAD(Layer):
+class NetVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
@@ -54,13 +59,15 @@ class NetVLAD(Layer):
         return a, of_clusters(v - each(self.centres, x.shape[0]) * total)
 
 
-class LightVLAD(Layer):
+class LightVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
         return a, of_clusters(ops.BatchMatMul(transpose_a=True)(x, a))
 
 
-class NetFV(Layer):
+class NetFV(SoftAssignment):
+    settings: vlad.NetFV
+
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         videos, coupling = x.shape[0], self.settings.coupling
         a = assign(self, x, call)

@@ -9,6 +9,7 @@ import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
 
+from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
 
 
@@ -82,7 +83,7 @@ def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
     return x * rsqrt(squares.sum(-1, keepdim=True).clip(min=epsilon))
 
 
-def batch_norm(layer: Layer, home: Any, settings: Any, x: Tensor, call: Call) -> Tensor:
+def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, call: Call) -> Tensor:
     """Over all axes but the last; `home` holds weight, bias and the running statistics."""
     mean, variance = home.running_mean, home.running_variance
     if layer.training:

@@ -9,6 +9,7 @@ from paddle import Tensor
 from paddle.autograd import PyLayer
 from paddle.fft import irfft, rfft
 
+from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
 from acz_paddle import INFO
 from acz_paddle.base import Call, Layer, apply
@@ -54,7 +55,8 @@ def circulant(w: Tensor, rows: int) -> Tensor:
 
 def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
     """The matrix (units, features) of the whole product: y = matrix x. `home` holds weight and diagonal."""
-    n, whole = home.weight.shape[-1], None
+    n = home.weight.shape[-1]
+    whole: Tensor = None
     for factor in reversed(range(settings.factors)):
         rows = n if whole is not None else min(units, n)
         matrix = circulant(home.weight[factor], rows)
@@ -81,6 +83,8 @@ def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Ten
 
 
 class CirculantDense(Layer):
+    settings: Settings
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         y = product(self, self.settings, x, self.settings.units)
         return apply(self.settings.activation, y + self.bias if self.settings.bias else y)

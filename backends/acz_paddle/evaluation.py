@@ -8,7 +8,7 @@ import paddle
 from paddle import Tensor
 
 from acz.foundation.arrays import Array
-from acz_paddle.layers import Call
+from acz_paddle.base import Call
 from acz_paddle.model import Model, to_device
 from acz_paddle.training import LOSSES
 

@@ -7,6 +7,7 @@ import paddle.nn.functional as F
 from paddle import Tensor
 
 from acz.backend.native_layers import native_layers
+from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.layers.attention import LOWEST
 from acz_paddle.base import Call, Layer, apply, batch_norm, drop, l2_normalize, log_softmax
 from acz_paddle.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
@@ -15,17 +16,23 @@ from acz_paddle.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
+    settings: dense.Dense
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         y = F.linear(x, self.weight, self.bias if self.settings.bias else None)
         return apply(self.settings.activation, y)
 
 
 class Rescale(Layer):
+    settings: dense.Rescale
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return x * self.settings.scale + self.settings.offset
 
 
 class Activation(Layer):
+    settings: activation.Activation
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return apply(self.settings.function, x)
 
@@ -41,11 +48,15 @@ class LogSoftmax(Layer):
 
 
 class Dropout(Layer):
+    settings: dropout.Dropout
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return drop(self, x, self.settings.rate, call)
 
 
 class BatchNorm(Layer):
+    settings: normalize.BatchNorm
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         if x.ndim == 4:  # an image: channels last and back
             return batch_norm(self, self, self.settings, x.transpose([0, 2, 3, 1]), call).transpose([0, 3, 1, 2])
@@ -53,11 +64,15 @@ class BatchNorm(Layer):
 
 
 class L2Normalize(Layer):
+    settings: normalize.L2Normalize
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return l2_normalize(x, self.settings.epsilon)
 
 
 class Conv2d(Layer):
+    settings: image.Conv2d
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         y = F.conv2d(x, self.weight)
         if not self.settings.bias:
@@ -67,6 +82,8 @@ class Conv2d(Layer):
 
 
 class MaxPool2d(Layer):
+    settings: image.MaxPool2d
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return F.max_pool2d(x, self.settings.size)
 
@@ -77,6 +94,8 @@ class Flatten(Layer):
 
 
 class AttentionCluster(Layer):
+    settings: attention.AttentionCluster
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
         features = x.shape[-1]
@@ -105,6 +124,8 @@ class AttentionCluster(Layer):
 
 
 class ContextGating(Layer):
+    settings: gating.ContextGating
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
         g = F.linear(x, self.weight, None if norm else self.bias)
@@ -114,6 +135,8 @@ class ContextGating(Layer):
 
 
 class DeepContextGating(Layer):
+    settings: gating.DeepContextGating
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
         h = F.relu(F.linear(x, self.hidden.weight))
@@ -126,6 +149,8 @@ class DeepContextGating(Layer):
 
 
 class MixtureOfExperts(Layer):
+    settings: experts.MixtureOfExperts
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         classes, mixtures = self.settings.classes, self.settings.mixtures
         if circulant := self.settings.circulant:

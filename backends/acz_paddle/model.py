@@ -11,8 +11,9 @@ from paddle.base import core
 
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
+from acz_paddle.base import Call, log_softmax
 from acz_paddle.devices import native_device
-from acz_paddle.layers import LAYERS, Call, log_softmax
+from acz_paddle.layers import LAYERS
 from acz_paddle.pooling import over_bags
 
 

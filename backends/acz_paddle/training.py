@@ -14,7 +14,7 @@ from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
-from acz_paddle.layers import Call, log_softmax
+from acz_paddle.base import Call, log_softmax
 from acz_paddle.model import Model, to_device
 
 

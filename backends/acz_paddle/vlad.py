@@ -6,11 +6,16 @@ import paddle
 import paddle.nn.functional as F
 from paddle import Tensor
 
+from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_paddle.base import Call, Layer, batch_norm, l2_normalize, rsqrt
 
 
-def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
+class SoftAssignment(Layer):
+    settings: vlad.SoftAssignment
+
+
+def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     norm = layer.settings.norm
     s = F.linear(x, layer.assignment.weight, None if norm else layer.assignment.bias)
@@ -29,19 +34,21 @@ def of_clusters(v: Tensor) -> Tensor:
     return (v * scale).flatten(1)  # (videos, features * clusters)
 
 
-class NetVLAD(Layer):
+class NetVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
         total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
         return of_clusters(paddle.matmul(x, a, transpose_x=True) - self.centres * total)
 
 
-class LightVLAD(Layer):
+class LightVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return of_clusters(paddle.matmul(x, assign(self, x, call), transpose_x=True))
 
 
-class NetFV(Layer):
+class NetFV(SoftAssignment):
+    settings: vlad.NetFV
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         coupling = self.settings.coupling
         a = assign(self, x, call)

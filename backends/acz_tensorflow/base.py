@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
+from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
 
 
@@ -96,7 +97,7 @@ def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
     return x / tf.maximum(length, epsilon**0.5)
 
 
-def batch_norm(own: Mapping[str, Any], settings: Any, x: Tensor, call: Call, prefix: str = "") -> Tensor:
+def batch_norm(own: Mapping[str, Any], settings: BatchNormSettings, x: Tensor, call: Call, prefix: str = "") -> Tensor:
     """Over all axes but the last; `own` holds weight, bias and the running statistics."""
     weight, bias = own[f"{prefix}weight"], own[f"{prefix}bias"]
     running_mean, running_variance = own[f"{prefix}running_mean"], own[f"{prefix}running_variance"]

@@ -14,7 +14,7 @@ WIDTHS = {"rgb": 1024, "audio": 128}
 
 def read_records(paths: Sequence[str], videos: int, classes: int) -> Callable[[], int]:
     """One pass over shards in batches of `videos`: uint8, filled up to 300 frames, with lengths, multi-hot labels and ids."""
-    shapes = ([], [300, WIDTHS["rgb"]], [300, WIDTHS["audio"]], [], [classes])
+    shapes: tuple[list[int], ...] = ([], [300, WIDTHS["rgb"]], [300, WIDTHS["audio"]], [], [classes])
 
     def parse(record: tf.Tensor) -> tuple[tf.Tensor, ...]:
         context, lists = tf.io.parse_single_sequence_example(record, CONTEXT, FRAMES)

@@ -8,6 +8,7 @@ from typing import Any
 import tensorflow as tf
 from tensorflow import Tensor
 
+from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
 from acz_tensorflow import INFO
 from acz_tensorflow.base import Call, Layer, apply
@@ -47,22 +48,23 @@ def circulant(w: Tensor, rows: int) -> Tensor:
 
 def explicit(own: Mapping[str, Any], settings: CirculantProduct, units: int, prefix: str = "") -> Tensor:
     """The matrix (units, features) of the whole product: y = matrix x. `own` holds weight and diagonal."""
-    weight, diagonal = own[f"{prefix}weight"], own.get(f"{prefix}diagonal")
-    n, whole = weight.shape[-1], None
+    weight, diagonal = own[f"{prefix}weight"], f"{prefix}diagonal"
+    n = weight.shape[-1]
+    whole: Tensor = None
     for factor in reversed(range(settings.factors)):
         rows = n if whole is not None else min(units, n)
         matrix = circulant(weight[factor], rows)
         if settings.diagonal == "learned":
-            matrix = matrix * diagonal[factor][:, None]
+            matrix = matrix * own[diagonal][factor][:, None]
         if settings.diagonal == "fixed":
-            matrix = matrix * tf.roll(diagonal[factor], 1, -1)[:, :rows, None]
+            matrix = matrix * tf.roll(own[diagonal][factor], 1, -1)[:, :rows, None]
         whole = matrix if whole is None else whole @ matrix
     return tf.reshape(whole, (-1, n))[:units]
 
 
 def product(own: Mapping[str, Any], settings: CirculantProduct, x: Tensor, units: int, prefix: str = "") -> Tensor:
     """x (videos, ..., features) to (videos, ..., units); `own` holds weight and diagonal."""
-    weight, diagonal = own[f"{prefix}weight"], own.get(f"{prefix}diagonal")
+    weight, diagonal = own[f"{prefix}weight"], f"{prefix}diagonal"
     n = weight.shape[-1]  # a graph's inputs have no sizes
     rows = tf.reshape(x, (-1, n))
     if settings.algorithm(n, units, FFT_COST) == "dense":
@@ -71,15 +73,17 @@ def product(own: Mapping[str, Any], settings: CirculantProduct, x: Tensor, units
         y = rows[:, None]  # (rows, 1, features): every block has the same input
         for factor in range(settings.factors):
             if settings.diagonal == "learned":
-                y = y * diagonal[factor]
+                y = y * own[diagonal][factor]
             y = correlation(y, weight[factor])  # (rows, blocks, features)
             if settings.diagonal == "fixed":
-                y = y * tf.roll(diagonal[factor], 1, -1)
+                y = y * tf.roll(own[diagonal][factor], 1, -1)
         y = tf.reshape(y, (-1, weight.shape[1] * n))[:, :units]
     return y if len(x.shape) == 2 else tf.reshape(y, [*tf.unstack(tf.shape(x)[:-1]), units])
 
 
 class CirculantDense(Layer):
+    settings: Settings
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         y = product(self.own, self.settings, x, self.settings.units)
         return apply(self.settings.activation, y + self.own["bias"] if self.settings.bias else y)

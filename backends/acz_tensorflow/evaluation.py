@@ -8,7 +8,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.foundation.arrays import Array
-from acz_tensorflow.layers import Call
+from acz_tensorflow.base import Call
 from acz_tensorflow.model import Model, Tensors, to_device
 from acz_tensorflow.training import LOSSES
 
@@ -32,7 +32,7 @@ def forward_best(
         found = {"finite": finite[0] & finite[1]}
         for name, count in counts.items():
             found[name], found[f"{name}.classes"] = best(whole[name], count)
-        if given:
+        if loss is not None and given:
             found["loss"] = LOSSES[loss](model, logits[: tf.shape(given["labels"])[0]], given["labels"])
         return found
 

@@ -12,7 +12,7 @@ from tensorflow import Tensor
 
 from acz.backend.signature import OUTPUT, ports
 from acz.foundation.errors import SpecError
-from acz_tensorflow.layers import Call
+from acz_tensorflow.base import Call
 from acz_tensorflow.model import Model
 
 

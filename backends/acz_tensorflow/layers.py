@@ -6,6 +6,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.backend.native_layers import native_layers
+from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.layers.attention import LOWEST
 from acz_tensorflow.base import (
     Call,
@@ -25,16 +26,22 @@ from acz_tensorflow.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYE
 
 
 class Dense(Layer):
+    settings: dense.Dense
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         return apply(self.settings.activation, linear(x, self.own["weight"], self.own.get("bias")))
 
 
 class Rescale(Layer):
+    settings: dense.Rescale
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         return x * self.settings.scale + self.settings.offset
 
 
 class Activation(Layer):
+    settings: activation.Activation
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         return apply(self.settings.function, x)
 
@@ -50,11 +57,15 @@ class LogSoftmax(Layer):
 
 
 class Dropout(Layer):
+    settings: dropout.Dropout
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         return drop(self, x, self.settings.rate, call)
 
 
 class BatchNorm(Layer):
+    settings: normalize.BatchNorm
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         if len(x.shape) == 4:
             return channels_first(batch_norm(self.own, self.settings, channels_last(x), call))
@@ -62,11 +73,15 @@ class BatchNorm(Layer):
 
 
 class L2Normalize(Layer):
+    settings: normalize.L2Normalize
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         return l2_normalize(x, self.settings.epsilon)
 
 
 class Conv2d(Layer):
+    settings: image.Conv2d
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         kernel = tf.transpose(self.own["weight"], (2, 3, 1, 0))  # (height, width, channels, filters)
         y = tf.nn.conv2d(channels_last(x), kernel, 1, "VALID")
@@ -74,6 +89,8 @@ class Conv2d(Layer):
 
 
 class MaxPool2d(Layer):
+    settings: image.MaxPool2d
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         return channels_first(tf.nn.max_pool2d(channels_last(x), self.settings.size, self.settings.size, "VALID"))
 
@@ -84,6 +101,8 @@ class Flatten(Layer):
 
 
 class AttentionCluster(Layer):
+    settings: attention.AttentionCluster
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         settings, own = self.settings, self.own
         h = tf.tanh(linear(x, own["hidden.weight"], own["hidden.bias"])) if settings.hidden else x
@@ -112,6 +131,8 @@ class AttentionCluster(Layer):
 
 
 class ContextGating(Layer):
+    settings: gating.ContextGating
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         norm, own = self.settings.norm, self.own
         g = linear(x, own["weight"], own.get("bias"))
@@ -121,6 +142,8 @@ class ContextGating(Layer):
 
 
 class DeepContextGating(Layer):
+    settings: gating.DeepContextGating
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         settings, own = self.settings, self.own
         h = tf.nn.relu(linear(x, own["hidden.weight"]))
@@ -133,6 +156,8 @@ class DeepContextGating(Layer):
 
 
 class MixtureOfExperts(Layer):
+    settings: experts.MixtureOfExperts
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         own, classes, mixtures = self.own, self.settings.classes, self.settings.mixtures
         if circulant := self.settings.circulant:

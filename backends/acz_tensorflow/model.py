@@ -11,8 +11,9 @@ from tensorflow import Tensor
 
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
+from acz_tensorflow.base import Call
 from acz_tensorflow.devices import native_device
-from acz_tensorflow.layers import LAYERS, Call
+from acz_tensorflow.layers import LAYERS
 from acz_tensorflow.pooling import over_bags
 
 Tensors = Mapping[str, Tensor]

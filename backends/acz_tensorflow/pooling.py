@@ -5,6 +5,7 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import Tensor
 
+from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
 from acz_tensorflow.base import Call, Layer, l2_normalize
 
@@ -28,6 +29,8 @@ def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
 
 
 class FramePool(Layer):
+    settings: pooling.FramePool
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         found = [pool(kind, x, call.mask) for kind in self.settings.pooling]  # of (videos, features)
         return tf.concat([l2_normalize(y) for y in found] if self.settings.normalize else found, 1)

@@ -13,7 +13,7 @@ from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
-from acz_tensorflow.layers import Call
+from acz_tensorflow.base import Call
 from acz_tensorflow.model import Graphs, Model, Tensors, to_device
 
 

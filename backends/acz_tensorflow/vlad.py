@@ -5,11 +5,16 @@ from __future__ import annotations
 import tensorflow as tf
 from tensorflow import Tensor
 
+from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_tensorflow.base import Call, Layer, batch_norm, l2_normalize, linear, softmax
 
 
-def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
+class SoftAssignment(Layer):
+    settings: vlad.SoftAssignment
+
+
+def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     norm, own = layer.settings.norm, layer.own
     s = linear(x, own["assignment.weight"], own.get("assignment.bias"))
@@ -30,7 +35,7 @@ def of_clusters(v: Tensor) -> Tensor:
     return v / size  # (videos, features, clusters)
 
 
-class NetVLAD(Layer):
+class NetVLAD(SoftAssignment):
     def call(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
@@ -38,13 +43,15 @@ class NetVLAD(Layer):
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
 
-class LightVLAD(Layer):
+class LightVLAD(SoftAssignment):
     def call(self, x: Tensor, call: Call) -> Tensor:
         v = of_clusters(tf.matmul(x, assign(self, x, call), transpose_a=True))
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
 
-class NetFV(Layer):
+class NetFV(SoftAssignment):
+    settings: vlad.NetFV
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         coupling, own = self.settings.coupling, self.own
         a = assign(self, x, call)

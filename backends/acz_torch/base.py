@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
 
 
@@ -75,7 +76,7 @@ def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
     return x * torch.rsqrt((x * x).sum(-1, keepdim=True).clamp_min(epsilon))
 
 
-def batch_norm(layer: Layer, home: Any, settings: Any, x: Tensor, call: Call) -> Tensor:
+def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, call: Call) -> Tensor:
     """Over all axes but the last; `home` holds weight, bias and the running statistics."""
     if not layer.training:
         scale = torch.rsqrt(home.running_variance + settings.epsilon) * home.weight
@@ -118,7 +119,7 @@ class Packed:
     """Tell whether this PyTorch can pack weights on this processor."""
 
     def __init__(self) -> None:
-        self.of: Tensor | None = None
+        self.of: Tensor = None
         self.version, self.uses = 0, 0
         self.weight: Tensor | None = None
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acz.foundation.arrays import Array
 from acz.model.layers.vlad import SoftAssignment
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
@@ -38,7 +38,7 @@ class LoopOverUnits(nn.Module):
         return self.classifier(F.dropout(torch.cat(found, 1), 0.5, self.training))
 
 
-def loop_over_units(spec: Spec, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Work]:
+def loop_over_units(spec: Spec, inputs: Mapping[str, Array], labels: Array) -> dict[str, Work]:
     """The loop's training `step`, with PyTorch's plain Adam, and its `forward` pass."""
     x, answers = torch.from_numpy(inputs["features"]), torch.from_numpy(labels)
     units = spec.parameters["features.attention.alpha"].size
@@ -115,7 +115,7 @@ def bare_step(spec: Spec, videos: int) -> dict[str, Work]:
     return {"products": lambda: [work() for work in bare], "Adam": optimizer.step}
 
 
-def bare_layer(spec: Spec, inputs: Mapping[str, np.ndarray], labels: np.ndarray) -> dict[str, Work]:
+def bare_layer(spec: Spec, inputs: Mapping[str, Array], labels: Array) -> dict[str, Work]:
     """A model's `layer`, forward and backward from the gradient `labels` of its logits, without loss and optimiser."""
     model = Model(spec, torch.device("cpu"), torch.float32).train()
     load_parameters(model, initial_parameters(spec))

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acz.foundation.arrays import Array
-from acz_torch.layers import Call
+from acz_torch.base import Call
 from acz_torch.model import Model, to_device
 from acz_torch.training import LOSSES
 

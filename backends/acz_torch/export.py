@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from inspect import Parameter, Signature
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -27,8 +28,9 @@ class Deployed(nn.Module):
             return {OUTPUT: model({port.key: inputs[port.name] for port in self.ports})}
 
         # torch.export reads the inputs' names in the signature, and does not get along with **inputs there
-        forward.__signature__ = Signature([Parameter(port.name, Parameter.KEYWORD_ONLY) for port in self.ports])
-        self.forward = forward
+        named: Any = forward
+        named.__signature__ = Signature([Parameter(port.name, Parameter.KEYWORD_ONLY) for port in self.ports])
+        self.forward = named
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:

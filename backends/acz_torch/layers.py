@@ -9,6 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from acz.backend.native_layers import native_layers
+from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.layers.attention import LOWEST
 from acz.model.spec import PlacedLayer
 from acz_torch.base import Call, Layer, Packed, apply, batch_norm, drop, l2_normalize, sigmoid
@@ -18,6 +19,8 @@ from acz_torch.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
+    settings: dense.Dense
+
     def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
         super().__init__(placed, dtype, device)
         self.packed = Packed()
@@ -34,11 +37,15 @@ class Dense(Layer):
 
 
 class Rescale(Layer):
+    settings: dense.Rescale
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return x * self.settings.scale + self.settings.offset
 
 
 class Activation(Layer):
+    settings: activation.Activation
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return apply(self.settings.function, x)
 
@@ -54,11 +61,15 @@ class LogSoftmax(Layer):
 
 
 class Dropout(Layer):
+    settings: dropout.Dropout
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return drop(self, x, self.settings.rate, call)
 
 
 class BatchNorm(Layer):
+    settings: normalize.BatchNorm
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         if x.ndim == 4:  # an image: channels last and back
             return batch_norm(self, self, self.settings, x.movedim(1, -1), call).movedim(-1, 1)
@@ -66,16 +77,22 @@ class BatchNorm(Layer):
 
 
 class L2Normalize(Layer):
+    settings: normalize.L2Normalize
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return l2_normalize(x, self.settings.epsilon)
 
 
 class Conv2d(Layer):
+    settings: image.Conv2d
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return F.conv2d(x, self.weight, self.bias if self.settings.bias else None)
 
 
 class MaxPool2d(Layer):
+    settings: image.MaxPool2d
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         size = self.settings.size
         if x.device.type != "cpu" or torch.is_grad_enabled():
@@ -92,6 +109,8 @@ class Flatten(Layer):
 
 
 class AttentionCluster(Layer):
+    settings: attention.AttentionCluster
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
         features = x.shape[-1]
@@ -120,6 +139,8 @@ class AttentionCluster(Layer):
 
 
 class ContextGating(Layer):
+    settings: gating.ContextGating
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
         g = F.linear(x, self.weight.t(), None if norm else self.bias)
@@ -129,6 +150,8 @@ class ContextGating(Layer):
 
 
 class DeepContextGating(Layer):
+    settings: gating.DeepContextGating
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
         h = F.relu(F.linear(x, self.hidden.weight.t()))
@@ -141,6 +164,8 @@ class DeepContextGating(Layer):
 
 
 class MixtureOfExperts(Layer):
+    settings: experts.MixtureOfExperts
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         classes, mixtures = self.settings.classes, self.settings.mixtures
         if circulant := self.settings.circulant:

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
+from acz_torch.base import Call
 from acz_torch.devices import native_device
-from acz_torch.layers import LAYERS, Call
+from acz_torch.layers import LAYERS
 from acz_torch.pooling import over_bags
 
 

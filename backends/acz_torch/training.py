@@ -14,7 +14,7 @@ from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
-from acz_torch.layers import Call
+from acz_torch.base import Call
 from acz_torch.model import Model, to_device
 
 

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_torch.base import Call, Layer, batch_norm, l2_normalize
 
@@ -24,7 +25,11 @@ def by_videos(aggregate: Callable[[Tensor, Tensor], Tensor], size: int, x: Tenso
     return torch.cat([aggregate(*few) for few in zip(x.split(count), a.split(count), strict=True)])
 
 
-def assign(layer: Layer, x: Tensor, call: Call) -> Tensor:
+class SoftAssignment(Layer):
+    settings: vlad.SoftAssignment
+
+
+def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     norm = layer.settings.norm
     s = F.linear(x, layer.assignment.weight.t(), None if norm else layer.assignment.bias)
@@ -43,7 +48,7 @@ def of_clusters(v: Tensor) -> Tensor:
     return (v * scale).flatten(1)  # (videos, features * clusters)
 
 
-class NetVLAD(Layer):
+class NetVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         def aggregate(x: Tensor, a: Tensor) -> Tensor:
             total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
@@ -52,7 +57,7 @@ class NetVLAD(Layer):
         return by_videos(aggregate, self.centres.numel(), x, assign(self, x, call))
 
 
-class LightVLAD(Layer):
+class LightVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         def aggregate(x: Tensor, a: Tensor) -> Tensor:
             return of_clusters(x.transpose(1, 2) @ a)
@@ -60,7 +65,9 @@ class LightVLAD(Layer):
         return by_videos(aggregate, self.assignment.weight.numel(), x, assign(self, x, call))
 
 
-class NetFV(Layer):
+class NetFV(SoftAssignment):
+    settings: vlad.NetFV
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         coupling = self.settings.coupling
         c = self.centres if coupling is None else self.assignment.weight * coupling
