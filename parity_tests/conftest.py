@@ -55,5 +55,5 @@ def worker() -> Iterator[Callable[[str], Worker]]:
         return running[backend]
 
     yield of
-    for one in running.values():
-        one.close()
+    for process in running.values():
+        process.close()

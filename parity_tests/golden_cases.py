@@ -356,11 +356,11 @@ KINDS = {
 
 def names() -> list[str]:
     """Fixtures of the kinds above, in the folder."""
-    found = []
+    cases = []
     for path in sorted(FOLDER.glob("*.json")):
         if json.loads(path.read_text())["kind"] in KINDS and path.with_suffix(".npz").is_file():
-            found.append(path.stem)
-    return found
+            cases.append(path.stem)
+    return cases
 
 
 def load(name: str) -> Golden:

@@ -109,13 +109,13 @@ def circulant(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
 
 def _summed(x: Array, weight: Array, diagonal: Array) -> Array:
     """Learned diagonal and circular correlation, number by number."""
-    n, found = x.shape[1], []
+    n, vectors = x.shape[1], []
     for block in range(weight.shape[1]):
         y = x.astype(np.float64)
         for w, d in zip(weight[:, block], diagonal[:, block], strict=True):
             y = np.stack([sum(y[:, j] * d[j] * w[(j - i) % n] for j in range(n)) for i in range(n)], axis=1)
-        found.append(y)
-    return np.concatenate(found, axis=1)
+        vectors.append(y)
+    return np.concatenate(vectors, axis=1)
 
 
 def circulant_dbof(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:

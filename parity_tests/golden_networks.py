@@ -37,7 +37,7 @@ def _embeddings(flags: dict[str, Any], share: int) -> dict[str, tuple[dict[str, 
 
     Audio has half the clusters.
     """
-    found: dict[str, tuple[dict[str, Any], bool]] = {}
+    embeddings: dict[str, tuple[dict[str, Any], bool]] = {}
     if flags["add_dbof"]:
         method = flags["dbof_pooling_method"]
         layers = {
@@ -46,10 +46,10 @@ def _embeddings(flags: dict[str, Any], share: int) -> dict[str, tuple[dict[str, 
             "expansion_relu6": RELU6,
             "pool": {"type": "frame_pool", "pooling": POOLING.get(method, method)},
         }
-        found["dbof"] = layers, flags["fc_dbof_circulant"]
+        embeddings["dbof"] = layers, flags["fc_dbof_circulant"]
     if flags["add_netvlad"]:
         layers = {"netvlad": {"type": "netvlad", "clusters": flags["netvlad_cluster_size"] // share, "norm": OF_SLIM}}
-        found["netvlad"] = layers, flags["fc_netvlad_circulant"]
+        embeddings["netvlad"] = layers, flags["fc_netvlad_circulant"]
     if flags["add_fisher_vector"]:
         coupling = flags["fv_coupling_factor"] if flags["fv_couple_weights"] else None
         fisher = {
@@ -58,11 +58,11 @@ def _embeddings(flags: dict[str, Any], share: int) -> dict[str, tuple[dict[str, 
             "norm": OF_SLIM,
             "coupling": coupling,
         }
-        found["netfv"] = {"net_fv": fisher}, flags["fc_fisher_circulant"]
+        embeddings["netfv"] = {"net_fv": fisher}, flags["fc_fisher_circulant"]
     if flags["add_moments"]:
         layers = {"pool": {"type": "frame_pool", "pooling": ["mean", "variance"]}}
-        found["moments"] = layers, flags["fc_moment_circulant"]
-    return found
+        embeddings["moments"] = layers, flags["fc_moment_circulant"]
+    return embeddings
 
 
 def _trunk(flags: dict[str, Any], classes: int) -> dict[str, Any]:

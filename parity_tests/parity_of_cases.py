@@ -47,16 +47,16 @@ class ParityOfCases:
     def rows(cls) -> list[Row]:
         participants = open_participants([*(name for name in BACKENDS if name in installed()), ONNX])
         models, forms = ([case for case in cls.CASES if is_form(case) is form] for form in (False, True))
-        found = [
+        checked = [
             *compare_backends(models, participants, LEVELS, skip_slow_precision=cls.SKIP_SLOW_PRECISION),
             *compare_backends(forms, participants, LEVELS_OF_FORMS),
         ]
-        found = apply_waivers(found, read_waivers())
+        checked = apply_waivers(checked, read_waivers())
         if os.environ.get("ACZ_PARITY_CSV"):
             write_csv(
-                Path(os.environ["ACZ_PARITY_CSV"]) / f"{cls.__name__}.csv", to_table(found, cls.CASES, environment())
+                Path(os.environ["ACZ_PARITY_CSV"]) / f"{cls.__name__}.csv", to_table(checked, cls.CASES, environment())
             )
-        return found
+        return checked
 
     @pytest.mark.parametrize("backend", BACKENDS)
     def test_a_backend_is_the_same_function(self, case: Case, backend: str, rows: list[Row]) -> None:

@@ -163,18 +163,18 @@ def test_it_keeps_every_promise(backend: str) -> None:
 
 @pytest.mark.parametrize("backend", BACKENDS)
 def test_the_module_is_the_frameworks_own(backend: str, worker: Callable[[str], Worker]) -> None:
-    value, found = worker(backend).run(use_module, None)
+    value, arrays = worker(backend).run(use_module, None)
     spec = acz.load_spec(TINY)
     assert value.bases, "no class of the framework among its bases"
     assert sorted(value.names) == sorted(spec.parameters)
     start = initial_parameters(spec, 0)
     exact, rounded = (
         acz.reference.forward(
-            spec, {path: value.astype(precision) for path, value in start.items()}, {"features": found["features"]}
+            spec, {path: value.astype(precision) for path, value in start.items()}, {"features": arrays["features"]}
         )["output"]
         for precision in ("float64", "float32")
     )
-    assert difference(found["output"], exact) <= float32_bound(difference(rounded, exact))
+    assert difference(arrays["output"], exact) <= float32_bound(difference(rounded, exact))
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -192,23 +192,26 @@ def module_names(backend: Any, arguments: None, arrays: Any) -> tuple[dict[str, 
     if backend.NAME == "torch":
         import torch
 
-        found: list[Any] = [torch.nn.Module(), torch.nn.ModuleDict()]
+        modules: list[Any] = [torch.nn.Module(), torch.nn.ModuleDict()]
     elif backend.NAME == "tensorflow":
         import keras
 
-        found = [keras.Model()]
+        modules = [keras.Model()]
     elif backend.NAME == "paddle":
         import paddle
 
-        found = [paddle.nn.Layer(), paddle.nn.LayerDict()]
+        modules = [paddle.nn.Layer(), paddle.nn.LayerDict()]
     elif backend.NAME == "mindspore":
         import mindspore
 
-        found = [mindspore.nn.Cell(), mindspore.nn.CellDict()]
+        modules = [mindspore.nn.Cell(), mindspore.nn.CellDict()]
     else:
         raise ValueError(f"say here which modules of '{backend.NAME}' are empty")
     model = backend.build(acz.load_spec(TINY), "CPU", "float32")
-    names = {"modules": {name for one in found for name in dir(one)}, "model": {*dir(model)} - {"features", "trunk"}}
+    names = {
+        "modules": {name for module in modules for name in dir(module)},
+        "model": {*dir(model)} - {"features", "trunk"},
+    }
     return {key: sorted(name for name in value if not name.startswith("_")) for key, value in names.items()}, {}
 
 
@@ -256,9 +259,9 @@ def use_module(backend: Any, arguments: None, arrays: Any) -> tuple[Used, Arrays
 def test_backends_lists_what_is_here(tmp_path: Path) -> None:
     answer = type_command("backends", "--json", cwd=tmp_path)
     assert answer.returncode == 0, answer.stderr
-    found = json.loads(answer.stdout)
-    assert set(found) == set(infos())
-    for name, about in found.items():
+    listed = json.loads(answer.stdout)
+    assert set(listed) == set(infos())
+    for name, about in listed.items():
         if about["installed"]:
             assert "CPU" in about["devices"], (name, about)
             assert about["versions"]

@@ -46,7 +46,7 @@ def test_equal_frames_share_the_gradient_of_the_largest(
     arguments = jobs.GradientArguments(
         spec, Precision.FLOAT64, "projection", (jobs.Run("run", "batch", training=True),)
     )
-    found = jobs.group(worker(backend).run(jobs.gradients, arguments, arrays)[1], "run")
+    computed = jobs.group(worker(backend).run(jobs.gradients, arguments, arrays)[1], "run")
     largest = (once @ w).argmax(1)  # (videos, clusters)
     want = sum(once[video, largest[video]].T * cotangent[video] for video in range(2))
-    np.testing.assert_allclose(found["x.clusters.weight"], want, rtol=1e-12)
+    np.testing.assert_allclose(computed["x.clusters.weight"], want, rtol=1e-12)

@@ -37,8 +37,8 @@ def packs_a_weight(backend: Backend, arguments: None, arrays: Mapping[str, Array
     x, weight, bias = torch.ones(2, 3), torch.arange(12.0).reshape(3, 4), torch.ones(4)
     with torch.inference_mode():
         packed = torch.ops.mkldnn._reorder_linear_weight(weight.t(), 64)
-        found = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
-    return torch.allclose(found, x @ weight + bias), {}
+        product = torch.ops.mkldnn._linear_pointwise(x, packed, bias, "none", [], "")
+    return torch.allclose(product, x @ weight + bias), {}
 
 
 def counts_changes(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:

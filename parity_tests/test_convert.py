@@ -96,9 +96,9 @@ def test_a_converted_checkpoint_gives_what_the_original_gave(
     process = worker(backend)
     ours = run(case, converted(case, tmp_path), backend, process)
     for what, (recorded, mapped) in case.expected.items():
-        found = mapped(ours)
-        assert found.shape == recorded.shape, what
-        difference = np.abs(found - recorded).max() / np.abs(recorded).max()
+        value = mapped(ours)
+        assert value.shape == recorded.shape, what
+        difference = np.abs(value - recorded).max() / np.abs(recorded).max()
         assert difference <= bound_of(case), what
 
 
@@ -142,12 +142,12 @@ def test_todays_tensorflow_writes_what_is_read_and_reads_what_the_tests_write(tm
     with np.load(tmp_path / "arrays.npz") as arrays, np.load(tmp_path / "ours.npz") as ours:
         alone, whole = (kinds.read(tmp_path / name, "tensorflow") for name in ("alone", "whole"))
         assert (len(alone.files), len(whole.files)) == (2, 3)
-        assert min(one.files[0].stat().st_size for one in (alone, whole)) > 2**18
+        assert min(checkpoint.files[0].stat().st_size for checkpoint in (alone, whole)) > 2**18
         assert set(whole.named) == set(alone.named) == set(arrays.files)
         for name in arrays.files:
-            for found in (whole.named[name], alone.named[name]):
-                assert (found.dtype, found.shape) == (arrays[name].dtype, arrays[name].shape)
-                assert found.tobytes() == arrays[name].tobytes()
+            for array in (whole.named[name], alone.named[name]):
+                assert (array.dtype, array.shape) == (arrays[name].dtype, arrays[name].shape)
+                assert array.tobytes() == arrays[name].tobytes()
         for name, value in small.items():
             assert np.array_equal(ours[name], value)
     for name, message in (("sliced", "'w' is partitioned"), ("text", "type 7 of TensorFlow")):

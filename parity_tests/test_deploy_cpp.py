@@ -47,8 +47,8 @@ def find_library() -> Path | None:
     package = find_spec("onnxruntime")
     if package and package.origin:
         folders.append(Path(package.origin).parent / "capi")
-    found = (path for folder in folders for path in sorted(folder.glob("libonnxruntime.so*")))
-    return next(found, None)
+    libraries = (path for folder in folders for path in sorted(folder.glob("libonnxruntime.so*")))
+    return next(libraries, None)
 
 
 @pytest.fixture(scope="module")

@@ -91,11 +91,11 @@ def test_the_interrupted_run_of_pytorch_ends_as_the_one_that_was_not(there: Path
         }, "weights and optimiser; the state beside them has another form now"
 
 
-@pytest.mark.parametrize("one", EXPECTED["in_its_own_framework"], ids=lambda one: one["printed"]["backend"])
-def test_a_backend_evaluates_its_run(one: dict[str, Any], there: Path) -> None:
-    require(one["printed"]["backend"])
-    printed = json.loads(python("-m", "acz", *one["typed"], "--threads", 1, "--json", cwd=there))
-    assert as_before(printed, one["printed"]), printed
+@pytest.mark.parametrize("before", EXPECTED["in_its_own_framework"], ids=lambda before: before["printed"]["backend"])
+def test_a_backend_evaluates_its_run(before: dict[str, Any], there: Path) -> None:
+    require(before["printed"]["backend"])
+    printed = json.loads(python("-m", "acz", *before["typed"], "--threads", 1, "--json", cwd=there))
+    assert as_before(printed, before["printed"]), printed
 
 
 @pytest.mark.parametrize("name", ARTEFACTS)

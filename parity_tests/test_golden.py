@@ -22,12 +22,12 @@ EXACT = 1e-11
 """Relative: the reference in float64 beside the originals' own float64, where they could be run in it."""
 
 
-def _close(found: np.ndarray, recorded: np.ndarray, tolerance: dict[str, float], what: str) -> None:
-    assert found.shape == recorded.shape, what
-    assert np.isfinite(found).all(), f"{what}: not finite"
+def _close(value: np.ndarray, recorded: np.ndarray, tolerance: dict[str, float], what: str) -> None:
+    assert value.shape == recorded.shape, what
+    assert np.isfinite(value).all(), f"{what}: not finite"
     known = np.isfinite(recorded)  # the originals give NaN for a zero vector; ours is finite there
     np.testing.assert_allclose(
-        found[known], recorded[known], rtol=tolerance["rtol"], atol=tolerance["atol"], err_msg=what
+        value[known], recorded[known], rtol=tolerance["rtol"], atol=tolerance["atol"], err_msg=what
     )
 
 
@@ -57,8 +57,8 @@ def test_reproduces_the_original(
             found_loss = float(LOSSES[kind].reference(ours["logits"], ours["output"], labels))
         else:
             evaluated = jobs.GradientArguments(spec, precision, kind, (jobs.Run("run", "batch", training=False),))
-            found = process.run(jobs.gradients, evaluated, {**arrays, "batch/labels": labels})[1]
-            found_loss = float(found["run/loss"])
+            gradients = process.run(jobs.gradients, evaluated, {**arrays, "batch/labels": labels})[1]
+            found_loss = float(gradients["run/loss"])
         assert found_loss == pytest.approx(value, rel=1e-5, abs=golden.tolerance["atol"])
     for gradient in golden.gradients:
         changed, given = spec, dict(arrays)
@@ -68,12 +68,12 @@ def test_reproduces_the_original(
             given = {k: v for k, v in arrays.items() if not k.startswith("parameters/") or k[11:] in kept}
         labels = gradient.labels(ours)
         derived = jobs.GradientArguments(changed, precision, gradient.loss, arguments.runs)
-        found = jobs.group(process.run(jobs.gradients, derived, {**given, "batch/labels": labels})[1], "run")
+        gradients = jobs.group(process.run(jobs.gradients, derived, {**given, "batch/labels": labels})[1], "run")
         for path, (value, mapped) in gradient.paths.items():
             # recorded in float32 by a reverse sweep: relative to the gradient's own size
             scale = max(float(np.abs(value).max()), 1.0)
             tolerance = {"rtol": 1e-4, "atol": 2 * golden.tolerance["atol"] * scale}
-            _close(mapped(found[path]), value, tolerance, f"gradient of {path}")
+            _close(mapped(gradients[path]), value, tolerance, f"gradient of {path}")
         for path, value in gradient.fixed.items():
             assert spec.parameters[path].role == "fixed"
             assert np.abs(value).max() < 2e-5, f"{path}: what we hold fixed had a gradient"
@@ -95,8 +95,8 @@ def test_the_reference_is_the_original_in_float64(
     arguments = jobs.OutputArguments(Spec.from_dict(golden.spec), Precision.FLOAT64, runs)
     ours = jobs.group(worker("numpy").run(jobs.outputs, arguments, arrays)[1], "run")
     for what, value in golden.exact.items():
-        found, known = golden.expected[what][1](ours), np.isfinite(value)
-        assert np.abs(found - value)[known].max() <= EXACT * np.abs(value[known]).max(), what
+        computed, known = golden.expected[what][1](ours), np.isfinite(value)
+        assert np.abs(computed - value)[known].max() <= EXACT * np.abs(value[known]).max(), what
 
 
 @pytest.mark.parametrize("backend", ["numpy", *BACKENDS])

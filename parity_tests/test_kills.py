@@ -201,9 +201,9 @@ def test_kills_while_a_data_set_is_made(kind: signal.Signals, tmp_path: Path) ->
     wanted = contents(tmp_path / "whole/out")
 
     def is_like(folder: Path) -> None:
-        found = contents(folder / "out")
-        found.pop("extractor/run.json", None)  # it holds the absolute path of the noisy frames
-        assert found == {name: value for name, value in wanted.items() if name != "extractor/run.json"}
+        written = contents(folder / "out")
+        written.pop("extractor/run.json", None)  # it holds the absolute path of the noisy frames
+        assert written == {name: value for name, value in wanted.items() if name != "extractor/run.json"}
 
     kill_until(case, tmp_path, seconds, is_like, kind)
     assert not LONG or len(case.seen) >= 2, case.seen

@@ -60,19 +60,19 @@ class Made:
 @pytest.fixture(scope="module")
 def made(worker: Callable[[str], Worker], tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Made]:
     """Artefacts by format and model. Each is made once, under another name than it has now."""
-    folder, found = tmp_path_factory.mktemp("artefacts"), {}
+    folder, artefacts = tmp_path_factory.mktemp("artefacts"), {}
 
     def of(name: str, model: str) -> Made:
         chosen, spec = FORMATS[name], SPECS[model]
-        if (name, model) not in found:
-            stem = folder / f"{name}-{len(found)}"
+        if (name, model) not in artefacts:
+            stem = folder / f"{name}-{len(artefacts)}"
             parameters = initial_parameters(spec, 3, np.dtype(np.float32))
             save_checkpoint(stem.with_suffix(".safetensors"), spec, parameters)
             temporary = stem.with_name(f"making{chosen.suffix}")
             arguments = ArtefactArguments(stem.with_suffix(".safetensors"), temporary)
             worker(chosen.participant).run(write_artefact, arguments)
-            found[name, model] = Made(spec, parameters, temporary.rename(stem.with_suffix(chosen.suffix)))
-        return found[name, model]
+            artefacts[name, model] = Made(spec, parameters, temporary.rename(stem.with_suffix(chosen.suffix)))
+        return artefacts[name, model]
 
     return of
 
@@ -86,8 +86,8 @@ def runtimes() -> Iterator[Callable[[str], Runtime]]:
         return running.setdefault(name, Runtime(name, FORMATS[name].scripts()[""]))
 
     yield of
-    for one in running.values():
-        one.close()
+    for runtime in running.values():
+        runtime.close()
 
 
 @pytest.mark.parametrize("model", SPECS)
@@ -95,8 +95,8 @@ def runtimes() -> Iterator[Callable[[str], Runtime]]:
 def test_an_artefact_runs_under_another_name(
     name: str, model: str, made: Callable[[str, str], Made], runtimes: Callable[[str], Runtime]
 ) -> None:
-    one = made(name, model)
-    checks, about = verify(one.spec, one.parameters, one.path, runtimes(name), timed=False)
+    artefact = made(name, model)
+    checks, about = verify(artefact.spec, artefact.parameters, artefact.path, runtimes(name), timed=False)
     assert not [check for check in checks if not check.passed]
     assert not [module for module in about["modules"] if module.startswith("acz")]
 
@@ -105,15 +105,15 @@ def test_an_artefact_runs_under_another_name(
 def test_inputs_are_told_by_name(
     name: str, made: Callable[[str, str], Made], runtimes: Callable[[str], Runtime]
 ) -> None:
-    one, runtime = made(name, "bytes of two modalities"), runtimes(name)
-    given = batches(one.spec)["padded"]
+    artefact, runtime = made(name, "bytes of two modalities"), runtimes(name)
+    given = batches(artefact.spec)["padded"]
     backwards = dict(reversed(given.items()))
-    outputs, about = runtime.run(one.path, {"forwards": given, "backwards": backwards})
+    outputs, about = runtime.run(artefact.path, {"forwards": given, "backwards": backwards})
     assert list(outputs["forwards"]) == [OUTPUT]
     np.testing.assert_array_equal(outputs["forwards"][OUTPUT], outputs["backwards"][OUTPUT])
-    assert about["metadata"] == metadata(one.spec)
+    assert about["metadata"] == metadata(artefact.spec)
     with pytest.raises(JobFailed):
-        runtime.run(one.path, {"misnamed": {f"{port}_": value for port, value in given.items()}})
+        runtime.run(artefact.path, {"misnamed": {f"{port}_": value for port, value in given.items()}})
 
 
 @dataclass(frozen=True)
@@ -154,9 +154,9 @@ def names(backend: Any, arguments: NameArguments, arrays: Any) -> tuple[list[lis
 def test_an_artefact_carries_the_names(
     name: str, model: str, made: Callable[[str, str], Made], worker: Callable[[str], Worker]
 ) -> None:
-    one = made(name, model)
-    (inputs, outputs), _ = worker(FORMATS[name].participant).run(names, NameArguments(one.path))
-    wanted = [port.name for port in ports(one.spec)]
+    artefact = made(name, model)
+    (inputs, outputs), _ = worker(FORMATS[name].participant).run(names, NameArguments(artefact.path))
+    wanted = [port.name for port in ports(artefact.spec)]
     assert (sorted(inputs) if name == "saved-model" else inputs) == (
         sorted(wanted) if name == "saved-model" else wanted
     )
@@ -165,8 +165,8 @@ def test_an_artefact_carries_the_names(
 
 def contents(path: Path) -> Iterator[tuple[str, bytes]]:
     """The bytes of every file of an artefact, and of every member of its zip files, by name."""
-    files = [path] if path.is_file() else [one for one in path.rglob("*") if one.is_file()]
-    queue = [(one.name, one.read_bytes()) for one in files]
+    files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+    queue = [(file.name, file.read_bytes()) for file in files]
     while queue:
         name, data = queue.pop()
         yield name, data
@@ -193,9 +193,9 @@ def test_a_runtime_stands_alone(name: str) -> None:
     allowed = {*sys.stdlib_module_names, "numpy", FORMATS[name].participant}
     tree = ast.parse(FORMATS[name].scripts()[""].read_text())
     for node in ast.walk(tree):
-        found = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        found += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
-        assert {module.partition(".")[0] for module in found} <= allowed
+        modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+        assert {module.partition(".")[0] for module in modules} <= allowed
 
 
 @dataclass(frozen=True)
@@ -219,14 +219,14 @@ def mindir_of(backend: Any, arguments: LargeArguments, arrays: Any) -> tuple[lis
         module.export(backend.build(spec, "CPU", "float32"), arguments.folder / "large.mindir", {})
     finally:
         serialization.TOTAL_SAVE, module.LARGEST = kept
-    return sorted(one.name for one in arguments.folder.iterdir()), {}
+    return sorted(path.name for path in arguments.folder.iterdir()), {}
 
 
 def test_a_large_mindir_is_one_file_or_refused(worker: Callable[[str], Worker], tmp_path: Path) -> None:
     spec = SPECS["image"]
     mindspore = worker("mindspore")
-    found, _ = mindspore.run(mindir_of, LargeArguments(spec, tmp_path, 0))
-    assert found == ["large.mindir"], "weights beside it would not follow it to another name"
+    files, _ = mindspore.run(mindir_of, LargeArguments(spec, tmp_path, 0))
+    assert files == ["large.mindir"], "weights beside it would not follow it to another name"
     with pytest.raises(JobFailed, match="--format saved-model, paddle or pt2"):
         mindspore.run(mindir_of, LargeArguments(spec, tmp_path, 100))
 

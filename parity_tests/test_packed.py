@@ -56,39 +56,39 @@ def evaluate_job(backend: Any, arguments: PackedArguments, arrays: Any) -> tuple
     def output(of: Any = model, rows: int = len(x)) -> Any:
         return backend.forward(of, {"x": x[:rows]})["output"]
 
-    states, found = [], {}
+    states, outputs = [], {}
     for name in ("first", *(f"again {number}" for number in range(packed.AFTER)), "packed"):
-        found[name] = output()
+        outputs[name] = output()
         states.append(packed.weight is not None)
-    found |= {f"{rows} rows": output(rows=rows) for rows in (1, 3)}
+    outputs |= {f"{rows} rows": output(rows=rows) for rows in (1, 3)}
     copies = {"copy": copy.deepcopy(model), "pickled": pickle.loads(pickle.dumps(model))}
-    found |= {name: output(one) for name, one in copies.items()}
+    outputs |= {name: output(copied) for name, copied in copies.items()}
     trainer = backend.start_training(model, Adam(learning_rate=0.1), "projection")
     backend.training_step(trainer, {"x": x}, labels, {}, 0.1)
     released = model.x["large"].packed.weight is None
-    found["trained"] = output()
-    found |= {f"parameters/{path}": value for path, value in backend.dump_parameters(model).items()}
+    outputs["trained"] = output()
+    outputs |= {f"parameters/{path}": value for path, value in backend.dump_parameters(model).items()}
     for _ in range(packed.AFTER + 1):
         output()
     backend.load_parameters(model, initial_parameters(spec, 2))  # in place: the packed weight is outdated now
-    found["loaded"] = output()
-    return Packed(states, released, model.x["large"].packed.uses, packed.HERE), found
+    outputs["loaded"] = output()
+    return Packed(states, released, model.x["large"].packed.uses, packed.HERE), outputs
 
 
 def test_outputs_are_those_of_the_weights_as_they_are(worker: Callable[[str], Worker]) -> None:
     require("torch")
     spec, source = Spec.from_dict(SPEC), np.random.default_rng(0)
     x, labels = (source.standard_normal((40, width)).astype(np.float32) for width in (1024, 3))
-    packed, found = worker("torch").run(evaluate_job, PackedArguments(spec), {"x": x, "labels": labels})
+    packed, outputs = worker("torch").run(evaluate_job, PackedArguments(spec), {"x": x, "labels": labels})
     assert packed.states == [False] * (len(packed.states) - 2) + [packed.here, packed.here]
     assert packed.released, "training takes the memory back"
     assert packed.uses == int(packed.here), "a weight that was packed before a change is not used"
     first = forward(spec, initial_parameters(spec, 1), {"x": x})["output"]
-    trained = {name.removeprefix("parameters/"): v for name, v in found.items() if name.startswith("parameters/")}
-    wanted = {name: first for name in found if name not in ("1 rows", "3 rows", "trained", "loaded", *trained)}
+    trained = {name.removeprefix("parameters/"): v for name, v in outputs.items() if name.startswith("parameters/")}
+    wanted = {name: first for name in outputs if name not in ("1 rows", "3 rows", "trained", "loaded", *trained)}
     wanted |= {"1 rows": first[:1], "3 rows": first[:3], "trained": forward(spec, trained, {"x": x})["output"]}
     wanted["loaded"] = forward(spec, initial_parameters(spec, 2), {"x": x})["output"]
     for name, value in wanted.items():
         if not name.startswith("parameters/"):
-            np.testing.assert_allclose(found[name], value, atol=2e-5 * np.abs(value).max(), err_msg=name)
+            np.testing.assert_allclose(outputs[name], value, atol=2e-5 * np.abs(value).max(), err_msg=name)
     assert np.abs(wanted["trained"] - first).max() > 0.01

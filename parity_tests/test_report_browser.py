@@ -50,8 +50,8 @@ def browse(content: str, width: int, folder: Path, *options: str) -> tuple[dict[
     harness = folder / "harness.html"
     harness.write_text(HARNESS.format(width=width, content=escape(content)), encoding="utf-8")
     answer = run_chromium(folder, *options, "--virtual-time-budget=4000", "--dump-dom", harness.as_uri())
-    [found] = re.findall(r'<pre id="found">(\{.*?\})</pre>', answer.stdout)
-    return json.loads(found), [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
+    [measures] = re.findall(r'<pre id="found">(\{.*?\})</pre>', answer.stdout)
+    return json.loads(measures), [line for line in answer.stderr.splitlines() if "CONSOLE" in line]
 
 
 def run_chromium(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -78,15 +78,15 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 @pytest.mark.parametrize("width", [390, 1280])
 def test_a_report_fits_its_window_and_loads_nothing(content: str, width: int, tmp_path: Path) -> None:
-    found, console = browse(content, width, tmp_path)
+    measures, console = browse(content, width, tmp_path)
     assert not console
-    assert not found["loaded"]
-    assert found["scroll"] <= found["client"] <= width
-    assert set(found["sections"]) == SECTIONS
-    assert found["charts"] >= 12
-    assert len(found["images"]) == 4
-    assert all(wide > 1000 for wide in found["images"])
-    assert found["ground"] == "rgb(255, 255, 255)"
+    assert not measures["loaded"]
+    assert measures["scroll"] <= measures["client"] <= width
+    assert set(measures["sections"]) == SECTIONS
+    assert measures["charts"] >= 12
+    assert len(measures["images"]) == 4
+    assert all(wide > 1000 for wide in measures["images"])
+    assert measures["ground"] == "rgb(255, 255, 255)"
 
 
 @pytest.mark.parametrize("width", [390, 1280])
@@ -96,16 +96,16 @@ def test_a_report_of_several_labels_fits_its_window(width: int, tmp_path: Path) 
     names = ["a name of a class that is quite long, as those of games are", *"bcdef"]
     out = tmp_path / "report.html"
     write_report([tmp_path / "run"], out, Options(videos=0, labels=names), Progress())
-    found, console = browse(out.read_text(encoding="utf-8"), width, tmp_path)
+    measures, console = browse(out.read_text(encoding="utf-8"), width, tmp_path)
     assert not console
-    assert found["scroll"] <= found["client"] <= width
-    assert set(found["sections"]) == SECTIONS
-    assert found["charts"] >= 9, "loss, GAP, Hit@1, PERR, mAP, training loss, top-5, and two by step"
+    assert measures["scroll"] <= measures["client"] <= width
+    assert set(measures["sections"]) == SECTIONS
+    assert measures["charts"] >= 9, "loss, GAP, Hit@1, PERR, mAP, training loss, top-5, and two by step"
 
 
 def test_it_is_dark_where_the_user_wants_that(content: str, tmp_path: Path) -> None:
-    found, _ = browse(content, 1280, tmp_path, "--blink-settings=preferredColorScheme=0")
-    assert found["ground"] == "rgb(20, 23, 27)"
+    measures, _ = browse(content, 1280, tmp_path, "--blink-settings=preferredColorScheme=0")
+    assert measures["ground"] == "rgb(20, 23, 27)"
 
 
 def test_a_screenshot_and_a_print_are_made(content: str, tmp_path: Path) -> None:
@@ -121,10 +121,10 @@ def test_the_browser_would_see_a_page_that_is_wrong(tmp_path: Path) -> None:
     """The tests above notice each defect that is put in on purpose. The page's own policy refuses what is outside."""
     wide = '<div style="width: 2000px">wide</div>'
     outside = '<img alt="" src="https://example.com/picture.png"><script>document.title = "run"</script>'
-    found, console = browse(page("wrong", "", [("runs", "Runs", wide + outside)]), 390, tmp_path)
-    assert found["scroll"] > found["client"]
+    measures, console = browse(page("wrong", "", [("runs", "Runs", wide + outside)]), 390, tmp_path)
+    assert measures["scroll"] > measures["client"]
     assert sum("Content Security Policy" in line for line in console) >= 2
     fine = table("a wide table", ["run", *("a column" for _ in range(40))], [["one", *("1" for _ in range(40))]])
-    found, console = browse(page("fine", "", [("runs", "Runs", fine)]), 390, tmp_path)
-    assert found["scroll"] <= found["client"]
+    measures, console = browse(page("fine", "", [("runs", "Runs", fine)]), 390, tmp_path)
+    assert measures["scroll"] <= measures["client"]
     assert not console

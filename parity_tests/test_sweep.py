@@ -105,11 +105,11 @@ def in_the_middle(trial: Path) -> bool:
 def wait_until(true: Callable[[], Found], process: subprocess.Popen[str]) -> Found:
     """Wait until a function gives something, and return it."""
     end = time.monotonic() + 60 * MINUTES
-    while not (found := true()):
+    while not (answer := true()):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.02)
-    return found
+    return answer
 
 
 def test_interrupted_and_killed_it_comes_to_the_same(folder: Path, whole: bytes) -> None:
@@ -220,22 +220,22 @@ class Nodes:
 
     def processes(self, name: str = "") -> set[int]:
         """Processes that were started by these nodes, of one program or all."""
-        found = set()
+        ids = set()
         for entry in Path("/proc").iterdir():
             with suppress(OSError):
                 if entry.name.isdigit() and f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
                     program = Path(os.readlink(entry / "exe")).name
-                    found |= {int(entry.name)} if name in program else set()
-        return found
+                    ids |= {int(entry.name)} if name in program else set()
+        return ids
 
     def trials(self, raylet: int) -> set[str]:
         """Names of the trials that a node runs. The logs that its processes write tell them."""
-        found = set()
+        ids = set()
         for number in self.processes():
             with suppress(OSError):
                 if _parent(_parent(number)) == raylet:
-                    found.add(Path(os.readlink(f"/proc/{number}/fd/1")).stem)
-        return found
+                    ids.add(Path(os.readlink(f"/proc/{number}/fd/1")).stem)
+        return ids
 
     def end(self) -> None:
         while left := self.processes():

@@ -48,8 +48,8 @@ def test_a_large_batch_is_its_halves(kind: str, backend: str, worker: Callable[[
     assert difference(outputs["whole/output"], exact) <= FLOAT64
 
     arguments = jobs.GradientArguments(spec, Precision.FLOAT64, "projection", runs)
-    found = worker(backend).run(jobs.gradients, arguments, arrays)[1]
-    whole, first, second = (jobs.group(found, name) for name in parts)
+    computed = worker(backend).run(jobs.gradients, arguments, arrays)[1]
+    whole, first, second = (jobs.group(computed, name) for name in parts)
     together = {path: first[path] + second[path] for path in spec.trained}  # the loss is a sum over videos
     assert worst(whole, together, FLOAT64)[0] <= FLOAT64
     assert difference(whole["x"], np.concatenate([first["x"], second["x"]])) <= FLOAT64

@@ -16,21 +16,21 @@ SPEEDS = {"videos_per_second", "data_wait", "backend"}
 """Parts of a line of the metrics that another machine or framework says differently."""
 
 
-def as_before(found: Any, recorded: Any, rel: float = 1e-5) -> bool:
+def as_before(value: Any, recorded: Any, rel: float = 1e-5) -> bool:
     """Tell whether something holds all that was recorded; numbers may differ by rounding, and keys may be new."""
     if isinstance(recorded, dict):
-        return recorded.keys() <= found.keys() and all(as_before(found[key], recorded[key], rel) for key in recorded)
+        return recorded.keys() <= value.keys() and all(as_before(value[key], recorded[key], rel) for key in recorded)
     if isinstance(recorded, list):
-        return len(found) == len(recorded) and all(as_before(a, b, rel) for a, b in zip(found, recorded, strict=True))
-    return math.isclose(found, recorded, rel_tol=rel) if isinstance(recorded, float) else bool(found == recorded)
+        return len(value) == len(recorded) and all(as_before(a, b, rel) for a, b in zip(value, recorded, strict=True))
+    return math.isclose(value, recorded, rel_tol=rel) if isinstance(recorded, float) else bool(value == recorded)
 
 
-def same_bits(found: dict[str, Any], wanted: dict[str, Any]) -> None:
+def same_bits(arrays: dict[str, Any], wanted: dict[str, Any]) -> None:
     """Fail unless these are the same arrays by name, to the last bit."""
-    assert found.keys() == wanted.keys()
+    assert arrays.keys() == wanted.keys()
     for name, value in wanted.items():
-        assert (found[name].dtype, found[name].shape) == (value.dtype, value.shape), name
-        assert found[name].tobytes() == value.tobytes(), name
+        assert (arrays[name].dtype, arrays[name].shape) == (value.dtype, value.shape), name
+        assert arrays[name].tobytes() == value.tobytes(), name
 
 
 def read_scores(path: Path) -> tuple[list[str], dict[tuple[str, int], float]]:
@@ -52,13 +52,13 @@ def read_scores(path: Path) -> tuple[list[str], dict[tuple[str, int], float]]:
     else:
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         ids = [row["id"] for row in rows]
-        scores = {(row["id"], one["label"]): one["score"] for row in rows for one in row["labels"]}
+        scores = {(row["id"], entry["label"]): entry["score"] for row in rows for entry in row["labels"]}
     return ids, scores
 
 
-def same_scores(found: Path, recorded: Path, atol: float = 2e-6) -> None:
+def same_scores(path: Path, recorded: Path, atol: float = 2e-6) -> None:
     """Fail unless two files of predictions give the same labels and scores of the same videos, but for rounding."""
-    (ids, scores), (wanted_ids, wanted) = read_scores(found), read_scores(recorded)
+    (ids, scores), (wanted_ids, wanted) = read_scores(path), read_scores(recorded)
     assert ids == wanted_ids
     assert scores.keys() == wanted.keys()
     np.testing.assert_allclose([scores[key] for key in wanted], list(wanted.values()), rtol=0, atol=atol)
@@ -67,10 +67,10 @@ def same_scores(found: Path, recorded: Path, atol: float = 2e-6) -> None:
 def compare_runs(run: Path, whole: Path, rtol: float, atol: float) -> None:
     """Fail unless a resumed run ended as the one that was never interrupted, in all of its files."""
     for name in ("best", "last"):
-        found, wanted = load_file(run / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors")
-        assert found.keys() == wanted.keys()
+        values, wanted = load_file(run / f"{name}.safetensors"), load_file(whole / f"{name}.safetensors")
+        assert values.keys() == wanted.keys()
         for key, value in wanted.items():
-            np.testing.assert_allclose(found[key], value, rtol, atol, err_msg=f"{name}: {key}")
+            np.testing.assert_allclose(values[key], value, rtol, atol, err_msg=f"{name}: {key}")
     lines, wanted_lines = (
         [{k: v for k, v in json.loads(line).items() if k not in SPEEDS} for line in text.splitlines()]
         for text in ((folder / "metrics.jsonl").read_text() for folder in (run, whole))

@@ -148,7 +148,7 @@ def _paddle(folder: Path) -> Iterator[Case]:
         overrides[f"model.streams.{name}.layers"] = layers  # recorded on features that are dequantised already
     expected = {"logit": (z["expected/logit"], _of("logits")), "output": (z["expected/output"], _of("output"))}
     names = ["AttentionCluster*.pdparams", "AttentionCluster*.pdckpt", "AttentionCluster*_dir", "inference_model"]
-    for file in sorted(one for name in names for one in folder.glob(name)):
+    for file in sorted(path for name in names for path in folder.glob(name)):
         inputs = {"rgb": z["input/rgb"], "audio": z["input/audio"]}
         yield Case(file, "paddle-video", "youtube8m/attention_cluster", overrides, inputs, expected)
 

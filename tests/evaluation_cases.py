@@ -85,8 +85,8 @@ def select_job(backend: Any, arguments: None, arrays: Any) -> tuple[Selected, Ar
     wrong, right = [], 0
     for name, scores, count in hostile_scores():
         values = modules["model"].to_device(model, {"scores": scores})["scores"]
-        found, classes = (np.asarray(value) for value in modules["evaluation"].best(values, count))
-        own, own_classes = best_first(found, classes)
+        scored, classes = (np.asarray(value) for value in modules["evaluation"].best(values, count))
+        own, own_classes = best_first(scored, classes)
         wanted_classes, wanted = top_classes(scores, count)
         same = np.array_equal(own_classes, wanted_classes) and own.tobytes() == wanted.tobytes()
         right += same
@@ -110,11 +110,11 @@ def evaluate_job(backend: Any, arguments: EvaluateArguments, arrays: Any) -> tup
     """
     model, spec = model_of(backend)
     split = Split(arguments.data, "test")
-    found = []
+    by_size = []
     for size in arguments.sizes:
         figures, by_class = evaluate_by_class(backend, model, spec, split, LOSSES["sigmoid_cross_entropy"], size)
         assert by_class is not None
-        found.append(figures | {"average_precision": by_class.tolist()})
+        by_size.append(figures | {"average_precision": by_class.tolist()})
     whole = YouTube8MMetrics(spec.width)
     for examples in split.in_order(arguments.sizes[-1], ["features"]):
         whole.update(backend.forward(model, examples.inputs)["output"], examples.labels, examples.numbers)
@@ -122,7 +122,7 @@ def evaluate_job(backend: Any, arguments: EvaluateArguments, arrays: Any) -> tup
     wanted["average_precision"] = wanted["average_precision"].tolist()
     batch = next(iter(split.in_order(4, ["features"])))
     left = backend.forward_best(model, batch.inputs, {"output": 2, "logits": 1}, batch.labels, "sigmoid_cross_entropy")
-    return Evaluated(found, wanted, {name: value.shape for name, value in left.items()}), {}
+    return Evaluated(by_size, wanted, {name: value.shape for name, value in left.items()}), {}
 
 
 def not_finite_job(backend: Any, arguments: None, arrays: Any) -> tuple[list[bool], Arrays]:

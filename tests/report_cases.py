@@ -36,7 +36,7 @@ class Page(HTMLParser):
         self.words.append(data)
 
     def of(self, tag: str) -> list[dict[str, str | None]]:
-        return [attributes for found, attributes in self.tags if found == tag]
+        return [attributes for name, attributes in self.tags if name == tag]
 
     @property
     def text(self) -> str:

@@ -103,8 +103,8 @@ def test_evaluate_infer_and_score_agree(trained: package.Trained, acz: Acz, feat
     assert scored["top1"] == evaluation["top1"]
     count = package.average_predictions([tmp_path / "p.npz"] * 2, tmp_path / "mean.npz", progress=SILENT)
     assert count == 64
-    with np.load(tmp_path / "p.npz") as one, np.load(tmp_path / "mean.npz") as mean:
-        np.testing.assert_array_equal(one["labels"], mean["labels"])
+    with np.load(tmp_path / "p.npz") as single, np.load(tmp_path / "mean.npz") as mean:
+        np.testing.assert_array_equal(single["labels"], mean["labels"])
 
 
 def test_open_data_gives_examples_by_number(features: Path) -> None:

@@ -44,9 +44,9 @@ def test_a_pooling_is_of_valid_frames_and_zero_without_one(source: np.random.Gen
     x = source.standard_normal((3, FRAMES, FEATURES)) - 3  # below zero, so that a padded zero would be the largest
     mask = np.array([[1, 1, 1, 1, 1, 1], [1, 0, 1, 0, 0, 0], [0, 0, 0, 0, 0, 0]], dtype=bool)
     layer = LAYERS["frame_pool"](type="frame_pool", pooling=kind)
-    found = layer.reference(np.where(mask[:, :, None], x, 1e6), {}, Call(mask=mask, path="x"))
-    np.testing.assert_allclose(found[:2], [POOLED[kind](x[0]), POOLED[kind](x[1, mask[1]])], rtol=1e-12)
-    assert (found[2] == 0).all()
+    pooled = layer.reference(np.where(mask[:, :, None], x, 1e6), {}, Call(mask=mask, path="x"))
+    np.testing.assert_allclose(pooled[:2], [POOLED[kind](x[0]), POOLED[kind](x[1, mask[1]])], rtol=1e-12)
+    assert (pooled[2] == 0).all()
     np.testing.assert_allclose(layer.reference(x, {}, Call(path="x"))[2], POOLED[kind](x[2]), rtol=1e-12)
 
 
@@ -64,9 +64,9 @@ def test_an_l2_norm_of_zeros_is_zero_with_gradient_zero(source: np.random.Genera
     x[0] = 0
     cotangent = source.standard_normal((2, FEATURES))
     assert (run(spec, x)["output"][0] == 0).all()
-    found = derivatives.gradient(spec, {}, {"x": x}, cotangent, "projection", ["x"])["x"]
-    assert (found[0] == 0).all()
-    np.testing.assert_allclose(found[1], cotangent[1] * x[1] / np.linalg.norm(x[1], axis=0), rtol=1e-12)
+    gradient = derivatives.gradient(spec, {}, {"x": x}, cotangent, "projection", ["x"])["x"]
+    assert (gradient[0] == 0).all()
+    np.testing.assert_allclose(gradient[1], cotangent[1] * x[1] / np.linalg.norm(x[1], axis=0), rtol=1e-12)
 
 
 def test_what_is_no_pooling_is_refused() -> None:
@@ -107,10 +107,10 @@ def test_padding_at_the_end_changes_nothing_with_bags_either(name: str, training
     x, mask = batch.inputs["x"], batch.inputs["x.mask"]
     longer = np.concatenate([x, np.full((len(x), 5, FEATURES), np.nan)], axis=1)
     longer_mask = np.concatenate([mask, np.zeros((len(x), 5), bool)], axis=1)
-    found, other = (
+    plain, other = (
         run(case.spec, *given, case.parameters, training=training) for given in ((x, mask), (longer, longer_mask))
     )
-    for key, value in found.items():
+    for key, value in plain.items():
         np.testing.assert_allclose(other[key], value, rtol=1e-12, atol=1e-14, err_msg=key)
 
 
@@ -127,19 +127,19 @@ def test_layers_before_see_all_frames_and_those_behind_the_average(source: np.ra
     shapes = [(placed.input_shape, placed.output_shape) for placed in spec.layout]
     assert shapes == [((6, 3), (6, 3)), ((3, 3), (3,)), ((3,), (1,))]
     x = source.standard_normal((4, FRAMES, FEATURES))
-    found = run(spec, x, training=True, record=True)
+    recorded = run(spec, x, training=True, record=True)
     whole = x.reshape(-1, FEATURES)
     normed = (x - whole.mean(0)) / np.sqrt(whole.var(0) + 1e-5)
-    np.testing.assert_allclose(found["x.norm"], normed, rtol=1e-10)
-    np.testing.assert_allclose(found["x.pool"], (normed[:, :3].max(1) + normed[:, 3:].max(1)) / 2, rtol=1e-10)
+    np.testing.assert_allclose(recorded["x.norm"], normed, rtol=1e-10)
+    np.testing.assert_allclose(recorded["x.pool"], (normed[:, :3].max(1) + normed[:, 3:].max(1)) / 2, rtol=1e-10)
 
 
 def test_bags_are_part_of_the_function_and_survive() -> None:
     layers = {"pool": {"type": "frame_pool", "pooling": ["max"]}}
-    one, two = model(layers), model(layers, bags=2)
-    assert one.hash != two.hash
-    assert one.hash == model({"pool": {"type": "frame_pool", "pooling": "max"}}).hash
-    for spec in (one, two):
+    whole, in_bags = model(layers), model(layers, bags=2)
+    assert whole.hash != in_bags.hash
+    assert whole.hash == model({"pool": {"type": "frame_pool", "pooling": "max"}}).hash
+    for spec in (whole, in_bags):
         again = Spec.from_dict(spec.to_dict())
         assert (again.hash, again.bags, again.to_dict()) == (spec.hash, spec.bags, spec.to_dict())
 

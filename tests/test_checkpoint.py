@@ -21,13 +21,13 @@ def test_everything_comes_back_bit_for_bit(tmp_path: Path) -> None:
     parameters = initial_parameters(SPEC, 3)
     optimizer = {f"m.{path}": value * 3 for path, value in parameters.items()} | {"step": np.array(7)}
     save_checkpoint(tmp_path / "a.safetensors", SPEC, parameters, optimizer, {"step": 7, "best": 0.25})
-    found = load_checkpoint(tmp_path / "a.safetensors")
-    assert found.spec == SPEC
-    assert found.state == {"step": 7, "best": 0.25}
+    loaded = load_checkpoint(tmp_path / "a.safetensors")
+    assert loaded.spec == SPEC
+    assert loaded.state == {"step": 7, "best": 0.25}
     for name, value in parameters.items():
-        np.testing.assert_array_equal(found.parameters[name], value)
+        np.testing.assert_array_equal(loaded.parameters[name], value)
     for name, value in optimizer.items():
-        np.testing.assert_array_equal(found.optimizer[name], value)
+        np.testing.assert_array_equal(loaded.optimizer[name], value)
 
 
 def test_a_checkpoint_is_plain_safetensors_with_the_specs_names(tmp_path: Path) -> None:

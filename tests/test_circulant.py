@@ -38,7 +38,7 @@ def model(features: int, output: str = "none", **layer: Any) -> Spec:
 def by_hand(x: Array, weight: Array, diagonal: Array | None, kind: str, units: int) -> Array:
     """The formula, number by number; `diagonal` as the layer has it."""
     factors, blocks, n = weight.shape
-    found = np.zeros((len(x), blocks * n))
+    output = np.zeros((len(x), blocks * n))
     for video, block in product(range(len(x)), range(blocks)):
         y = list(x[video])
         for factor in range(factors):
@@ -49,8 +49,8 @@ def by_hand(x: Array, weight: Array, diagonal: Array | None, kind: str, units: i
             y = [sum(y[j] * w[(j - i) % n] for j in range(n)) for i in range(n)]
             if kind == "fixed":
                 y = [y[i] * d[i - 1] for i in range(n)]
-        found[video, block * n : (block + 1) * n] = y
-    return found[:, :units]
+        output[video, block * n : (block + 1) * n] = y
+    return output[:, :units]
 
 
 @pytest.mark.parametrize("kind", ["none", "learned", "fixed"])

@@ -82,8 +82,8 @@ def test_a_full_disk_is_one_message_and_keeps_what_was_there(features: Path, tmp
     assert answer.returncode == 2, answer.stderr
     assert "Traceback" not in answer.stderr
     assert "File too large" in answer.stderr
-    found = load_checkpoint(tmp_path / "run/last.safetensors")
-    assert set(found.parameters) == set(kept)
+    checkpoint = load_checkpoint(tmp_path / "run/last.safetensors")
+    assert set(checkpoint.parameters) == set(kept)
     assert not [path for path in (tmp_path / "run").iterdir() if path.name.startswith(".last")]
 
 

@@ -47,9 +47,9 @@ def test_a_file_is_recognised_converted_and_gives_the_recorded_values(case: Case
     assert digest in (source["sha256"], None)
     inputs = {name: value if value.dtype == bool else value.astype(np.float64) for name, value in case.inputs.items()}
     ours = execution.run(checkpoint.spec, checkpoint.parameters, inputs, record=True)
-    found = {**(ours.recorded or {}), "logits": ours.logits, "output": ours.output}
+    values = {**(ours.recorded or {}), "logits": ours.logits, "output": ours.output}
     for what, (recorded, mapped) in case.expected.items():
-        assert np.abs(mapped(found) - recorded).max() <= 1e-4 * np.abs(recorded).max(), what
+        assert np.abs(mapped(values) - recorded).max() <= 1e-4 * np.abs(recorded).max(), what
 
 
 def test_a_folder_of_variables_reads_as_the_one_file_does(tmp_path: Path) -> None:

@@ -151,9 +151,9 @@ def test_vectors_of_a_circulant_layer_are_gathered_when_all_are_there(tmp_path: 
     scope = "tower/audio/DBoF_audio/dbof/"
     vectors = {f"{scope}weights_circ{b}_f{f}": np.full((1, 4), 10 * f + b) for b in range(3) for f in range(2)}
     rest = {"tower/gates/weights": np.zeros((2, 2)), f"{scope}dbof_fc_hidden_weights": np.zeros((4, 2))}
-    found = gather({**vectors, **rest})
-    assert set(found) == {f"{scope}weights_circ*_f*", *rest}
-    assert found[f"{scope}weights_circ*_f*"][:, :, 0].tolist() == [[0, 1, 2], [10, 11, 12]]
+    gathered = gather({**vectors, **rest})
+    assert set(gathered) == {f"{scope}weights_circ*_f*", *rest}
+    assert gathered[f"{scope}weights_circ*_f*"][:, :, 0].tolist() == [[0, 1, 2], [10, 11, 12]]
     without = {name: value for name, value in vectors.items() if not name.endswith("circ1_f0")}
     assert set(gather(without)) == set(without)
     of_experts = {f"tower/circulant_gates/weights{n}": np.full((1, 4), n) for n in range(2)}

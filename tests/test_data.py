@@ -80,32 +80,32 @@ def test_a_folder_of_mnist(tmp_path: Path) -> None:
     for stem, part in (("train", images.train), ("t10k", images.test)):
         (tmp_path / f"{stem}-images-idx3-ubyte").write_bytes(idx(part.pixels))
         (tmp_path / f"{stem}-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(part.digits)))
-    found = load_mnist(tmp_path)
-    np.testing.assert_array_equal(found.test.pixels, images.test.pixels)
+    read = load_mnist(tmp_path)
+    np.testing.assert_array_equal(read.test.pixels, images.test.pixels)
     (tmp_path / "t10k-labels-idx1-ubyte.gz").unlink()
     with pytest.raises(DataError, match="t10k-labels"):
         load_mnist(tmp_path)
 
 
 def test_scikit_learns_digits_are_split_by_image() -> None:
-    found = load_digits()
-    assert len(found.train.digits) + len(found.test.digits) == 1797
-    assert found.train.pixels.shape[1:] == (28, 28)
-    assert found.train.pixels.max() == 255
-    assert (np.bincount(found.test.digits) > 30).all()
-    train = {image.tobytes() for image in found.train.pixels}
-    assert not any(image.tobytes() in train for image in found.test.pixels)
+    digits = load_digits()
+    assert len(digits.train.digits) + len(digits.test.digits) == 1797
+    assert digits.train.pixels.shape[1:] == (28, 28)
+    assert digits.train.pixels.max() == 255
+    assert (np.bincount(digits.test.digits) > 30).all()
+    train = {image.tobytes() for image in digits.train.pixels}
+    assert not any(image.tobytes() in train for image in digits.test.pixels)
 
 
 def test_noise_has_the_histogram_of_the_images() -> None:
     counts = np.zeros(256, dtype=np.int64)
     counts[[0, 1, 7, 255]] = [800_000, 3, 150_001, 49_996]
     drawn = PixelNoise(counts).draw(generator(0, "noise"), (4_000_000,))
-    found = np.bincount(drawn, minlength=256)
-    assert set(np.flatnonzero(found)) == {0, 1, 7, 255}
+    histogram = np.bincount(drawn, minlength=256)
+    assert set(np.flatnonzero(histogram)) == {0, 1, 7, 255}
     want = counts / counts.sum() * drawn.size
     shown = counts > 0
-    assert (((found - want) ** 2)[shown] / want[shown]).sum() < 20  # chi-squared, 3 degrees of freedom
+    assert (((histogram - want) ** 2)[shown] / want[shown]).sum() < 20  # chi-squared, 3 degrees of freedom
     flat = PixelNoise(np.full(256, 10)).draw(generator(0, "flat"), (256_000,))
     assert abs(np.bincount(flat, minlength=256) - 1000).max() < 200
 
@@ -131,10 +131,10 @@ def test_videos_show_exactly_the_digits_of_their_label() -> None:
 def test_labels_and_chunks_do_not_depend_on_how_they_are_made() -> None:
     images = tiny_digits()
     noise = PixelNoise.of(images.train.pixels)
-    one, other = (Videos(images.train, noise, 5, "train", 2) for _ in range(2))
-    np.testing.assert_array_equal(one.chunk(7)[0], [other.chunk(0), other.chunk(7)][1][0])
-    assert (np.bincount(one.labels(0, one.count)) == 2).all()
-    assert not np.array_equal(one.chunk(7)[0], Videos(images.train, noise, 6, "train", 2).chunk(7)[0])
+    first, other = (Videos(images.train, noise, 5, "train", 2) for _ in range(2))
+    np.testing.assert_array_equal(first.chunk(7)[0], [other.chunk(0), other.chunk(7)][1][0])
+    assert (np.bincount(first.labels(0, first.count)) == 2).all()
+    assert not np.array_equal(first.chunk(7)[0], Videos(images.train, noise, 6, "train", 2).chunk(7)[0])
 
 
 def test_noisy_frames_carry_the_right_digit(tmp_path: Path) -> None:
@@ -192,11 +192,11 @@ def test_a_folder_is_one_build(tmp_path: Path) -> None:
 def test_batches_come_in_the_order_asked_for(features: Path) -> None:
     split = Split(features, "train")
     numbers = np.array([63, 0, 40, 31, 32])
-    found = split.take(numbers, ["features"])
+    examples = split.take(numbers, ["features"])
     for row, number in enumerate(numbers):
         shard = split.shards[number // 32]
-        np.testing.assert_array_equal(found.inputs["features"][row], shard["features"][number % 32])
-        assert found.labels[row] == shard["labels"][number % 32]
+        np.testing.assert_array_equal(examples.inputs["features"][row], shard["features"][number % 32])
+        assert examples.labels[row] == shard["labels"][number % 32]
     assert sum(len(batch.labels) for batch in split.in_order(7, ["features"])) == 64
 
 

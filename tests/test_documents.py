@@ -120,7 +120,7 @@ def test_the_files_that_a_page_names_exist(page: Path) -> None:
 @with_page
 def test_the_modules_and_names_of_acz_that_a_page_names_exist(page: Path) -> None:
     code = re.findall(r"`([^`\n]+)`", page.read_text(encoding="utf-8"))
-    for name in {found for text in code for found in re.findall(r"\bacz(?:\.[A-Za-z_]\w*)+", text)}:
+    for name in {word for text in code for word in re.findall(r"\bacz(?:\.[A-Za-z_]\w*)+", text)}:
         assert _resolves(name), f"{page.name}: there is no {name}"
 
 

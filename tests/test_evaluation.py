@@ -48,11 +48,11 @@ def test_videos_of_more_labels_than_the_figures_keep(tmp_path: Path) -> None:
     record = write_shard(tmp_path, "test", 0, {"features": features, "labels": labels})
     write_manifest(tmp_path, {"test": [record]}, {"what": "test"})
     model, spec = model_of(numpy_backend, **{"model.trunk.logits.units": 64})
-    found = evaluate(numpy_backend, model, spec, Split(tmp_path, "test"), None, 8)  # type: ignore[arg-type]
+    values = evaluate(numpy_backend, model, spec, Split(tmp_path, "test"), None, 8)  # type: ignore[arg-type]
     whole = YouTube8MMetrics(64)
     whole.update(numpy_backend.forward(model, {"features": features})["output"], labels)
     wanted = whole.result()
-    assert {name: found[name] for name in ("hit_at_1", "perr", "map", "gap")} == {
+    assert {name: values[name] for name in ("hit_at_1", "perr", "map", "gap")} == {
         name: wanted[name] for name in ("hit_at_1", "perr", "map", "gap")
     }
     assert labels.sum(axis=1).max() > 40
@@ -92,8 +92,8 @@ def bare(tmp_path: Path) -> Path:
 
 def figures(answer: Answer) -> dict[str, Any]:
     assert answer.code == 0, answer.err
-    found: dict[str, Any] = json.loads(answer.out)
-    return found
+    values: dict[str, Any] = json.loads(answer.out)
+    return values
 
 
 def test_a_bare_checkpoint_is_told_how_to_read_and_says_what_it_assumes(acz: Acz, bare: Path, shards: Path) -> None:
@@ -124,8 +124,8 @@ def test_a_run_is_evaluated_and_infers_as_it_was_trained(acz: Acz, shards: Path,
     logged = next(line for line in read_log(run / "metrics.jsonl") if line["kind"] == "evaluation")
     own = acz("eval", run, "--backend", "numpy", "--json")
     assert not own.err
-    found = figures(own)
-    assert {name: found[name] for name in ("loss", "gap")} == {name: logged[name] for name in ("loss", "gap")}
+    values = figures(own)
+    assert {name: values[name] for name in ("loss", "gap")} == {name: logged[name] for name in ("loss", "gap")}
     assert figures(acz("eval", run, "--backend", "numpy", "--json", "--sampling", "all"))["loss"] != logged["loss"]
     assert "the options of reading" in acz("train", "--resume", "--out", run, "--workers", 1).err
     outs = {}

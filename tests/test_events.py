@@ -62,9 +62,9 @@ def test_events_equal_the_metrics_also_after_a_resume(
     with pytest.raises(Interrupted):
         train(run)
     train(resumed_run(tmp_path / "run"))
-    found = scalars(tmp_path / "run")
-    assert found == wanted(tmp_path / "run")
-    assert [step for step, values in found if "evaluation/top5" in values] == [4, 8, 12]
+    events = scalars(tmp_path / "run")
+    assert events == wanted(tmp_path / "run")
+    assert [step for step, values in events if "evaluation/top5" in values] == [4, 8, 12]
 
 
 def lines(steps: range) -> list[dict[str, Any]]:
@@ -83,10 +83,10 @@ def test_what_a_kill_cut_off_or_made_in_vain_is_taken_back(tmp_path: Path, cut: 
     log = Log(tmp_path / "metrics.jsonl", 3)
     log.write(lines(range(4, 5))[0] | {"loss": 9.0})
     log.close()
-    found = scalars(tmp_path)
-    assert found == wanted(tmp_path)
-    assert [step for step, _ in found] == [1, 2, 3, 4]
-    assert found[-1][1]["train/loss"] == 9.0
+    events = scalars(tmp_path)
+    assert events == wanted(tmp_path)
+    assert [step for step, _ in events] == [1, 2, 3, 4]
+    assert events[-1][1]["train/loss"] == 9.0
 
 
 def test_a_resumed_run_keeps_when_its_lines_were_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -139,7 +139,7 @@ def test_videos_of_several_labels_have_more_scalars(tmp_path: Path) -> None:
     data = write_several_labels(tmp_path / "data")
     config = load_config(TINY, {"model.output": "sigmoid", "train.epochs": 2, "train.batch_size": 20})
     train(new_run(config, "numpy", "CPU", data, tmp_path / "run", 1))
-    found = scalars(tmp_path / "run")
-    assert found == wanted(tmp_path / "run")
+    events = scalars(tmp_path / "run")
+    assert events == wanted(tmp_path / "run")
     figures = {f"evaluation/{name}" for name in ("gap", "hit_at_1", "perr", "map")}
-    assert sum(figures <= set(values) for _, values in found) == 2
+    assert sum(figures <= set(values) for _, values in events) == 2

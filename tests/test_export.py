@@ -91,10 +91,10 @@ def test_wrong_use_is_explained(acz: Callable[..., Answer], checkpoint: Path, mo
 
 
 def test_ports_name_what_an_artefact_takes() -> None:
-    found = {port.name: port for port in ports(load_spec("flash_mnist/multimodal"))}
-    assert list(found) == ["rgb", "rgb_mask", "flow", "flow_mask", "audio", "audio_mask"]
-    assert found["audio_mask"].key == "audio.mask"
-    assert found["audio"].shape == (None, None, 128)
+    by_name = {port.name: port for port in ports(load_spec("flash_mnist/multimodal"))}
+    assert list(by_name) == ["rgb", "rgb_mask", "flow", "flow_mask", "audio", "audio_mask"]
+    assert by_name["audio_mask"].key == "audio.mask"
+    assert by_name["audio"].shape == (None, None, 128)
     assert [port.dtype for port in ports(load_spec("flash_mnist/extractor"))] == ["uint8"]
     for name in config_names():
         assert ports(load_spec(name))

@@ -150,8 +150,8 @@ def test_a_read_only_folder_is_named(acz: Acz, features: Path, disk: Disk) -> No
         sets = [word for key, value in port.overrides.items() for word in ("--set", f"{key}={json.dumps(value)}")]
         converted = acz("convert", port.file, "--model", port.model, *sets, "--out", out / "c.safetensors")
         one_line(converted, "Read-only file system", str(out))
-        found = acz("eval", run, "--backend", "numpy", "--json")
-        assert found.code == 0, "reading needs no writing"
+        answer = acz("eval", run, "--backend", "numpy", "--json")
+        assert answer.code == 0, "reading needs no writing"
     finally:
         disk.read_only(False)
     assert contents(run) == before
@@ -308,13 +308,13 @@ def test_a_model_that_needs_more_memory_than_there_is(features: Path, tmp_path: 
     """A model within the spec's limits, of 1,860,000,006 numbers. The machine's memory decides."""
     size = "model.streams.features.layers.attention.units=60000000"
     words = ["train", TINY, "--backend", "numpy", "--data", features, "--set", size, "--out", tmp_path / "run"]
-    found = subprocess.run(
+    answer = subprocess.run(
         [sys.executable, "-m", "acz", *map(str, words)],
         capture_output=True,
         text=True,
         check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (5 * 2**28, 5 * 2**28)),
     )
-    assert found.returncode == 2
-    assert found.stderr.splitlines()[-1].startswith("acz: there is not enough memory: Unable to allocate")
-    assert "Traceback" not in found.stderr
+    assert answer.returncode == 2
+    assert answer.stderr.splitlines()[-1].startswith("acz: there is not enough memory: Unable to allocate")
+    assert "Traceback" not in answer.stderr

@@ -43,8 +43,8 @@ def metadata(path: Path) -> dict[str, str]:
 
 def content(folder: Path) -> dict[str, bytes]:
     """Read every file of a folder that is not hidden."""
-    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in found}
+    paths = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 def test_no_file_is_large_or_names_a_machine() -> None:
@@ -62,13 +62,13 @@ def test_no_file_is_large_or_names_a_machine() -> None:
 
 def test_every_model_of_the_zoo_has_its_hash_and_its_parameters(acz: Command) -> None:
     zoo = json.loads((FILES / "zoo.json").read_text())
-    listed = {one["name"]: one for one in json.loads(acz("models", "--json").out)}
+    listed = {model["name"]: model for model in json.loads(acz("models", "--json").out)}
     for name, recorded in zoo.items():
-        found = listed.get(name)
-        if found is None:  # a variant of a form is not listed
+        about = listed.get(name)
+        if about is None:  # a variant of a form is not listed
             shown = json.loads(acz("show", name, "--json").out)
-            found = {"spec_hash": shown["spec_hash"], "parameters": shown["parameter_count"]}
-        assert {key: found[key] for key in recorded} == recorded, name
+            about = {"spec_hash": shown["spec_hash"], "parameters": shown["parameter_count"]}
+        assert {key: about[key] for key in recorded} == recorded, name
 
 
 def test_every_setting_of_every_layer_is_read(acz: Command, tmp_path: Path) -> None:
@@ -78,7 +78,9 @@ def test_every_setting_of_every_layer_is_read(acz: Command, tmp_path: Path) -> N
         path.write_text(json.dumps({"model": recorded["model"]}))
         shown = json.loads(acz("show", path, "--json").out)
         assert shown["spec_hash"] == recorded["spec_hash"], name
-        assert {key: one["shape"] for key, one in shown["parameters"].items()} == recorded["parameters"], name
+        assert {key: parameter["shape"] for key, parameter in shown["parameters"].items()} == recorded["parameters"], (
+            name
+        )
 
 
 @pytest.mark.parametrize("stem", MODELS)
@@ -94,11 +96,11 @@ def test_a_checkpoint_is_read_and_the_reference_gives_what_it_gave(stem: str) ->
         inputs = {key.removeprefix(start): value for key, value in arrays.items() if key.startswith(start)}
         for precision, rtol, atol in (("float64", 1e-12, 1e-13), ("float32", 1e-5, 1e-6)):
             parameters = {name: value.astype(precision) for name, value in checkpoint.parameters.items()}
-            found = package.reference.forward(checkpoint.spec, parameters, inputs)
+            computed = package.reference.forward(checkpoint.spec, parameters, inputs)
             for kind in ("output", "logits"):
                 wanted = arrays[f"{batch}/expected/{precision}/{kind}"]
-                assert found[kind].dtype == wanted.dtype
-                np.testing.assert_allclose(found[kind], wanted, rtol, atol, err_msg=f"{batch}, {precision}, {kind}")
+                assert computed[kind].dtype == wanted.dtype
+                np.testing.assert_allclose(computed[kind], wanted, rtol, atol, err_msg=f"{batch}, {precision}, {kind}")
 
 
 @pytest.mark.parametrize("run", RUNS)
@@ -112,11 +114,11 @@ def test_the_checkpoints_of_a_run_are_read_whole(run: str) -> None:
         assert checkpoint.state == json.loads(metadata(path)["state"])
 
 
-@pytest.mark.parametrize("one", EXPECTED["without_a_framework"], ids=lambda one: " ".join(one["typed"]))
-def test_a_command_prints_what_it_printed(one: dict[str, Any], acz: Command, there: Path) -> None:
-    answer = acz(*one["typed"], "--json")
+@pytest.mark.parametrize("before", EXPECTED["without_a_framework"], ids=lambda before: " ".join(before["typed"]))
+def test_a_command_prints_what_it_printed(before: dict[str, Any], acz: Command, there: Path) -> None:
+    answer = acz(*before["typed"], "--json")
     assert answer.code == 0, answer.err
-    assert as_before(json.loads(answer.out), one["printed"]), answer.out
+    assert as_before(json.loads(answer.out), before["printed"]), answer.out
 
 
 @pytest.mark.parametrize("kind", ["npz", "jsonl", "csv"])

@@ -60,12 +60,12 @@ def test_every_example_once_and_in_order(features: Path, tmp_path: Path, wanted:
         )
         assert count == 64
     lines = [json.loads(line) for line in (tmp_path / "jsonl").read_text().splitlines()]
-    with np.load(tmp_path / "npz") as found:
-        assert found["ids"].tolist() == [line["id"] for line in lines] == [str(n) for n in range(64)]
-        np.testing.assert_array_equal(found["labels"], top_classes(wanted, 2)[0])
-        np.testing.assert_allclose(found["scores"], top_classes(wanted, 2)[1], rtol=1e-6)
+    with np.load(tmp_path / "npz") as file:
+        assert file["ids"].tolist() == [line["id"] for line in lines] == [str(n) for n in range(64)]
+        np.testing.assert_array_equal(file["labels"], top_classes(wanted, 2)[0])
+        np.testing.assert_allclose(file["scores"], top_classes(wanted, 2)[1], rtol=1e-6)
         written = [[label["score"] for label in line["labels"]] for line in lines]
-        np.testing.assert_array_equal(np.float32(written), found["scores"])
+        np.testing.assert_array_equal(np.float32(written), file["scores"])
     assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
 
 
@@ -94,8 +94,8 @@ def test_an_interrupted_inference_goes_on_and_ends_the_same(
     assert calls < 122, "what was finished is not done again"
     assert (tmp_path / "out").read_bytes() == (tmp_path / "whole").read_bytes() or kind == "npz"
     if kind == "npz":
-        with np.load(tmp_path / "out") as one, np.load(tmp_path / "whole") as other:
-            assert all(np.array_equal(one[name], other[name]) for name in other.files)
+        with np.load(tmp_path / "out") as resumed, np.load(tmp_path / "whole") as other:
+            assert all(np.array_equal(resumed[name], other[name]) for name in other.files)
 
 
 def test_an_output_that_is_not_finite_is_named(features: Path, tmp_path: Path) -> None:
@@ -148,14 +148,14 @@ def test_an_artefact_predicts_what_its_checkpoint_predicts(
 ) -> None:
     artefact = tmp_path / "m.onnx"
     assert acz("export", checkpoint, "--format", "onnx", "--out", artefact).code == 0
-    found = {}
+    scores = {}
     for model, more in ((checkpoint, ("--backend", "numpy")), (artefact, ())):
         out = tmp_path / f"{model.suffix[1:]}.npz"
         answer = acz("infer", model, *more, "--data", features, "--out", out)
         assert answer.code == 0, answer.err
         with np.load(out) as arrays:
-            found[model] = {name: arrays[name] for name in arrays.files}
-    one, other = found.values()
-    np.testing.assert_array_equal(one["labels"], other["labels"])
-    np.testing.assert_allclose(one["scores"], other["scores"], rtol=1e-5)
+            scores[model] = {name: arrays[name] for name in arrays.files}
+    first, other = scores.values()
+    np.testing.assert_array_equal(first["labels"], other["labels"])
+    np.testing.assert_allclose(first["scores"], other["scores"], rtol=1e-5)
     assert "leave out --backend" in acz("infer", artefact, "--backend", "torch", "--data", features).err

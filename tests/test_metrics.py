@@ -41,11 +41,11 @@ class Recorded:
         falling = -np.sort(-self.scores, axis=1)
         places = (self.labels > 0).sum(axis=1)
         rows = [row for row, n in enumerate(places) if 0 < n < self.classes and falling[row, n - 1] == falling[row, n]]
-        found = {"perr"} if rows else set()
+        names = {"perr"} if rows else set()
         if self.top_k < self.classes and (falling[:, self.top_k - 1] == falling[:, self.top_k]).any():
-            found.add("edge")
+            names.add("edge")
         best = falling[:, : self.top_k].ravel()
-        return found | ({"selected"} if len(np.unique(best)) < len(best) else set())
+        return names | ({"selected"} if len(np.unique(best)) < len(best) else set())
 
 
 def of(classes: int, top_k: int, ties: Ties, *batches: tuple[Array, ...]) -> dict[str, Any]:
@@ -65,11 +65,15 @@ def test_gives_the_numbers_of_the_official_calculator(name: str, ties: Ties) -> 
     single = [of(*size, batch) for batch in recorded.batches]
     tied = recorded.tied()
     ours: dict[str, Any] = {"avg_hit_at_one": every["hit_at_1"], "avg_loss": every["loss"]}
-    ours |= {"batch_hit_at_one": [one["hit_at_1"] for one in single], "all_hit_at_one": whole["hit_at_1"]}
+    ours |= {"batch_hit_at_one": [result["hit_at_1"] for result in single], "all_hit_at_one": whole["hit_at_1"]}
     if "perr" not in tied:
-        ours |= {"batch_perr": [one["perr"] for one in single], "avg_perr": every["perr"], "all_perr": whole["perr"]}
+        ours |= {
+            "batch_perr": [result["perr"] for result in single],
+            "avg_perr": every["perr"],
+            "all_perr": whole["perr"],
+        }
     if "edge" not in tied and (ties == "youtube-8m" or "selected" not in tied):
-        ours |= {"batch_gap": [one["gap"] for one in single], "gap": every["gap"], "all_gap": whole["gap"]}
+        ours |= {"batch_gap": [result["gap"] for result in single], "gap": every["gap"], "all_gap": whole["gap"]}
         ours |= {"aps": every["average_precision"], "map_mean_of_aps": every["map"]}
     if ties == "youtube-8m" or all(len(np.unique(own)) == len(own) for own in recorded.scores.T):
         columns = list(zip(recorded.scores.T, recorded.labels.T > 0, strict=True))
@@ -96,11 +100,11 @@ def plain(scores: Array, labels: Array, top_k: int) -> dict[str, Any]:
     pairs = [(-scores[v, c], c, v) for v in range(videos) for c in ranked[v][:top_k]]
 
     def precision(chosen: list[tuple[float, int, int]], positives: int) -> float:
-        found, total = 0, 0.0
+        hits, total = 0, 0.0
         for rank, (_, c, v) in enumerate(sorted(chosen), start=1):
             if labels[v, c]:
-                found += 1
-                total += found / rank
+                hits += 1
+                total += hits / rank
         return total / max(positives, 1)
 
     by_class = [precision([pair for pair in pairs if pair[1] == c], int(labels[:, c].sum())) for c in range(classes)]
@@ -140,13 +144,13 @@ HOSTILE = {
 @pytest.mark.parametrize("case", HOSTILE)
 def test_gives_what_the_definitions_say(case: str) -> None:
     scores, labels, top_k = HOSTILE[case]
-    found, wanted = of(scores.shape[1], top_k, "acz", (scores, labels)), plain(scores, labels, top_k)
+    figures, wanted = of(scores.shape[1], top_k, "acz", (scores, labels)), plain(scores, labels, top_k)
     for name, value in wanted.items():
-        np.testing.assert_allclose(found[name], value, rtol=1e-12, atol=1e-15, err_msg=name)
+        np.testing.assert_allclose(figures[name], value, rtol=1e-12, atol=1e-15, err_msg=name)
 
 
-def identical(one: dict[str, Any], other: dict[str, Any]) -> bool:
-    return one.keys() == other.keys() and all(np.array_equal(one[name], other[name]) for name in one)
+def identical(first: dict[str, Any], second: dict[str, Any]) -> bool:
+    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def counted(arguments: tuple[Array, Array, Array, Array]) -> YouTube8MMetrics:
@@ -184,20 +188,20 @@ def test_merges_what_other_processes_counted() -> None:
     scores, labels = videos_of(0, 40, 30, 4)
     rows = [np.arange(start, 40, 2) for start in range(2)]
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn")) as pool:
-        one, other = pool.map(counted, [(scores[r], labels[r], r, r / 7) for r in rows])
-    other.merge(one)
-    assert identical(other.result(), counted((scores, labels, np.arange(40), np.arange(40) / 7)).result())
+        first, second = pool.map(counted, [(scores[r], labels[r], r, r / 7) for r in rows])
+    second.merge(first)
+    assert identical(second.result(), counted((scores, labels, np.arange(40), np.arange(40) / 7)).result())
 
 
 def test_without_numbers_videos_follow_each_other() -> None:
     scores, labels = videos_of(0, 40, 30, 3)
-    one, other = YouTube8MMetrics(30), YouTube8MMetrics(30)
-    one.update(scores[:25], labels[:25])
-    other.update(scores[25:], labels[25:])
-    one.merge(other)
-    assert identical(one.result(), of(30, 20, "acz", (scores, labels)))
-    assert len(one) == 40
-    assert len(other) == 15
+    first, second = YouTube8MMetrics(30), YouTube8MMetrics(30)
+    first.update(scores[:25], labels[:25])
+    second.update(scores[25:], labels[25:])
+    first.merge(second)
+    assert identical(first.result(), of(30, 20, "acz", (scores, labels)))
+    assert len(first) == 40
+    assert len(second) == 15
 
 
 @pytest.mark.parametrize("ties", ["acz", "youtube-8m"])
@@ -214,10 +218,10 @@ def test_takes_predictions_that_were_selected_elsewhere(ties: Ties) -> None:
 def test_what_was_not_given_counts_as_zero() -> None:
     metrics = YouTube8MMetrics(40)
     metrics.update_top(np.array([[0.5, 9.0], [0.9, 0.8]]), np.array([[3, -1], [5, 4]]), [[3, 7], [4]])
-    found = metrics.result()
-    assert found["hit_at_1"] == 0.5
-    assert found["perr"] == 0.25
-    assert found["gap"] == pytest.approx((1 / 2 + 2 / 3) / 3)
+    figures = metrics.result()
+    assert figures["hit_at_1"] == 0.5
+    assert figures["perr"] == 0.25
+    assert figures["gap"] == pytest.approx((1 / 2 + 2 / 3) / 3)
 
 
 def test_labels_may_be_lists_of_classes_one_class_or_zeros_and_ones() -> None:
@@ -321,8 +325,8 @@ def test_the_best_classes_are_those_of_a_full_sort(classes: int, dtype: type) ->
         scores[3], scores[4], scores[5] = -np.inf, np.inf, 0
         for count in {1, min(20, classes), classes}:
             order = np.argsort(-scores, axis=1, kind="stable")[:, :count]
-            found, best = top_classes(scores, count)
-            np.testing.assert_array_equal(found, order)
+            best_scores, best = top_classes(scores, count)
+            np.testing.assert_array_equal(best_scores, order)
             np.testing.assert_array_equal(best, np.take_along_axis(scores, order, axis=1))
 
 
@@ -342,6 +346,6 @@ def test_metrics_cross_processes_as_arrays() -> None:
     first.update(scores[:12], labels[:12], np.arange(12))
     second.update(scores[12:], labels[12:], np.arange(12, 30))
     first.merge(YouTube8MMetrics.of_arrays(second.arrays(), 40, top_k=7))
-    found, wanted = first.result(), whole.result()
-    assert found.pop("average_precision").tolist() == wanted.pop("average_precision").tolist()
-    assert found == wanted
+    figures, wanted = first.result(), whole.result()
+    assert figures.pop("average_precision").tolist() == wanted.pop("average_precision").tolist()
+    assert figures == wanted

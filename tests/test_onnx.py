@@ -44,21 +44,21 @@ def rounded(parameters: dict[str, Array]) -> dict[str, Array]:
 
 def batches(case: Case) -> dict[str, dict[str, Array]]:
     """Every kind of batch, two more batch sizes, and twice the frames."""
-    found = {name: case.batch(name).inputs for name in case.names}
-    found |= {f"{videos} videos": case.batch("plain", videos=videos).inputs for videos in (1, 7)}
-    if "padded" in found:
-        found["twice the frames"] = {
+    inputs = {name: case.batch(name).inputs for name in case.names}
+    inputs |= {f"{videos} videos": case.batch("plain", videos=videos).inputs for videos in (1, 7)}
+    if "padded" in inputs:
+        inputs["twice the frames"] = {
             key: np.concatenate([value, value[:, ::-1]], axis=1)
             if case.spec.inputs[key.removesuffix(".mask")].has_frames
             else value
-            for key, value in found["padded"].items()
+            for key, value in inputs["padded"].items()
         }
-    return found
+    return inputs
 
 
 def outside(case: Case, run: Callable[..., dict[str, Array]], parameters: dict[str, Array]) -> dict[str, str]:
     """Batches whose output leaves the float32 bound, with the measured differences."""
-    found, expected = {}, Expected(case.spec, parameters)
+    differences, expected = {}, Expected(case.spec, parameters)
     for name, inputs in batches(case).items():
         exact, bound = expected(inputs)
         outputs = run(as_ports(case.spec, inputs))
@@ -66,8 +66,8 @@ def outside(case: Case, run: Callable[..., dict[str, Array]], parameters: dict[s
         assert outputs[OUTPUT].dtype == np.float32
         measured = difference(outputs[OUTPUT], exact)
         if not measured <= bound:
-            found[name] = f"{measured:.2e} > {bound:.2e}"
-    return found
+            differences[name] = f"{measured:.2e} > {bound:.2e}"
+    return differences
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -89,9 +89,9 @@ def test_the_same_graph_in_float64_is_exact(case: Case) -> None:
     for name, inputs in batches(case).items():
         exact = execution.forward(case.spec, case.parameters, inputs)["output"]
         with np.errstate(over="ignore"):
-            (found,) = evaluator.run(None, as_ports(case.spec, inputs))
-        assert found.dtype == np.float64
-        assert difference(found, exact) <= FLOAT64, name
+            (output,) = evaluator.run(None, as_ports(case.spec, inputs))
+        assert output.dtype == np.float64
+        assert difference(output, exact) <= FLOAT64, name
 
 
 @pytest.mark.parametrize("case", by_model(CASES))
@@ -111,7 +111,7 @@ def test_names_and_shapes_are_the_specs(case: Case) -> None:
     for placed in layers:
         assert shapes[placed.path][0] == "videos"
         assert shapes[placed.path][-1] == placed.output_shape[-1], placed.path
-    weights = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
+    weights = {initializer.name: onnx.numpy_helper.to_array(initializer) for initializer in model.graph.initializer}
     for path, value in case.parameters.items():
         np.testing.assert_array_equal(weights[path], value.astype(np.float32), err_msg=path)
 

@@ -58,10 +58,10 @@ def test_nothing_in_acz_or_its_backends_names_it() -> None:
 
 @pytest.mark.slow  # every framework that is installed is asked
 def test_it_is_listed_with_what_it_is(typed: Typed) -> None:
-    found = json.loads(typed("backends", "--json").stdout)["mirror"]
-    assert found["installed"]
-    assert found["devices"] == ["CPU"]
-    assert found["versions"] == {"numpy": np.__version__}
+    about = json.loads(typed("backends", "--json").stdout)["mirror"]
+    assert about["installed"]
+    assert about["devices"] == ["CPU"]
+    assert about["versions"] == {"numpy": np.__version__}
 
 
 def test_it_passes_the_levels_of_parity_and_is_missing_where_it_has_no_artefact(typed: Typed) -> None:

@@ -218,13 +218,13 @@ def test_onnx_has_no_part_in_other_levels() -> None:
 
 
 def test_differences() -> None:
-    one = np.array([1.0, -4.0])
-    assert difference(one + np.array([0, 4e-3]), one) == pytest.approx(1e-3)
-    assert difference(None, one) == difference(one[:1], one) == difference(one * np.nan, one) == float("inf")
-    assert difference(one, one * np.nan) == float("inf")
+    array = np.array([1.0, -4.0])
+    assert difference(array + np.array([0, 4e-3]), array) == pytest.approx(1e-3)
+    assert difference(None, array) == difference(array[:1], array) == difference(array * np.nan, array) == float("inf")
+    assert difference(array, array * np.nan) == float("inf")
     assert not Row("m", "b", 1, "c", "float32", float("inf"), float("inf")).within
     assert not Row("m", "b", 1, "c", "float32", *worst({}, {}, 1.0)).within, "nothing compared is never passed"
-    assert worst({"a": one, "b": one + 1}, {"a": one, "b": one, "c": one}, 1e-3)[2] == "b"
+    assert worst({"a": array, "b": array + 1}, {"a": array, "b": array, "c": array}, 1e-3)[2] == "b"
 
 
 def test_the_command(acz: Callable[..., Answer]) -> None:

@@ -66,10 +66,10 @@ def test_the_csv_is_the_official_writer_s_to_the_byte(path: Path, tmp_path: Path
         write_part(parts[-1], [Part(ids[rows], labels[rows], best[rows])])
     join(parts, tmp_path / "whole.csv", "csv")
     assert (tmp_path / "whole.csv").read_bytes() == path.read_bytes()
-    found = read(tmp_path / "whole.csv")
-    assert found.ids == ids
-    np.testing.assert_array_equal(found.labels, labels)
-    np.testing.assert_allclose(found.scores, best, rtol=1e-5)
+    part = read(tmp_path / "whole.csv")
+    assert part.ids == ids
+    np.testing.assert_array_equal(part.labels, labels)
+    np.testing.assert_allclose(part.scores, best, rtol=1e-5)
 
 
 def test_inference_writes_the_best_20_of_each_video_or_all_that_there_are(
@@ -93,15 +93,15 @@ def test_an_id_that_would_break_the_csv_is_refused() -> None:
 
 
 def test_the_mean_counts_absent_labels_as_zero() -> None:
-    one = Part(["x", "y"], np.array([[3, 1], [0, 2]]), np.array([[0.75, 0.5], [1.0, 0.5]], np.float32))
-    other = Part(["x", "y"], np.array([[1, 2], [2, 0]]), np.array([[0.75, 0.25], [1.0, 0.5]], np.float32))
-    found = mean([one, other], [1, 1])
-    assert found.labels.tolist() == [[1, 3], [0, 2]], "of equal means the smaller label first"
-    assert found.scores.tolist() == [[0.625, 0.375], [0.75, 0.75]]
-    weighted = mean([one, other], [3, 1])
+    first = Part(["x", "y"], np.array([[3, 1], [0, 2]]), np.array([[0.75, 0.5], [1.0, 0.5]], np.float32))
+    second = Part(["x", "y"], np.array([[1, 2], [2, 0]]), np.array([[0.75, 0.25], [1.0, 0.5]], np.float32))
+    averaged = mean([first, second], [1, 1])
+    assert averaged.labels.tolist() == [[1, 3], [0, 2]], "of equal means the smaller label first"
+    assert averaged.scores.tolist() == [[0.625, 0.375], [0.75, 0.75]]
+    weighted = mean([first, second], [3, 1])
     assert weighted.labels.tolist() == [[1, 3], [0, 2]]
     assert weighted.scores.tolist() == [[0.5625, 0.5625], [0.875, 0.625]]
-    assert found.scores.dtype == np.float32
+    assert averaged.scores.dtype == np.float32
 
 
 def test_the_mean_of_one_model_with_itself_is_that_model(tmp_path: Path) -> None:
@@ -109,16 +109,16 @@ def test_the_mean_of_one_model_with_itself_is_that_model(tmp_path: Path) -> None
     labels, scores = top_classes(source.random((9000, 30), dtype=np.float32), 20)
     files = [saved(tmp_path / f"{n}.npz", [f"v{i}" for i in range(9000)], labels, scores) for n in "ab"]
     assert average(files, tmp_path / "out.npz", "npz") == 9000
-    with np.load(files[0]) as one, np.load(tmp_path / "out.npz") as other:
-        assert all(np.array_equal(one[name], other[name]) for name in one.files)
+    with np.load(files[0]) as single, np.load(tmp_path / "out.npz") as averaged:
+        assert all(np.array_equal(single[name], averaged[name]) for name in single.files)
 
 
 def test_ensemble_the_command(acz: Callable[..., Answer], tmp_path: Path) -> None:
-    one = saved(tmp_path / "a.npz", ["x", "y"], [[3, 1], [0, 2]], [[0.75, 0.5], [1, 0.5]])
-    other = saved(tmp_path / "b.npz", ["x", "y"], [[1, 2], [2, 0]], [[0.75, 0.25], [1, 0.5]])
-    assert acz("ensemble", one, other, "--weights", "3,1", "--out", tmp_path / "o.csv").code == 0
+    first = saved(tmp_path / "a.npz", ["x", "y"], [[3, 1], [0, 2]], [[0.75, 0.5], [1, 0.5]])
+    second = saved(tmp_path / "b.npz", ["x", "y"], [[1, 2], [2, 0]], [[0.75, 0.25], [1, 0.5]])
+    assert acz("ensemble", first, second, "--weights", "3,1", "--out", tmp_path / "o.csv").code == 0
     assert (tmp_path / "o.csv").read_text() == HEADER + "x,1 0.5625 3 0.5625\ny,0 0.875 2 0.625\n"
-    answer = acz("ensemble", one, tmp_path / "o.csv", "--out", tmp_path / "o.jsonl", "--top-k", 1, "--json")
+    answer = acz("ensemble", first, tmp_path / "o.csv", "--out", tmp_path / "o.jsonl", "--top-k", 1, "--json")
     assert json.loads(answer.out)["examples"] == 2
     assert json.loads((tmp_path / "o.jsonl").read_text().splitlines()[1])["labels"] == [{"label": 0, "score": 0.9375}]
     before = sorted(tmp_path.iterdir())
@@ -127,13 +127,13 @@ def test_ensemble_the_command(acz: Callable[..., Answer], tmp_path: Path) -> Non
     infinite = saved(tmp_path / "d.npz", ["x", "y"], [[1, 2], [2, 0]], [[np.inf, 0], [1, 0]])
     negative = saved(tmp_path / "e.npz", ["x", "y"], [[1, 2], [2, 0]], [[-np.inf, 0], [1, 0]])
     for message, words in {
-        "prediction 0: {a} has 'x', {b} has 'y'": (one, moved),
-        "prediction 1: {a} has 'y', {c} has none": (one, short),
+        "prediction 0: {a} has 'x', {b} has 'y'": (first, moved),
+        "prediction 1: {a} has 'y', {c} has none": (first, short),
         "video 'x' has infinite scores of both signs": (infinite, negative),
-        "video 'x' has 3 labels in all files, fewer than --top-k 4": (one, infinite, "--top-k", 4),
-        "2 positive numbers": (one, one, "--weights", "1"),
-        "2 positive numbers with": (one, one, "--weights", "1,-1"),
-        "--weights must be numbers": (one, one, "--weights", "1;2"),
+        "video 'x' has 3 labels in all files, fewer than --top-k 4": (first, infinite, "--top-k", 4),
+        "2 positive numbers": (first, first, "--weights", "1"),
+        "2 positive numbers with": (first, first, "--weights", "1,-1"),
+        "--weights must be numbers": (first, first, "--weights", "1;2"),
         "there is no file": (tmp_path / "none.npz",),
     }.items():
         answer = acz("ensemble", *words, "--out", tmp_path / "x.npz")
@@ -195,22 +195,22 @@ def test_eval_gives_the_metrics_of_several_labels_whatever_the_batch_size(
     acz: Callable[..., Answer], model: Path, data: Path, tmp_path: Path
 ) -> None:
     words = (model, "--data", data, "--backend", "numpy")
-    found = [evaluated(acz, *words, "--batch-size", size) for size in (1, 7, 512)]
-    losses = [figures.pop("loss") for figures in found]
-    assert found[0] == found[1] == found[2]
+    by_size = [evaluated(acz, *words, "--batch-size", size) for size in (1, 7, 512)]
+    losses = [figures.pop("loss") for figures in by_size]
+    assert by_size[0] == by_size[1] == by_size[2]
     np.testing.assert_allclose(losses, losses[0], rtol=1e-12)
-    assert found[0]["examples"] == 40
-    assert len(found[0]["average_precision"]) == 6
-    assert np.mean(found[0]["average_precision"]) == pytest.approx(found[0]["map"])
+    assert by_size[0]["examples"] == 40
+    assert len(by_size[0]["average_precision"]) == 6
+    assert np.mean(by_size[0]["average_precision"]) == pytest.approx(by_size[0]["map"])
     answer = acz("eval", *words)
     assert "Hit@1" in answer.out
-    assert f"GAP {found[0]['gap']:.4f}" in answer.out
+    assert f"GAP {by_size[0]['gap']:.4f}" in answer.out
 
     out = tmp_path / "p.npz"
     assert acz("infer", *words, "--out", out, "--top-k", 6).code == 0
     scored = evaluated(acz, "--predictions", out, "--labels", data)
     for name in ("hit_at_1", "perr", "map", "gap", "average_precision", "top1", "top5", "examples"):
-        assert scored[name] == found[0][name], name
+        assert scored[name] == by_size[0][name], name
     with np.load(out) as file:
         metrics = YouTube8MMetrics(6)
         labels = Split(data, "test").take(np.arange(40), []).labels
@@ -246,9 +246,9 @@ def test_eval_of_a_file_where_each_video_has_one_label(acz: Callable[..., Answer
     truth = Split(folder, "test").take(np.arange(40), []).labels
     text = "".join(f"{n},{truth[n] if n % 4 else 9} 0.5\n" for n in range(40))
     (tmp_path / "p.csv").write_text(HEADER + text)
-    found = evaluated(acz, "--predictions", tmp_path / "p.csv", "--labels", folder)
-    assert found["top1"] == 0.75
-    assert "gap" not in found
+    figures = evaluated(acz, "--predictions", tmp_path / "p.csv", "--labels", folder)
+    assert figures["top1"] == 0.75
+    assert "gap" not in figures
 
 
 def test_eval_of_a_file_has_as_many_classes_as_the_folder_says_or_is_told(

@@ -36,7 +36,7 @@ def test_attention_cluster_written_out(source: np.random.Generator) -> None:
         "alpha": source.standard_normal(2),
         "beta": source.standard_normal(2),
     }
-    found = run("attention_cluster", x, p, units=2, hidden=4)
+    output = run("attention_cluster", x, p, units=2, hidden=4)
     for video in range(2):
         parts = []
         for unit in range(2):
@@ -49,16 +49,16 @@ def test_attention_cluster_written_out(source: np.random.Generator) -> None:
             v = sum(weight * frame for weight, frame in zip(weights, x[video], strict=True))
             u = p["alpha"][unit] * v + p["beta"][unit]
             parts.append(u / np.linalg.norm(u) / np.sqrt(2))
-        np.testing.assert_allclose(found[video], np.concatenate(parts), rtol=1e-12)
+        np.testing.assert_allclose(output[video], np.concatenate(parts), rtol=1e-12)
 
 
 def test_convolution_and_pooling_against_scipy(source: np.random.Generator) -> None:
     x, w, b = source.standard_normal((2, 3, 9, 8)), source.standard_normal((4, 3, 3, 3)), source.standard_normal(4)
-    found = run("conv2d", x, {"weight": w, "bias": b}, filters=4, size=3)
+    output = run("conv2d", x, {"weight": w, "bias": b}, filters=4, size=3)
     for video in range(2):
         for f in range(4):
             want = sum(signal.correlate2d(x[video, c], w[f, c], mode="valid") for c in range(3)) + b[f]
-            np.testing.assert_allclose(found[video, f], want, rtol=1e-10)
+            np.testing.assert_allclose(output[video, f], want, rtol=1e-10)
     pooled = run("max_pool2d", x, size=3)
     assert pooled.shape == (2, 3, 3, 2)
     assert pooled[1, 2, 0, 1] == x[1, 2, :3, 3:6].max()
@@ -80,13 +80,13 @@ def test_mixture_of_experts_written_out(source: np.random.Generator) -> None:
         "experts.weight": source.standard_normal((5, 6)),
         "experts.bias": source.standard_normal(6),
     }
-    found = run("mixture_of_experts", x, p, classes=classes, mixtures=mixtures)
+    output = run("mixture_of_experts", x, p, classes=classes, mixtures=mixtures)
     for video in range(2):
         for c in range(classes):
             gates = special.softmax([x[video] @ p["gates.weight"][:, 3 * c + m] for m in range(3)])
             at = [2 * c + m for m in range(mixtures)]
             experts = [special.expit(x[video] @ p["experts.weight"][:, n] + p["experts.bias"][n]) for n in at]
-            assert found[video, c] == pytest.approx(gates[0] * experts[0] + gates[1] * experts[1], rel=1e-12)
+            assert output[video, c] == pytest.approx(gates[0] * experts[0] + gates[1] * experts[1], rel=1e-12)
 
 
 def test_context_gating_written_out(source: np.random.Generator) -> None:
@@ -124,8 +124,8 @@ def test_the_average_is_of_valid_frames(source: np.random.Generator) -> None:
     x = source.standard_normal((3, 4, 2))
     mask = np.array([[1, 1, 1, 1], [1, 0, 1, 0], [0, 0, 0, 0]], dtype=bool)
     layer = LAYERS["frame_pool"](type="frame_pool", pooling="mean")
-    found = layer.reference(np.where(mask[:, :, None], x, 1e6), {}, Call(mask=mask, path="x"))
-    np.testing.assert_allclose(found, [x[0].mean(0), (x[1, 0] + x[1, 2]) / 2, [0, 0]], rtol=1e-12)
+    output = layer.reference(np.where(mask[:, :, None], x, 1e6), {}, Call(mask=mask, path="x"))
+    np.testing.assert_allclose(output, [x[0].mean(0), (x[1, 0] + x[1, 2]) / 2, [0, 0]], rtol=1e-12)
     np.testing.assert_allclose(run("frame_pool", x, pooling="mean"), x.mean(1), rtol=1e-12)
 
 
@@ -167,10 +167,10 @@ def test_batch_norm_statistics(source: np.random.Generator) -> None:
         "running_variance": np.ones(3),
     }
     call = Call(True, path="x")
-    found = layer.reference(x, p, call)
+    output = layer.reference(x, p, call)
     rows = x.reshape(-1, 3)
     want = (x - rows.mean(0)) / np.sqrt(rows.var(0) + 1e-3) * p["weight"] + p["bias"]
-    np.testing.assert_allclose(found, want, rtol=1e-12)
+    np.testing.assert_allclose(output, want, rtol=1e-12)
     np.testing.assert_allclose(call.updated["x.running_mean"], 0.1 * rows.mean(0), rtol=1e-12)
     np.testing.assert_allclose(call.updated["x.running_variance"], 0.9 + 0.1 * rows.var(0, ddof=1), rtol=1e-12)
 
@@ -198,18 +198,18 @@ def test_hostile_inputs_have_a_finite_answer(case: Any) -> None:
     for name in case.names:
         batch = case.batch(name)
         for training in (False, True):
-            found = execution.forward(case.spec, case.parameters, batch.inputs, training, True, batch.dropout)
-            for path, value in found.items():
+            values = execution.forward(case.spec, case.parameters, batch.inputs, training, True, batch.dropout)
+            for path, value in values.items():
                 assert np.isfinite(value).all(), (name, path)
 
 
 @pytest.mark.parametrize("case", by_model([c for c in cases() if "padded" in c.names]))
 def test_padded_frames_get_no_weight(case: Any) -> None:
     batch = case.batch("padded")
-    found = execution.forward(case.spec, case.parameters, batch.inputs, record=True)
+    recorded = execution.forward(case.spec, case.parameters, batch.inputs, record=True)
     for name, stream in case.spec.streams.items():
         mask = batch.inputs[f"{stream.input}.mask"]
-        weights = found.get(f"{name}.attention.weights")
+        weights = recorded.get(f"{name}.attention.weights")
         if weights is not None:
             mask = mask.reshape(-1, weights.shape[1])  # of videos, or of their bags
             assert (weights[~mask] == 0).all()
@@ -220,7 +220,7 @@ def test_padded_frames_get_no_weight(case: Any) -> None:
 @pytest.mark.parametrize("case", by_model(cases()))
 def test_complex_steps_agree_with_central_differences(source: np.random.Generator, case: Any) -> None:
     batch, parameters = case.batch("plain"), case.parameters
-    found = derivatives.gradient(
+    gradients = derivatives.gradient(
         case.spec, parameters, batch.inputs, batch.labels, case.loss, case.spec.trained, batch.dropout
     )
     worst = 0.0
@@ -238,7 +238,7 @@ def test_complex_steps_agree_with_central_differences(source: np.random.Generato
             for sign in (1, -1)
         ]
         want = (values[0] - values[1]) / 2e-6
-        worst = max(worst, abs(want - (found[path] * direction).sum()) / max(abs(want), 1.0))
+        worst = max(worst, abs(want - (gradients[path] * direction).sum()) / max(abs(want), 1.0))
     assert worst < 1e-6
 
 
@@ -287,6 +287,6 @@ def test_parameters_start_the_same_everywhere() -> None:
             "output": "none",
         }
     )
-    found = initial_parameters(spec, 7)
-    np.testing.assert_allclose(found["x.a.bias"], np.array([-0.26561484, 0.02173295], np.float32), rtol=1e-6)
-    assert not np.array_equal(found["x.a.bias"], initial_parameters(spec, 8)["x.a.bias"])
+    parameters = initial_parameters(spec, 7)
+    np.testing.assert_allclose(parameters["x.a.bias"], np.array([-0.26561484, 0.02173295], np.float32), rtol=1e-6)
+    assert not np.array_equal(parameters["x.a.bias"], initial_parameters(spec, 8)["x.a.bias"])

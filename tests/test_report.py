@@ -132,14 +132,14 @@ def test_what_is_missing_is_said_and_the_rest_is_made(
 def test_digits_that_are_missed_and_falsely_seen() -> None:
     labels = np.array([0b0000000011, 0b0000000100, 0b0000000001, 0])
     best = np.array([0b0000000001, 0b0000001000, 0b0000000001, 0b0000001000])
-    found = by_digit(labels, best)
-    assert found.recall[:3].tolist() == [1, 0, 0]
-    assert found.precision[0] == 1
-    assert found.precision[3] == 0
-    assert np.isnan(found.recall[9])
-    assert np.isnan(found.precision[9])
-    assert found.instead[2, 3] == found.instead.sum() == 1
-    assert found.wrong.tolist()[:4] == [1, 2, 1, 0]
+    digits = by_digit(labels, best)
+    assert digits.recall[:3].tolist() == [1, 0, 0]
+    assert digits.precision[0] == 1
+    assert digits.precision[3] == 0
+    assert np.isnan(digits.recall[9])
+    assert np.isnan(digits.precision[9])
+    assert digits.instead[2, 3] == digits.instead.sum() == 1
+    assert digits.wrong.tolist()[:4] == [1, 2, 1, 0]
 
 
 def test_confusions_of_classes() -> None:
@@ -153,38 +153,38 @@ def test_confusions_of_classes() -> None:
 def test_the_confusion_matrix_has_the_runs_own_accuracy(runs: Path) -> None:
     data, path = runs / "data", runs / "one/best.safetensors"
     request = PredictionRequest(path, data, "test", Reading(), "CPU")
-    _, found = predict_videos(numpy_backend, PredictArguments(request, 0, 64), {})  # type: ignore[arg-type]
+    _, predicted = predict_videos(numpy_backend, PredictArguments(request, 0, 64), {})  # type: ignore[arg-type]
     checkpoint = load_checkpoint(path)
     model = numpy_backend.build(checkpoint.spec, "CPU", "float32")
     numpy_backend.load_parameters(model, checkpoint.parameters)
     figures = evaluate(numpy_backend, model, checkpoint.spec, Split(data, "test"), None)  # type: ignore[arg-type]
-    counts = matrix(found["labels"], found["best"], 6)
+    counts = matrix(predicted["labels"], predicted["best"], 6)
     assert counts.sum() == 64
     assert counts.trace() / 64 == figures["top1"]
 
 
 def test_runs_are_compared_where_they_are_the_same_experiment(runs: Path) -> None:
-    one, other = read_runs([runs / "one", runs / HOSTILE.replace("/", "")])
-    assert one.experiment == other.experiment
-    found = {d.figure: (d.value, d.epoch) for d in largest_differences([one, other])}
-    assert found["loss"] == (pytest.approx(0.125), 2)
-    assert found["top1"][0] == 0
-    assert largest_differences([one]) == []
-    other.run["device"] = "GPU"
-    assert settings_that_differ([one, other]) == [["device", "CPU", "GPU"]]
+    first, second = read_runs([runs / "one", runs / HOSTILE.replace("/", "")])
+    assert first.experiment == second.experiment
+    differences = {d.figure: (d.value, d.epoch) for d in largest_differences([first, second])}
+    assert differences["loss"] == (pytest.approx(0.125), 2)
+    assert differences["top1"][0] == 0
+    assert largest_differences([first]) == []
+    second.run["device"] = "GPU"
+    assert settings_that_differ([first, second]) == [["device", "CPU", "GPU"]]
 
 
 @pytest.mark.parametrize(
     ("low", "high"), [(0, 1), (4.02, 6.53), (-0.0072, 0.0034), (3, 3), (0, 0), (1e-9, 2e-9), (-5, 1e6)]
 )
 def test_ticks_are_round_and_enclose(low: float, high: float) -> None:
-    found = ticks(low, high, 5)
-    assert found[0] <= low + 1e-9 * abs(low)
-    assert found[-1] >= high - 1e-9 * abs(high)
-    assert 2 <= len(found) <= 9
-    step = found[1] - found[0]
+    values = ticks(low, high, 5)
+    assert values[0] <= low + 1e-9 * abs(low)
+    assert values[-1] >= high - 1e-9 * abs(high)
+    assert 2 <= len(values) <= 9
+    step = values[1] - values[0]
     assert round(step / 10 ** math.floor(math.log10(step) + 1e-9), 6) in (1, 2, 5)
-    assert len({number(value, step=step) for value in found}) == len(found)
+    assert len({number(value, step=step) for value in values}) == len(values)
 
 
 def test_a_chart_leaves_out_what_is_not_finite() -> None:
@@ -259,11 +259,11 @@ def test_classes_are_listed_from_both_ends(runs: Path) -> None:
     [run] = read_runs([runs / "one"])
     videos, precisions = np.r_[np.arange(1, 31), 0], np.r_[np.linspace(0, 1, 28), 0, 1, 0]
     counts = {name: np.zeros(31, np.int64) for name in ("right", "false", "missed")}
-    found = {**counts, "videos": videos, "average_precision": precisions}
-    text = Page(f"<div>{mistakes([(run, Description(), found)])}</div>").text
+    arrays = {**counts, "videos": videos, "average_precision": precisions}
+    text = Page(f"<div>{mistakes([(run, Description(), arrays)])}</div>").text
     best, _, worst = text.partition("knows worst")
     assert "the 10 classes that it knows best, of 30 that have videos" in best
     assert best.index("29100.00 %30") < best.index("27100.00 %28"), "of equals that of more videos"
     assert worst.index("280.00 %29") < worst.index("00.00 %1")
-    none = {**found, "videos": np.zeros(31, np.int64)}
+    none = {**arrays, "videos": np.zeros(31, np.int64)}
     assert "no video of the split has a label" in mistakes([(run, Description(), none)])

@@ -36,27 +36,27 @@ def trials(tmp_path: Path, text: str, **fixed: object) -> list[Trial]:
 
 
 def test_a_grid_is_a_product_and_each_trial_is_at_every_point(tmp_path: Path) -> None:
-    found = trials(
+    expanded = trials(
         tmp_path,
         COMMON
         + f"grid: {{{UNITS}: [1, 2], backend: [numpy, torch]}}\n"
         + "trials:\n- {name: slow, set: {train.optimizer.learning_rate: 1e-3}}\n- {set: {train.epochs: 3}}\n",
     )
-    assert [trial.name for trial in found] == [
+    assert [trial.name for trial in expanded] == [
         *("slow,units=1,numpy", "slow,units=1,torch", "slow,units=2,numpy", "slow,units=2,torch"),
         *("epochs=3,units=1,numpy", "epochs=3,units=1,torch", "epochs=3,units=2,numpy", "epochs=3,units=2,torch"),
     ]
-    assert [trial.config.recipe.epochs for trial in found] == [1] * 4 + [3] * 4
-    assert found[1].backend == "torch"
-    assert found[0].config.recipe.optimizer.learning_rate == 1e-3
-    assert found[2].config.spec.hash != found[0].config.spec.hash
+    assert [trial.config.recipe.epochs for trial in expanded] == [1] * 4 + [3] * 4
+    assert expanded[1].backend == "torch"
+    assert expanded[0].config.recipe.optimizer.learning_rate == 1e-3
+    assert expanded[2].config.spec.hash != expanded[0].config.spec.hash
 
 
 def test_names_hold_as_much_of_a_path_as_tells_it_from_the_others(tmp_path: Path) -> None:
     rgb, audio = (f"model.streams.{name}.layers.attention.units" for name in ("rgb", "audio"))
     text = f"config: youtube8m/attention_cluster:tiny\ngrid: {{{rgb}: [1], {audio}: [2], train.schedule: [{{type: one_cycle}}]}}"
-    (one,) = trials(tmp_path, text)
-    assert one.name == "rgb.layers.attention.units=1,audio.layers.attention.units=2,schedule=type-one_cycle"
+    (trial,) = trials(tmp_path, text)
+    assert trial.name == "rgb.layers.attention.units=1,audio.layers.attention.units=2,schedule=type-one_cycle"
 
 
 def test_an_override_inside_another_does_not_reach_the_other_trials(tmp_path: Path) -> None:
@@ -108,18 +108,18 @@ def test_a_configuration_beside_the_sweep_is_found(tmp_path: Path) -> None:
         "model: {inputs: {x: {frames: 2, features: 3}}, streams: {x: {input: x, layers: {mean: {type: frame_pool, pooling: mean}}}},"
         " trunk: {logits: {type: dense, units: 2}}, output: softmax}"
     )
-    (one,) = trials(tmp_path, "config: mine.yaml\ngrid: {model.trunk.logits.units: [4]}")
-    assert one.base == str(tmp_path / "mine.yaml")
+    (trial,) = trials(tmp_path, "config: mine.yaml\ngrid: {model.trunk.logits.units: [4]}")
+    assert trial.base == str(tmp_path / "mine.yaml")
 
 
 def test_the_table_of_flash_mnist(acz: Callable[..., Answer]) -> None:
     assert not [name for name in config_names() if name.startswith("experiments")]
     path = find_sweep("experiments/flash_mnist_table")
     assert path == find_sweep("flash_mnist_table")
-    found = expand(read_sweep(path), path.parent, lambda name: "numpy")
-    assert len(found) == 16
-    assert {trial.config.recipe.epochs for trial in found} == {200}
-    by_name = {trial.name: trial for trial in found}
+    expanded = expand(read_sweep(path), path.parent, lambda name: "numpy")
+    assert len(expanded) == 16
+    assert {trial.config.recipe.epochs for trial in expanded} == {200}
+    by_name = {trial.name: trial for trial in expanded}
     assert by_name["fc1-units2"].published == {"ascend_910": 65.8, "rtx_3090": 19.4}
     assert by_name["fc2-units128"].published == {"ascend_910": 87.4, "rtx_3090": 88.3}
     assert by_name["fc2-units64"].config.spec.parameter_count == 3_292_736

@@ -27,13 +27,13 @@ EXPORTED = next(case for case in CASES if case.file.is_dir())
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_every_variable_is_what_tensorflow_wrote(case: Case) -> None:
     recorded = case.file.with_name("saved_model.npz" if case.file.is_dir() else "model.npz")
-    found = read(case.file, "tensorflow").named
+    variables = read(case.file, "tensorflow").named
     groups = ("param/", "slot/") if case.file.name.startswith("model.ckpt") else ("param/",)
     with np.load(recorded) as z:
         names = [name for name in z.files if name.startswith(groups)]
         assert len(names) > 20
         for name in names:
-            value = found[name.partition("/")[2]]
+            value = variables[name.partition("/")[2]]
             assert (value.dtype, value.shape) == (z[name].dtype, z[name].shape)
             assert np.array_equal(value, z[name])
 
@@ -77,11 +77,11 @@ def test_types_shards_and_blocks(shards: int, in_block: int, tmp_path: Path) -> 
     kinds = [np.dtype(kind) for kind in tensorflow.TYPES.values()]
     arrays = {f"tower/dense_{n}/{kind}": source.integers(0, 2, (n, 3)).astype(kind) for n, kind in enumerate(kinds)}
     arrays |= {"global_step": np.array(2**40), "tower/one": np.ones(1, np.float32)}
-    found = read(tables.write(tmp_path, arrays, shards, in_block=in_block), "tensorflow").named
-    assert list(found) == sorted(arrays)
+    variables = read(tables.write(tmp_path, arrays, shards, in_block=in_block), "tensorflow").named
+    assert list(variables) == sorted(arrays)
     for name, value in arrays.items():
-        assert (found[name].dtype, found[name].shape) == (value.dtype, value.shape)
-        assert np.array_equal(found[name], value)
+        assert (variables[name].dtype, variables[name].shape) == (value.dtype, value.shape)
+        assert np.array_equal(variables[name], value)
 
 
 # Damage

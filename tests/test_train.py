@@ -167,12 +167,12 @@ def test_commands(acz: Callable[..., Answer], features: Path, tmp_path: Path, mo
     trained = acz("train", TINY, "--backend", "numpy", "--data", features, *sets, "--json")
     assert trained.code == 0, trained.err
     folder = json.loads(trained.out)["folder"]
-    found = acz("eval", "--backend", "numpy", "--json")
-    assert found.code == 0, found.err
-    assert json.loads(found.out)["top1"] == json.loads(trained.out)["best"]["top1"]
+    evaluated = acz("eval", "--backend", "numpy", "--json")
+    assert evaluated.code == 0, evaluated.err
+    assert json.loads(evaluated.out)["top1"] == json.loads(trained.out)["best"]["top1"]
     for size in (1, 7, 500):
         again = acz("eval", folder, "--batch-size", size, "--json")
-        assert json.loads(again.out)["loss"] == pytest.approx(json.loads(found.out)["loss"])
+        assert json.loads(again.out)["loss"] == pytest.approx(json.loads(evaluated.out)["loss"])
     assert acz("train", "--resume", "--out", folder).code == 0
     assert acz("train", "--resume", "--set", "train.epochs=9").code == 2
 

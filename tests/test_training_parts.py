@@ -81,10 +81,10 @@ def test_penalty_and_clipping_written_out() -> None:
 
 def test_a_penalty_is_the_gradient_of_half_the_squares() -> None:
     w, h = np.array([0.7, -1.1]), 1e-6
-    found = Adam(l2_penalty={"w": 0.3}).prepared({"w": w}, {"w": np.zeros(2)})["w"]
+    gradient = Adam(l2_penalty={"w": 0.3}).prepared({"w": w}, {"w": np.zeros(2)})["w"]
     for index in range(2):
         ends = [0.3 * ((w + sign * h * (np.arange(2) == index)) ** 2).sum() / 2 for sign in (1, -1)]
-        assert found[index] == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-6)
+        assert gradient[index] == pytest.approx((ends[0] - ends[1]) / (2 * h), rel=1e-6)
 
 
 def test_a_recipe_that_does_not_fit_its_model_is_refused() -> None:

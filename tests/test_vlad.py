@@ -21,10 +21,10 @@ def layer(kind: str, **settings: Any) -> Any:
     return LAYERS[kind](type=kind, clusters=CLUSTERS, **settings)
 
 
-def parameters(one: Any, source: np.random.Generator) -> dict[str, np.ndarray]:
-    found = {name: source.standard_normal(p.shape) for name, p in one.parameters((FRAMES, FEATURES)).items()}
+def parameters(aggregation: Any, source: np.random.Generator) -> dict[str, np.ndarray]:
+    drawn = {name: source.standard_normal(p.shape) for name, p in aggregation.parameters((FRAMES, FEATURES)).items()}
     positive = ("spread", "norm.running_variance")
-    return found | {name: np.abs(found[name]) + 0.5 for name in positive if name in found}
+    return drawn | {name: np.abs(drawn[name]) + 0.5 for name in positive if name in drawn}
 
 
 def frames(source: np.random.Generator) -> np.ndarray:
@@ -46,25 +46,25 @@ def feature_major(clusters: list[np.ndarray]) -> np.ndarray:
 
 @pytest.mark.parametrize("kind", ["netvlad", "light_vlad"])
 def test_residuals_written_out(source: np.random.Generator, kind: str) -> None:
-    one, x = layer(kind), frames(source)
-    p = parameters(one, source)
+    aggregation, x = layer(kind), frames(source)
+    p = parameters(aggregation, source)
     centres = p.get("centres", np.zeros((FEATURES, CLUSTERS)))
-    found = one.reference(x, p, Call(path="x"))
+    output = aggregation.reference(x, p, Call(path="x"))
     for video in range(VIDEOS):
         clusters = []
         for k in range(CLUSTERS):
             clusters.append(unit(sum(shares(p, frame)[k] * (frame - centres[:, k]) for frame in x[video])))
-        np.testing.assert_allclose(found[video], unit(feature_major(clusters)), rtol=1e-12)
+        np.testing.assert_allclose(output[video], unit(feature_major(clusters)), rtol=1e-12)
 
 
 @pytest.mark.parametrize("coupling", [None, 0.3])
 def test_fisher_vectors_written_out(source: np.random.Generator, coupling: float | None) -> None:
-    one, x = layer("net_fv", coupling=coupling), frames(source)
-    p = parameters(one, source)
+    aggregation, x = layer("net_fv", coupling=coupling), frames(source)
+    p = parameters(aggregation, source)
     assert ("centres" in p) == (coupling is None)
     centres = p["centres"] if coupling is None else coupling * p["assignment.weight"]
     sigma = p["spread"] ** 2 + 1e-6
-    found = one.reference(x, p, Call(path="x"))
+    output = aggregation.reference(x, p, Call(path="x"))
     for video in range(VIDEOS):
         first, second = [], []
         for k in range(CLUSTERS):
@@ -73,19 +73,19 @@ def test_fisher_vectors_written_out(source: np.random.Generator, coupling: float
             first.append(unit(sum(a * d for a, d in zip(own, distances, strict=True))))
             second.append(sum(a * (d**2 - 1) for a, d in zip(own, distances, strict=True)))
         want = np.concatenate([unit(feature_major(first)), unit(feature_major(second))])
-        np.testing.assert_allclose(found[video], want, rtol=1e-10)
+        np.testing.assert_allclose(output[video], want, rtol=1e-10)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_padded_frames_count_nowhere(source: np.random.Generator, kind: str) -> None:
-    one, x = layer(kind, norm={"epsilon": 1e-3}), frames(source)
-    p = parameters(one, source)
+    aggregation, x = layer(kind, norm={"epsilon": 1e-3}), frames(source)
+    p = parameters(aggregation, source)
     mask = np.zeros((VIDEOS, FRAMES + 3), dtype=bool)
     mask[:, 1 : FRAMES + 1] = True
     padded = np.full((VIDEOS, FRAMES + 3, FEATURES), 7.0)
     padded[:, 1 : FRAMES + 1] = x
     plain, longer = Call(True, recorded={}, path="x"), Call(True, recorded={}, path="x", mask=mask)
-    np.testing.assert_allclose(one.reference(padded, p, longer), one.reference(x, p, plain), rtol=1e-12)
+    np.testing.assert_allclose(aggregation.reference(padded, p, longer), aggregation.reference(x, p, plain), rtol=1e-12)
     assert (longer.recorded["x.assignments"][~mask] == 0).all()
     np.testing.assert_allclose(longer.recorded["x.assignments"].sum(2)[mask], 1.0)
     for name, value in plain.updated.items():
@@ -94,12 +94,14 @@ def test_padded_frames_count_nowhere(source: np.random.Generator, kind: str) -> 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_video_without_a_valid_frame_is_zero(source: np.random.Generator, kind: str) -> None:
-    one = layer(kind)
+    aggregation = layer(kind)
     mask = np.ones((VIDEOS, FRAMES), dtype=bool)
     mask[1] = False
-    found = one.reference(frames(source) * mask[:, :, None], parameters(one, source), Call(mask=mask, path="x"))
-    assert (found[1] == 0).all()
-    lengths = np.linalg.norm(found[[0, 2]].reshape(2, -1, FEATURES * CLUSTERS), axis=2)
+    output = aggregation.reference(
+        frames(source) * mask[:, :, None], parameters(aggregation, source), Call(mask=mask, path="x")
+    )
+    assert (output[1] == 0).all()
+    lengths = np.linalg.norm(output[[0, 2]].reshape(2, -1, FEATURES * CLUSTERS), axis=2)
     np.testing.assert_allclose(lengths, 1.0)
 
 

@@ -108,10 +108,10 @@ def test_a_converted_folder_reads_the_same(acz: Acz, tmp_path: Path, packed: tup
     assert acz("data", "youtube8m", "convert", tmp_path / "in", "--out", out).code == 0
     assert verify(out) == 16
     for split in ("train", "test"):
-        for one, other in zip(read_all(tmp_path / "in", split), read_all(out, split), strict=True):
-            assert (one.id, one.labels) == (other.id, other.labels)
+        for before, after in zip(read_all(tmp_path / "in", split), read_all(out, split), strict=True):
+            assert (before.id, before.labels) == (after.id, after.labels)
             for name in NAMES:
-                np.testing.assert_array_equal(one.features[name], other.features[name])
+                np.testing.assert_array_equal(before.features[name], after.features[name])
     reading = Reading(sampling=Sampling(type="strata", frames=4))
     for first, second in zip(
         open_split(tmp_path / "in", "train", reading).in_order(5, NAMES),
@@ -140,12 +140,14 @@ def test_pickles_of_paddlepaddle_of_either_python(tmp_path: Path) -> None:
         }
         for i in range(4)
     ]
-    old = [{key.encode(): value.encode() if key == "video" else value for key, value in one.items()} for one in videos]
+    old = [
+        {key.encode(): value.encode() if key == "video" else value for key, value in video.items()} for video in videos
+    ]
     (tmp_path / "train00.pkl").write_bytes(pickle.dumps(videos[:2], 4))
     (tmp_path / "train01.pkl").write_bytes(pickle.dumps(old[2:], 2))
-    found = open_split(tmp_path, "train")
-    assert found.ids(np.arange(4)) == ["v0", "v1", "v2", "v3"]
-    [batch] = found.in_order(4, NAMES)
+    data = open_split(tmp_path, "train")
+    assert data.ids(np.arange(4)) == ["v0", "v1", "v2", "v3"]
+    [batch] = data.in_order(4, NAMES)
     np.testing.assert_array_equal(batch.inputs["rgb"][3, :4], videos[3]["feature"])
     assert np.flatnonzero(batch.labels[2]).tolist() == [2, 7]
     del videos[1]["audio"]

@@ -33,15 +33,15 @@ BOTH = {"rgb", "audio", "rgb.mask", "audio.mask"}
 
 def flat(examples: Iterator[Examples]) -> dict[str, Array]:
     """All batches in one."""
-    found = [(dict(batch.inputs), batch.labels, np.array(batch.ids)) for batch in examples]
-    inputs = {name: np.concatenate([one[0][name] for one in found]) for name in found[0][0]}
-    return inputs | {place: np.concatenate([one[at] for one in found]) for at, place in ((1, "labels"), (2, "ids"))}
+    batches = [(dict(batch.inputs), batch.labels, np.array(batch.ids)) for batch in examples]
+    inputs = {name: np.concatenate([part[0][name] for part in batches]) for name in batches[0][0]}
+    return inputs | {place: np.concatenate([part[at] for part in batches]) for at, place in ((1, "labels"), (2, "ids"))}
 
 
-def same(one: dict[str, Array], other: dict[str, Array]) -> None:
-    assert set(one) == set(other)
-    for name, value in one.items():
-        np.testing.assert_array_equal(value, other[name], err_msg=name)
+def same(first: dict[str, Array], second: dict[str, Array]) -> None:
+    assert set(first) == set(second)
+    for name, value in first.items():
+        np.testing.assert_array_equal(value, second[name], err_msg=name)
 
 
 def test_an_order_holds_every_record_once_and_follows_from_the_seed() -> None:
@@ -68,15 +68,15 @@ def test_batches_do_not_depend_on_the_number_of_workers(
     tmp_path: Path, sampling: Sampling, packed: tuple[int, ...]
 ) -> None:
     write_shards(tmp_path, [40, 25, 36], packed)
-    found = []
+    epochs = []
     for workers in (0, 1, 3):
         data = open_youtube8m(tmp_path, "train", Reading(sampling=sampling, workers=workers, shuffle_buffer=16))
-        found.append([flat(data.epoch(1, epoch, 33, 0, NAMES)) for epoch in (0, 1)] + [flat(data.in_order(33, NAMES))])
+        epochs.append([flat(data.epoch(1, epoch, 33, 0, NAMES)) for epoch in (0, 1)] + [flat(data.in_order(33, NAMES))])
         data.close()
-    for other in found[1:]:
-        for one, two in zip(found[0], other, strict=True):
-            same(one, two)
-    first, _, whole = found[0]
+    for other in epochs[1:]:
+        for alone, second in zip(epochs[0], other, strict=True):
+            same(alone, second)
+    first, _, whole = epochs[0]
     assert len(set(first["ids"])) == 99
     assert whole["ids"].tolist() == [f"{s}-{i}" for s, count in enumerate((40, 25, 36)) for i in range(count)]
     assert set(first) - {"labels", "ids"} == (BOTH if sampling.type == "all" else {"rgb", "audio"})
@@ -95,7 +95,7 @@ def test_processes_together_see_what_one_would(tmp_path: Path) -> None:
     alone = [batch.ids for batch in open_youtube8m(tmp_path, "train").epoch(0, 0, 8, 0, NAMES)]
     ranks = [open_youtube8m(tmp_path, "train", None, rank, 2) for rank in range(2)]
     parts = [[batch.ids for batch in data.epoch(0, 0, 8, 0, NAMES)] for data in ranks]
-    assert [one + other for one, other in zip(*parts, strict=True)] == alone
+    assert [first + second for first, second in zip(*parts, strict=True)] == alone
     held = [name for data in ranks for batch in data.in_order(6, NAMES) for name in batch.ids or []]
     assert held == open_youtube8m(tmp_path, "train").ids(np.arange(41))
     with pytest.raises(DataError, match="can't be made of 41 videos for 2 processes"):
@@ -108,7 +108,7 @@ def test_arrays_that_are_kept_stay_as_they_are(tmp_path: Path) -> None:
     assert len({id(batch.inputs["rgb"]) for batch in kept}) == 15
     copies = [batch.inputs["rgb"].copy() for batch in kept]
     for batch in data.epoch(0, 1, 4, 0, NAMES):
-        assert not any(np.shares_memory(batch.inputs["rgb"], one.inputs["rgb"]) for one in kept)
+        assert not any(np.shares_memory(batch.inputs["rgb"], earlier.inputs["rgb"]) for earlier in kept)
     data.close()
     for batch, copy in zip(kept, copies, strict=True):
         np.testing.assert_array_equal(batch.inputs["rgb"], copy)
@@ -278,8 +278,8 @@ def test_every_frame_is_as_likely() -> None:
 
 def test_halves_are_halves_and_only_in_training() -> None:
     halves = Sampling(halves=True)
-    found = {tuple(select(halves, 7, str(n), 0, 0)[0].tolist()) for n in range(50)}
-    assert found == {(0, 1, 2, 3), (4, 5, 6)}
+    chosen = {tuple(select(halves, 7, str(n), 0, 0)[0].tolist()) for n in range(50)}
+    assert chosen == {(0, 1, 2, 3), (4, 5, 6)}
     assert select(halves, 7, "v").tolist() == [[0, 1, 2, 3, 4, 5, 6]]
     assert select(halves, 1, "v", 0, 0).tolist() == [[0]]
 
@@ -314,9 +314,9 @@ def test_settings_that_make_no_sense_are_refused(given: dict[str, object], words
 
 def test_labels_as_indices(tmp_path: Path) -> None:
     data = open_youtube8m(write_shards(tmp_path, [3]), "train", Reading(labels="indices", most_labels=3))
-    found = data.take(np.arange(3), ["rgb"]).labels
-    assert found.dtype == np.int32
-    assert found.tolist() == [[0, 3861, -1], [1, 3861, -1], [2, 3861, -1]]
+    indices = data.take(np.arange(3), ["rgb"]).labels
+    assert indices.dtype == np.int32
+    assert indices.tolist() == [[0, 3861, -1], [1, 3861, -1], [2, 3861, -1]]
     with pytest.raises(DataError, match="video 0-0 has 2 labels and most_labels is 1"):
         open_youtube8m(tmp_path, "train", Reading(labels="indices", most_labels=1)).take(np.arange(1), ["rgb"])
 
@@ -325,8 +325,8 @@ def test_a_split_gives_the_epochs_that_it_always_gave(tmp_path: Path) -> None:
     """Recorded runs repeat: the permutation of an epoch is that of its key."""
     split = Split(write_features(tmp_path), "train")
     want = generator(5, "shuffle", 2).permutation(64)
-    found = [batch.numbers for batch in split.epoch(5, 2, 10, 2, ["features"])]
-    np.testing.assert_array_equal(found, want[20:60].reshape(4, 10))
+    numbers = [batch.numbers for batch in split.epoch(5, 2, 10, 2, ["features"])]
+    np.testing.assert_array_equal(numbers, want[20:60].reshape(4, 10))
 
 
 def test_one_shape_for_every_batch(tmp_path: Path) -> None:

@@ -43,10 +43,10 @@ def check_recorded(videos: list[Video], recorded: dict[str, Array], pixels: tupl
 
 def recorded(prefix: str = "") -> dict[str, Array]:
     """The values that TensorFlow 1.8.0 read."""
-    with np.load(FIXTURES / "expected.npz") as found:
+    with np.load(FIXTURES / "expected.npz") as file:
         return {
-            key.removeprefix(prefix): found[key]
-            for key in found.files
+            key.removeprefix(prefix): file[key]
+            for key in file.files
             if key.startswith(prefix) and ("/" in key) == bool(prefix)
         }
 
@@ -113,19 +113,19 @@ def test_what_is_written_in_another_way_is_read_the_same() -> None:
     lists = other.feature_lists.SerializeToString()
     other.ClearField("feature_lists")
     strange = b"\x0a" + bytes([len(unpacked)]) + unpacked + b"\x12" + _varint(len(lists)) + lists
-    found = parse(strange + other.SerializeToString() + b"\x78\x01", Criteria())  # reversed order, an unknown field
-    assert (found.id, found.labels) == (want.id, want.labels)
-    np.testing.assert_array_equal(found.features["rgb"], want.features["rgb"])
+    video = parse(strange + other.SerializeToString() + b"\x78\x01", Criteria())  # reversed order, an unknown field
+    assert (video.id, video.labels) == (want.id, want.labels)
+    np.testing.assert_array_equal(video.features["rgb"], want.features["rgb"])
     tagged = _with_unknown_field_in_each_frame(content)
     np.testing.assert_array_equal(parse(tagged, Criteria()).features["rgb"], want.features["rgb"])
 
 
 def _varint(number: int) -> bytes:
-    found = b""
+    encoded = b""
     while number > 127:
-        found += bytes([number & 127 | 128])
+        encoded += bytes([number & 127 | 128])
         number >>= 7
-    return found + bytes([number])
+    return encoded + bytes([number])
 
 
 def _with_unknown_field_in_each_frame(content: bytes) -> bytes:
@@ -162,9 +162,9 @@ def test_a_bad_record_is_named_counted_and_skipped(tmp_path: Path, kind: str) ->
     assert len(data) == 3
     assert data.ids(np.arange(3)) == ["v0", "v1", "v2"]
     assert [len(batch.labels) for epoch in range(2) for batch in data.epoch(0, epoch, 3, 0, ["rgb"])] == [3, 3]
-    found = [one.kind if isinstance(one, BadRecord) else one.id for one in judged(path, Criteria())]
-    assert len(found) == 4
-    assert found[2] in (kind, "no message")
+    kinds = [entry.kind if isinstance(entry, BadRecord) else entry.id for entry in judged(path, Criteria())]
+    assert len(kinds) == 4
+    assert kinds[2] in (kind, "no message")
 
 
 def test_a_bad_checksum_is_found_as_far_as_is_asked(tmp_path: Path) -> None:

@@ -57,13 +57,13 @@ def contents(folder: Path) -> dict[str, str]:
 
     Metrics and events are left out: they hold speeds and times.
     """
-    found = {}
+    hashes = {}
     for path in sorted(folder.rglob("*")):
         if path.is_file() and not is_temporary(path, folder) and "tfevents" not in path.name:
             if path.name == "metrics.jsonl":
                 continue
-            found[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
-    return found
+            hashes[path.relative_to(folder).as_posix()] = hashlib.sha256(path.read_bytes()).hexdigest()
+    return hashes
 
 
 def metrics(path: Path) -> list[dict[str, object]]:
