@@ -21,7 +21,8 @@ from acz.parity.levels.base import Level, Resource
 from acz.parity.row import Row
 from acz.reference.samples import Case
 
-CASES_AT_ONCE = 4
+CHECKS_AT_ONCE = 4
+"""Levels of models that run at once."""
 
 
 @dataclass(frozen=True)
@@ -57,12 +58,11 @@ def compare_backends(
     chosen = [level for level in LEVELS if level.number in levels]
     rows: list[Row] = []
     with RunningComparison(participants, threads, wrap, skip_slow_precision) as comparison:
-        for place, level in enumerate(chosen):
-            for number, (case, result) in enumerate(zip(cases, comparison.start(level, cases), strict=True)):
-                if progress is not None:
-                    done = place * len(cases) + number
-                    progress("parity", done, len(chosen) * len(cases), f"{case.model}, {level.title}")
-                rows += result.result()
+        started = [(level, case, comparison.start(level, case)) for level in chosen for case in cases]
+        for done, (level, case, result) in enumerate(started):
+            if progress is not None:
+                progress("parity", done, len(started), f"{case.model}, {level.title}")
+            rows += result.result()
     names, models = [*participants.backends, *participants.formats], [case.model for case in cases]
     return sorted(rows, key=lambda row: (names.index(row.backend), models.index(row.model), row.level))
 
@@ -80,9 +80,10 @@ class RunningComparison:
         self._shared: dict[str, Any] = {}
         with ExitStack() as stack:  # closed from the end: workers before the threads that wait for them
             self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acz-parity-")))
-            self._cases = stack.enter_context(ThreadPoolExecutor(CASES_AT_ONCE))
-            names = dict.fromkeys([*self.backends, *self.formats])
-            self._queues = {name: stack.enter_context(ThreadPoolExecutor(1)) for name in names}
+            self._checks = ThreadPoolExecutor(CHECKS_AT_ONCE)
+            self._queues = {name: ThreadPoolExecutor(1) for name in (*self.backends, *self.formats)}
+            for pool in (self._checks, *self._queues.values()):
+                stack.callback(pool.shutdown, cancel_futures=True)
             workers = {name: stack.enter_context(Worker(name, threads, wrap=wrap)) for name in self.backends}
             self._stack = stack.pop_all()
         self.answers = Answers(participants.reference, workers)
@@ -93,13 +94,9 @@ class RunningComparison:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
-    def start(self, level: Level, cases: Sequence[Case]) -> list[Future[list[Row]]]:
-        """Begin a level on all cases. Some cases run at once, so that no backend waits for a slower one."""
-
-        def rows(case: Case) -> list[Row]:
-            return list(level.rows(case, self))
-
-        return [self._cases.submit(rows, case) for case in cases]
+    def start(self, level: Level, case: Case) -> Future[list[Row]]:
+        """Put a level of a case in the queue. Several run at once, so that no backend waits for a slower one."""
+        return self._checks.submit(lambda: list(level.rows(case, self)))
 
     def each(
         self, case: Case, level: Level, work: Callable[[str], Iterable[Row]], names: Iterable[str] = ()
