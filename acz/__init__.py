@@ -12,14 +12,14 @@ from acz.foundation.version import __version__
 
 if TYPE_CHECKING:
     from acz import reference
-    from acz.api.benchmarks import BenchReport, bench
     from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
     from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
     from acz.api.inference import Inferred, average_predictions, infer
     from acz.api.models import BackendState, build, draw_model, list_backends, list_models
     from acz.api.parity import ParityReport, check_parity
-    from acz.api.studies import PlannedTrial, Report, Sweep, plan_sweep, report, sweep
+    from acz.api.studies import BenchReport, Report, bench, report
+    from acz.api.sweeps import PlannedTrial, Sweep, plan_sweep, sweep
     from acz.api.testing import BackendReport, check_backend
     from acz.api.training import Trained, resume, train
     from acz.api.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
@@ -68,14 +68,14 @@ _HOMES = {
     "ParityReport": "acz.api.parity",
     "check_backend": "acz.api.testing",
     "BackendReport": "acz.api.testing",
-    "bench": "acz.api.benchmarks",
-    "BenchReport": "acz.api.benchmarks",
+    "bench": "acz.api.studies",
+    "BenchReport": "acz.api.studies",
     "report": "acz.api.studies",
-    "sweep": "acz.api.studies",
-    "plan_sweep": "acz.api.studies",
+    "sweep": "acz.api.sweeps",
+    "plan_sweep": "acz.api.sweeps",
     "Report": "acz.api.studies",
-    "Sweep": "acz.api.studies",
-    "PlannedTrial": "acz.api.studies",
+    "Sweep": "acz.api.sweeps",
+    "PlannedTrial": "acz.api.sweeps",
     "open_data": "acz.api.datasets",
     "make_flash_mnist": "acz.api.datasets",
     "verify_data": "acz.api.datasets",

@@ -13,9 +13,8 @@ from typing import Any
 import pytest
 
 from acz.api.runs import new_run
-from acz.foundation.progress import Progress
+from acz.api.studies import report
 from acz.studies.reports.page import page, table
-from acz.studies.reports.report import Options, write_report
 from acz.training.loop import train
 from acz.zoo.config import load_config
 from tests.conftest import TINY, write_features, write_several_labels
@@ -72,7 +71,7 @@ def content(tmp_path_factory: pytest.TempPathFactory) -> str:
         train(new_run(load_config(TINY, overrides), "numpy", "CPU", data, folder / name, 1))
     out = folder / "report.html"
     runs = sorted(path.parent for path in folder.glob("*/run.json"))
-    write_report(runs, out, Options(videos=2), Progress())
+    report(runs, out, videos=2)
     return out.read_text(encoding="utf-8")
 
 
@@ -93,9 +92,10 @@ def test_a_report_fits_its_window_and_loads_nothing(content: str, width: int, tm
 def test_a_report_of_several_labels_fits_its_window(width: int, tmp_path: Path) -> None:
     config = load_config(TINY, {"model.output": "sigmoid", "train.epochs": 2, "train.batch_size": 20})
     train(new_run(config, "numpy", "CPU", write_several_labels(tmp_path / "data"), tmp_path / "run", 1))
-    names = ["a name of a class that is quite long, as those of games are", *"bcdef"]
+    names = tmp_path / "names.txt"
+    names.write_text("\n".join(["a name of a class that is quite long, as those of games are", *"bcdef"]))
     out = tmp_path / "report.html"
-    write_report([tmp_path / "run"], out, Options(videos=0, labels=names), Progress())
+    report(tmp_path / "run", out, videos=0, labels=names)
     measures, console = browse(out.read_text(encoding="utf-8"), width, tmp_path)
     assert not console
     assert measures["scroll"] <= measures["client"] <= width

@@ -26,7 +26,7 @@ from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity import cases
 from acz.reference import execution, numpy_backend
-from acz.studies.reports.attention import add_look, look, take_video
+from acz.studies.reports.attention import add_attention, compute_attention, take_video
 from acz.studies.reports.strip import draw_strip
 from acz.zoo.catalog import config_names
 from acz.zoo.config import load_config
@@ -134,17 +134,17 @@ def test_attention_is_the_references_and_padding_is_cut_off(tmp_path: Path) -> N
     parameters = initial_parameters(spec)
     model = numpy_backend.build(spec, "CPU", "float32")
     numpy_backend.load_parameters(model, parameters)
-    output, weights = look(numpy_backend, model, spec, split, [1, 3])  # type: ignore[arg-type]
+    output, weights = compute_attention(numpy_backend, model, spec, split, [1, 3])  # type: ignore[arg-type]
     inputs = split.take(np.array([1, 3]), ["features"]).inputs
     wanted = execution.forward(spec, parameters, inputs, record=True)
     np.testing.assert_array_equal(weights["features.attention"], wanted["features.attention.weights"])
     video, _ = take_video(split, 1, Description())
-    add_look(video, spec, Description(), output[0], {"features.attention": weights["features.attention"][0]})
+    add_attention(video, spec, Description(), output[0], {"features.attention": weights["features.attention"][0]})
     [attention] = video.attention
     assert attention.weights.shape == (3, 3)  # (units, valid frames)
     np.testing.assert_allclose(attention.weights.sum(axis=1), 1, rtol=1e-6)
     assert video.inputs["features"].shape == (3, 4)
-    with pytest.raises(DataError, match=r"has videos 0 \.\. 5, there is no 6"):
+    with pytest.raises(DataError, match=r"has videos 0 \.\. 5; 6 is not one of them"):
         take_video(split, 6, Description())
 
 

@@ -20,7 +20,7 @@ from acz.model.checkpoint import load_checkpoint
 from acz.reference import numpy_backend
 from acz.studies.reports.confusion import by_digit, matrix, most_confused, most_missed
 from acz.studies.reports.curves import Curve, chart, number, ticks
-from acz.studies.reports.jobs import PredictArguments, PredictionRequest, predict_videos
+from acz.studies.reports.jobs import PredictArguments, SplitRequest, predict_videos
 from acz.studies.reports.mistakes import mistakes
 from acz.studies.reports.predictions import choose_backend, multiplications
 from acz.studies.reports.run_comparison import largest_differences, read_runs, settings_that_differ
@@ -152,7 +152,7 @@ def test_confusions_of_classes() -> None:
 
 def test_the_confusion_matrix_has_the_runs_own_accuracy(runs: Path) -> None:
     data, path = runs / "data", runs / "one/best.safetensors"
-    request = PredictionRequest(path, data, "test", Reading(), "CPU")
+    request = SplitRequest(path, data, "test", Reading(), "CPU")
     _, predicted = predict_videos(numpy_backend, PredictArguments(request, 0, 64), {})  # type: ignore[arg-type]
     checkpoint = load_checkpoint(path)
     model = numpy_backend.build(checkpoint.spec, "CPU", "float32")

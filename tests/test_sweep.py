@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from acz.api.studies import prepare_data
+from acz.api.studies import report_on_trials
+from acz.api.sweeps import prepare_sweep
 from acz.cli.options import given_overrides
 from acz.foundation.errors import CheckpointError, MissingError, SpecError
 from acz.foundation.files.tables import read_csv
@@ -82,8 +83,8 @@ def test_an_override_inside_another_does_not_reach_the_other_trials(tmp_path: Pa
         (COMMON + f"grid: {{{UNITS}: [1, 1]}}", "two trials have the name 'units=1'"),
         (COMMON + "trials: [{name: a}, {name: A}]", "two trials have the name 'A'"),
         (COMMON + "trials: [{name: a}, {name: b}]", "'a' and 'b' have the same settings"),
-        (COMMON + "trials: [{name: ../a}]", "a name is a folder's"),
-        (COMMON + "trials: [{}]", "neither a name nor anything that it sets"),
+        (COMMON + "trials: [{name: ../a}]", "a trial names a folder"),
+        (COMMON + "trials: [{}]", "must have a name, or set something"),
         (COMMON + "grid: {train.seed: [1]}\ntrials: [{set: {train.seed: 2}}]", "set by a trial and by the grid"),
         (COMMON + "grid: {backend: [numpy]}\ntrials: [{backend: torch}]", "chosen by a trial and by the grid"),
         (COMMON + f"grid: {{train.seed: {list(range(1001))}}}", "more than 1,000 trials"),
@@ -131,7 +132,7 @@ def test_the_table_of_flash_mnist(acz: Callable[..., Answer]) -> None:
 def run_in_this_process(acz: Callable[..., Answer], jobs: Sequence[Job], shown: Progress) -> Outcomes:
     """An engine: each job's command, typed here."""
     for job in jobs:
-        answer = acz(*job.first)
+        answer = acz(*job.start)
         yield Outcome(job.name, answer.err if answer.code else "")
 
 
@@ -142,10 +143,11 @@ def test_results_say_what_varies_and_what_came_of_it(
     text = COMMON + f"grid: {{{UNITS}: [1, 2]}}\ntrials: [{{name: a, published: {{paper: 0.5}}}}]"
     out = tmp_path / "out"
 
-    def again(text: str, threads: int = 1, data: Path = features) -> dict[str, object]:
-        plans = run.plan(trials(tmp_path, text), out, data, threads)
-        engine, prepare = partial(run_in_this_process, acz), partial(prepare_data, plans, threads)
-        return run.run_sweep("six", plans, out, threads, engine, prepare, Progress())
+    def again(text: str, threads: int = 1, data: Path = features) -> run.SweepResults:
+        plans = run.plan_trials(trials(tmp_path, text), out, data, threads)
+        engine, shown = partial(run_in_this_process, acz), Progress()
+        prepare, write_page = partial(prepare_sweep, plans, out, threads), partial(report_on_trials, threads, shown)
+        return run.run_sweep("six", plans, out, engine, prepare, write_page, shown)
 
     done = again(text)
     rows = read_csv(out / "sweep.csv")
@@ -162,7 +164,7 @@ def test_results_say_what_varies_and_what_came_of_it(
     assert float(read_csv(out / "times.csv")[0]["step_ms"]) > 0
     page = (out / "report.html").read_text()
     assert page.index('id="sweep"') < page.index('id="runs"')
-    assert done["failed"] == {}
+    assert done.failed == {}
 
     first = (out / "sweep.csv").read_bytes()
     assert again(text) == done, "nothing is run again: the folders would be refused"

@@ -32,7 +32,7 @@ from acz.foundation.files.locks import locked
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Counter, Progress, show_progress
 from acz.model.checkpoint import Checkpoint, load_checkpoint
-from acz.studies.reports.attention import add_look, look, take_video
+from acz.studies.reports.attention import add_attention, compute_attention, take_video
 from acz.studies.reports.strip import draw_strip
 from acz.training.loop import train
 from acz.training.run_folder import open_checkpoint
@@ -258,8 +258,9 @@ def show_video(
             opened = find_backend(backend)
             opened.set_threads(threads or cores())
             model = build_model(opened, checkpoint.spec, checkpoint.parameters)
-            output, weights = look(opened, model, checkpoint.spec, examples, [video])
-            add_look(strip, checkpoint.spec, description, output[0], {key: value[0] for key, value in weights.items()})
+            output, weights = compute_attention(opened, model, checkpoint.spec, examples, [video])
+            of_video = {layer: value[0] for layer, value in weights.items()}
+            add_attention(strip, checkpoint.spec, description, output[0], of_video)
         content = draw_strip(strip)
         write_atomically(path, lambda temporary: temporary.write_bytes(content))
     return {"picture": str(path), "video": video, "label": strip.label, "predicted": strip.predicted}

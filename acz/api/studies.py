@@ -1,34 +1,32 @@
-"""Many runs at once: sweeps and reports."""
+"""Studies of many runs: a page about runs, and benchmarks."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from acz.api.results import Result, reports_progress, require_counts
-from acz.api.runs import is_made_here
-from acz.backend.registry import REFERENCE, default_backend, find_info
-from acz.data.base import Data
-from acz.data.registry import open_split
+from acz.backend.registry import find_info, installed
+from acz.backend.versions import environment
+from acz.data.registry import fingerprint, open_split, recognise
 from acz.data.vocabulary import read_labels
-from acz.foundation.errors import DataError, SpecError, nearest
+from acz.foundation.errors import AczError, DataError, MissingError, SpecError, nearest
+from acz.foundation.files.tables import markdown, write_csv
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
-from acz.model.losses import choose_loss
-from acz.studies.reports.report import Options, write_report
-from acz.studies.sweeps.cluster import run_on_ray
-from acz.studies.sweeps.file import expand, find_sweep, read_sweep
-from acz.studies.sweeps.local import run_here
-from acz.studies.sweeps.run import Plan, check_unchanged, plan, run_sweep
+from acz.studies.benchmarks.groups import GROUPS
+from acz.studies.benchmarks.measure import Bench, Row, to_table
+from acz.studies.reports.report import Options, Section, write_report
+from acz.studies.reports.run_comparison import ReportedRun, read_runs
+from acz.studies.reports.run_data import OpenedData, RunData
 from acz.training.run_folder import latest_run
 
-RETRIES = 3
-"""Tries again of a trial whose Ray worker was lost."""
+COLUMNS = ("group", "what", "backend", "setting", "value", "unit", "ratio", "against", "floor")
+"""The columns of the table of benchmarks."""
+PARITY = Path(__file__).parents[2] / "docs/results/parity.csv"
+"""The parity results of a checkout."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -55,58 +53,6 @@ class Report(Result):
         return "\n".join([*lines, f"{self.path}: {len(self.runs)} run{'s' if len(self.runs) > 1 else ''}"])
 
 
-@dataclass(frozen=True, repr=False)
-class Sweep(Result):
-    """A sweep that ran."""
-
-    folder: Path
-    csv: Path
-    times: Path
-    report: Path | None
-    failed: Mapping[str, str]
-    """Last words of the trials that failed, by name."""
-    trials: tuple[Mapping[str, Any], ...]
-    """A row for each trial: settings and figures."""
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "folder": str(self.folder),
-            "csv": str(self.csv),
-            "times": str(self.times),
-            "report": str(self.report) if self.report else None,
-            "failed": dict(self.failed),
-            "trials": [dict(row) for row in self.trials],
-        }
-
-    def __str__(self) -> str:
-        return f"{self.csv}" + (f", {self.report}" if self.report else "")
-
-
-@dataclass(frozen=True, repr=False)
-class PlannedTrial(Result):
-    """A trial of a sweep that has not run, or is not done."""
-
-    name: str
-    config: str
-    backend: str
-    parameters: int
-    state: str
-    """`done`, `new`, or how far it came."""
-    command: tuple[str, ...]
-    folder: Path
-
-    def to_json(self) -> dict[str, Any]:
-        return {
-            "trial": self.name,
-            "state": self.state,
-            "command": list(self.command),
-            "folder": str(self.folder),
-        }
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.config}, {self.backend}, {self.parameters:,} parameters, {self.state}"
-
-
 @reports_progress
 def report(
     runs: Sequence[str | Path] | str | Path = (),
@@ -121,7 +67,9 @@ def report(
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
-    """Write one page about one run or several, whatever framework: curves, confusions, attention, configuration, proofs.
+    """Write one page about one run or several, of any framework.
+
+    It shows curves, mistakes, attention, configurations, versions, parity and exports.
 
     Args:
         runs: folders of runs; by default the latest.
@@ -140,165 +88,136 @@ def report(
     named = [runs] if isinstance(runs, str | Path) else list(runs)
     folders = [Path(run) for run in named] or [latest_run()]
     path = Path(out) if out else (folders[0] / "report.html" if len(folders) == 1 else Path("report.html"))
-    names = read_labels(Path(labels)) if labels else None
+    if parity is not None and not Path(parity).is_file():
+        raise DataError(f"there is no file {parity}; 'acz parity-check --csv {parity}' writes one")
     options = Options(
-        backend,
-        device,
-        threads or cores(),
-        videos,
-        None if mnist is None else Path(mnist),
-        None if parity is None else Path(parity),
-        names,
+        backend=backend,
+        device=device,
+        threads=threads or cores(),
+        videos=videos,
+        mnist=None if mnist is None else Path(mnist),
+        parity=[*(folder / "parity.csv" for folder in folders), PARITY] if parity is None else [Path(parity)],
+        labels=read_labels(Path(labels)) if labels else None,
     )
+    opened = read_runs(folders)
     with show_progress(progress) as shown:
-        made = write_report(folders, path, options, shown)
-    return Report(path, tuple(made["runs"]), tuple(made["largest_differences"]), made["missing"])
-
-
-def plan_sweep(
-    file: str | Path,
-    *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    backend: str | None = None,
-    device: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    threads: int = 1,
-) -> list[PlannedTrial]:
-    """List the trials of a sweep, and run none. Parameters are those of `sweep`.
-
-    Raises:
-        SpecError, DataError: the file or its trials are not valid, or name no data.
-        MissingError: a backend is missing.
-    """
-    plans, folder, _ = _plans(file, out, data, backend, device, overrides, threads)
-    check_unchanged(plans, folder, threads)
-    return [
-        PlannedTrial(
-            entry.trial.name,
-            entry.trial.base,
-            entry.trial.backend,
-            entry.trial.config.spec.parameter_count,
-            entry.state,
-            ("acz", *entry.job.first),
-            entry.folder,
-        )
-        for entry in plans
+        written = write_report(opened, _open_data(opened), path, options, shown)
+    differences = [
+        {"figure": difference.figure, "value": difference.value, "epoch": difference.epoch}
+        for difference in written.largest_differences
     ]
+    return Report(path, written.runs, tuple(differences), written.missing)
+
+
+def report_on_trials(
+    threads: int, shown: Progress, folders: Sequence[Path], out: Path, above: Sequence[Section]
+) -> None:
+    """Write the report of a sweep's finished runs, with sections `above`."""
+    runs = read_runs(folders)
+    options = Options(threads=threads, videos=1, parity=[*(folder / "parity.csv" for folder in folders), PARITY])
+    write_report(runs, _open_data(runs), out, options, shown, above)
+
+
+def _open_data(runs: Sequence[ReportedRun], split: str = "test") -> OpenedData:
+    """Open the data of runs, each data set once.
+
+    Returns:
+        The data by the label of a run, or the error that says why they cannot be used.
+    """
+    identities: dict[Path, str] = {}
+    opened: dict[tuple[Path, str], RunData] = {}
+
+    def open_one(run: ReportedRun) -> RunData:
+        location = Path(run.run["data"])
+        if location not in identities:
+            identities[location] = fingerprint(location)
+        if identities[location] != run.run.get("data_manifest"):
+            raise DataError(f"{location} is no longer the data set that the run was trained on")
+        key = location, repr(run.config.reading)
+        if key not in opened:
+            description = recognise(location).describe(location)
+            opened[key] = RunData(location, open_split(location, split, run.config.reading), description)
+        return opened[key]
+
+    data: dict[str, RunData | AczError] = {}
+    for run in runs:
+        try:
+            data[run.label] = open_one(run)
+        except AczError as error:
+            data[run.label] = error
+    return data
+
+
+@dataclass(frozen=True, repr=False)
+class BenchReport(Result):
+    """Measured figures."""
+
+    rows: tuple[Row, ...]
+    threads: int
+
+    def to_json(self) -> list[dict[str, Any]]:
+        return to_table(list(self.rows), self.threads, environment())
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write every figure, with versions, to a CSV file."""
+        write_csv(Path(path), self.to_json())
+
+    def table(self) -> list[list[str]]:
+        """The cells of COLUMNS, a line for each figure."""
+        return [[str(row[name]) for name in COLUMNS] for row in self.to_json()]
+
+    def __str__(self) -> str:
+        return markdown(list(COLUMNS), self.table())
 
 
 @reports_progress
-def sweep(
-    file: str | Path,
+def bench(
+    only: Sequence[str] | None = None,
     *,
-    out: str | Path | None = None,
-    data: str | Path | None = None,
-    backend: str | None = None,
-    device: str | None = None,
-    overrides: Mapping[str, Any] | None = None,
-    jobs: int | None = None,
+    backends: Sequence[str] | None = None,
     threads: int = 1,
-    engine: str = "local",
-    address: str | None = None,
-    resources: Mapping[str, float] | None = None,
-    retries: int | None = None,
+    rounds: int = 5,
+    seconds: float = 3.0,
     progress: Progress | None = None,
-) -> Sweep:
-    """Train every trial of a grid or list of overrides, each in a process of its own.
+) -> BenchReport:
+    """Measure training steps, inference, reading, start-up and memory in every backend, beside a baseline.
 
-    The same call resumes a sweep that was interrupted or killed: what is done is kept, the rest resumes from its last checkpoint.
+    The compared programs take turns, so that a busy machine slows both.
+    The ratio is the median of the ratios of all turns.
 
     Args:
-        file: a sweep's YAML file, or one of the zoo: `flash_mnist_table`.
-        out: the sweep's folder; by default runs/NAME.
-        data: the data set of all trials; by default the configurations'.
-        backend, device: of trials that name none; by default the file's, or the first installed and the CPU.
-        overrides: values by dotted path, for all trials; they may change nothing that varies.
-        jobs: trials at a time on this machine; by default a core each on the CPU, else 1.
-        threads: threads of each trial on the CPU; the last bits of its figures depend on it.
-        engine: `local`, or `ray`: a task of a Ray cluster for each trial.
-        address: of a running Ray cluster; by default one is started on this machine.
-        resources: what a trial takes of a Ray node: `{"GPU": 1}`.
-        retries: tries again of a trial whose Ray worker was lost; by default 3.
+        only: names of groups; by default all.
+        backends: by default all that are installed.
+        threads: threads on the CPU. One gives the steadiest figures.
+        rounds: how often the compared programs take turns.
+        seconds: length of a turn.
 
     Raises:
-        SpecError, DataError: the file, its trials or the data are not valid.
-        MissingError: a backend, Ray, or a resource is missing.
-        Interrupted: Ctrl-C was pressed; all trials are saved.
+        SpecError: a group or a backend is unknown, or a count is not positive.
+        MissingError: a backend is not installed, or nothing can be measured.
     """
-    require_engine(engine, jobs, address, resources, retries)
-    require_counts(threads=threads)
-    plans, folder, title = _plans(file, out, data, backend, device, overrides, threads)
-    if engine == "ray":
-        wanted = {"CPU": float(threads), **(resources or {})}
-        run = partial(run_on_ray, address, wanted, RETRIES if retries is None else retries)
-    else:
-        on_cpu = all(entry.trial.device == "CPU" for entry in plans)
-        run = partial(run_here, jobs or (max(1, cores() // threads) if on_cpu else 1))
+    require_counts(threads=threads, rounds=rounds)
+    if seconds <= 0:
+        raise SpecError(f"seconds must be above 0, got {seconds}")
+    for name in only or []:
+        if name not in GROUPS:
+            raise SpecError(f"there is no benchmark '{name}'; {nearest(name, GROUPS)}")
+    names = installed() if backends is None else list(dict.fromkeys(backends))
+    for name in names:
+        find_info(name)
+    if not names:
+        raise MissingError(
+            'nothing to measure: no framework is installed; pip install "acz[torch]" brings the smallest'
+        )
+    groups = [name for name in GROUPS if name in (only or GROUPS)]
+    rows: list[Row] = []
     with show_progress(progress) as shown:
-        done = run_sweep(title, plans, folder, threads, run, partial(prepare_data, plans, threads), shown)
-    page = Path(done["report"]) if done["report"] else None
-    return Sweep(folder, Path(done["csv"]), Path(done["times"]), page, done["failed"], tuple(done["trials"]))
-
-
-def require_engine(
-    engine: str,
-    jobs: int | None = None,
-    address: str | None = None,
-    resources: Mapping[str, float] | None = None,
-    retries: int | None = None,
-) -> None:
-    """Raise SpecError unless these settings of `sweep` fit each other."""
-    if engine not in ("local", "ray"):
-        raise SpecError(f"there is no engine '{engine}'; {nearest(engine, ['local', 'ray'])}")
-    if engine == "local" and (address or resources or retries is not None):
-        raise SpecError("--address, --resources and --retries are Ray's; add --engine ray, or leave them out")
-    if engine == "ray" and jobs is not None:
-        raise SpecError("--jobs is of this machine; on Ray, --resources CPU=N says how many trials a node takes")
-    require_counts(jobs=jobs)
-
-
-def _plans(
-    file: str | Path,
-    out: str | Path | None,
-    data: str | Path | None,
-    backend: str | None,
-    device: str | None,
-    overrides: Mapping[str, Any] | None,
-    threads: int,
-) -> tuple[list[Plan], Path, str]:
-    """The trials with their jobs, the sweep's folder, and its title. Raises MissingError for a backend that is not here."""
-    path = find_sweep(str(file))
-    read = read_sweep(path)
-    chosen = read.model_copy(update={"backend": backend or read.backend, "device": device or read.device})
-    trials = expand(chosen, path.parent, default_backend, dict(overrides or {}))
-    for name in dict.fromkeys(trial.backend for trial in trials):
-        if name != REFERENCE:
-            find_info(name)  # its framework is not loaded into this process
-    folder = Path(out) if out else Path("runs") / path.stem
-    return plan(trials, folder, None if data is None else Path(data), threads), folder, path.stem
-
-
-def prepare_data(plans: Sequence[Plan], threads: int) -> None:
-    """Make the small data set of digits where it is named and missing. Raises DataError for data that a trial can't read."""
-    opened: dict[tuple[Path, str], list[Data]] = {}
-    for entry in plans:
-        config = entry.trial.config
-        if is_made_here(config, entry.data):
-            _make_digits(entry.data, entry.trial.backend, threads)
-        key = entry.data, repr(config.reading)
-        if key not in opened:
-            opened[key] = [open_split(entry.data, split, config.reading) for split in ("train", "test")]
-        for split in opened[key]:
-            try:
-                split.require(config.spec, choose_loss(config.recipe.loss, config.spec))
-            except DataError as error:
-                raise DataError(f"trial {entry.trial.name}: {error}") from None
-
-
-def _make_digits(folder: Path, backend: str, threads: int) -> None:
-    """In a process of its own, as it needs a framework; once, before trials that run at the same time would make it."""
-    words = ["data", "flash-mnist", "--digits", "--out", str(folder), "--backend", backend, "--threads", str(threads)]
-    done = subprocess.run([sys.executable, "-m", "acz", *words], stdout=subprocess.DEVNULL, check=False)
-    if done.returncode:
-        raise DataError(f"the data set {folder} could not be made; the lines above say why")
+        setting = Bench(names, threads, rounds, seconds, shown)
+        for name in groups:
+            for row in GROUPS[name](setting):
+                rows.append(row)
+                ratio = f"  {row.ratio:.2f} of {row.against}" if row.ratio else ""
+                shown.line(f"{row.what}, {row.backend} {row.setting}: {row.value:.3g} {row.unit}{ratio}")
+    if not rows:
+        raise MissingError(f"nothing to measure: {', '.join(names)} have no part in {', '.join(groups)}")
+    return BenchReport(tuple(rows), threads)

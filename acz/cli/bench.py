@@ -36,7 +36,7 @@ def bench_command(
     The compared programs take turns, so that a busy machine slows both. The ratio is the median of the ratios of all
     turns.
     """
-    from acz.api.benchmarks import COLUMNS, bench
+    from acz.api.studies import COLUMNS, bench
 
     names = [name.strip() for name in backends.split(",")] if backends else None
     report = bench(only, backends=names, threads=threads, rounds=rounds, seconds=seconds)

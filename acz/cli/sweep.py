@@ -69,7 +69,7 @@ def sweep_command(
     their last checkpoints.
     """
     configure_process(threads)
-    from acz.api.studies import plan_sweep, require_engine, sweep
+    from acz.api.sweeps import plan_sweep, require_engine, sweep
     from acz.foundation.errors import CheckFailed
 
     overrides = given_overrides(assignments)

@@ -49,7 +49,7 @@ def main() -> None:
         _wait_for(folder, job["grace"])
     except DataError as error:
         sys.exit(f"acz: {error}")
-    sys.argv = ["acz", *(job["again"] if (folder / "run.json").is_file() else job["first"])]
+    sys.argv = ["acz", *(job["resume"] if (folder / "run.json").is_file() else job["start"])]
     command_line()
 
 

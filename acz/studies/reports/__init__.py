@@ -1,1 +1,1 @@
-"""Pictures of models, data and runs."""
+"""Pages about runs, and pictures of single videos."""

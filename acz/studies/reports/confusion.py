@@ -1,4 +1,4 @@
-"""What a model mistakes for what, from its predictions."""
+"""Counts of right and wrong predictions, by class and by digit."""
 
 from __future__ import annotations
 
@@ -11,18 +11,25 @@ from acz.foundation.arrays import Array
 
 @dataclass(frozen=True)
 class Digits:
-    """Flash-MNIST's videos by digit. `recall`, `precision` (10), of which NaN where nothing was there;
-    `instead` (10, 10), videos where the row's digit was missed and the column's was seen without being there;
-    `wrong` (11), videos by the number of digits that are wrong."""
+    """Mistakes on Flash-MNIST's videos, by digit."""
 
     recall: Array
+    """(10,); NaN where no video shows the digit."""
     precision: Array
+    """(10,); NaN where the digit is never predicted."""
     instead: Array
+    """(10, 10): videos where the row's digit was missed and the column's was predicted without being there."""
     wrong: Array
+    """(11,): videos by the number of digits that are wrong."""
 
 
 def by_digit(labels: Array, best: Array) -> Digits:
-    """Compare sets of digits: `labels` and `best` (videos) are sets as bits."""
+    """Compare sets of digits.
+
+    Args:
+        labels: (videos): the true sets; bit d says that digit d is shown.
+        best: (videos): the predicted sets, as bits too.
+    """
     true, seen = (((sets[:, None] >> np.arange(10)) & 1).astype(np.int64) for sets in (labels, best))  # (videos, 10)
     right = (true & seen).sum(axis=0)
     missed, false = true & (1 - seen), seen & (1 - true)
@@ -33,13 +40,13 @@ def by_digit(labels: Array, best: Array) -> Digits:
 
 
 def matrix(labels: Array, best: Array, classes: int) -> Array:
-    """Videos by true class (rows) and predicted class (columns)."""
+    """Count videos by true class (rows) and predicted class (columns)."""
     flat = np.bincount(labels * classes + best, minlength=classes * classes)
     return flat.reshape(classes, classes)
 
 
 def most_confused(labels: Array, best: Array, count: int = 15) -> list[tuple[int, int, int]]:
-    """The pairs (true, predicted, videos) that are confused most often; of equals the smaller classes first."""
+    """The `count` pairs (true, predicted, videos) that are confused most often. Ties go to the smaller classes."""
     wrong = labels != best
     pairs, videos = np.unique(np.stack([labels[wrong], best[wrong]], axis=1), axis=0, return_counts=True)
     order = np.argsort(-videos, kind="stable")[:count]
@@ -47,6 +54,11 @@ def most_confused(labels: Array, best: Array, count: int = 15) -> list[tuple[int
 
 
 def most_missed(right: Array, missed: Array, count: int = 15) -> list[int]:
-    """The classes of the most labels that were missed; of equals the smaller first."""
+    """The `count` classes whose labels are missed most often. Ties go to the smaller class.
+
+    Args:
+        right: (classes): labels that were predicted.
+        missed: (classes): labels that were not predicted.
+    """
     order = np.argsort(-missed, kind="stable")[:count]
     return [int(i) for i in order if right[i] + missed[i]]

@@ -1,4 +1,4 @@
-"""Curves of several runs in one chart, as inline SVG whose text stays text and whose colours are the page's."""
+"""Curves of several runs in one chart: inline SVG with real text, in the colours of the page."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from html import escape
 WIDTH, HEIGHT = 440.0, 270.0
 LEFT, RIGHT, TOP, BOTTOM = 62.0, 22.0, 12.0, 40.0
 THINNEST, THICKER = 1.6, 1.9
-"""Pixels: curves that lie on each other are seen as stripes, since each is thinner than the one under it."""
+"""Pixels. Each curve is thinner than the one under it, so curves that coincide are seen as stripes."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """One run's points. `number` picks its colour."""
+    """The points of one run. `number` picks the colour."""
 
     label: str
     number: int
@@ -24,7 +24,15 @@ class Curve:
 
 
 def chart(title: str, x_name: str, curves: Sequence[Curve], percent: bool = False, stripes: bool = True) -> str:
-    """An SVG element. `stripes` draws the first curve thickest and each later one thinner on top of it."""
+    """Draw curves as an SVG element.
+
+    Args:
+        title: The heading that a screen reader reads.
+        x_name: The name of the horizontal axis.
+        curves: The curves, in the order in which they are drawn.
+        percent: True where values are shares, 0 .. 1.
+        stripes: True to draw each curve thinner than the one under it.
+    """
     points = [(x, y) for curve in curves for x, y in zip(curve.x, curve.y, strict=True) if math.isfinite(y)]
     if not points:
         return "<p>No points yet.</p>"
@@ -54,8 +62,8 @@ def chart(title: str, x_name: str, curves: Sequence[Curve], percent: bool = Fals
     parts.append(
         f'<text x="{(LEFT + WIDTH - RIGHT) / 2}" y="{HEIGHT - 6}" text-anchor="middle">{escape(x_name)}</text>'
     )
-    for place, curve in enumerate(curves):
-        width = THINNEST + (THICKER * (len(curves) - 1 - place) if stripes else 0)
+    for index, curve in enumerate(curves):
+        width = THINNEST + (THICKER * (len(curves) - 1 - index) if stripes else 0)
         pairs = [(x, y) for x, y in zip(curve.x, curve.y, strict=True) if math.isfinite(y)]
         line = " ".join(f"{across(x):.1f},{up(y):.1f}" for x, y in pairs)
         attributes = f'class="run{curve.number % 8}" stroke-width="{width:.1f}"'
@@ -67,18 +75,18 @@ def chart(title: str, x_name: str, curves: Sequence[Curve], percent: bool = Fals
 
 
 def ticks(low: float, high: float, count: int) -> list[float]:
-    """Round numbers that enclose low .. high, about `count` of them, two at least."""
+    """About `count` round numbers that enclose low .. high, at least two."""
     if high <= low:
         low, high = low - (abs(low) * 0.1 or 1), high + (abs(high) * 0.1 or 1)
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next((nice * power for nice in (1, 2, 5) if nice * power >= rough), 10 * power)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    return [place * step for place in range(first, last + 1)]
+    return [index * step for index in range(first, last + 1)]
 
 
 def number(value: float, percent: bool = False, step: float | None = None) -> str:
-    """A value for a reader, with the digits that `step` needs."""
+    """Write a value for a reader, with the digits that tell it from a value one `step` away."""
     if percent:
         return f"{value * 100:.{_digits(step * 100) if step else 2}f} %"
     return f"{value:.{_digits(step) if step else 4}f}"

@@ -1,4 +1,4 @@
-"""What a backend's worker computes for a report: predictions of a checkpoint, and what it attends to."""
+"""The jobs of a report in a backend's worker: predictions and attention of a checkpoint."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.prefetch import prefetch
 from acz.model.checkpoint import load_checkpoint
 from acz.model.spec import Spec
-from acz.studies.reports.attention import look
+from acz.studies.reports.attention import compute_attention
 
 COUNTS = ("right", "false", "missed")
 
@@ -29,12 +29,12 @@ Reading = Annotated[
     PlainValidator(lambda value: value if isinstance(value, BaseModel) else reading_from_dict(value)),
     PlainSerializer(reading_to_dict),
 ]
-"""The reading of any data set; it travels with the data set's name."""
+"""The reading of any data set. Its serial form names the data set."""
 
 
 @dataclass(frozen=True)
-class PredictionRequest:
-    """A checkpoint, the split of a data set that it predicts, how that is read, and the device. Paths are absolute."""
+class SplitRequest:
+    """A checkpoint, the split that it predicts, the reading of that split, and the device. Paths are absolute."""
 
     checkpoint: Path
     data: Path
@@ -45,26 +45,26 @@ class PredictionRequest:
 
 @dataclass(frozen=True)
 class PredictArguments:
-    """The videos `start` .. `stop` - 1 of a request."""
+    """A range of videos: `start` .. `stop` - 1."""
 
-    request: PredictionRequest
+    request: SplitRequest
     start: int
     stop: int
 
 
 @dataclass(frozen=True)
-class LookArguments:
-    """Some videos of a request, by number."""
+class AttentionArguments:
+    """Videos by number."""
 
-    request: PredictionRequest
+    request: SplitRequest
     numbers: list[int]
 
 
-OPENED: dict[PredictionRequest, tuple[Any, Spec, Data]] = {}
-"""The model and the split of the last request, kept for the next job."""
+OPENED: dict[SplitRequest, tuple[Any, Spec, Data]] = {}
+"""The model and the split of the last job, kept for the next one."""
 
 
-def _open(backend: Backend, request: PredictionRequest) -> tuple[Any, Spec, Data]:
+def _open(backend: Backend, request: SplitRequest) -> tuple[Any, Spec, Data]:
     if request in OPENED:
         return OPENED[request]
     OPENED.clear()
@@ -79,7 +79,7 @@ def _open(backend: Backend, request: PredictionRequest) -> tuple[Any, Spec, Data
 
 
 def predict_videos(backend: Backend, arguments: PredictArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
-    """A job: predictions of some videos, in batches of one shape; see `predict`."""
+    """A job: predict a range of videos, in batches of one shape. `predict` describes the arrays."""
     model, spec, split = _open(backend, arguments.request)
     starts = range(arguments.start, arguments.stop, BATCH)
     numbers = [np.arange(start, min(start + BATCH, arguments.stop)) for start in starts]
@@ -102,8 +102,10 @@ def predict_videos(backend: Backend, arguments: PredictArguments, arrays: Mappin
     return None, counts | metrics.arrays()
 
 
-def look_at_videos(backend: Backend, arguments: LookArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
-    """A job: outputs and attention of some videos."""
+def record_attention(
+    backend: Backend, arguments: AttentionArguments, arrays: Mapping[str, Array]
+) -> tuple[None, Arrays]:
+    """A job: compute outputs (videos, classes), and attention weights by layer."""
     model, spec, split = _open(backend, arguments.request)
-    output, weights = look(backend, model, spec, split, arguments.numbers)
+    output, weights = compute_attention(backend, model, spec, split, arguments.numbers)
     return None, {"output": output, **weights}

@@ -1,4 +1,4 @@
-"""The part of a report that says what the runs' best checkpoints mistake for what."""
+"""The section of a report about mistakes: confusions of classes and digits by the runs' best checkpoints."""
 
 from __future__ import annotations
 
@@ -11,56 +11,63 @@ from acz.foundation.arrays import Array
 from acz.studies.reports.confusion import Digits, by_digit, matrix, most_confused, most_missed
 from acz.studies.reports.curves import number
 from acz.studies.reports.page import folded, note, table
-from acz.studies.reports.run_comparison import Reported
+from acz.studies.reports.run_comparison import ReportedRun
 
 FEW = 20
-"""Classes of which a whole matrix is still read."""
+"""The largest number of classes whose whole matrix is shown."""
 MOST = 10
-"""Classes of the highest average precision that are listed, and of the lowest."""
+"""Classes that are listed from each end of the order by average precision."""
 
-Predicted = tuple[Reported, Description, Mapping[str, Array]]
+Predicted = tuple[ReportedRun, Description, Mapping[str, Array]]
 """A run, the description of its data set, and the arrays of `predictions.predict`."""
 
 
 def mistakes(predicted: Sequence[Predicted], names: Sequence[str] | None = None) -> str:
-    """Tables for each run; runs on Flash-MNIST side by side, by digit. `names` are the classes', where videos have several labels."""
+    """Write the tables of each run as HTML. Runs on Flash-MNIST are compared by digit.
+
+    Args:
+        predicted: The runs with their predictions.
+        names: The names of the classes, for videos of several labels.
+    """
     flash = [
-        (run, by_digit(found["labels"], found["best"]))
-        for run, description, found in predicted
-        if description.symbols and run.spec.width == description.classes and "best" in found
+        (run, by_digit(arrays["labels"], arrays["best"]))
+        for run, description, arrays in predicted
+        if description.symbols and run.spec.width == description.classes and "best" in arrays
     ]
     parts = [_digits(flash)] if flash else []
     of_flash = {run.label for run, _ in flash}
-    for run, _, found in predicted:
+    for run, _, arrays in predicted:
         if run.label in of_flash:
             continue
-        parts.append(_single(run, found) if "best" in found else _several(run, found, names or ()))
+        parts.append(_one_label(run, arrays) if "best" in arrays else _several_labels(run, arrays, names or ()))
     return "\n".join(parts)
 
 
-def _digits(flash: Sequence[tuple[Reported, Digits]]) -> str:
+def _digits(flash: Sequence[tuple[ReportedRun, Digits]]) -> str:
     labels = [run.label for run, _ in flash]
     parts = []
     for caption, name in (
-        ("Recall: of the videos that show a digit, how many it is seen in", "recall"),
-        ("Precision: of the videos a digit is seen in, how many show it", "precision"),
+        ("Recall: the share of a digit's videos in which it is predicted", "recall"),
+        ("Precision: the share of a digit's predictions that are right", "precision"),
     ):
-        rows = [[str(digit), *(_share(getattr(found, name)[digit]) for _, found in flash)] for digit in range(10)]
+        rows = [[str(digit), *(_share(getattr(digits, name)[digit]) for _, digits in flash)] for digit in range(10)]
         parts.append(table(caption, ["digit", *labels], rows))
-    most = max(int(np.flatnonzero(found.wrong).max(initial=0)) for _, found in flash)
+    most = max(int(np.flatnonzero(digits.wrong).max(initial=0)) for _, digits in flash)
     rows = [
-        [str(count), *(_share(found.wrong[count] / found.wrong.sum()) for _, found in flash)]
+        [str(count), *(_share(digits.wrong[count] / digits.wrong.sum()) for _, digits in flash)]
         for count in range(most + 1)
     ]
     parts.append(
-        table("Videos by the number of digits that are wrong (missed, or seen falsely)", ["digits", *labels], rows)
+        table("Videos by the number of digits that are wrong (missed, or falsely predicted)", ["digits", *labels], rows)
     )
-    for place, (run, found) in enumerate(flash):
-        caption = f"{run.label}: videos where the row's digit was missed and the column's was seen without being there"
-        headers = ["missed \\ seen", *map(str, range(10))]
-        rows = [[str(digit), *(f"{value:,}" for value in found.instead[digit])] for digit in range(10)]
+    for index, (run, digits) in enumerate(flash):
+        caption = (
+            f"{run.label}: videos where the row's digit was missed and the column's was predicted without being there"
+        )
+        headers = ["missed \\ predicted", *map(str, range(10))]
+        rows = [[str(digit), *(f"{value:,}" for value in digits.instead[digit])] for digit in range(10)]
         content = table(caption, headers, rows)
-        parts.append(content if place == 0 else folded(f"The same of {run.label}", content))
+        parts.append(content if index == 0 else folded(f"The same for {run.label}", content))
     return "\n".join(parts)
 
 
@@ -68,23 +75,23 @@ def _share(value: float) -> str:
     return "" if np.isnan(value) else number(value, True)
 
 
-def _single(run: Reported, found: Mapping[str, Array]) -> str:
-    labels, best = found["labels"], found["best"]
+def _one_label(run: ReportedRun, arrays: Mapping[str, Array]) -> str:
+    labels, best = arrays["labels"], arrays["best"]
     if run.spec.width <= FEW:
         classes = range(run.spec.width)
         counts = matrix(labels, best, run.spec.width)
-        rows = [[str(label), *(f"{counts[label, seen]:,}" for seen in classes)] for label in classes]
+        rows = [[str(label), *(f"{counts[label, predicted]:,}" for predicted in classes)] for label in classes]
         caption = f"{run.label}: videos by true class (rows) and predicted class (columns)"
         return table(caption, ["true \\ predicted", *map(str, classes)], rows)
     pairs = most_confused(labels, best)
     if not pairs:
         return note(f"{run.label}: every video is right.")
-    rows = [[str(true), str(seen), f"{count:,}"] for true, seen, count in pairs]
+    rows = [[str(true), str(predicted), f"{count:,}"] for true, predicted, count in pairs]
     return table(f"{run.label}: the pairs that are confused most often", ["true", "predicted", "videos"], rows)
 
 
-def _several(run: Reported, found: Mapping[str, Array], names: Sequence[str]) -> str:
-    return _precisions(run, found, names) + _missed(run, found, names)
+def _several_labels(run: ReportedRun, arrays: Mapping[str, Array], names: Sequence[str]) -> str:
+    return _precisions(run, arrays, names) + _missed(run, arrays, names)
 
 
 def _named(label: int, names: Sequence[str]) -> str:
@@ -92,30 +99,33 @@ def _named(label: int, names: Sequence[str]) -> str:
     return f"{label} {name}".strip()
 
 
-def _precisions(run: Reported, found: Mapping[str, Array], names: Sequence[str]) -> str:
-    """The classes of the highest and lowest average precision, of equals those of more videos first; all of them where they are few."""
-    videos, precisions = found["videos"], found["average_precision"]
-    there = np.flatnonzero(videos)
-    if len(there) == 0:
+def _precisions(run: ReportedRun, arrays: Mapping[str, Array], names: Sequence[str]) -> str:
+    """The classes of the highest and lowest average precision, or all of them where they are few.
+
+    Ties go to the class of more videos.
+    """
+    videos, precisions = arrays["videos"], arrays["average_precision"]
+    present = np.flatnonzero(videos)
+    if len(present) == 0:
         return note(f"{run.label}: no video of the split has a label.")
-    best, worst = (there[np.lexsort((-videos[there], sign * precisions[there]))].tolist() for sign in (-1, 1))
+    best, worst = (present[np.lexsort((-videos[present], sign * precisions[present]))].tolist() for sign in (-1, 1))
     headers = ["class", "average precision", "videos"]
-    parts = {"best": best} if len(there) <= 2 * MOST else {"best": best[:MOST], "worst": worst[:MOST]}
+    parts = {"best": best} if len(present) <= 2 * MOST else {"best": best[:MOST], "worst": worst[:MOST]}
     tables = []
-    for which, labels in parts.items():
+    for end, labels in parts.items():
         rows = [[_named(label, names), _share(precisions[label]), f"{videos[label]:,}"] for label in labels]
-        caption = f"{run.label}: the {len(labels)} classes that it knows {which}, of {len(there):,} that have videos"
+        caption = f"{run.label}: the {len(labels)} classes that it knows {end}, of {len(present):,} that have videos"
         tables.append(table(caption, headers, rows))
     return f'<div class="charts">{"".join(tables)}</div>'
 
 
-def _missed(run: Reported, found: Mapping[str, Array], names: Sequence[str]) -> str:
-    right, false, missed = (found[name] for name in ("right", "false", "missed"))
+def _missed(run: ReportedRun, arrays: Mapping[str, Array], names: Sequence[str]) -> str:
+    right, false, missed = (arrays[name] for name in ("right", "false", "missed"))
     rows = []
     for label in most_missed(right, missed):
-        seen = right[label] + false[label]
+        predicted = right[label] + false[label]
         recall = _share(right[label] / (right[label] + missed[label]))
-        precision = _share(right[label] / seen) if seen else ""
+        precision = _share(right[label] / predicted) if predicted else ""
         rows.append([_named(label, names), f"{missed[label]:,}", f"{false[label]:,}", recall, precision])
-    headers = ["class", "missed", "falsely seen", "recall", "precision"]
+    headers = ["class", "missed", "falsely predicted", "recall", "precision"]
     return table(f"{run.label}: the classes that are missed most often, at an output of 0.5", headers, rows)

@@ -1,4 +1,4 @@
-"""Pieces of a self-contained HTML page: everything is inside it, and it says so to the browser."""
+"""Parts of a self-contained HTML page. It loads nothing, and its policy tells the browser so."""
 
 from __future__ import annotations
 
@@ -47,11 +47,17 @@ pre { background: var(--soft); padding: 0.8rem; overflow-x: auto; font-size: 0.8
 """ + "\n".join(f".run{n} {{ stroke: var(--run{n}); }}" for n in range(8))
 
 POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
-"""The browser is told to load nothing: neither for us, nor for what a name in a run might smuggle in."""
+"""The browser may load nothing, so a name in a run cannot bring in code or addresses."""
 
 
 def page(title: str, lead: str, sections: Iterable[tuple[str, str, str]]) -> str:
-    """A whole page of sections (name, heading, content); all of them HTML but the headings and the title."""
+    """Write a whole page.
+
+    Args:
+        title: Plain text.
+        lead: HTML under the title.
+        sections: Name, heading (plain text) and content (HTML) of each section.
+    """
     sections = list(sections)
     links = "".join(f'<li><a href="#{name}">{escape(heading)}</a></li>' for name, heading, _ in sections)
     body = "\n".join(
@@ -84,9 +90,16 @@ def page(title: str, lead: str, sections: Iterable[tuple[str, str, str]]) -> str
 
 
 def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str]], words: Iterable[int] = ()) -> str:
-    """A table whose first column names its rows; `words` are the columns, beside it, that hold text and not numbers."""
+    """Write a table. All arguments are plain text.
+
+    Args:
+        caption: The caption.
+        headers: The headings of the columns. The first column names the rows.
+        rows: The cells of each row.
+        words: The numbers of other columns that hold text, which is aligned left.
+    """
     words = set(words)
-    kinds = [' class="words"' if place in words else "" for place in range(len(headers))]
+    kinds = [' class="words"' if column in words else "" for column in range(len(headers))]
     head = "".join(f'<th scope="col"{kind}>{escape(text)}</th>' for kind, text in zip(kinds, headers, strict=True))
     lines = []
     for first, *rest in rows:
@@ -99,23 +112,25 @@ def table(caption: str, headers: Sequence[str], rows: Iterable[Sequence[str]], w
 
 
 def figure(content: str, caption: str) -> str:
+    """Write content with a caption under it."""
     return f"<figure>{content}<figcaption>{escape(caption)}</figcaption></figure>"
 
 
 def picture(png: bytes, alt: str) -> str:
-    """A PNG inside the page."""
+    """Write a PNG picture into the page."""
     return f'<img alt="{escape(alt)}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
 
 
 def breakable(text: str) -> str:
-    """Text that a narrow window may break within its long names."""
+    """Escape text, and allow a narrow window to break its long names."""
     return re.sub("([/_])", r"\1<wbr>", escape(text))
 
 
 def note(text: str) -> str:
-    """Why something is not here, or how to read what is."""
+    """Write a remark: why a part is missing, or how to read one."""
     return f'<p class="note">{escape(text)}</p>'
 
 
 def folded(summary: str, content: str) -> str:
+    """Write content that is hidden until its summary is clicked."""
     return f"<details><summary>{escape(summary)}</summary>{content}</details>"

@@ -1,4 +1,4 @@
-"""What checkpoints make of a data set, each computed by a backend in a process of its own."""
+"""Predictions and attention of checkpoints, computed by backends in processes of their own."""
 
 from __future__ import annotations
 
@@ -7,33 +7,44 @@ from math import prod
 
 import numpy as np
 
+from acz.backend.registry import REFERENCE
 from acz.backend.worker import Worker
 from acz.evaluation.metrics import YouTube8MMetrics
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
 from acz.studies.reports.jobs import (
     COUNTS,
-    LookArguments,
+    AttentionArguments,
     PredictArguments,
-    PredictionRequest,
-    look_at_videos,
+    SplitRequest,
     predict_videos,
+    record_attention,
 )
 
 SLICE = 4096
-"""Videos of one job, so that progress is seen."""
+"""Videos of one job. Progress is shown after each job."""
 
 SMALL = 2e11
-"""Multiplications that NumPy is asked for without a word: some seconds."""
+"""Multiplications that NumPy does by default. They take some seconds."""
 
 
-def choose_backend(wanted: str | None, of_run: str, spec: Spec, videos: int) -> str:
-    """The backend asked for; else NumPy, which is always there, where the work is small, and the run's own where it is not."""
-    return wanted or ("numpy" if multiplications(spec) * videos <= SMALL else of_run)
+def choose_backend(named: str | None, of_run: str, spec: Spec, videos: int) -> str:
+    """Choose what computes predictions: the named backend, or else NumPy for little work and the run's own for much.
+
+    Args:
+        named: The name that the user gave, if any.
+        of_run: The name of the run's own backend.
+        spec: The model.
+        videos: The number of videos to predict.
+    """
+    return named or (REFERENCE if multiplications(spec) * videos <= SMALL else of_run)
 
 
 def multiplications(spec: Spec) -> int:
-    """About how many one video costs: each weight at each frame or pixel, and each weighted sum over the frames."""
+    """Estimate the multiplications for one video.
+
+    A weight counts once a frame or pixel; so does each element of a weighted sum over frames.
+    """
     total = 0
     for placed in spec.layout:
         weights = sum(p.size for p in placed.parameters.values())
@@ -46,13 +57,23 @@ def multiplications(spec: Spec) -> int:
     return total
 
 
-def predict(
-    worker: Worker, request: PredictionRequest, count: int, progress: Callable[[int], None]
-) -> dict[str, Array]:
-    """`labels` and `best` (videos), the class of the highest output; or, where a video has several labels, by class: `right`, `false`
-    and `missed`, how often an output of at least 0.5 agrees with the label, `videos` that have it, and `average_precision`.
+def predict(worker: Worker, request: SplitRequest, count: int, progress: Callable[[int], None]) -> dict[str, Array]:
+    """Predict the first `count` videos of a split.
 
-    Raises JobFailed, WorkerDied.
+    Args:
+        worker: The process of a backend.
+        request: The checkpoint and the split.
+        count: The number of videos, at least one.
+        progress: Called with the number of videos that are done.
+
+    Returns:
+        For videos of one class: `labels` and `best`, both (videos). `best` is the class of the highest output.
+        For videos of several labels, arrays (classes): `right`, `false` and `missed` count labels at an output of 0.5;
+        `videos` counts the videos of the label; `average_precision` is that of the outputs.
+
+    Raises:
+        JobFailed: The checkpoint or the data cannot be used.
+        WorkerDied: The process ended.
     """
     parts: list[dict[str, Array]] = []
     for start in range(0, count, SLICE):
@@ -69,8 +90,8 @@ def predict(
     return counts | {"videos": metrics.positives, "average_precision": metrics.result()["average_precision"]}
 
 
-def look_at(worker: Worker, request: PredictionRequest, numbers: Sequence[int]) -> tuple[Array, dict[str, Array]]:
-    """`attention.look` in a worker. Raises JobFailed, WorkerDied."""
-    _, weights = worker.run(look_at_videos, LookArguments(request, list(numbers)))
+def predict_attention(worker: Worker, request: SplitRequest, numbers: Sequence[int]) -> tuple[Array, dict[str, Array]]:
+    """Run `attention.compute_attention` in a worker. Raises JobFailed, WorkerDied."""
+    _, weights = worker.run(record_attention, AttentionArguments(request, list(numbers)))
     output = weights.pop("output")
     return output, weights

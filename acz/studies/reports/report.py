@@ -1,237 +1,220 @@
-"""`acz report`: one page about one run or several. What can't be had is said in its place, and the rest is made."""
+"""One page about one run or several. A part that cannot be made is replaced by the reason, and the rest is written."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from acz.backend.worker import Worker
-from acz.data.registry import fingerprint, open_split, recognise
-from acz.foundation.arrays import Array
-from acz.foundation.errors import AczError, CheckpointError, DataError, MissingError
+from acz.foundation.errors import AczError, CheckpointError, MissingError
 from acz.foundation.files.atomic import write_text_atomically
 from acz.foundation.progress import Progress
 from acz.foundation.randomness import generator
 from acz.foundation.version import __version__
 from acz.studies.reports import sections
-from acz.studies.reports.attention import Attention, Video, add_look, attending, take_video
-from acz.studies.reports.jobs import PredictionRequest
+from acz.studies.reports.attention import attention_layers
+from acz.studies.reports.jobs import SplitRequest
 from acz.studies.reports.mistakes import Predicted, mistakes
-from acz.studies.reports.page import figure, note, page, picture
-from acz.studies.reports.predictions import choose_backend, look_at, predict
-from acz.studies.reports.run_comparison import Reported, largest_differences, read_runs
-from acz.studies.reports.strip import draw_strip
+from acz.studies.reports.page import note, page
+from acz.studies.reports.predictions import choose_backend, predict, predict_attention
+from acz.studies.reports.run_comparison import Difference, ReportedRun, largest_differences
+from acz.studies.reports.run_data import OpenedData, RunData
+from acz.studies.reports.videos import RunAttention, draw_videos
 
-SPLIT = "test"
+Section = tuple[str, str, str]
+"""The name, the heading and the HTML of a section."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Options:
-    """What a user may choose. `parity` and `mnist` are a file and a folder; `backend` none lets the work decide."""
+    """The choices of a user."""
 
     backend: str | None = None
+    """The backend that predicts; by default `choose_backend` picks one."""
     device: str = "CPU"
     threads: int = 1
     videos: int = 3
+    """The number of videos that are drawn."""
     mnist: Path | None = None
-    parity: Path | None = None
-    labels: list[str] | None = None
-    """Names of the classes."""
+    """The folder of MNIST's files, to make frames from."""
+    parity: Sequence[Path] = ()
+    """Files of `acz parity-check --csv`. The first one with rows about the models is shown."""
+    labels: Sequence[str] | None = None
+    """The names of the classes."""
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """A report in short."""
+
+    runs: tuple[str, ...]
+    """The labels of the runs."""
+    largest_differences: tuple[Difference, ...]
+    """Differences between runs of the same experiment."""
+    missing: Mapping[str, str]
+    """The reasons for missing parts: by the label of a run, or by the name of a part."""
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """Runs with the same model, recipe and data."""
+
+    runs: Sequence[ReportedRun]
+    numbers: Sequence[int]
+    """The videos that are drawn."""
 
 
 @dataclass
-class Findings:
-    """What the backends computed: predictions and attention of each run, or why there are none."""
+class Computed:
+    """The results of the backends, by the label of a run."""
 
     predicted: list[Predicted] = field(default_factory=list)
-    looks: dict[str, tuple[Array, dict[str, Array]]] = field(default_factory=dict)
-    """Outputs and weights of the sampled videos by run."""
+    attention: dict[str, RunAttention] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     backends: dict[str, str] = field(default_factory=dict)
 
 
 def write_report(
-    folders: Sequence[Path],
+    runs: Sequence[ReportedRun],
+    data: OpenedData,
     out: Path,
     options: Options,
     shown: Progress,
-    above: Sequence[tuple[str, str, str]] = (),
-) -> dict[str, Any]:
-    """Write the page, with sections (name, heading, HTML) `above` its own; gives where it is, how far the runs are apart, and what could not be made.
+    above: Sequence[Section] = (),
+) -> WrittenReport:
+    """Write the page.
 
-    Raises CheckpointError where a folder is no run, DataError for a parity file that is none.
+    Args:
+        runs: The runs.
+        data: The opened data of each run.
+        out: The HTML file.
+        options: The choices of the user.
+        shown: Progress of predictions and pictures.
+        above: More sections, above those about the runs.
     """
-    runs = read_runs(folders)
-    groups: dict[Any, list[Reported]] = {}
+    groups: dict[tuple[str, str, str], list[ReportedRun]] = {}
     for run in runs:
         groups.setdefault(run.experiment, []).append(run)
-    together = list(groups.values())
-    parity = sections.parity(runs, options.parity)
-    found = _compute(runs, together, options, shown)
-    attention, missing = _attention(together, found, options, shown)
+    experiments = [Experiment(group, _sample(group, data, options.videos)) for group in groups.values()]
+    computed = _compute(experiments, data, options, shown)
+    attention, missing = _attention(experiments, data, computed, options, shown)
     parts = [
         *above,
         ("runs", "Runs", sections.overview(runs)),
-        ("curves", "Loss and accuracy", sections.curves(runs, together)),
-        ("confusions", "What is mistaken for what", _confusions(found, options.labels)),
-        ("attention", "What the units look at", attention),
+        ("curves", "Loss and accuracy", sections.curves(runs, list(groups.values()))),
+        ("confusions", "Mistakes", _mistakes(computed, options.labels)),
+        ("attention", "Attention", attention),
         ("configuration", "Configuration", sections.configuration(runs)),
         ("versions", "Versions", sections.versions(runs)),
-        ("parity", "Parity", parity),
+        ("parity", "Parity", sections.parity(runs, options.parity)),
         ("exports", "Exports", sections.exports(runs)),
     ]
-    title = ", ".join(dict.fromkeys(str(run.run["name"]) for run in runs))
-    several = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0].label}"
-    lead = f'<p class="quiet">{several}; written by acz {__version__}.</p>'
-    write_text_atomically(out, page(f"{title}: {several}", lead, parts))
-    return {
-        "report": str(out),
-        "runs": [run.label for run in runs],
-        "largest_differences": [
-            {"figure": d.figure, "value": d.value, "epoch": d.epoch}
-            for group in together
-            if len(group) > 1
-            for d in largest_differences(group)
-        ],
-        "missing": found.problems | missing,
-    }
+    names = ", ".join(dict.fromkeys(str(run.run["name"]) for run in runs))
+    count = f"{len(runs)} runs" if len(runs) > 1 else f"run {runs[0].label}"
+    lead = f'<p class="quiet">{count}; written by acz {__version__}.</p>'
+    write_text_atomically(out, page(f"{names}: {count}", lead, parts))
+    return WrittenReport(
+        runs=tuple(run.label for run in runs),
+        largest_differences=tuple(
+            difference for group in groups.values() if len(group) > 1 for difference in largest_differences(group)
+        ),
+        missing=computed.problems | missing,
+    )
 
 
-def _compute(
-    runs: Sequence[Reported], groups: Sequence[Sequence[Reported]], options: Options, shown: Progress
-) -> Findings:
-    found = Findings()
-    numbers = {run.label: sample(group[0], options.videos) for group in groups for run in group}
-    for place, run in enumerate(runs):
+def _sample(runs: Sequence[ReportedRun], data: OpenedData, count: int) -> list[int]:
+    """Draw the videos of an experiment, the same for all its runs. Empty where no run has data."""
+    for run in runs:
+        opened = data[run.label]
+        if isinstance(opened, RunData):
+            total = len(opened.split)
+            chosen = generator(0, "report", opened.split.name).choice(total, min(count, total), replace=False)
+            return sorted(int(number) for number in chosen)
+    return []
 
-        def advance(done: int, total: int, place: int = place, run: Reported = run) -> None:
-            shown("predictions", place * total + done, len(runs) * total, run.label)
+
+def _compute(experiments: Sequence[Experiment], data: OpenedData, options: Options, shown: Progress) -> Computed:
+    """Predict with the best checkpoint of every run, in the order of the runs."""
+    computed = Computed()
+    pairs = [(run, experiment.numbers) for experiment in experiments for run in experiment.runs]
+    pairs.sort(key=lambda pair: pair[0].number)
+    for index, (run, numbers) in enumerate(pairs):
+
+        def advance(done: int, total: int, index: int = index, run: ReportedRun = run) -> None:
+            shown("predictions", index * total + done, len(pairs) * total, run.label)
 
         try:
-            _of_run(run, found, numbers[run.label], options, advance)
+            _compute_run(run, data[run.label], computed, numbers, options, advance)
         except AczError as error:
-            found.problems[run.label] = str(error)
-    return found
+            computed.problems[run.label] = str(error)
+    return computed
 
 
-def _of_run(
-    run: Reported, found: Findings, numbers: Sequence[int], options: Options, advance: Callable[[int, int], None]
+def _compute_run(
+    run: ReportedRun,
+    data: RunData | AczError,
+    computed: Computed,
+    numbers: Sequence[int],
+    options: Options,
+    advance: Callable[[int, int], None],
 ) -> None:
-    """Predictions and attention of one run, from its best checkpoint. Raises AczError."""
+    """Predict with the best checkpoint of one run. Raises AczError where this is not possible."""
     if run.checkpoint is None:
-        raise CheckpointError(f"there is no checkpoint in {run.folder} yet")
-    data = Path(run.run["data"])
-    if fingerprint(data) != run.run.get("data_manifest"):
-        raise DataError(f"{data} is not the data set that the run was trained on any more")
-    count = len(open_split(data, SPLIT, run.config.reading))
+        raise CheckpointError(f"{run.folder} has no checkpoint yet")
+    if isinstance(data, AczError):
+        raise data
+    count = len(data.split)
     name = choose_backend(options.backend, str(run.run["backend"]), run.spec, count)
-    found.backends[run.label] = name
-    request = PredictionRequest(run.checkpoint.resolve(), data.resolve(), SPLIT, run.config.reading, options.device)
+    computed.backends[run.label] = name
+    request = SplitRequest(
+        checkpoint=run.checkpoint.resolve(),
+        data=data.location.resolve(),
+        split=data.split.name,
+        reading=run.config.reading,
+        device=options.device,
+    )
     with Worker(name, options.threads) as worker:
-        if attending(run.spec) and numbers:
-            found.looks[run.label] = look_at(worker, request, numbers)
-        got = predict(worker, request, count, lambda done: advance(done, count))
-    found.predicted.append((run, recognise(data).describe(data), got))
+        if attention_layers(run.spec) and numbers:
+            computed.attention[run.label] = RunAttention(*predict_attention(worker, request, numbers))
+        arrays = predict(worker, request, count, lambda done: advance(done, count))
+    computed.predicted.append((run, data.description, arrays))
 
 
-def sample(run: Reported, count: int) -> list[int]:
-    """Which videos are shown: drawn once for each data set, the same for all its runs; none where there are no data."""
-    try:
-        total = len(open_split(Path(run.run["data"]), SPLIT, run.config.reading))
-    except AczError:
-        return []
-    chosen = generator(0, "report", SPLIT).choice(total, min(count, total), replace=False)
-    return sorted(int(number) for number in chosen)
-
-
-def _confusions(found: Findings, names: list[str] | None) -> str:
-    parts = [note(f"{label}: {problem}") for label, problem in found.problems.items()]
-    if found.predicted:
-        with_what = ", ".join(f"{label} on {name}" for label, name in found.backends.items())
-        text = f"Predictions of the best checkpoints on the {SPLIT} split, computed with backends: {with_what}."
+def _mistakes(computed: Computed, names: Sequence[str] | None) -> str:
+    parts = [note(f"{label}: {problem}") for label, problem in computed.problems.items()]
+    if computed.predicted:
+        backends = ", ".join(f"{label} on {name}" for label, name in computed.backends.items())
+        text = f"Predictions of the best checkpoints on the test split, computed with backends: {backends}."
         parts.insert(0, note(text))
-        parts.append(mistakes(found.predicted, names))
+        parts.append(mistakes(computed.predicted, names))
     return "\n".join(parts)
 
 
 def _attention(
-    groups: Sequence[Sequence[Reported]], found: Findings, options: Options, shown: Progress
+    experiments: Sequence[Experiment], data: OpenedData, computed: Computed, options: Options, shown: Progress
 ) -> tuple[str, dict[str, str]]:
-    """The section, and why parts of it are missing."""
+    """Write the section about attention. Returns the reasons for missing parts, too."""
     parts: list[str] = []
     missing: dict[str, str] = {}
-    for group in groups:
-        looked = [run for run in group if run.label in found.looks]
-        if not looked:
-            why = "has no layer that gives its frames weights" if not attending(group[0].spec) else "could not be run"
-            parts.append(note(f"{', '.join(run.label for run in group)}: the model {why}."))
+    for experiment in experiments:
+        runs = [run for run in experiment.runs if run.label in computed.attention]
+        if not runs:
+            parts.append(note(_no_attention(experiment)))
             continue
+        opened = data[runs[0].label]
+        assert isinstance(opened, RunData)  # its attention was computed from it
         try:
-            parts += _videos(looked, found, options, shown, missing)
+            figures, problems = draw_videos(runs, computed.attention, opened, experiment.numbers, options.mnist, shown)
         except MissingError as error:
-            parts.append(note(str(error)))
-            missing["attention"] = str(error)
+            figures, problems = [note(str(error))], {"attention": str(error)}
+        parts += figures
+        missing |= problems
     return "\n".join(parts), missing
 
 
-def _videos(
-    runs: Sequence[Reported], found: Findings, options: Options, shown: Progress, missing: dict[str, str]
-) -> list[str]:
-    """A figure for each sampled video: every unit of the first run, and the mean over the units of each run."""
-    first = runs[0]
-    data = Path(first.run["data"])
-    split, description = open_split(data, SPLIT, first.config.reading), recognise(data).describe(data)
-    parts, frames = [], None
-    if description.open_frames is not None:
-        try:
-            frames = description.open_frames(options.mnist)
-        except DataError as error:
-            parts.append(note(f"Features instead of frames: {error}."))
-            missing["frames"] = str(error)
-    numbers = sample(first, options.videos)
-    for place, number in enumerate(numbers):
-        shown("attention", place, len(numbers))
-        video, label = take_video(split, number, description, list(first.spec.inputs))
-        if frames is not None:
-            video.pixels = frames.make(SPLIT, number, int(label))
-        output, weights = found.looks[first.label]
-        add_look(video, first.spec, description, output[place], {path: value[place] for path, value in weights.items()})
-        if len(runs) > 1:
-            _add_means(video, runs, found, place)
-        alt = f"Video {number}, label {video.label}, predicted {video.predicted}. {_most_seen(video)}"
-        text = f"Video {number}: {video.label}, predicted {video.predicted} by {first.label}."
-        parts.append(figure(picture(draw_strip(video), alt), f"{text} {_apart(runs, found, place)}"))
-    return parts
-
-
-def _add_means(video: Video, runs: Sequence[Reported], found: Findings, place: int) -> None:
-    for path, source in attending(runs[0].spec).items():
-        frames = len(video.inputs[source])
-        means = np.stack([found.looks[run.label][1][path][place, :frames].mean(axis=1) for run in runs])
-        named = ", ".join(f"{number} {run.label}" for number, run in enumerate(runs))
-        video.attention.append(Attention(f"{path}, mean of the units by run: {named}", source, means, "run"))
-
-
-def _most_seen(video: Video) -> str:
-    """Where the units look, in words."""
-    texts = []
-    for one in video.attention:
-        if one.rows == "unit":
-            best = np.argsort(-one.weights.mean(axis=0), kind="stable")[:3]
-            texts.append(f"The units of {one.path} look most at frames {', '.join(map(str, sorted(best)))}.")
-    return " ".join(texts)
-
-
-def _apart(runs: Sequence[Reported], found: Findings, place: int) -> str:
-    if len(runs) < 2:
-        return ""
-    single = mean = 0.0
-    for path in attending(runs[0].spec):
-        weights = np.stack([found.looks[run.label][1][path][place] for run in runs])  # (runs, frames, units)
-        single = max(single, float(np.ptp(weights, axis=0).max()))
-        mean = max(mean, float(np.ptp(weights.mean(axis=2), axis=0).max()))
-    return f"Largest difference between the runs: {mean:.3f} in the mean of the units, {single:.3f} in a single unit's weight."
+def _no_attention(experiment: Experiment) -> str:
+    labels = ", ".join(run.label for run in experiment.runs)
+    if not attention_layers(experiment.runs[0].spec):
+        return f"{labels}: the model has no layer that weights frames."
+    return f"{labels}: no video was computed."

@@ -1,4 +1,4 @@
-"""A video as a strip: its frames, or its features as a heat map, and under them what every attention unit looks at."""
+"""A picture of a video: its frames, or its features as a heat map, above the weights of every attention unit."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 WIDTH, DOTS = 12.0, 120
-"""Inches, and dots an inch."""
+"""The width in inches, and the dots of an inch."""
 
 SIDE = WIDTH / 27
-"""Inches of a frame's side in a strip of 25."""
+"""The side of a frame in inches, in a strip of 25 frames."""
 
 
 def draw_strip(video: Video) -> bytes:
-    """A PNG picture; the same video gives the same bytes. Raises MissingError where matplotlib is not installed."""
+    """Draw a video as a PNG picture. Equal videos give equal bytes.
+
+    Raises:
+        MissingError: matplotlib is not installed.
+    """
     rows = [row for name in video.inputs for row in _rows(video, name)]
     heights = [height for height, _, _ in rows]
     figure = _figure(sum(heights) + 0.45 * len(rows) + 0.45)
@@ -59,18 +63,18 @@ def _figure(height: float) -> Figure:
 
 
 def _rows(video: Video, name: str) -> list[tuple[float, str | Attention, Array]]:
-    """Height in inches, what it is, and values of each part that belongs to one input."""
+    """The parts of the picture for one input: height in inches, kind, and values."""
     value = video.inputs[name]
-    found: list[tuple[float, str | Attention, Array]] = []
+    rows: list[tuple[float, str | Attention, Array]] = []
     if video.pixels is not None:
-        found.append((SIDE, "frames", video.pixels))
+        rows.append((SIDE, "frames", video.pixels))
     elif value.ndim == 3 and value.dtype == np.uint8 and len(value) in (1, 3):
-        found.append((2.5, "picture", value))
+        rows.append((2.5, "picture", value))
     else:
         flat = value.reshape(len(value), -1).T  # (features, frames)
-        found.append((_height(len(flat)), f"features of '{name}'", flat))
-    found += [(_height(len(a.weights)), a, a.weights) for a in video.attention if a.input == name]
-    return found
+        rows.append((_height(len(flat)), f"features of '{name}'", flat))
+    rows += [(_height(len(a.weights)), a, a.weights) for a in video.attention if a.input == name]
+    return rows
 
 
 def _height(rows: int) -> float:

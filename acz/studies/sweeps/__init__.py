@@ -1,1 +1,1 @@
-"""Sweeps: many trials of one configuration, each a training run in a process of its own, on this machine or a Ray cluster."""
+"""Sweeps: many training runs from one file, each in a process of its own, on this machine or a Ray cluster."""

@@ -1,4 +1,4 @@
-"""The file of a sweep: overrides over a configuration, in a grid, a list, or both, and the trials that they stand for."""
+"""The file of a sweep: a grid and a list of overrides, and the trials that follow from them."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from acz.zoo.config import SET, Config, load_config
 
 MOST_TRIALS, LONGEST_NAME = 1000, 120
 WORDS = ("config", "backend", "device")
-"""What a trial chooses beside values of its configuration."""
+"""The choices of a trial beside values of its configuration."""
 NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._=+,-]{{0,{LONGEST_NAME - 1}}}")
 
 
 class TrialSettings(BaseModel):
-    """One entry of `trials`. What it leaves out is the sweep's."""
+    """One entry of `trials`. It inherits what it leaves out from the sweep."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -37,11 +37,11 @@ class TrialSettings(BaseModel):
     device: str | None = None
     set: dict[str, Any] = Field(default_factory=dict)
     published: dict[str, float | str] = Field(default_factory=dict)
-    """Figures that others report for it; they are carried into the results."""
+    """Figures that others report for this trial. They are copied into the results."""
 
 
 class Sweep(BaseModel):
-    """A sweep's file: every trial at every point of the grid."""
+    """The contents of a sweep's file. Every entry of `trials` runs at every point of the grid."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -57,11 +57,13 @@ class Sweep(BaseModel):
 
 @dataclass(frozen=True)
 class Trial:
-    """One training run. `base` names its configuration as `acz train` takes it; `overrides` are applied to that."""
+    """One training run."""
 
     name: str
     base: str
+    """The configuration, as `acz train` takes it."""
     config: Config
+    """The configuration with all overrides."""
     backend: str
     device: str
     overrides: dict[str, Any]
@@ -69,7 +71,14 @@ class Trial:
 
 
 def find_sweep(name: str) -> Path:
-    """A file, or a sweep of the zoo, with or without its folder. Raises SpecError with the nearest name."""
+    """Find a sweep's file.
+
+    Args:
+        name: A path, or the name of a sweep of the zoo, with or without its folder.
+
+    Raises:
+        SpecError: There is no such sweep; the message gives the nearest name.
+    """
     stem = name.removeprefix(f"{EXPERIMENTS}/")
     folder = config_folder() / EXPERIMENTS
     for candidate in (Path(name), folder / f"{stem}.yaml"):
@@ -81,17 +90,21 @@ def find_sweep(name: str) -> Path:
 
 
 def read_sweep(path: Path) -> Sweep:
-    """Read a sweep's file. Raises SpecError that names the place and the nearest right key."""
+    """Read a sweep's file.
+
+    Raises:
+        SpecError: A key or value is not valid; the message names the place and the nearest key.
+    """
     tree = read_yaml(path)
     for key, values in tree["grid"].items() if isinstance(tree.get("grid"), Mapping) else ():
         if not isinstance(values, list) or not values:
             raise SpecError(f"{path}: grid.{key}: must be a list of values, got {values!r}; for example [1, 2]")
     for number, entry in enumerate(tree["trials"] if isinstance(tree.get("trials"), list) else ()):
         validate(TrialSettings, entry, f"{path}: trials.{number}")
-    found = validate(Sweep, tree, str(path))
-    if not found.grid and not found.trials:
+    sweep = validate(Sweep, tree, str(path))
+    if not sweep.grid and not sweep.trials:
         raise SpecError(f"{path}: a sweep needs 'grid', 'trials' or both, to say what varies")
-    return found
+    return sweep
 
 
 def expand(
@@ -100,13 +113,19 @@ def expand(
     choose_backend: Callable[[str | None], str],
     fixed: Mapping[str, Any] | None = None,
 ) -> list[Trial]:
-    """Every trial, with its configuration read and checked.
+    """List every trial, with its configuration read and checked.
 
-    A configuration that is a file is looked for in `folder`, the sweep's, first. `choose_backend` makes the backend that was named, or
-    none, one to run on; the device of a trial that names none is the CPU. `fixed` maps paths to values, as --set does, and may
-    change nothing that varies.
+    Args:
+        sweep: The contents of the file.
+        folder: The folder of the file. Files of configurations are looked up there first.
+        choose_backend: Returns the backend of a trial, given the name that the trial has, if any.
+        fixed: Values by path, for all trials, as --set gives them. They may not change what varies.
 
-    Raises SpecError that names the trial.
+    Returns:
+        The trials; their device is the CPU by default.
+
+    Raises:
+        SpecError: A trial is not valid; the message names it.
     """
     settings = sweep.trials or [TrialSettings()]
     varying = [*sweep.grid, *(key for entry in settings for key in entry.set)]
@@ -125,17 +144,21 @@ def expand(
             overrides = {**sweep.set, **entry.set, **point, **(fixed or {})}
             base = _base(words["config"], folder)
             try:
-                config = load_config(base, deepcopy(overrides))  # one may change a mapping that another sets
+                config = load_config(base, deepcopy(overrides))  # an override may change what another sets
             except SpecError as error:
                 raise SpecError(f"trial {name}: {error}") from None
-            on = choose_backend(words["backend"]), str(words["device"] or "CPU")
-            trials.append(Trial(name, base, config, *on, overrides, dict(entry.published)))
+            backend, device = choose_backend(words["backend"]), str(words["device"] or "CPU")
+            trials.append(Trial(name, base, config, backend, device, overrides, dict(entry.published)))
     _check_different(trials)
     return trials
 
 
 def _check_paths(sweep: Sweep, settings: Iterable[TrialSettings], fixed: Mapping[str, Any]) -> None:
-    """Each value has one place that sets it, but for the common ones, which a trial may change."""
+    """Check that a path or a word is set in one place. Only values of the sweep's own `set` may be changed by a trial.
+
+    Raises:
+        SpecError: It is set in two places, or a key of the grid is unknown.
+    """
     for key in sweep.grid:
         if key not in WORDS and key.partition(".")[0] not in SET:
             raise SpecError(f"grid.{key}: unknown key; {nearest(key.partition('.')[0], [*SET, *WORDS])}")
@@ -149,18 +172,18 @@ def _check_paths(sweep: Sweep, settings: Iterable[TrialSettings], fixed: Mapping
                 raise SpecError(f"'{word}' is chosen by a trial and by the grid; leave it out of one of them")
         varied |= dict.fromkeys(entry.set, "a trial")
     for key in fixed:
-        for other, what in varied.items():
+        for other, setter in varied.items():
             if _overlap(key, other):
-                raise SpecError(f"--set {key}: {what} sets {other}; change the sweep's file instead")
+                raise SpecError(f"--set {key}: {setter} sets {other}; change the sweep's file instead")
 
 
-def _overlap(one: str, other: str) -> bool:
-    """Whether two dotted paths are the same, or one is inside the other."""
-    return f"{one}.".startswith(f"{other}.") or f"{other}.".startswith(f"{one}.")
+def _overlap(path: str, other: str) -> bool:
+    """True where two dotted paths are equal, or one is inside the other."""
+    return f"{path}.".startswith(f"{other}.") or f"{other}.".startswith(f"{path}.")
 
 
 def _base(name: str, folder: Path) -> str:
-    """A configuration as `acz train` takes it from any folder."""
+    """The name of a configuration that `acz train` takes from any folder."""
     file, colon, variant = name.partition(":")
     for candidate in (folder / file, Path(file)):
         if candidate.is_file():
@@ -169,28 +192,28 @@ def _base(name: str, folder: Path) -> str:
 
 
 def _labels(paths: Iterable[str]) -> dict[str, str]:
-    """The shortest end of each path that no other has: `units`, or `rgb.layers.attention.units`."""
+    """Map each path to its shortest end that no other path has: `units`, or `rgb.layers.attention.units`."""
     paths = list(paths)
     labels = {}
     for path in paths:
         parts = path.split(".")
         ends = [".".join(parts[start:]) for start in reversed(range(len(parts)))]
-        alone = (end for end in ends if sum(f".{other}".endswith(f".{end}") for other in paths) == 1)
-        labels[path] = next(alone, path)
+        unique = (end for end in ends if sum(f".{other}".endswith(f".{end}") for other in paths) == 1)
+        labels[path] = next(unique, path)
     return labels
 
 
 def _name(entry: TrialSettings, point: Mapping[str, Any], labels: Mapping[str, str]) -> str:
-    """A trial's name: its own, then what the grid varies. Raises SpecError where it can't name a folder."""
+    """Name a trial: its own name, then the values of the grid. Raises SpecError where the name cannot be a folder's."""
     own = {word: getattr(entry, word) for word in WORDS if getattr(entry, word)} | entry.set
     parts = [entry.name] if entry.name else [_part(key, value, labels) for key, value in own.items()]
     name = ",".join([*parts, *(_part(key, value, labels) for key, value in point.items())])
     if not name:
-        raise SpecError("an entry of 'trials' has neither a name nor anything that it sets")
+        raise SpecError("an entry of 'trials' must have a name, or set something")
     if not NAME.fullmatch(name):
         raise SpecError(
-            f"trial '{name}': a name is a folder's: up to {LONGEST_NAME} letters, digits and ._=+,- of which the first is a letter or digit; "
-            "give the trial a shorter 'name'"
+            f"trial '{name}': a trial names a folder, so its name has up to {LONGEST_NAME} letters, digits and ._=+,- "
+            "and begins with a letter or digit; give the trial a shorter 'name'"
         )
     return name
 
@@ -205,7 +228,7 @@ def _part(key: str, value: Any, labels: Mapping[str, str]) -> str:
 
 
 def _check_different(trials: Iterable[Trial]) -> None:
-    """Raise SpecError where two trials have one name, in any case of letters, or the same settings."""
+    """Raise SpecError where two trials have the same settings, or names that differ in the case of letters at most."""
     names: dict[str, str] = {}
     same: dict[str, str] = {}
     for trial in trials:

@@ -1,4 +1,4 @@
-"""Trials on this machine, some at a time."""
+"""Trials on this machine, several at a time."""
 
 from __future__ import annotations
 
@@ -13,21 +13,33 @@ from acz.studies.sweeps.trial import Job, Outcomes, TrialProcess
 
 
 def run_here(at_once: int, jobs: Sequence[Job], shown: Progress) -> Outcomes:
-    """Run every job, `at_once` of them at a time; gives each outcome as it comes. Raises Interrupted on Ctrl-C, when all are saved."""
+    """Run every job in a process of its own.
+
+    Args:
+        at_once: The number of trials that run at the same time.
+        jobs: The jobs.
+        shown: Progress by trial.
+
+    Yields:
+        The outcome of each trial when it has ended.
+
+    Raises:
+        Interrupted: Ctrl-C was pressed; all trials are saved.
+    """
     waiting, running = deque(jobs), list[TrialProcess]()
-    with interruptible() as asked:
+    with interruptible() as interrupted:
         try:
             while waiting or running:
-                if asked():
+                if interrupted():
                     raise Interrupted("interrupted")
                 while waiting and len(running) < at_once:
                     running.append(TrialProcess(waiting.popleft()))
                 for process in list(running):
-                    ended = process.outcome()
-                    if ended is not None:
+                    outcome = process.outcome()
+                    if outcome is not None:
                         running.remove(process)
                         process.ask_to_end()
-                        yield ended
+                        yield outcome
                 names = ", ".join(process.job.name for process in running)
                 shown("trials", len(jobs) - len(waiting) - len(running), len(jobs), names)
                 time.sleep(0.1)

@@ -1,6 +1,7 @@
-"""A trial as a process: `acz train` in a run folder of its own, which ends, saved, when whoever started it is gone.
+"""A trial as a process: `acz train` in a run folder of its own. It saves its state and ends when its starter is gone.
 
-`python -m acz.cli.trial` reads a job from the first line of its standard input. The pipe stays open as long as its starter lives.
+`python -m acz.cli.trial` reads a job from the first line of its standard input.
+The pipe is open while its starter lives.
 """
 
 from __future__ import annotations
@@ -22,54 +23,58 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 GRACE = 60.0
-"""Seconds for a trial to save its state after it was asked to end."""
+"""Seconds in which a trial must save its state after a request to end."""
 LAST_WORDS = 3
-"""Lines of a log that are quoted where none is an error of ours."""
+"""Lines of a log that are quoted where none of them is an error of acz."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """What a trial's process is given: the words after `acz` that begin its run, and those that go on with it."""
+    """The task of a trial's process."""
 
     name: str
     folder: str
+    """The run folder."""
     log: str
-    first: tuple[str, ...]
-    again: tuple[str, ...]
+    """The file of the process's output."""
+    start: tuple[str, ...]
+    """The words after `acz` that start the run."""
+    resume: tuple[str, ...]
+    """The words after `acz` that resume it."""
     grace: float = GRACE
-    """Seconds that a former process of the trial may still take to save its state."""
+    """Seconds in which a former process of the trial may still save its state."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a trial ended. `words` are its last ones, empty where it went well."""
+    """The end of a trial. `words` are its last words, empty where it succeeded."""
 
     name: str
     words: str = ""
 
 
 Outcomes: TypeAlias = Generator[Outcome, None, None]
-"""What an engine gives: the outcome of each job as it comes."""
+"""The outcomes of jobs, each as soon as its trial has ended."""
 
 
 class TrialProcess:
-    """A running trial. A context manager: leaving it asks the trial to save and end."""
+    """A running trial. A context manager: on leaving, the trial saves its state and ends."""
 
     def __init__(self, job: Job) -> None:
         self.job = job
         log = Path(job.log)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as file:
-            self.start = file.tell()
+            self.offset = file.tell()
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "acz.cli.trial"],
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=file,
-                start_new_session=True,  # Ctrl-C is for the sweep, which asks each trial to end
+                start_new_session=True,  # Ctrl-C reaches the sweep alone, which ends each trial
             )
         assert self.process.stdin is not None
-        with suppress(BrokenPipeError):  # its exit code and last words say why
+        with suppress(BrokenPipeError):  # the exit code and the last words say why
             self.process.stdin.write(json.dumps(asdict(job)).encode() + b"\n")
             self.process.stdin.flush()
 
@@ -77,18 +82,19 @@ class TrialProcess:
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, where: TracebackType | None
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.ask_to_end()
         self.end()
 
     def ask_to_end(self) -> None:
+        """Close the pipe, so that the trial saves its state and ends."""
         assert self.process.stdin is not None
         with suppress(BrokenPipeError):
             self.process.stdin.close()
 
     def end(self) -> None:
-        """Wait until the trial has ended; after a time, make it."""
+        """Wait until the trial has ended, and kill it after `GRACE` seconds."""
         try:
             self.process.wait(GRACE)
         except subprocess.TimeoutExpired:
@@ -96,7 +102,7 @@ class TrialProcess:
             self.process.wait()
 
     def outcome(self) -> Outcome | None:
-        """How it ended, or none as long as it runs."""
+        """The outcome, or None while the trial runs."""
         code = self.process.poll()
         if code is None:
             return None
@@ -106,15 +112,15 @@ class TrialProcess:
 
     def _last_words(self) -> str:
         with Path(self.job.log).open("rb") as file:
-            file.seek(self.start)
+            file.seek(self.offset)
             lines = file.read().decode(errors="replace").strip().splitlines()
-        ours = [number for number, line in enumerate(lines) if line.startswith("acz: ")]
-        return " | ".join(lines[ours[-1] :] if ours else lines[-LAST_WORDS:]).removeprefix("acz: ")
+        errors = [number for number, line in enumerate(lines) if line.startswith("acz: ")]
+        return " | ".join(lines[errors[-1] :] if errors else lines[-LAST_WORDS:]).removeprefix("acz: ")
 
 
 def run_trial(job: Job) -> Outcome:
     """Run a trial to its end, in a process of its own."""
-    with TrialProcess(job) as running:
-        while (ended := running.outcome()) is None:
+    with TrialProcess(job) as process:
+        while (outcome := process.outcome()) is None:
             time.sleep(0.1)
-    return ended
+    return outcome
