@@ -187,7 +187,7 @@ def check_unchanged(plans: Sequence[Plan], out: Path, threads: int, fingerprint:
         listed = "; ".join(f"{name} ({changes})" for name, changes in changed.items())
         raise SpecError(
             f"{out} holds trials with other settings: {listed}. "
-            f"Choose another --out, or remove their folders under {out / 'trials'} to train them anew"
+            f"Choose another --out, or remove their folders under {out / 'trials'} to train them again"
         )
 
 
