@@ -33,15 +33,15 @@ def layer_models() -> dict[str, Any]:
 
 def cases(pattern: str = "*") -> list[Case]:
     """Cases whose model matches; a model of the zoo stands for its tiny variant. Raises SpecError if none does."""
-    found = list(_all(pattern))
-    if not found:
+    matching = list(_all(pattern))
+    if not matching:
         names = [n for n in config_names() if n.endswith(":tiny")] + list(layer_models())
         raise SpecError(f"no model matches '{pattern}'; {nearest(pattern, names)}")
-    return found
+    return matching
 
 
 def _all(pattern: str) -> Iterator[Case]:
-    def wanted(name: str) -> bool:
+    def matches(name: str) -> bool:
         if any(c in pattern for c in "*?["):
             return fnmatchcase(name, pattern)
         return pattern.removesuffix(":tiny") in (name, name.rpartition("/")[2])
@@ -58,9 +58,9 @@ def _all(pattern: str) -> Iterator[Case]:
         if variant == "tiny":
             tiny = load_config(name)
             for model in (base, *(f"{base}:{form}" for form in tiny.forms)):
-                if wanted(base) or wanted(model):
+                if matches(base) or matches(model):
                     yield case(model, load_config(f"{model}:tiny"))
     for name, tree in layer_models().items():
-        if wanted(name):
+        if matches(name):
             spec = Spec.from_dict(tree)
             yield Case(name, spec, LOSSES.get(name) or checking_loss(spec).name)

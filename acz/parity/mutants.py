@@ -41,8 +41,8 @@ def _of_type(tree: Any, kind: str, key: str, value: Any) -> Any:
     """A copy of a plain tree with `key` set in every layer of a type."""
     if not isinstance(tree, Mapping):
         return tree
-    found = {k: _of_type(v, kind, key, value) for k, v in tree.items()}
-    return found | {key: value} if tree.get("type") == kind else found
+    copy = {k: _of_type(v, kind, key, value) for k, v in tree.items()}
+    return copy | {key: value} if tree.get("type") == kind else copy
 
 
 def _other_spec(backend: Backend, change: Callable[[Any], Any]) -> Backend:
@@ -54,8 +54,8 @@ def _other_spec(backend: Backend, change: Callable[[Any], Any]) -> Backend:
 
 def _other_outputs(backend: Backend, change: Callable[[Array], Array]) -> Backend:
     def forward(*arguments: Any, **named: Any) -> dict[str, Array]:
-        found = backend.forward(*arguments, **named)
-        return found | {"output": change(found["output"].copy())}
+        values = backend.forward(*arguments, **named)
+        return values | {"output": change(values["output"].copy())}
 
     return replace_functions(backend, forward=forward)
 
@@ -145,15 +145,15 @@ def padding_counts(backend: Backend) -> Backend:
     """An output depends, a little, on how many frames the batch is padded to."""
 
     def forward(model: Any, inputs: Mapping[str, Array], *rest: Any) -> dict[str, Array]:
-        found = backend.forward(model, inputs, *rest)
+        values = backend.forward(model, inputs, *rest)
         frames = max(value.shape[1] for value in inputs.values())
-        return found | {"output": found["output"] * (1 + 1e-6 * (frames > 6))}
+        return values | {"output": values["output"] * (1 + 1e-6 * (frames > 6))}
 
     return replace_functions(backend, forward=forward)
 
 
 def coarse_float32(backend: Backend) -> Backend:
-    """In float32 the output has 16 bits where it should have 24: right in float64, and what reduced-precision products do."""
+    """In float32 the output has 16 bits instead of 24, as products of reduced precision give. float64 is right."""
 
     def change(output: Array) -> Array:
         if output.dtype == np.float32:

@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass
 class Row:
-    """One check of one model in one backend. `measured` is the largest over what was compared, in units of `bound`'s kind."""
+    """One check of one model in one backend."""
 
     model: str
     backend: str
@@ -17,6 +17,7 @@ class Row:
     check: str
     precision: str = ""
     measured: float = float("nan")
+    """The largest difference of what was compared, relative as the bound is."""
     bound: float = 0.0
     where: str = ""
     """The first place, in the order of execution, that left its bound; or the one nearest to it."""

@@ -54,8 +54,11 @@ def read_waivers(path: Path = WAIVERS) -> list[Waiver]:
 def apply_waivers(rows: list[Row], waivers: Iterable[Waiver], complete: bool = False) -> list[Row]:
     """Let waived rows pass within the waiver's own bound, with its reason.
 
-    Adds a failing row for each waiver that is not needed any more: its checks ran and pass without it; or everything was run
-    (`complete`), its backend too, and none of its checks is left.
+    A waiver expires when its checks ran and pass without it, and, in a complete run of its backend, when it covers no
+    check. An expired waiver adds a failing row.
+
+    Args:
+        complete: true where every model and level ran.
     """
     expired = []
     for waiver in waivers:

@@ -1,4 +1,4 @@
-"""Measures, bounds and rows: what one comparison gives."""
+"""Differences between values, and the bounds that they keep."""
 
 from __future__ import annotations
 
@@ -21,26 +21,37 @@ GRADIENT_ROUNDING = 8 * ROUNDING
 """The same for gradients: complex steps never subtract what nearly cancels, the frameworks' reverse sweeps do."""
 
 
-def difference(found: Array | None, reference: Array, scale: float | None = None) -> float:
-    """max |found - reference| / max |reference|; infinite where a value is missing, of another shape, or not finite."""
-    if (
-        found is None
-        or found.shape != reference.shape
-        or not (np.isfinite(found).all() and np.isfinite(reference).all())
-    ):
+def difference(value: Array | None, reference: Array, scale: float | None = None) -> float:
+    """The relative difference of a value: max |value - reference| / scale.
+
+    Args:
+        value: what is compared; None where it is missing.
+        reference: what it should be.
+        scale: by default the largest |reference|.
+
+    Returns:
+        The difference; infinity where a value is missing, has another shape, or is not finite.
+    """
+    if value is None or value.shape != reference.shape:
+        return float("inf")
+    if not (np.isfinite(value).all() and np.isfinite(reference).all()):
         return float("inf")
     if reference.size == 0:
         return 0.0
     if scale is None:
         scale = float(np.abs(reference).max()) or 1.0
-    return float(np.abs(found.astype(np.float64) - reference.astype(np.float64)).max() / scale)
+    return float(np.abs(value.astype(np.float64) - reference.astype(np.float64)).max() / scale)
 
 
 def perturbed(parameters: Mapping[str, Array], by: float = HALF_UNIT) -> dict[str, Array]:
-    """Parameters of which each number is larger or smaller by a share of itself, by a draw of its own.
+    """Parameters with every number made larger or smaller by a share of itself; a random draw decides which.
 
-    What the reference gives with them, in float64, is what rounding may do to a result in which nearly equal numbers are
-    subtracted. The reference's own float32 shows the same, but of a few equal videos in one draw only, which may be small by chance.
+    The reference's float64 result for them shows the effect of rounding on a result in which nearly equal numbers are
+    subtracted. The reference's own float32 shows it too, but in a single draw, which may be small by chance.
+
+    Args:
+        parameters: arrays by path.
+        by: the share.
     """
     ups = {
         path: generator(3, "parity", path).integers(0, 2, value.shape, np.int8) for path, value in parameters.items()
@@ -49,23 +60,37 @@ def perturbed(parameters: Mapping[str, Array], by: float = HALF_UNIT) -> dict[st
 
 
 def float32_bound(own: float, least: float = ROUNDING) -> float:
-    """The bound that follows from the reference's own difference: of float32 from float64, or by `perturbed` parameters."""
+    """The bound of a float32 result.
+
+    Args:
+        own: the reference's own difference, of its float32 from its float64 or by `perturbed` parameters.
+        least: the smallest difference that counts.
+    """
     return MARGIN * max(own, least)
 
 
 def worst(
-    found: Mapping[str, Array],
+    values: Mapping[str, Array],
     reference: Mapping[str, Array],
     bounds: Mapping[str, float] | float,
     scales: Mapping[str, float] | None = None,
 ) -> tuple[float, float, str]:
-    """Compare by name, in the reference's order: measured, bound and name of the first that leaves its bound, or of the one
-    nearest to it."""
+    """Compare values by name, in the reference's order.
+
+    Args:
+        values: what is compared.
+        reference: what they should be.
+        bounds: one bound for each name, or for all.
+        scales: the scale of each difference; by default the reference's largest number.
+
+    Returns:
+        Difference, bound and name of the first value that exceeds its bound; else of the value nearest to its bound.
+    """
     nearest = (float("inf"), 0.0, "nothing was compared")
     share = -1.0
     for name, value in reference.items():
         bound = bounds if isinstance(bounds, float) else bounds[name]
-        measured = difference(found.get(name), value, None if scales is None else scales[name])
+        measured = difference(values.get(name), value, None if scales is None else scales[name])
         if not measured <= bound or bound == float("inf"):
             return measured, bound, name
         used = measured / bound if bound else measured
@@ -75,8 +100,10 @@ def worst(
 
 
 def gradient_scales(reference: Mapping[str, Array], least_share: float) -> dict[str, float]:
-    """The scale of each gradient's error: its largest value, or `least_share` of the largest of all where that is
-    more, since a gradient that vanishes leaves nothing but the rounding of the others."""
+    """The scale of each gradient's error: its largest number, or a share of the largest of all where that is more.
+
+    A gradient that vanishes holds nothing but the rounding of the others.
+    """
     sizes = {
         name: float(np.abs(value).max()) if value.size else 0.0 for name, value in reference.items() if name != "loss"
     }

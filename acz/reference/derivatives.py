@@ -45,14 +45,20 @@ def gradient(
     dropout: Mapping[str, Array] | None = None,
     training: bool = True,
 ) -> dict[str, Array]:
-    """Derivatives of the loss by the elements of `paths` (parameters, or inputs by name), exact to rounding.
+    """Derivatives of the loss, exact to rounding, by complex steps: f'(x) = Im f(x + ih) / h, with a tiny h.
 
-    A complex step: f'(x) = Im f(x + ih) / h, with h so small that nothing is lost (Squire and Trapp 1998). One run for each
-    element, so for small models only; float32 parameters give gradients in float32. Layers that a parameter has no part in are
-    run once for all.
+    It takes one run for each number, so it is for small models. Layers that a parameter does not affect run once.
+
+    Args:
+        paths: parameters by path, or inputs by name.
+
+    Returns:
+        A gradient for each path, in the precision of its numbers.
+
+    Source: Squire and Trapp 1998, Using Complex Variables to Estimate Derivatives of Real Functions.
     """
     tiny = 1e-30
-    found = {}
+    gradients = {}
     outputs = run(spec, parameters, inputs, training, True, dropout).recorded
     for path in paths:
         value = np.asarray(parameters[path] if path in parameters else inputs[path])
@@ -69,5 +75,5 @@ def gradient(
             stepped = loss(spec, parameters_now, inputs_now, labels, kind, dropout, training, known)
             out[index] = stepped.imag / tiny
             flat[index] = flat[index].real
-        found[path] = out.reshape(value.shape)
-    return found
+        gradients[path] = out.reshape(value.shape)
+    return gradients

@@ -41,17 +41,19 @@ def check_inputs(spec: Spec, inputs: Mapping[str, Array]) -> int:
     for name, entry in spec.inputs.items():
         if name not in inputs:
             raise SpecError(f"input '{name}' is missing; the model reads {', '.join(spec.inputs)}")
-        found = np.shape(inputs[name])
-        frames = found[1] if entry.has_frames and len(found) == 3 else None
-        want = entry.resolve(frames)
-        if found[1:] != want:
-            raise SpecError(f"input '{name}' must have the shape (videos, {', '.join(map(str, want))}), got {found}")
-        if videos not in (None, found[0]):
-            raise SpecError(f"input '{name}' has {found[0]} videos, another has {videos}")
-        videos = found[0]
+        shape = np.shape(inputs[name])  # (videos, ...)
+        frames = shape[1] if entry.has_frames and len(shape) == 3 else None
+        expected = entry.resolve(frames)
+        if shape[1:] != expected:
+            raise SpecError(
+                f"input '{name}' must have the shape (videos, {', '.join(map(str, expected))}), got {shape}"
+            )
+        if videos not in (None, shape[0]):
+            raise SpecError(f"input '{name}' has {shape[0]} videos, another has {videos}")
+        videos = shape[0]
         mask = inputs.get(f"{name}.mask")
-        if mask is not None and np.shape(mask) != found[:2]:
-            raise SpecError(f"input '{name}.mask' must have the shape {found[:2]}, got {np.shape(mask)}")
+        if mask is not None and np.shape(mask) != shape[:2]:
+            raise SpecError(f"input '{name}.mask' must have the shape {shape[:2]}, got {np.shape(mask)}")
     return int(videos or 0)
 
 
@@ -65,17 +67,27 @@ def forward(
 ) -> dict[str, Array]:
     """Run a model in NumPy, in the precision of its parameters.
 
-    Returns `output` (videos, classes), and `logits`, the same before the output function; with `record` every layer's output by
-    path, and its inner values (an attention cluster's `weights`, (videos, frames, units); of a layer that takes bags, (videos * bags,
-    frames of a bag, units)); in training the new running statistics as `updated.<path>`. Without `dropout` masks nothing is dropped.
+    Args:
+        parameters: arrays by path.
+        inputs: arrays by name, as `check_inputs` wants them.
+        training: take the batch's statistics and apply dropout masks.
+        record: also give every layer's output, and its inner values.
+        dropout: masks by path; without one nothing is dropped.
 
-    Raises SpecError where inputs or parameters are not what the spec says.
+    Returns:
+        `output`, (videos, classes), and `logits`, the same before the output function. With `record`, every layer's
+        output by path, and its inner values: an attention cluster's `weights`, (videos, frames, units), or, where it
+        takes bags, (videos * bags, frames of a bag, units). In training, the new running statistics as
+        `updated.<path>`.
+
+    Raises:
+        SpecError: inputs or parameters are not the spec's.
     """
     check_parameters(spec, parameters)
     check_inputs(spec, inputs)
     result = run(spec, parameters, inputs, training, record, dropout)
-    found = {"output": result.output, "logits": result.logits} | result.recorded
-    return found | {f"updated.{path}": value for path, value in result.updated.items()}
+    values = {"output": result.output, "logits": result.logits} | result.recorded
+    return values | {f"updated.{path}": value for path, value in result.updated.items()}
 
 
 def run(

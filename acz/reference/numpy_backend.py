@@ -87,14 +87,14 @@ def forward_best(
     loss: str | None = None,
 ) -> dict[str, Array]:
     whole = forward(model, inputs)
-    found = {"finite": np.isfinite(whole["output"]).all(axis=1) & np.isfinite(whole["logits"]).all(axis=1)}
+    best = {"finite": np.isfinite(whole["output"]).all(axis=1) & np.isfinite(whole["logits"]).all(axis=1)}
     for name, count in counts.items():
-        known = np.where(found["finite"][:, None], whole[name], 0)
-        found[f"{name}.classes"], found[name] = top_classes(known, count)
+        known = np.where(best["finite"][:, None], whole[name], 0)
+        best[f"{name}.classes"], best[name] = top_classes(known, count)
     if labels is not None and loss is not None:
         logits, output = (whole[name][: len(labels)].astype(np.float64) for name in ("logits", "output"))
-        found["loss"] = np.asarray(LOSSES[loss].reference(logits, output, labels))
-    return found
+        best["loss"] = np.asarray(LOSSES[loss].reference(logits, output, labels))
+    return best
 
 
 def loss_and_gradients(
@@ -143,11 +143,11 @@ def training_step(
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    found: dict[str, Array] = {"step": np.array(trainer.step, dtype=np.int64)}
+    state: dict[str, Array] = {"step": np.array(trainer.step, dtype=np.int64)}
     for path in trainer.model.spec.trained:
         zero = np.zeros_like(trainer.model.parameters[path])
-        found |= {key: trainer.state.get(key, zero).copy() for key in (f"m.{path}", f"v.{path}")}
-    return found
+        state |= {key: trainer.state.get(key, zero).copy() for key in (f"m.{path}", f"v.{path}")}
+    return state
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:

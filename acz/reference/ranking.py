@@ -18,10 +18,18 @@ MOST_CANDIDATES = 64
 
 
 def top_classes(scores: Array, count: int, numbers: Array | None = None) -> tuple[Array, Array]:
-    """The `count` best classes of each video and their scores, (videos, count), best first; of equal scores the smaller class.
+    """The `count` best classes of each video, best first; among equal scores the smaller class comes first.
 
-    scores (videos, classes), floating point; count at most classes. Raises DataError where a score is NaN, with the video's
-    place or, if given, its number.
+    Args:
+        scores: floating-point numbers, (videos, classes).
+        count: at most the number of classes.
+        numbers: names of the videos in errors, (videos); by default their places.
+
+    Returns:
+        Classes and their scores, both (videos, count).
+
+    Raises:
+        DataError: a score is NaN.
     """
     names = np.arange(len(scores)) if numbers is None else numbers
     classes = np.empty((len(scores), count), np.int64)
@@ -35,7 +43,12 @@ def top_classes(scores: Array, count: int, numbers: Array | None = None) -> tupl
 
 
 def refuse_nan(values: Array, numbers: Array) -> None:
-    """values (videos, any): scores, or maxima of scores, which are NaN where one of them is."""
+    """Raise DataError where a score is NaN, with its video's number.
+
+    Args:
+        values: scores, or maxima of scores, which are NaN where one of them is, (videos, any).
+        numbers: names of the videos, (videos).
+    """
     if np.isnan(values).any():
         raise DataError(f"video {numbers[int(np.isnan(values).any(axis=1).argmax())]}: a score is NaN")
 
@@ -47,7 +60,7 @@ def _by_sorting(scores: Array, count: int, groups: int, numbers: Array) -> tuple
 
 
 def _by_threshold(scores: Array, count: int, groups: int, numbers: Array) -> tuple[Array, Array]:
-    """Rank only the candidates: what reaches the `count`-th best of the groups' maxima, which the `count` best classes do.
+    """Rank only the candidates: classes that reach the `count`-th best of the groups' maxima. The best `count` all do.
 
     Class c belongs to group c modulo `groups`, because neighbours in a vocabulary sorted by frequency score alike.
     """
@@ -73,17 +86,25 @@ def _by_threshold(scores: Array, count: int, groups: int, numbers: Array) -> tup
     place = np.arange(len(flat)) - (np.cumsum(candidates) - candidates)[video]
     width = int(candidates.max(initial=count))
     negated = np.full((videos, width), np.inf, scores.dtype)
-    found = np.zeros((videos, width), np.int64)
+    named = np.zeros((videos, width), np.int64)
     negated[video, place] = -scores.reshape(-1)[flat]
-    found[video, place] = flat - video * classes
+    named[video, place] = flat - video * classes
     order = np.argsort(negated, axis=1, kind="stable")[:, :count]  # candidates stand in the order of their classes
-    return np.take_along_axis(found, order, axis=1), -np.take_along_axis(negated, order, axis=1)
+    return np.take_along_axis(named, order, axis=1), -np.take_along_axis(negated, order, axis=1)
 
 
 def best_first(scores: Array, classes: Array) -> tuple[Array, Array]:
-    """The same predictions, scores and classes (videos, k), in the order in which they rank; NOTHING comes last."""
-    given = classes != NOTHING
-    order = np.lexsort((classes, -np.where(given, scores, -np.inf), ~given), axis=1)
+    """Predictions in the order in which they rank; NOTHING comes last.
+
+    Args:
+        scores: (videos, k).
+        classes: (videos, k).
+
+    Returns:
+        The same scores and classes, sorted.
+    """
+    filled = classes != NOTHING
+    order = np.lexsort((classes, -np.where(filled, scores, -np.inf), ~filled), axis=1)
     return np.take_along_axis(scores, order, axis=1), np.take_along_axis(classes, order, axis=1)
 
 

@@ -1,4 +1,4 @@
-"""Numbers to try a model on: parameters, and plain and hostile batches."""
+"""Numbers for trying a model: parameters, and plain and hostile batches."""
 
 from __future__ import annotations
 
@@ -45,18 +45,25 @@ class Case:
 
     @property
     def parameters(self) -> dict[str, Array]:
-        found = {}
+        """Arrays by path: the initial values, changed so that no two are alike."""
+        parameters = {}
         for path, start in initial_parameters(self.spec, 1).items():
             source = generator(1, "parity", self.model, path)
             if path.endswith("running_variance"):
                 value = source.uniform(0.5, 2.0, start.shape)
             else:
                 value = 1.5 * start + 0.2 * source.standard_normal(start.shape)
-            found[path] = round_to_float32(value)
-        return found
+            parameters[path] = round_to_float32(value)
+        return parameters
 
     def batch(self, name: str, step: int = 0, videos: int = VIDEOS) -> Batch:
-        """One of `names`; `step` gives other numbers of the same kind."""
+        """A batch of one kind.
+
+        Args:
+            name: the kind, one of `names`.
+            step: another number gives other numbers of the same kind.
+            videos: videos in the batch.
+        """
         spec = self.spec
         source = generator(2, "parity", self.model, name, step)
         inputs: dict[str, Array] = {}

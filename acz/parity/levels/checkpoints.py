@@ -29,9 +29,9 @@ OUTPUT = {Precision.FLOAT64: FLOAT64, Precision.FLOAT32: float32_bound(0.0, GRAD
 class Checkpoints:
     """Every backend saves a checkpoint, then every one resumes each of them, its own too, and does what its writer did.
 
-    What is loaded, weights and optimiser, has the same bits, in both precisions. The steps after it are compared in float64,
-    which tells more, since every graph that is compiled for them costs seconds. For the same reason one trainer loads all
-    checkpoints: the first as it was built, the others over what the steps before have left.
+    The loaded weights and optimiser have the same bits, in both precisions. The steps after them are compared in
+    float64 alone, which tells more: every graph that is compiled for them costs seconds. For the same reason one
+    trainer loads all checkpoints, the first as it was built, the others over the state that earlier steps left.
     """
 
     number, title = 4, "checkpoints"
@@ -56,14 +56,14 @@ class Checkpoints:
                 arguments = replace(arguments, steps_after_checkpoint=0)
             paths = {name: checkpoint_path(case, comparison, name, precision) for name in writers}
             answer = comparison.answers.of_backend(backend, jobs.resume, jobs.ResumeArguments(arguments, paths), arrays)
-            for writer, wanted in writers.items():
+            for writer, expected in writers.items():
                 resumed = jobs.group(answer, writer)
-                state = {name: value for name, value in wanted.items() if name.startswith(("loaded/", "optimizer/"))}
+                state = {name: value for name, value in expected.items() if name.startswith(("loaded/", "optimizer/"))}
                 measured, bound, where = worst(resumed, state, 0.0)
                 if measured <= bound:
-                    after = {"output": wanted["output"]}
+                    after = {"output": expected["output"]}
                     if arguments.steps_after_checkpoint:
-                        after["losses"] = wanted["losses"][-STEPS_AFTER_CHECKPOINT:]
+                        after["losses"] = expected["losses"][-STEPS_AFTER_CHECKPOINT:]
                     measured, bound, where = worst(resumed, after, {"output": OUTPUT[precision], "losses": EXACT})
                 check = f"checkpoint of {writer}"
                 yield Row(case.model, backend, self.number, check, precision.value, measured, bound, where)

@@ -40,17 +40,17 @@ class Gradients:
             rounded = _rounded(case, comparison, arguments, arrays)
             nearest = (0.0, 1.0, "")
             for run in runs:
-                wanted = jobs.group(exact, run.name)
-                scales = gradient_scales(wanted, LEAST_SHARE[precision])
+                expected = jobs.group(exact, run.name)
+                scales = gradient_scales(expected, LEAST_SHARE[precision])
                 bound = FLOAT64
                 if rounded:
                     own = [
                         difference(values[f"{run.name}/{name}"], value, scales[name])
                         for values in rounded
-                        for name, value in wanted.items()
+                        for name, value in expected.items()
                     ]
                     bound = float32_bound(max(own), GRADIENT_ROUNDING)
-                measured, bound, where = worst(jobs.group(gradients, run.name), wanted, bound, scales)
+                measured, bound, where = worst(jobs.group(gradients, run.name), expected, bound, scales)
                 if measured / bound >= nearest[0] / nearest[1]:
                     nearest = (measured, bound, f"{run.name}: {where}")
                 if measured > bound:

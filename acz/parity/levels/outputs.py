@@ -36,9 +36,9 @@ class Outputs:
             bounds = _bounds(case, comparison, arguments, arrays, exact)
             outputs = comparison.answers.of_backend(backend, jobs.outputs, arguments, arrays)
             for mode in ("evaluation", "training"):
-                wanted = {name: value for name, value in exact.items() if name.split("/")[0].endswith(mode)}
+                expected = {name: value for name, value in exact.items() if name.split("/")[0].endswith(mode)}
                 check = f"outputs, {mode}"
-                yield Row(case.model, backend, self.number, check, precision.value, *worst(outputs, wanted, bounds))
+                yield Row(case.model, backend, self.number, check, precision.value, *worst(outputs, expected, bounds))
         yield from self._independence(case, comparison, backend, arrays)
 
     def _independence(self, case: Case, comparison: Comparison, backend: str, arrays: Arrays) -> Iterator[Row]:
@@ -62,7 +62,7 @@ class Outputs:
 def _bounds(
     case: Case, comparison: Comparison, arguments: jobs.OutputArguments, arrays: Arrays, exact: Arrays
 ) -> Mapping[str, float] | float:
-    """The bound of each value: what rounding does to the reference itself, in its own float32 and by perturbed parameters."""
+    """The bound of each value: the effect of rounding on the reference, in its float32 and by perturbed parameters."""
     if arguments.precision is Precision.FLOAT64:
         return FLOAT64
     wide = replace(arguments, precision=Precision.FLOAT64)

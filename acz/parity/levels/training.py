@@ -27,7 +27,10 @@ DECOUPLED = Adam(learning_rate=3e-3, weight_decay=1e-2, decoupled=True, clip_glo
 PENALTIES = (3e-2, 0.0, 1e-2)
 """L2 penalties of the trained parameters, in turn."""
 TRAINING_VIDEOS = 8
-"""Videos in a batch. Of four, dropout can spare all of one unit, and between batch norms its gradient is rounding alone."""
+"""Videos in a batch.
+
+With four, dropout can spare all videos of one unit; between batch norms, the unit's gradient is then rounding alone.
+"""
 EXACT = 1e-8
 """The bound in float64: fifty steps magnify rounding."""
 
@@ -35,8 +38,8 @@ EXACT = 1e-8
 class Training:
     """The loss of each of 50 steps and the parameters after them, with the same batches and the same masks.
 
-    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. In the coupled form no
-    batch has a mask of frames, in the decoupled form each has one: every graph that is compiled for them costs seconds.
+    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. In the coupled form
+    no batch has a mask of frames; in the decoupled form each has one. So each form needs a single compiled graph.
     """
 
     number, title = 3, "training"
@@ -50,7 +53,7 @@ class Training:
             form = "decoupled" if adam.decoupled else "L2"
             wide, arrays = training_arguments(case, adam, adam.decoupled, Precision.FLOAT64)
             exact = comparison.answers.of_reference(f"{case.model} {form}", jobs.training, wide, arrays)
-            wanted = jobs.group(exact, "parameters")
+            expected = jobs.group(exact, "parameters")
             for precision in Precision:
                 if comparison.skip_slow_precision and adam.decoupled and precision is not Precision.FLOAT64:
                     continue
@@ -62,17 +65,17 @@ class Training:
                 losses, parameters = difference(trained["losses"], exact["losses"]), jobs.group(trained, "parameters")
                 bounds = EXACT, EXACT
                 if precision is not Precision.FLOAT64:
-                    # where steps magnify rounding, one rounded training may be near by chance: then a second, from perturbed parameters
+                    # steps magnify rounding, so one rounded training may be near by chance; then a second one is run
                     rounded: list[Arrays] = []
-                    for start, given in {"": arrays, " perturbed": with_perturbed(arrays, ROUNDING)}.items():
+                    for start, fed in {"": arrays, " perturbed": with_perturbed(arrays, ROUNDING)}.items():
                         key = f"{case.model} {form} {precision.value}{start}"
-                        rounded.append(comparison.answers.of_reference(key, jobs.training, arguments, given))
+                        rounded.append(comparison.answers.of_reference(key, jobs.training, arguments, fed))
                         bounds = _bounds(exact, rounded)
-                        if losses <= bounds[0] and worst(parameters, wanted, bounds[1])[0] <= bounds[1]:
+                        if losses <= bounds[0] and worst(parameters, expected, bounds[1])[0] <= bounds[1]:
                             break
                 row = partial(Row, case.model, backend, self.number)
                 yield row(f"losses of {STEPS} steps, {form}", precision.value, losses, bounds[0])
-                yield row(f"parameters after, {form}", precision.value, *worst(parameters, wanted, bounds[1]))
+                yield row(f"parameters after, {form}", precision.value, *worst(parameters, expected, bounds[1]))
 
 
 def training_arguments(
@@ -95,7 +98,10 @@ def training_arguments(
 
 
 def train_and_save(case: Case, comparison: Comparison, backend: str, precision: Precision) -> Arrays:
-    """A training in the coupled form, run once: level 3 compares it with the reference's, level 4 resumes its checkpoint."""
+    """A training in the coupled form, run once.
+
+    Level 3 compares it with the reference's; level 4 resumes its checkpoint.
+    """
     arguments, arrays = training_arguments(case, COUPLED, False, precision)
     saving = replace(arguments, path=checkpoint_path(case, comparison, backend, precision))
     return comparison.answers.of_backend(backend, jobs.training, saving, arrays, training_key(case, precision))
@@ -112,7 +118,10 @@ def checkpoint_path(case: Case, comparison: Comparison, backend: str, precision:
 
 
 def _bounds(exact: Arrays, rounded: list[Arrays]) -> tuple[float, float]:
-    """The bounds of the losses and of the parameters. Parameters of one model drift together, so the worst sets the bound of each."""
+    """The bounds of the losses and of the parameters.
+
+    The parameters of a model drift together, so the one that drifts most sets the bound of all.
+    """
     losses = max(difference(training["losses"], exact["losses"]) for training in rounded)
     drifts = [
         difference(training[name], value)

@@ -1,4 +1,4 @@
-"""A circulant layer by Fourier transforms beside the same by its explicit matrix, and what the automatic choice takes."""
+"""A circulant layer by Fourier transforms beside the same layer by its explicit matrix, and the automatic choice."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ VIDEOS, BATCH, EPOCHS = 64 * 256, 256, 3
 
 
 def measure_training(bench: Bench) -> Iterator[Row]:
-    """`acz train`, with its data, masks, schedule and log, beside the bare step of the same model in the same framework."""
+    """`acz train`, with data, masks, schedule and log, beside the bare step of the same model in the same framework."""
     spec = load_spec(HIDDEN)
     with tempfile.TemporaryDirectory(prefix="acz-bench-") as place, ExitStack() as stack:
         folder = Path(place)

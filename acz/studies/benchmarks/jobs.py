@@ -1,4 +1,7 @@
-"""Jobs of a worker for a benchmark: it holds prepared work under a name and times it when asked, so that workers take turns."""
+"""Jobs of a worker for a benchmark.
+
+A worker holds prepared work under a name, and times it when asked. So workers can take turns.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class StepBaselines(Protocol):
         """The bare parts of a training step: `products` of matrices, and the optimiser, `Adam`."""
 
     def bare_layer(self, spec: Spec, inputs: Mapping[str, Array], labels: Array) -> Mapping[str, Work]:
-        """A model's `layer`, forward and backward from the gradient `labels` of its logits, without loss and optimiser."""
+        """A model's `layer`, forward and backward, without loss and optimiser, from a gradient of its logits."""
 
     def rates(self, rows: int, inputs: int, outputs: int, copied: int) -> Mapping[str, Work]:
         """The three `products` of a dense layer, and the `copy` of `copied` float32 numbers."""
@@ -140,7 +143,7 @@ def hold_forward(backend: Backend, arguments: HoldArguments, arrays: Mapping[str
 
 
 def hold_gradients(backend: Backend, arguments: HoldArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
-    """A job: hold the forward and backward pass of sum(logits * labels), with the gradients of parameters and inputs."""
+    """A job: hold the pass of sum(logits * labels), forward and backward, to parameters and inputs."""
     inputs, labels, masks = sample(arguments.spec, arguments.videos, "projection")
     model = _model(backend, arguments)
     HELD[arguments.name] = lambda: backend.loss_and_gradients(model, inputs, labels, "projection", masks)[0]
@@ -219,7 +222,7 @@ def release(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> t
 
 
 def sample(spec: Spec, videos: int, loss: str | None = None) -> tuple[Arrays, Array, Arrays]:
-    """Inputs in the types that data come in, labels, and dropout masks. The labels are the loss's, by default the model's own."""
+    """Inputs in the types of real data, labels of the loss (by default the model's own), and dropout masks."""
     batch = Case("bench", spec, loss or choose_loss(None, spec).name).batch("plain", videos=videos)
     inputs = {k: v.astype(np.float32) if v.dtype.kind == "f" else v for k, v in batch.inputs.items()}
     return inputs, batch.labels, batch.dropout

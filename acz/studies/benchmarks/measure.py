@@ -1,7 +1,7 @@
 """Rows of figures, and how they are measured.
 
-Every comparison alternates: a stretch of one thing, a stretch of the other, for several rounds. The ratio is the median of
-the rounds' ratios.
+Every comparison alternates: in each round, each work runs for a stretch of time. The ratio is the median of the rounds'
+ratios.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from acz.studies.benchmarks.jobs import ClockArguments, RateArguments, clock, ho
 
 @dataclass
 class Row:
-    """One figure. `ratio` is `value` of this row over that of `against`, in turn, where it has one."""
+    """One figure."""
 
     group: str
     what: str
@@ -28,19 +28,23 @@ class Row:
     value: float
     unit: str
     against: str = ""
+    """The work that it is compared with."""
     ratio: float | None = None
+    """The value over that of `against`, measured in turn."""
     floor: float | None = None
     """The least that the work could take on this machine, in `unit`."""
 
 
 @dataclass
 class Bench:
-    """Settings shared by the groups. `rounds` is how often two things take turns, `seconds` how long a stretch is."""
+    """Settings that the groups share."""
 
     backends: list[str]
     threads: int
     rounds: int
+    """Turns of each work in a comparison."""
     seconds: float
+    """Length of a turn."""
     shown: Progress
 
     def alternate(self, stretches: Mapping[str, tuple[Worker, str]]) -> dict[str, list[float]]:
@@ -57,9 +61,9 @@ class Bench:
         return median(worker.run(clock, ClockArguments(name, 200, self.seconds))[0])
 
 
-def ratio(one: list[float], other: list[float]) -> float:
-    """The median over the rounds of one over the other."""
-    return median(a / b for a, b in zip(one, other, strict=True))
+def ratio(times: list[float], baseline: list[float]) -> float:
+    """The median, over the rounds, of a time over the baseline's."""
+    return median(a / b for a, b in zip(times, baseline, strict=True))
 
 
 def workers_with(bench: Bench, baselines: str) -> Iterator[tuple[str, Worker]]:

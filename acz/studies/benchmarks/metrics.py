@@ -1,4 +1,4 @@
-"""YouTube-8M's metrics beside the official calculator's formulation, each in a process of its own, on the same videos in turn."""
+"""YouTube-8M's metrics beside the official calculator's formulation, in two processes, on the same videos in turn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ VIDEOS, TURN = 100_000, 5000
 
 
 def measure_metrics(bench: Bench) -> Iterator[Row]:
-    """The metrics of 100,000 videos of 3,862 classes, their selection of the best 20 included; and the peak memory of it."""
+    """The metrics of 100,000 videos of 3,862 classes, with their selection of the best 20, and the peak memory."""
     spent: dict[str, list[float]] = {"acz": [], "official": []}
     figures: dict[str, dict[str, float]] = {}
     with Worker("numpy", bench.threads) as ours, Worker("numpy", bench.threads) as theirs:
@@ -29,7 +29,7 @@ def measure_metrics(bench: Bench) -> Iterator[Row]:
                 figures[kind] = counted.figures
                 spent[kind].append(counted.seconds)
         peaks = {kind: worker.run(release, None)[0] for kind, worker in workers.items()}
-    # both did the same work; two million float32 scores have equal ones, which rank differently and move GAP by some 1e-6
+    # both did the same work; equal ones among two million float32 scores rank differently and move GAP by some 1e-6
     wrong = {name: value for name, value in figures["acz"].items() if abs(value - figures["official"][name]) > 1e-4}
     if wrong:
         raise CheckFailed(f"the two do not give the same: {wrong} and {figures['official']}")

@@ -17,7 +17,7 @@ BATCH = 1000
 
 
 def batch_of(number: int) -> tuple[Array, Array]:
-    """float32 scores and uint8 labels of a batch, (videos, classes): some three labels a video, which mostly score high."""
+    """Scores and labels of a batch, (videos, classes): about three labels a video, most of them with high scores."""
     source = generator(0, "metrics", number)
     scores = source.random((BATCH, CLASSES), dtype=np.float32) ** 64
     labels = np.zeros((BATCH, CLASSES), np.uint8)
@@ -46,16 +46,19 @@ class Average:
         scores, labels = (np.array(part) for part in zip(*self.heap, strict=True))
         shuffled = random.Random(0).sample(range(len(scores)), len(scores))
         scores, labels = scores[shuffled], labels[shuffled]
-        precision, found = 0.0, 0.0
+        precision, hits = 0.0, 0.0
         for rank, place in enumerate(sorted(range(len(scores)), key=lambda n: scores[n], reverse=True), start=1):
             if labels[place] > 0:
-                found += 1
-                precision += found / rank / self.positives
+                hits += 1
+                precision += hits / rank / self.positives
         return precision
 
 
 class Official:
-    """The official calculator's formulation: every video in turn in Python, a partition for each of its figures, a heap a class."""
+    """The official calculator's formulation.
+
+    It takes every video in turn in Python, with a partition for each figure and a heap for each class.
+    """
 
     def __init__(self, classes: int, top_k: int) -> None:
         self.top_k, self.videos = top_k, 0
@@ -73,15 +76,15 @@ class Official:
             self.perr += sum(float(present[label]) for label in best if own[label] > 0) / len(best)
             best = np.argpartition(own, -self.top_k)[-self.top_k :]
             triplets += [(label, own[label], present[label]) for label in best]
-        found: list[tuple[list[Any], list[Any]]] = [([], []) for _ in range(classes)]
+        pairs: list[tuple[list[Any], list[Any]]] = [([], []) for _ in range(classes)]
         for label, score, hit in triplets:
-            found[label][0].append(score)
-            found[label][1].append(hit)
+            pairs[label][0].append(score)
+            pairs[label][1].append(hit)
         positives = [int(labels[:, label].sum()) for label in range(classes)]
-        for average, (own, hits), count in zip(self.by_class, found, positives, strict=True):
+        for average, (own, hits), count in zip(self.by_class, pairs, positives, strict=True):
             average.add(own, hits, count)
-        all_scores = [score for own, _ in found for score in own]
-        self.pooled.add(all_scores, [hit for _, hits in found for hit in hits], sum(positives))
+        all_scores = [score for own, _ in pairs for score in own]
+        self.pooled.add(all_scores, [hit for _, hits in pairs for hit in hits], sum(positives))
 
     def result(self) -> dict[str, float]:
         return {

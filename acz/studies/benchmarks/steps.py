@@ -1,4 +1,4 @@
-"""Training steps and evaluations of a model: beside the published code, beside what they cannot do without, beside one another."""
+"""Training steps and evaluations of a model, beside the published code, beside a floor, and beside one another."""
 
 from __future__ import annotations
 
@@ -57,8 +57,11 @@ def measure_loop(bench: Bench) -> Iterator[Row]:
 
 
 def floor_seconds(spec: Spec, videos: int, rates: Rates, training: bool = True) -> float:
-    """The least time that the machine's rates allow: a training step's three products of every weight matrix and of the attention,
-    and Adam's reading of w, g, m, v and writing of w, m, v; or one product each."""
+    """The least time that a machine's rates allow.
+
+    A training step computes three products for every weight matrix and for the attention; Adam reads w, g, m, v and
+    writes w, m, v. An evaluation computes one product for each.
+    """
     products = 0.0
     for placed in spec.layout:
         rows = videos * (placed.input_shape[0] if len(placed.input_shape) == 2 else 1)

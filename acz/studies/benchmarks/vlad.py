@@ -17,7 +17,7 @@ NORM = {"epsilon": 1e-3, "decay": 0.999, "variance": "unbiased"}
 
 
 def model_of(kind: str, frames: int, features: int, whole: bool) -> Spec:
-    """The layer alone, or the `whole` published model of one modality: 512 units of relu6 behind it, and the classes."""
+    """The layer alone, or the `whole` published model of a modality: the layer, 512 units of relu6, the classes."""
     tree: dict[str, Any] = {
         "inputs": {"x": {"frames": frames, "features": features}},
         "streams": {"x": {"input": "x", "layers": {"clusters": {"type": kind, "clusters": CLUSTERS, "norm": NORM}}}},
@@ -36,7 +36,8 @@ def model_of(kind: str, frames: int, features: int, whole: bool) -> Spec:
 def measure_vlad(bench: Bench) -> Iterator[Row]:
     """The training step of a model, and the layer alone forward and backward: each beside its matrix products.
 
-    The step is also beside the framework's own Adam on as many numbers. Measures the backends that have these baselines.
+    The step is also compared with the framework's own Adam on as many numbers. Measures the backends that have these
+    baselines.
     """
     for backend, worker in workers_with(bench, "steps"):
         for kind in ("netvlad", "net_fv"):

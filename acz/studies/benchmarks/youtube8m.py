@@ -35,8 +35,8 @@ MODEL, TRAINING_BATCH, EPOCHS = "youtube8m/attention_cluster", 256, 5
 def measure_youtube8m(bench: Bench) -> Iterator[Row]:
     """Videos a second of an epoch, and the share of `acz train` that is spent waiting for them in the first backend.
 
-    An epoch is read by this process, by one and by two processes, and by the reader of a framework that has one, with all
-    cores and with one thread.
+    An epoch is read by this process, by one and by two processes, and by the reader of a framework that has one. That
+    reader runs with all cores and with one thread.
     """
     setting = f"{FRAMES[0]} .. {FRAMES[1]} frames, batch {BATCH}, all checksums"
     configure_process(bench.threads)
