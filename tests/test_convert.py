@@ -80,7 +80,7 @@ def test_paddles_dropout_is_folded_into_the_next_weights_and_said(acz: Callable[
     out = tmp_path / "out.safetensors"
     answer = acz("convert", PADDLE.file, "--model", PADDLE.model, *words(PADDLE), "--out", out)
     assert answer.code == 0, answer.err
-    assert "trunk.hidden1.weight is multiplied by 0.5" in answer.err
+    assert "trunk.hidden1.weight was multiplied by 0.5" in answer.err
     assert "recognised as paddle-video" in answer.err
     with PADDLE.file.open("rb") as file:
         theirs = pickle.load(file)
@@ -285,7 +285,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path: Path) -> None:
 
 def test_a_stream_of_another_number_of_arrays_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.pdparams").write_bytes(paddle_variable(b"\x10\x01") * 3)
-    with pytest.raises(AczError, match="3 arrays without names, and the model has 14 parameters"):
+    with pytest.raises(AczError, match="3 arrays without names, but the model has 14 parameters"):
         convert(tmp_path / "a.pdparams", PADDLE.model, PADDLE.overrides, tmp_path / "out.safetensors", "paddle-video")
 
 

@@ -47,10 +47,10 @@ def test_a_network_of_batches_is_folded_into_the_weights_and_said(acz: Callable[
     assert "recognised as pomonam" in answer.err
     assert "--batch-size N" in answer.err
     count = sum(map(is_optimizer, read(TRAINED.file, "tensorflow").named))
-    assert f"{count} entries of the optimiser are left out: its moments are of weights" in answer.err
+    assert f"{count} entries of the optimiser are left out: the norm of the whole batch" in answer.err
     alone = convert(TRAINED.file, TRAINED.model, TRAINED.overrides, out)
     answer = acz(*typed, "--batch-size", "4")
-    assert "trunk.hidden.weight is divided by that" in answer.err
+    assert "trunk.hidden.weight was divided by that factor" in answer.err
     assert "--batch-size" not in answer.err
     four = convert(TRAINED.file, TRAINED.model, TRAINED.overrides, out, batch_size=4)
     for path, value in alone.parameters.items():
@@ -141,7 +141,7 @@ def test_the_order_of_the_streams_is_put_right_in_the_classifier(tmp_path: Path)
         assert np.abs(execution.forward(done.spec, done.parameters, inputs)["output"] - recorded).max() < 1e-5
     circulant = {"factors": 1, "diagonal": "learned"}
     over = {"model.trunk": {"experts": {**model["trunk"]["experts"], "circulant": circulant}}}
-    with pytest.raises(SpecError, match="settles the order"):
+    with pytest.raises(SpecError, match="the order of the streams matters"):
         convert(COMPACT.file, other, over, tmp_path / "out.safetensors", "youtube8m-circulant")
 
 
@@ -182,7 +182,7 @@ def test_a_norm_over_one_modality_is_refused_unless_allowed(tmp_path: Path) -> N
     for stream in tree["model"]["streams"].values():
         stream["layers"] = {"unit": {"type": "l2_normalize"}, **stream["layers"]}
     with pytest.raises(
-        DoesNotFit, match=r"another formula: rgb_netvlad\.unit: there a frame is divided by the norm of rgb and audio"
+        DoesNotFit, match=r"another formula: rgb_netvlad\.unit: the system divides a frame by the norm of rgb and audio"
     ):
         convert(COMPACT.file, tree, {}, tmp_path / "out.safetensors")
     done = convert(COMPACT.file, tree, {}, tmp_path / "out.safetensors", allowed=["*.unit"])
@@ -193,12 +193,14 @@ def test_a_diagonal_of_another_kind_is_refused(tmp_path: Path) -> None:
     """Learned and fixed ones have the same names and shapes; fixed ones are signs."""
     setting = "model.streams.rgb_netvlad.layers.hidden.diagonal"
     out = tmp_path / "out.safetensors"
-    with pytest.raises(DoesNotFit, match=r"rgb_netvlad\.hidden: its diagonal is learned there, fixed here"):
+    with pytest.raises(
+        DoesNotFit, match=r"rgb_netvlad\.hidden: its diagonal is learned in the file and fixed in the model"
+    ):
         convert(COMPACT.file, COMPACT.model, {setting: "fixed"}, out)
     arrays = read(COMPACT.file, "tensorflow").named
     theirs = "tower/video/NetVLAD_video/netvlad/weights_diag0_f0"
     prefix = tables.write(tmp_path, arrays | {theirs: np.sign(arrays[theirs])})
-    with pytest.raises(DoesNotFit, match="its diagonal is fixed there, learned here"):
+    with pytest.raises(DoesNotFit, match="its diagonal is fixed in the file and learned in the model"):
         convert(prefix, COMPACT.model, {}, out)
     convert(prefix, COMPACT.model, {setting: "fixed"}, out)
 

@@ -1,4 +1,4 @@
-"""The systems whose files are read, each in one file."""
+"""The systems whose files are read. Each one has a file."""
 
 from __future__ import annotations
 

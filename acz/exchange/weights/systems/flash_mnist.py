@@ -1,9 +1,9 @@
-"""The authors' PyTorch code of Flash-MNIST: frame extractor and attention classifier. torch.save of a state_dict."""
+"""The authors' PyTorch code for Flash-MNIST: frame extractor and attention classifier. Files are a saved state_dict."""
 
 from __future__ import annotations
 
 from acz.exchange.weights.matching import Entry, System, pointwise, transposed
-from acz.exchange.weights.systems.shapes import chain, is_none_of, only_stream
+from acz.exchange.weights.systems.shapes import chain, not_a_model_of, only_stream
 from acz.model.spec import PlacedLayer, Spec
 
 EXTRACTOR = (
@@ -12,7 +12,7 @@ EXTRACTOR = (
 
 
 def extractor_layers(spec: Spec) -> tuple[list[PlacedLayer], list[PlacedLayer]] | None:
-    """The extractor's two convolutions and dense layer, and the dense layer of its training (none without a trunk)."""
+    """The extractor's layers with parameters, and the dense layer of a trunk, if there is one. None for another model."""
     stream = only_stream(spec)
     layers = chain(spec, stream, EXTRACTOR, ["relu"]) if stream else None
     head = chain(spec, "trunk", ["dense"], [None]) or []
@@ -22,7 +22,7 @@ def extractor_layers(spec: Spec) -> tuple[list[PlacedLayer], list[PlacedLayer]] 
 
 
 def classifier_layers(spec: Spec) -> tuple[PlacedLayer, PlacedLayer] | None:
-    """The attention cluster and the dense layer to the classes."""
+    """The attention cluster and the dense layer to the classes. None for another model."""
     stream = only_stream(spec)
     attention = chain(spec, stream, ["attention_cluster"]) if stream else None
     logits = chain(spec, "trunk", ["dense"], [None])
@@ -30,7 +30,7 @@ def classifier_layers(spec: Spec) -> tuple[PlacedLayer, PlacedLayer] | None:
 
 
 def dense(placed: PlacedLayer, *names: str) -> list[Entry]:
-    """A dense layer that is stored as (out, in) and bias."""
+    """The entries of a dense layer whose weight is stored as (out, in)."""
     weights = tuple(f"{name}.weight" for name in names)
     biases = tuple(f"{name}.bias" for name in names)
     return [Entry(f"{placed.path}.weight", weights, transposed), Entry(f"{placed.path}.bias", biases)]
@@ -56,7 +56,7 @@ def _table(spec: Spec) -> list[Entry]:
             Entry(f"{attention.path}.beta", ("att.b",)),
             *dense(logits, "fc"),
         ]
-    raise is_none_of(
+    raise not_a_model_of(
         "flash-mnist", "the frame extractor, and one attention cluster with linear scores and a dense layer"
     )
 

@@ -1,4 +1,7 @@
-"""The MindSpore port of attention clusters (mindspore-ai/models, AttentionCluster). .ckpt files, with or without the optimiser."""
+"""The MindSpore port of attention clusters (AttentionCluster of mindspore-ai/models).
+
+Files are .ckpt, with or without the optimiser.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,11 @@ import numpy as np
 
 from acz.exchange.weights.matching import Entry, Match, System, pointwise
 from acz.exchange.weights.systems.flash_mnist import classifier_layers, dense, extractor_layers
-from acz.exchange.weights.systems.shapes import is_none_of
+from acz.exchange.weights.systems.shapes import not_a_model_of
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
 
-NO_BIAS = "the port's convolutions have no bias: zeros"
+NO_BIAS = "the port's convolutions have no bias, so it is zero"
 
 
 def _table(spec: Spec) -> list[Entry]:
@@ -30,9 +33,9 @@ def _table(spec: Spec) -> list[Entry]:
         return entries + (dense(head[0], "fc2") if head else [])
     pair = classifier_layers(spec)
     if pair is None:
-        raise is_none_of("mindspore-port", "the frame extractor, and one attention cluster with a dense layer")
+        raise not_a_model_of("mindspore-port", "the frame extractor, and one attention cluster with a dense layer")
     attention, logits = pair
-    scores = "0.seq.0"  # or the hidden layer before them; 0.seq.1 is the tanh
+    scores = "0.seq.0"  # with a hidden layer it has this name, and 0.seq.1 is the tanh
     entries = []
     if getattr(attention.layer, "hidden", None):
         scores = "0.seq.2"
@@ -51,7 +54,7 @@ def _table(spec: Spec) -> list[Entry]:
 
 
 def _is_optimizer(name: str) -> bool:
-    """`moment1.0.w` is not a parameter; `0.w` is."""
+    """True for variables of training: `0.w` is a parameter, `moment1.0.w` is not."""
     return bool(re.match(r"moment[12]\.", name)) or name in (
         "global_step",
         "learning_rate",
@@ -61,17 +64,21 @@ def _is_optimizer(name: str) -> bool:
 
 
 def _adam(spec: Spec, match: Match, arrays: Mapping[str, Array]) -> dict[str, Array] | str:
-    """nn.Adam's moments are those of the paper, as ours: both first and second ones, and the step, of all that is trained."""
+    """Adam's moments and step. nn.Adam's moments are those of the paper, as here.
+
+    Returns:
+        The state of the optimiser, or the reason why it is left out.
+    """
     state: dict[str, Array] = {}
     for path in spec.trained:
         if path not in match.names:
-            return f"the file has none of {path}"
+            return f"the file has no moments of {path}"
         name, turn, _ = match.names[path]
-        for ours, theirs in (("m", f"moment1.{name}"), ("v", f"moment2.{name}")):
-            value = turn(arrays[theirs]) if theirs in arrays else np.empty(0)
+        for moment, file_name in (("m", f"moment1.{name}"), ("v", f"moment2.{name}")):
+            value = turn(arrays[file_name]) if file_name in arrays else np.empty(0)
             if value.shape != spec.parameters[path].shape:
-                return f"'{theirs}' is missing, or not of its parameter's shape"
-            state[f"{ours}.{path}"] = np.ascontiguousarray(value, np.float32)
+                return f"'{file_name}' is missing, or not of its parameter's shape"
+            state[f"{moment}.{path}"] = np.ascontiguousarray(value, np.float32)
     step = arrays.get("global_step")
     if step is None or step.size != 1 or step.dtype.kind not in "iu":
         return "'global_step' is missing"
@@ -79,16 +86,16 @@ def _adam(spec: Spec, match: Match, arrays: Mapping[str, Array]) -> dict[str, Ar
 
 
 def _settings(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, object]:
-    """Tell from the names, before any shape is compared, whether there is a hidden layer."""
+    """The setting `hidden`. Names show it, where shapes cannot be compared yet."""
     pair = classifier_layers(spec)
     if pair is None:
         return {}
     stream, layer = pair[0].path.split(".")
     setting = f"model.streams.{stream}.layers.{layer}.hidden"
-    has = getattr(pair[0].layer, "hidden", None) is not None
-    if "0.seq.2.weight" in arrays and not has and "0.seq.0.bias" in arrays:
+    has_hidden = getattr(pair[0].layer, "hidden", None) is not None
+    if "0.seq.2.weight" in arrays and not has_hidden and "0.seq.0.bias" in arrays:
         return {setting: arrays["0.seq.0.bias"].size}
-    return {setting: None} if has and "0.seq.2.weight" not in arrays else {}
+    return {setting: None} if has_hidden and "0.seq.2.weight" not in arrays else {}
 
 
 MINDSPORE_PORT = System(

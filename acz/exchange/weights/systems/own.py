@@ -1,4 +1,4 @@
-"""Files that a framework saved of a model of this zoo: the names and layouts are the spec's own."""
+"""Files that a framework saved for a model of this zoo. Names and layouts are those of the spec."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding the parts of a spec that a system's model has, whatever the spec calls them."""
+"""Finds the parts of a system's model in a spec, whatever names the spec has for them."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from acz.model.layers import LAYERS
 from acz.model.spec import PlacedLayer, Spec
 
 WITHOUT_EFFECT = ("rescale", "dropout")
-"""Layers that hold no parameter and stand where a system has its own way: scaling of inputs, dropout in training."""
+"""Layers without parameters that a chain may have anywhere: scaling of inputs, and dropout in training."""
 OPEN = {"units", "hidden", "filters", "bias", "score_bias", "initializer", "shift_start", "activation"}
-"""Settings that are sizes of parameters, starting values, or checked beside the chain."""
+"""Settings that a chain may have freely: sizes of parameters, starting values, and what is checked elsewhere."""
 WITH_ACTIVATION = ("dense", "circulant_dense")
 SETTLED: Mapping[str, Mapping[str, object]] = {"activation": {"function": "relu"}, "max_pool2d": {"size": 2}}
-"""Settings that have no default, or that no shape of a parameter would show."""
+"""Required settings by type of layer, where the default is not meant and no parameter's shape shows them."""
 
 
 def chain(
@@ -23,34 +23,43 @@ def chain(
     types: Sequence[str],
     activations: Sequence[str | None] = (),
     settled: Mapping[str, Mapping[str, object]] = SETTLED,
-    open_too: Collection[str] = (),
+    also_open: Collection[str] = (),
 ) -> list[PlacedLayer] | None:
-    """The layers of a stream, or of the trunk, if its layers are of these types, in this order, with settings at their defaults.
+    """Find a chain of layers in a stream, or in the trunk.
 
-    `activations` are those of the dense layers, circulant ones too, `settled` what a type of layer has instead of defaults, `open_too` the names of
-    settings that may be anything. None where it is another chain.
+    Args:
+        spec: The spec.
+        part: The name of the stream, or `trunk`.
+        types: The types of the layers, in order.
+        activations: The activations of dense and circulant layers, in order.
+        settled: Required settings by type of layer. All others must have their defaults.
+        also_open: Names of more settings that may have any value.
+
+    Returns:
+        The layers, or None where the part is another chain.
     """
     layers = [placed for placed in spec.layout if placed.path.startswith(f"{part}.")]
     layers = [placed for placed in layers if placed.layer.type not in WITHOUT_EFFECT]
     if [placed.layer.type for placed in layers] != list(types):
         return None
     for placed in layers:
-        excluded = OPEN.union(open_too, {"size"} if placed.layer.type == "conv2d" else ())
+        excluded = OPEN.union(also_open, {"size"} if placed.layer.type == "conv2d" else ())
         settings = placed.layer.model_dump(exclude=excluded)
-        usual = {name: LAYERS[placed.layer.type].model_fields[name].default for name in settings}
-        if settings != {**usual, **settled.get(placed.layer.type, {})}:
+        defaults = {name: LAYERS[placed.layer.type].model_fields[name].default for name in settings}
+        if settings != {**defaults, **settled.get(placed.layer.type, {})}:
             return None
-    of_dense = [getattr(placed.layer, "activation", None) for placed in layers if placed.layer.type in WITH_ACTIVATION]
-    return layers if of_dense == list(activations) else None
+    actual = [getattr(placed.layer, "activation", None) for placed in layers if placed.layer.type in WITH_ACTIVATION]
+    return layers if actual == list(activations) else None
 
 
 def only_stream(spec: Spec) -> str | None:
-    """The name of a spec's one stream."""
+    """The name of a spec's only stream, or None where there are more."""
     return next(iter(spec.streams)) if len(spec.streams) == 1 else None
 
 
-def is_none_of(system: str, models: str) -> SpecError:
+def not_a_model_of(system: str, models: str) -> SpecError:
+    """The error for a spec that is not a model of a system. `models` describes the models that are."""
     return SpecError(
-        f"the model of --model is not one of {system}'s: {models}, with the settings that the formula there has; "
+        f"the model of --model is not one of {system}'s: {models}, with the settings of the original formula; "
         "'acz models' lists configurations of them"
     )

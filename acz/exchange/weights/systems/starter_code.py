@@ -1,4 +1,4 @@
-"""The common parts of TensorFlow systems that are built on YouTube-8M's starter code: their training's variables, and what its export leaves out."""
+"""Parts that systems built on YouTube-8M's TensorFlow starter code share."""
 
 from __future__ import annotations
 
@@ -12,54 +12,61 @@ from acz.foundation.arrays import Array
 from acz.model.spec import PlacedLayer
 
 SCOPE = "tower/"
-"""The beginning of the name of every variable of a network."""
+"""The scope of every variable of a network."""
 TRAINING = re.compile(r"global_step|beta[12]_power|.*/(Adam|Adagrad|Adadelta|Ftrl|Momentum|RMSProp)(_\d+)?")
+"""Variables of training."""
 NORM = {"weight": "gamma", "bias": "beta", "running_mean": "moving_mean", "running_variance": "moving_variance"}
-"""Batch normalisation here and there."""
+"""The parameters of batch normalisation: the spec's names to the system's."""
 
 
 def is_optimizer(name: str) -> bool:
-    """`tower/video/beta` is a parameter, `tower/video/beta/Adam` and `beta1_power` are not."""
+    """True for variables of training: `tower/video/beta/Adam` and `beta1_power`, but not `tower/video/beta`."""
     return TRAINING.fullmatch(name) is not None
 
 
 def norm(placed: PlacedLayer, local: str, name: str) -> list[Entry]:
-    """The four arrays of a batch normalisation; `local` begins their names in the layer, '' for the layer's own."""
-    return [Entry(f"{placed.path}.{local}{ours}", (f"{SCOPE}{name}/{theirs}",)) for ours, theirs in NORM.items()]
+    """The entries of a batch normalisation. `local` begins its parameters' names in the layer, and may be empty."""
+    return [
+        Entry(f"{placed.path}.{local}{own_name}", (f"{SCOPE}{name}/{file_name}",))
+        for own_name, file_name in NORM.items()
+    ]
 
 
-def of_training(arrays: Mapping[str, Array], why: str) -> str:
-    """Why the variables of training are left out."""
-    return "it is the step alone" if set(arrays) == {"global_step"} else why
+def why_left_out(arrays: Mapping[str, Array], reason: str) -> str:
+    """The reason why the variables of training are left out. `reason` is that for more than the step."""
+    return "it is the step alone" if set(arrays) == {"global_step"} else reason
 
 
 def untrained_statistics(arrays: Mapping[str, Array]) -> list[str]:
-    """The remark where moving means and variances are the 0 and 1 that they start from: the export restores trained variables only."""
+    """A note where moving means are 0 and variances 1, as before training.
+
+    The original's export restores trained variables only.
+    """
     scopes = [name.removesuffix("/moving_mean") for name in arrays if name.endswith("/moving_mean")]
-    found = [
+    untrained = [
         scope
         for scope in scopes
         if not np.any(arrays[f"{scope}/moving_mean"]) and np.all(arrays.get(f"{scope}/moving_variance", 0) == 1)
     ]
-    if not found:
+    if not untrained:
         return []
     return [
-        f"the moving means and variances of {', '.join(found)} are 0 and 1, as before any training: the original's export leaves them "
-        "out of a SavedModel; its model.ckpt-N has them"
+        f"the moving means and variances of {', '.join(untrained)} are 0 and 1, as before any training: the original's "
+        "export leaves them out of a SavedModel; its model.ckpt-N has them"
     ]
 
 
 def settings_of_experts(placed: PlacedLayer, arrays: Mapping[str, Array]) -> list[tuple[str, object, object]]:
-    """Classes and mixtures of a mixture of experts: the setting, its value here and its value in a file."""
+    """The classes and mixtures of a mixture of experts: path of the setting, value in the spec, value in the file."""
 
     def width(name: str) -> int:
         value = arrays.get(f"{SCOPE}{name}")
         return value.shape[1] if value is not None and value.ndim == 2 else 0
 
-    of_experts = width("experts/weights")
-    classes = max(width("gates/weights") - of_experts, 0)  # a gate more for each class
-    here = placed.layer.model_dump()
+    experts = width("experts/weights")
+    classes = max(width("gates/weights") - experts, 0)  # each class has one more gate than experts
+    settings = placed.layer.model_dump()
     return [
-        (f"model.{placed.path}.classes", here["classes"], classes),
-        (f"model.{placed.path}.mixtures", here["mixtures"], of_experts // max(classes, 1)),
+        (f"model.{placed.path}.classes", settings["classes"], classes),
+        (f"model.{placed.path}.mixtures", settings["mixtures"], experts // max(classes, 1)),
     ]
