@@ -19,7 +19,8 @@ install() {  # install FOLDER CONSTRAINTS PACKAGE...: make an environment, if it
   shift 2
   [ -x "$folder/bin/python" ] || "${PYTHON:-python3}" -m venv "$folder"
   echo "installing $* into $folder ..."
-  "$folder/bin/pip" install --quiet --disable-pip-version-check --constraint "$constraints" --editable "$@"
+  # Python compiles what is imported when it is imported first: that is much less than what pip would compile.
+  "$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check --constraint "$constraints" --editable "$@"
 }
 
 check_code() {  # check_code FOLDER: lint and types

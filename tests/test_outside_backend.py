@@ -64,6 +64,7 @@ def test_it_is_listed_with_what_it_is(typed: Typed) -> None:
     assert about["versions"] == {"numpy": np.__version__}
 
 
+@pytest.mark.slow  # some seconds; its export below is in the quick part
 def test_it_passes_the_levels_of_parity_and_is_missing_where_it_has_no_artefact(typed: Typed) -> None:
     answer = typed("parity-check", MODEL, "--backends", "mirror", "--json")
     assert answer.returncode == 0, answer.stderr
