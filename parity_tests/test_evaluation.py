@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from acz.backend.worker import Worker
+from acz.parity.contract.samples import hostile_scores
 from acz.reference import numpy_backend
 from parity_tests.conftest import BACKENDS, require
 from tests.conftest import write_several_labels
@@ -18,7 +19,6 @@ from tests.evaluation_cases import (
     EvaluateArguments,
     Selected,
     evaluate_job,
-    hostile_scores,
     not_finite_job,
     select_job,
     small_checkpoint,

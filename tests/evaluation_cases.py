@@ -1,8 +1,7 @@
-"""Scores whose best classes are hard to tell, and evaluations as jobs of any backend."""
+"""Evaluations as jobs of any backend."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -13,11 +12,12 @@ import numpy as np
 from acz.data.folder import Split
 from acz.evaluation.metrics import YouTube8MMetrics, best_first, top_classes
 from acz.evaluation.scoring import evaluate_by_class
-from acz.foundation.arrays import Array, Arrays
+from acz.foundation.arrays import Arrays
 from acz.model.checkpoint import save_checkpoint
 from acz.model.losses import LOSSES
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
+from acz.parity.contract.samples import hostile_scores
 from acz.zoo.config import load_spec
 from tests.conftest import TINY
 
@@ -30,26 +30,6 @@ def small_checkpoint(path: Path) -> Path:
     spec = load_spec("youtube8m/frame_average", {"model.trunk.logits.units": 3})
     save_checkpoint(path, spec, initial_parameters(spec, 0, np.dtype(np.float32)))
     return path
-
-
-def hostile_scores() -> Iterator[tuple[str, Array, int]]:
-    """Name, scores float32 (videos, classes), and how many of the best are wanted."""
-    source = np.random.default_rng(0)
-    yield "random", source.random((6, 3862), np.float32), 20
-    yield "all equal", np.full((3, 100), 0.25, np.float32), 20
-    yield "zeros", np.zeros((2, 3862), np.float32), 20
-    few = source.integers(0, 4, (40, 300)).astype(np.float32) / 4
-    yield "ties over the edge", few, 20
-    yield "a tie in one video alone", np.concatenate([source.random((5, 300), np.float32), few[:1]]), 20
-    signs = np.where(source.random((20, 64)) < 0.5, np.float32(-0.0), np.float32(0.0))
-    signs[:, ::7] = source.integers(-1, 2, (20, 10))
-    yield "zeros of both signs", signs, 20
-    yield "fewer classes than wanted", few[:, :7], 7
-    yield "one class", few[:, :1], 1
-    yield "the best alone", few, 1
-    yield "all of them", few[:, :30], 30
-    yield "huge", source.choice(np.float32([-3e38, 3e38, 1e38]), (8, 50)), 20
-    yield "negative", -few, 5
 
 
 @dataclass(frozen=True)

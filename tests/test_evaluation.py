@@ -14,6 +14,7 @@ from acz.data.folder import Split, write_manifest, write_shard
 from acz.evaluation.metrics import YouTube8MMetrics
 from acz.evaluation.scoring import evaluate
 from acz.foundation.errors import CheckFailed
+from acz.parity.contract.samples import hostile_scores
 from acz.reference import numpy_backend
 from acz.training.log import read_log
 from tests.conftest import Answer, write_several_labels
@@ -21,7 +22,6 @@ from tests.evaluation_cases import (
     SETS,
     EvaluateArguments,
     evaluate_job,
-    hostile_scores,
     model_of,
     not_finite_job,
     small_checkpoint,
