@@ -59,7 +59,7 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     missing += [] if headers else [f"{HEADER} (set ONNXRUNTIME_DIR to an unpacked release of ONNX Runtime)"]
     missing += [] if library else ["libonnxruntime.so"]
     if missing or headers is None or library is None:
-        pytest.skip(f"the C++ program was not built: no {', no '.join(missing)}")
+        pytest.skip(f"a C++ program can't be built without what pip does not bring: {', '.join(missing)}")
     folder = tmp_path_factory.mktemp("cpp")
     home = folder / "onnxruntime"
     (home / "lib").mkdir(parents=True)

@@ -101,8 +101,6 @@ def test_a_backend_evaluates_its_run(before: dict[str, Any], there: Path) -> Non
 @pytest.mark.parametrize("name", ARTEFACTS)
 def test_an_artefact_predicts_in_its_runtime_what_its_checkpoint_predicted(name: str, there: Path) -> None:
     require(ARTEFACTS[name])
-    if name == "model.onnx":
-        pytest.importorskip("onnxruntime", reason="pip install 'acz[export]'")
     words = ("infer", f"runs/torch/export/{name}", "--data", "features", "--top-k", 6, "--out", "again.npz")
     python("-m", "acz", *words, "--threads", 1, cwd=there)
     same_scores(there / "again.npz", there / "predictions/flash.npz")
@@ -146,7 +144,6 @@ numpy.save("output.npy", output.{"asnumpy" if backend == "mindspore" else "numpy
 
 
 def test_a_page_is_made_of_runs_and_their_exports(there: Path) -> None:
-    pytest.importorskip("matplotlib", reason="pip install 'acz[report]'")
     words = ("report", "runs/torch", "runs/mindspore", "--backend", "numpy", "--videos", 1, "--out", "page.html")
     answer = json.loads(python("-m", "acz", *words, "--threads", 1, "--json", cwd=there))
     assert answer["runs"] == ["torch", "mindspore"]

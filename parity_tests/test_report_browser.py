@@ -23,7 +23,9 @@ from tests.report_cases import SECTIONS
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="no chromium is installed: apt-get install chromium"),
+    pytest.mark.skipif(
+        CHROMIUM is None, reason="a browser draws the page, and pip brings none: apt-get install chromium"
+    ),
 ]
 
 HARNESS = """<!DOCTYPE html><html><body><pre id="found"></pre>
@@ -63,7 +65,6 @@ def run_chromium(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 @pytest.fixture(scope="module")
 def content(tmp_path_factory: pytest.TempPathFactory) -> str:
     """The page of two tiny runs."""
-    pytest.importorskip("matplotlib", reason="pip install 'acz[report]'")
     folder = tmp_path_factory.mktemp("runs")
     data = write_features(folder / "data")
     for name, rate in (("first", 0.05), ("a_second_run_with_quite_a_long_name_that_no_window_of_a_phone_holds", 0.04)):

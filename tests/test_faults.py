@@ -62,7 +62,9 @@ def whole(acz: Acz, features: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Disk]:
     if not may_mount():
-        pytest.skip("only root can mount a small disk; the tests with a limit on files run everywhere")
+        pytest.skip(
+            "a full disk needs a mount, which this process may not make; the tests with a limit on files run everywhere"
+        )
     made = Disk(tmp_path / "disk", "256k")
     yield made
     made.close()

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+import onnx
 import pytest
 
 from acz.backend.signature import OUTPUT, ports
+from acz.exchange.artefacts.onnx import evaluator, runtime
 from acz.exchange.artefacts.onnx.layers import OUTPUTS, WRITERS, writers
 from acz.exchange.artefacts.onnx.writer import build_model, write_onnx
 from acz.exchange.artefacts.verify import Expected, as_ports
@@ -28,11 +30,6 @@ from acz.reference.bounds import FLOAT64, difference
 from acz.reference.samples import Case
 from tests.code_cases import imports
 from tests.conftest import by_model
-
-onnx: Any = pytest.importorskip("onnx", reason="pip install 'acz[export]'")
-pytest.importorskip("onnxruntime", reason="pip install 'acz[export]'")
-
-from acz.exchange.artefacts.onnx import evaluator, runtime  # noqa: E402 (only where both libraries are)
 
 CASES = cases()
 RUNTIMES = {"onnxruntime": runtime.load, "reference evaluator": evaluator.load}
@@ -210,7 +207,10 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path: Path, monk
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 
 
-@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="a folder that no one may write to is needed, /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self").is_dir(),
+    reason="root may write to every folder but those of /proc, which this system has not",
+)
 def test_a_folder_that_takes_no_file_is_an_error_of_the_system() -> None:
     spec = CASES[0].spec
     with pytest.raises(OSError, match="/proc"):

@@ -150,7 +150,6 @@ def test_attention_is_the_references_and_padding_is_cut_off(tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_strip_with_attention(acz: Callable[..., Answer], videos: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="pip install 'acz[report]'")
     spec = load_config(
         TINY, {"model.inputs.features": {"frames": 25, "features": 4}, "model.trunk.logits.units": LABELS}
     ).spec
@@ -181,7 +180,6 @@ def test_without_matplotlib_it_says_what_to_install(
 
 
 def test_images_of_frames_are_drawn_as_pictures(tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="pip install 'acz[report]'")
     frames = np.zeros((2, 1, 28, 28), np.uint8)
     arrays = {"frame": frames, "labels": np.array([3, 4])}
     write_manifest(tmp_path, {"test": [write_shard(tmp_path, "test", 0, arrays)]}, {"what": "frames"})

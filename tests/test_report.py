@@ -54,7 +54,6 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_one_page_about_two_runs(acz: Callable[..., Answer], runs: Path, tmp_path: Path) -> None:
-    pytest.importorskip("matplotlib", reason="pip install 'acz[report]'")
     parity = tmp_path / "parity.csv"
     parity.write_text(
         "model,spec_hash,backend,level,check_level,check,precision,measured,bound,passed,waiver\n"

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -242,7 +241,7 @@ def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) ->
         next(run_on_ray(None, {"CPU": 1.0}, 3, [], Progress()))
 
 
-@pytest.mark.skipif(find_spec("ray") is None, reason="Ray is not installed: pip install 'acz[ray]'")
+@pytest.mark.slow  # needs Ray, which the environment of the quick part is without
 @pytest.mark.parametrize(
     ("address", "kind", "message"),
     [
