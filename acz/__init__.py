@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         CheckFailed,
         CheckpointError,
         DataError,
+        InputError,
         Interrupted,
         MissingError,
         SpecError,
@@ -119,6 +120,7 @@ _HOMES = {
     "CheckpointError": "acz.foundation.errors",
     "CheckFailed": "acz.foundation.errors",
     "MissingError": "acz.foundation.errors",
+    "InputError": "acz.foundation.errors",
     "Interrupted": "acz.foundation.errors",
 }
 """The module of each public name."""
@@ -146,6 +148,7 @@ __all__ = [
     "Examples",
     "Figure",
     "Inferred",
+    "InputError",
     "Interrupted",
     "Loss",
     "MissingError",

@@ -111,16 +111,24 @@ def build(
     device: str = "CPU",
     precision: str = "float32",
     seed: int = 0,
+    logits: bool = False,
 ) -> Any:
     """A spec as the framework's own module: torch.nn.Module, keras.Model, paddle.nn.Layer or mindspore.nn.Cell.
 
-    Its parameters carry the spec's paths as names and the spec's layouts.
+    Its parameters carry the spec's paths as names and the spec's layouts. Like every module of its framework it starts in
+    training mode: call `eval()` before inference (`set_train(False)` in MindSpore; Keras takes the mode in the call).
+
+    The module takes `module({"features": x, "features.mask": m})`, `module(features=x, features_mask=m)`, or `module(x)`
+    where the model has one input. x is (videos, frames, features). A mask is (videos, frames) of any dtype; a frame is
+    valid where it is not 0.
 
     Args:
         spec: a spec, or the name of a model.
         parameters: arrays by path; by default the spec's initial values for `seed`, the same in every backend.
         device: `CPU`, `GPU:1`, `Ascend:3`, ...
         precision: `float32` or `float64`.
+        logits: let a call give the logits (videos, classes), which losses take, and not the spec's output. The module's
+            attribute `returns_logits` switches it later, and `module.finish(logits)` gives the output.
 
     Raises:
         MissingError: the backend or the device is not here.
@@ -133,4 +141,4 @@ def build(
     if precision not in names:
         raise SpecError(f"there is no precision '{precision}'; {nearest(precision, names)}")
     named = spec if isinstance(spec, Spec) else load_config(spec).spec
-    return build_model(find_backend(backend), named, parameters, device, Precision(precision), seed)
+    return build_model(find_backend(backend), named, parameters, device, Precision(precision), seed, logits)

@@ -21,12 +21,14 @@ def build_model(
     device: str = "CPU",
     precision: Precision = Precision.FLOAT32,
     seed: int = 0,
+    logits: bool = False,
 ) -> Any:
-    """A backend's own module of a spec, with parameters.
+    """A backend's own module of a spec, with parameters, in the mode that the framework's own modules start in.
 
     Args:
         parameters: arrays by path, in any float type; by default the spec's initial values for `seed`, which are the same in
             every backend.
+        logits: let a call of the module give the trunk's last values, which losses take, and not the spec's output.
 
     Raises:
         MissingError: the device is not here.
@@ -39,4 +41,6 @@ def build_model(
     check_parameters(spec, parameters)
     model = backend.build(spec, device, precision.value)
     backend.load_parameters(model, {path: np.asarray(value, precision.storage) for path, value in parameters.items()})
+    if logits:
+        model.returns_logits = True
     return model

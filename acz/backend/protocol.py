@@ -58,7 +58,8 @@ class Backend(Protocol):
         """
 
     def build(self, spec: Spec, device: str, dtype: str) -> Any:
-        """The framework's own module with the spec's paths as names of its parameters, in evaluation mode.
+        """The framework's own module with the spec's paths as names of its parameters, in the mode that the framework's
+        own modules start in: training mode, except where the mode is an argument of the call.
 
         Args:
             spec: the model. Layers in `spec.bags` take the bags of a video one by one, as acz.model.layers.bags says.
@@ -67,7 +68,9 @@ class Backend(Protocol):
 
         Returns:
             The module. A user can call, train and save it without acz; in training mode it then draws its own
-            dropout.
+            dropout. It is called as acz.backend.inputs says. Where its attribute `returns_logits` is set to True, a
+            call gives the trunk's last values, and `finish(logits)` gives the output of them. A mask may have any
+            dtype; a frame is valid where it is not 0. The functions below set the mode that they need.
         """
 
     def load_parameters(self, model: Any, parameters: Parameters) -> None:

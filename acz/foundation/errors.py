@@ -30,6 +30,10 @@ class SpecError(AczError):
     """A model description or a recipe is not valid."""
 
 
+class InputError(AczError, TypeError):
+    """A native module is called with other inputs than the model has."""
+
+
 class DataError(AczError):
     """A data file or folder is missing, damaged, or not what the model needs."""
 
