@@ -19,6 +19,8 @@ from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.job_process import JobFailed
 from acz.model.optimizer import Adam
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 ADAM = Adam(learning_rate=0.1)
 START, GRADIENT = np.array([1.0, -2.0, 3.0]), np.array([0.5, 0.25, -1.0])
@@ -239,7 +241,6 @@ CANARIES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
 def test_a_private_name_does_what_it_did(canary: Canary, worker: Callable[[str], Worker]) -> None:
     try:

@@ -23,15 +23,11 @@ install() {  # install FOLDER CONSTRAINTS PACKAGE...: make an environment, if it
   "$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check --constraint "$constraints" --editable "$@"
 }
 
-check_code() {  # check_code FOLDER: lint and types
-  "$1/bin/ruff" check .
-  "$1/bin/ruff" format --check --quiet .
-  "$1/bin/mypy"
-}
-
 check_quickly() {
   install .venv-quick constraints.txt ".[test]"
-  check_code .venv-quick
+  .venv-quick/bin/ruff check .
+  .venv-quick/bin/ruff format --check --quiet .
+  .venv-quick/bin/mypy
   .venv-quick/bin/python -m pytest -n 2 -m "not slow" "${@:-tests}"
 }
 
@@ -42,13 +38,11 @@ fi
 [ $# -gt 0 ] || check_quickly
 
 install .venv constraints.txt ".[all,docs,ray,test]"
-check_code .venv
 export ACZ_REQUIRE_BACKENDS=all
 if [ $# -gt 0 ]; then
   exec .venv/bin/python -m pytest "$@"
 fi
-.venv/bin/python -m pytest -n 2 -m "not slow"
-.venv/bin/python -m pytest -n 2 --dist loadfile -m slow
+.venv/bin/python -m pytest -n 2 --dist loadfile -m slow  # the quick part runs without a framework, and with PyTorch below
 unset ACZ_REQUIRE_BACKENDS
 
 mkdir -p .venv-torch
