@@ -13,7 +13,7 @@ from acz.data.base import Data
 from acz.data.batching import BATCH, padded
 from acz.evaluation.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
 from acz.evaluation.metrics.figures import SEVERAL_LABELS
-from acz.evaluation.predictions import read_predictions
+from acz.evaluation.prediction_reader import read_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.processes.prefetch import prefetch

@@ -23,6 +23,7 @@ from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
+from acz.foundation.files.texts import encode_text
 
 ID_BYTES = 64
 VIDEOS = 512
@@ -83,7 +84,7 @@ def _arrays(source: RecordSource, numbers: Array) -> dict[str, Array]:
         for key, value in video.features.items():
             arrays[key][row, : lengths[row]] = value[:frames]
         arrays["labels"][row, video.labels] = 1
-        ids.append(video.id.encode("latin1"))
+        ids.append(encode_text(video.id))
         if len(ids[-1]) > ID_BYTES:
             raise DataError(f"the id {video.id} has {len(ids[-1])} bytes; at most {ID_BYTES} are kept")
     arrays["id"] = np.array(ids, f"S{ID_BYTES}").view(np.uint8).reshape(count, ID_BYTES)

@@ -11,6 +11,7 @@ from acz.data.folder import Split
 from acz.data.youtube8m.shards.video import Video
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
+from acz.foundation.files.texts import decode_text
 
 
 class MappedSource:
@@ -35,5 +36,5 @@ class MappedSource:
             if lengths or not 0 < length <= self.longest:
                 raise DataError(f"{self.split.folder}/{self.split.name}: video {number} has a damaged number of frames")
             features = {key: np.asarray(shard[key][row, :length]) for key in ("rgb", "audio")}
-            name = bytes(shard["id"][row]).rstrip(b"\0").decode("latin1")
+            name = decode_text(bytes(shard["id"][row]).rstrip(b"\0"))
             yield Video(name, np.flatnonzero(shard["labels"][row]).tolist(), features)

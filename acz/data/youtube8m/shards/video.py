@@ -14,6 +14,7 @@ from acz.data.youtube8m.shards.messages import feature_list, float_list, lean
 from acz.data.youtube8m.shards.records import BadRecord
 from acz.foundation.arrays import Array
 from acz.foundation.files.protobuf import NotAMessage, varint
+from acz.foundation.files.texts import decode_text
 
 Level = Literal["frame", "video"]
 MEAN = "mean_"
@@ -63,7 +64,7 @@ def parse(content: bytes, criteria: Criteria) -> Video:
         context = message.context.feature
         if "id" not in context or len(context["id"].bytes_list.value) != 1:
             raise BadRecord("missing feature", "it has no 'id', which must be one text")
-        name = context["id"].bytes_list.value[0].decode("latin1")
+        name = decode_text(context["id"].bytes_list.value[0])
         if criteria.level == "frame":
             features = {key: _frames(message, key, width, name) for key, width in criteria.widths.items()}
         else:
