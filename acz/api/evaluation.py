@@ -113,7 +113,7 @@ def evaluate_predictions(
     reading: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a file of predictions, npz or CSV, against the labels of a data set, by the videos' ids.
+    """Score a file of predictions, npz, JSON lines or CSV, against the labels of a data set, by the videos' ids.
 
     Raises:
         DataError: a video of one is not in the other, or a file is damaged.

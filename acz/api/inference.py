@@ -158,7 +158,7 @@ def average_predictions(
     A label's score is the mean of its scores in the files; where a file does not list it, it counts 0.
 
     Args:
-        files: files of predictions, npz or CSV, of the same videos in the same order.
+        files: files of predictions, npz, JSON lines or CSV, of the same videos.
         weights: a positive number for each file; by default all the same.
         top_k: labels of each video; by default as many as the files list.
         format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.

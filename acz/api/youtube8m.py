@@ -9,7 +9,7 @@ from typing import Any
 from acz.api.results import reports_progress, require_counts
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_records
-from acz.data.youtube8m.location import shards_at
+from acz.data.youtube8m.location import refuse_repeated, shards_at, shards_by_split
 from acz.data.youtube8m.making.convert import convert
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.settings import Reading
@@ -31,6 +31,8 @@ def describe_youtube8m(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Read every record of YouTube-8M shards and compare every checksum.
+
+    A shard that can't be read or holds no record, and a video that is there twice, count as defects.
 
     Args:
         shards: shards, globs, or folders of them.
@@ -79,7 +81,7 @@ def convert_youtube8m(
 ) -> int:
     """Convert frame-level shards to memory-mapped arrays, which are read without parsing; gives the number of videos.
 
-    An interrupted call is resumed by the same call.
+    Splits keep their names: train, validate and test. An interrupted call is resumed by the same call.
 
     Raises:
         DataError: there are no frame-level shards, a record is bad, or `out` holds something else.
@@ -89,9 +91,9 @@ def convert_youtube8m(
     given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
     reading = validate(Reading, given, "options")
     paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
-    train = [path for path in paths if path.name.startswith("train")]
-    splits = {"train": train, "test": [path for path in paths if path not in train]}
-    sources = {split: open_records(chosen, reading) for split, chosen in splits.items() if chosen}
+    refuse_repeated(paths)
+    splits = shards_by_split(paths)
+    sources = {split: open_records(chosen, reading) for split, chosen in splits.items()}
     if not sources or any(source.criteria.level != "frame" for source in sources.values()):
         raise DataError(f"{', '.join(words)}: no frame-level shards (*.tfrecord, *.tfrecord.gz) are there")
     about = {"shards": {split: [path.name for path in chosen] for split, chosen in splits.items()}, "reading": given}

@@ -40,7 +40,9 @@ def evaluate_command(
     ] = 512,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Evaluate this file of predictions, npz or CSV, in place of a model.", show_default=False),
+        typer.Option(
+            help="Evaluate this file of predictions, npz, JSON lines or CSV, in place of a model.", show_default=False
+        ),
     ] = None,
     labels: Annotated[
         Path | None,

@@ -92,7 +92,7 @@ def infer_command(
 
 def ensemble_command(
     files: Annotated[
-        list[Path], typer.Argument(help="Files of predictions, npz or CSV, for the same videos in the same order.")
+        list[Path], typer.Argument(help="Files of predictions, npz, JSON lines or CSV, of the same videos.")
     ],
     out: Annotated[Path, typer.Option(help="The file to write: .npz, .jsonl or .csv.")],
     weights: Annotated[

@@ -132,7 +132,7 @@ def _json_row(line: str) -> tuple[str, list[int], list[float]]:
     labels, scores = [], []
     for entry in row["labels"]:
         label, score = (entry.get("label"), entry.get("score")) if isinstance(entry, dict) else (None, None)
-        if type(label) is not int or type(score) not in (int, float):
+        if type(label) is not int or isinstance(score, bool) or not isinstance(score, (int, float)):
             raise ValueError(f"{entry!r:.80} must have a 'label', an integer, and a 'score', a number")
         labels.append(label)
         scores.append(float(score))
@@ -174,7 +174,7 @@ def _read_npz(path: Path) -> Iterator[Part]:
                 kinds = f"{names.dtype}, {classes.dtype} and {values.dtype}"
                 raise DataError(f"{path}: ids, labels and scores must be text, integers and numbers, got {kinds}")
             part = Part(names.tolist(), classes.astype(np.int64), values)
-            _check(part, lambda place, first=start: f"{path}: row {first + place}")
+            _check(part, lambda place: f"{path}: row {start + place}")  # noqa: B023 (called at once)
             yield part
 
 

@@ -34,7 +34,28 @@ def shards_at(location: Location) -> list[Path]:
         candidates = [path]
     else:
         candidates = [Path(name) for name in glob.glob(str(location))]
-    return sorted(file.absolute() for file in candidates if SHARD.fullmatch(file.name) and file.is_file())
+    # a link to a file that is gone counts as a shard: whoever opens it learns that it can't be read
+    return sorted(
+        file.absolute() for file in candidates if SHARD.fullmatch(file.name) and (file.is_file() or file.is_symlink())
+    )
+
+
+def refuse_repeated(shards: list[Path]) -> None:
+    """Raise DataError where a shard is there twice: plain and packed, or under two names."""
+    for first, other in repeated(shards):
+        raise DataError(f"{first} and {other.name} are the same shard; remove one, or give a glob that has one of them")
+
+
+def repeated(shards: list[Path]) -> list[tuple[Path, Path]]:
+    """The pairs of shards that are one shard twice."""
+    seen: dict[Path, Path] = {}
+    pairs = []
+    for path in shards:
+        real = path.resolve()
+        first = seen.setdefault(real.with_name(real.name.removesuffix(".gz")), path)
+        if first is not path:
+            pairs.append((first, path))
+    return pairs
 
 
 def is_converted(location: Location) -> bool:
@@ -63,6 +84,7 @@ def split_of(location: Location, name: str) -> list[Path]:
     """
     shards = shards_at(location)
     shown = str(location) if isinstance(location, (str, Path)) else ", ".join(map(str, location))
+    refuse_repeated(shards)
     if not shards:
         raise DataError(f"{shown}: no shards (*.tfrecord, *.tfrecord.gz) are there")
     prefixes = PREFIXES.get(name, (name,))
@@ -76,6 +98,21 @@ def split_of(location: Location, name: str) -> list[Path]:
         f"{shown}: {len(shards)} shards, from {shards[0].name} on, and none begins with {' or '.join(prefixes)}, "
         f"as those of the split '{name}' do; give a folder or a glob that has both splits, or another --split"
     )
+
+
+def converted_split(folder: Path, name: str) -> str:
+    """The name of a split in a converted folder: that of `test` is validate, where there is one, as it is of shards."""
+    names = read_manifest(folder).splits
+    return next((prefix for prefix in PREFIXES.get(name, ()) if prefix in names), name)
+
+
+def shards_by_split(shards: list[Path]) -> dict[str, list[Path]]:
+    """The shards of each split that there is, by the word that their names begin with; of `test`, where it is none."""
+    words = [prefix for several in PREFIXES.values() for prefix in several]
+    splits: dict[str, list[Path]] = {word: [] for word in words}
+    for path in shards:
+        splits[next((word for word in words if path.name.startswith(word)), "test")].append(path)
+    return {word: chosen for word, chosen in splits.items() if chosen}
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

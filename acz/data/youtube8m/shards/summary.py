@@ -27,11 +27,12 @@ def look_at(
 
     Returns counts, defects by kind and in words, the most frequent labels, and the first `videos` videos.
     """
-    total = sum(path.stat().st_size for path in paths)
-    done = 0
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
+    total, done = sum(sizes), 0
     report, frames = Report(), Counter[int]()
     shown: list[dict[str, Any]] = []
-    for path in paths:
+    for path, size in zip(paths, sizes, strict=True):
+        report.shards.append((path, report.videos))
         for record in judged(path, criteria):
             report.add(record)
             if isinstance(record, BadRecord):
@@ -40,8 +41,9 @@ def look_at(
             if len(shown) < videos:
                 labels = [_named(label, names) for label in record.labels]
                 shown.append({"id": record.id, "frames": record.frames, "labels": labels})
-        done += path.stat().st_size
+        done += size
         progress(done, total)
+    report.count_repeated()
     counted = sum(report.labels.values())
     return {
         "shards": len(paths),
@@ -62,8 +64,8 @@ def look_at(
 
 
 def criteria_for(paths: Sequence[Path], classes: int = CLASSES, unlabelled: bool = False) -> Criteria:
-    """The demands on the records of these shards, with the level of the first shard."""
-    level: Any = first_level(paths[0])
+    """The demands on the records of these shards, with the level of the first shard that can be read."""
+    level: Any = next((first_level(path) for path in paths if path.is_file()), "frame")
     return Criteria(WIDTHS, classes, unlabelled, level)
 
 

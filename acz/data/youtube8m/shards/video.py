@@ -84,7 +84,7 @@ def checked(video: Video, criteria: Criteria) -> Video:
     if 0 in sizes.values():
         raise BadRecord("no frames", f"video {video.id} has no frames")
     if not video.labels and not criteria.unlabelled:
-        raise BadRecord("no labels", f"video {video.id} has no labels")
+        raise BadRecord("no labels", f"video {video.id} has no labels; --unlabelled takes such videos, for inference")
     wrong = [label for label in video.labels if not 0 <= label < criteria.classes]
     if wrong:
         raise BadRecord(
