@@ -164,7 +164,7 @@ def test_both_definitions_of_map_have_a_name() -> None:
 
 
 class Tensor:
-    """An array of another library: NumPy converts it, and it is no NumPy array."""
+    """An array of another library, which NumPy converts."""
 
     def __init__(self, values: Any) -> None:
         self.values = np.asarray(values)

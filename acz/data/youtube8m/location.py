@@ -107,7 +107,7 @@ def converted_split(folder: Path, name: str) -> str:
 
 
 def shards_by_split(shards: list[Path]) -> dict[str, list[Path]]:
-    """The shards of each split that there is, by the word that their names begin with; of `test`, where it is none."""
+    """The shards of each split, by the word that their names begin with. Shards without such a word belong to `test`."""
     words = [prefix for several in PREFIXES.values() for prefix in several]
     splits: dict[str, list[Path]] = {word: [] for word in words}
     for path in shards:
