@@ -9,7 +9,7 @@ from typing import Any
 from acz.api.results import reports_progress, require_counts
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_records
-from acz.data.youtube8m.location import refuse_repeated, shards_at, shards_by_split
+from acz.data.youtube8m.location import READ_NAMES, shards_at, shards_by_split
 from acz.data.youtube8m.making.convert import convert
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.settings import Reading
@@ -50,7 +50,7 @@ def describe_youtube8m(
     words = [str(shard) for shard in shards]
     paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
     if not paths:
-        raise DataError(f"{', '.join(words)}: no shards (*.tfrecord, *.tfrecord.gz) are there")
+        raise DataError(f"{', '.join(words)}: no shards are there ({READ_NAMES})")
     names = read_labels(Path(vocabulary)) if vocabulary else None
     with show_progress(progress) as shown:
         about: dict[str, Any] = look_at(
@@ -90,12 +90,10 @@ def convert_youtube8m(
     words = [str(shard) for shard in shards]
     given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
     reading = validate(Reading, given, "options")
-    paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
-    refuse_repeated(paths)
-    splits = shards_by_split(paths)
+    splits = shards_by_split(words[0] if len(words) == 1 else words)
     sources = {split: open_records(chosen, reading) for split, chosen in splits.items()}
     if not sources or any(source.criteria.level != "frame" for source in sources.values()):
-        raise DataError(f"{', '.join(words)}: no frame-level shards (*.tfrecord, *.tfrecord.gz) are there")
+        raise DataError(f"{', '.join(words)}: no frame-level shards are there ({READ_NAMES})")
     about = {"shards": {split: [path.name for path in chosen] for split, chosen in splits.items()}, "reading": given}
     with show_progress(progress) as shown:
         return convert(sources, Path(out), about, lambda done, total: shown("converting", done, total))
