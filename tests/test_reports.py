@@ -16,7 +16,10 @@ import pytest
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_youtube8m
 from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.shards.check import SHORTENED
 from acz.data.youtube8m.shards.index import layout_of
+from acz.data.youtube8m.shards.messages import full
+from acz.data.youtube8m.shards.records import contents
 from acz.data.youtube8m.shards.video import Criteria, Video, parse
 from acz.foundation.errors import DataError
 from tests.conftest import Answer
@@ -142,6 +145,81 @@ def test_other_encodings_of_a_vocabulary_are_read_or_named(tmp_path: Path) -> No
     (tmp_path / "gbk.csv").write_bytes(text.encode("gbk"))
     with pytest.raises(DataError, match=r"gbk.csv: is not UTF-8 .* save it as UTF-8"):
         read_labels(tmp_path / "gbk.csv")
+
+
+def raw_frames(path: Path, key: str) -> list[np.ndarray]:
+    """The frames of each record, read with protobuf alone."""
+    arrays = []
+    for content in contents(path):
+        assert isinstance(content, bytes)
+        frames = full(content).feature_lists.feature_list[key].feature
+        if len(frames[0].bytes_list.value):
+            arrays.append(np.array([np.frombuffer(frame.bytes_list.value[0], np.uint8) for frame in frames]))
+        else:
+            arrays.append(np.array([np.array(frame.float_list.value, np.float32) for frame in frames]))
+    return arrays
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+    ("name", "shard", "keys"),
+    [
+        ("official_layout", "frame/train/train0000.tfrecord", {"rgb": "rgb", "audio": "audio"}),
+        ("audioset", "train00.tfrecord", {"audio_embedding": "audio_embedding"}),
+        ("mediapipe", "train00.tfrecord", {"rgb": "RGB/feature/floats", "audio": "AUDIO/feature/floats"}),
+        ("wide", "train00.tfrecord", {"rgb": "rgb", "audio": "audio"}),
+        ("rgb_only", "train00.tfrecord", {"rgb": "rgb"}),
+        ("unequal", "train00.tfrecord", {"rgb": "rgb", "audio": "audio"}),
+    ],
+)
+def test_the_frames_that_a_model_gets_are_those_of_the_records(
+    name: str, shard: str, keys: dict[str, str], workers: int, acz: Acz, tmp_path: Path
+) -> None:
+    theirs = {modality: raw_frames(FOLDER / name / shard, key) for modality, key in keys.items()}
+    lengths = np.array([min(map(len, frames)) for frames in zip(*theirs.values(), strict=True)])
+    reading = Reading(classes=5, workers=workers)
+    words = ("data", "youtube8m", "convert", FOLDER / name, "--out", tmp_path / "made", "--unlabelled", *CLASSES)
+    assert acz(*words).code == 0
+    for location in (FOLDER / name, tmp_path / "made"):
+        data = open_youtube8m(location, "train", reading)
+        assert set(data.input_names) == set(keys)
+        [examples] = data.in_order(len(lengths), list(keys))
+        for modality, frames in theirs.items():
+            own = examples.inputs[modality]
+            assert own.dtype == frames[0].dtype
+            for row, (length, wanted) in enumerate(zip(lengths, frames, strict=True)):
+                assert np.array_equal(own[row, :length], wanted[:length])
+                assert not own[row, length:].any()
+            mask = examples.inputs[f"{modality}.mask"]
+            assert np.array_equal(mask, np.arange(mask.shape[1]) < lengths[:, None])
+        data.close()
+
+
+def test_videos_of_unequal_modalities_are_counted_or_refused_on_request(acz: Acz) -> None:
+    shown = json.loads(acz("data", "youtube8m", "show", FOLDER / "unequal", *CLASSES, "--json").out)
+    assert shown[SHORTENED] > 0
+    assert "cut to the shortest" in acz("data", "youtube8m", "show", FOLDER / "unequal", *CLASSES).out
+    with pytest.raises(DataError, match=r"frames of rgb, .* frames of audio"):
+        videos_of(FOLDER / "unequal", unequal_lengths="fail")
+
+
+@pytest.mark.parametrize(("name", "model"), [("audioset", "audioset"), ("wide", "wide"), ("rgb_only", "rgb")])
+def test_a_model_of_other_features_trains_and_another_is_refused_in_true_words(
+    name: str, model: str, acz: Acz, tmp_path: Path
+) -> None:
+    words = ("--backend", "numpy", "--data", FOLDER / name, "--out", tmp_path / "run")
+    refused = acz("train", MODEL, *words)
+    assert refused.code == 2
+    holds = {"audioset": "it holds audio_embedding", "wide": "'rgb' has 2048 features", "rgb_only": "it holds rgb\n"}
+    assert holds[name] in refused.err
+    assert not (tmp_path / "run").exists(), "before anything starts"
+    answer = acz("train", FOLDER / f"models/{model}.yaml", *words)
+    assert answer.code == 0, answer.err
+
+
+def test_pickles_of_one_video_and_labels_of_any_form_are_read() -> None:
+    assert len(videos_of(FOLDER / "pkl_split")) == len(videos_of(FOLDER / "pkl_split", "test")) == 4
+    assert all(len(video.labels) == 1 for video in videos_of(FOLDER / "pkl_int_label"))
 
 
 def test_verify_finds_shards_that_are_there_twice_or_hold_nothing(acz: Acz, tmp_path: Path) -> None:

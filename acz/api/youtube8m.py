@@ -13,7 +13,7 @@ from acz.data.youtube8m.location import READ_NAMES, shards_at, shards_by_split
 from acz.data.youtube8m.making.convert import convert
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.settings import Reading
-from acz.data.youtube8m.shards.check import CUT
+from acz.data.youtube8m.shards.check import CUT, SHORTENED
 from acz.data.youtube8m.shards.summary import criteria_for, look_at
 from acz.foundation.errors import DataError
 from acz.foundation.progress import Progress, show_progress
@@ -63,9 +63,10 @@ def describe_youtube8m(
     return about
 
 
-def cut_videos(about: Mapping[str, Any]) -> str:
-    """The number of too long videos that `describe_youtube8m` met, in words; empty for zero."""
-    return f"{about[CUT]:,} videos have {CUT}, and are cut" if about[CUT] else ""
+def cut_videos(about: Mapping[str, Any]) -> list[str]:
+    """The numbers of videos that `describe_youtube8m` met and that are cut when they are read, in words."""
+    reasons = {CUT: "are cut", SHORTENED: "are cut to the shortest"}
+    return [f"{about[what]:,} videos have {what}, and {done}" for what, done in reasons.items() if about[what]]
 
 
 @reports_progress

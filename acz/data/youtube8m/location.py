@@ -16,7 +16,7 @@ from acz.foundation.errors import DataError
 SHARD = re.compile(r"(?!\.)(.*\.tfrecords?(-\d+-of-\d+)?(\.gz)?|(train|valid|test).*\.pkl)", re.DOTALL | re.IGNORECASE)
 """Names of shards, as the official download, TensorFlow Datasets and others end them, and of the pickles that
 PaddlePaddle's converter makes of shards."""
-WORDS = {"train": r"train", "validate": r"valid(ate|ation)?|val|eval|dev", "test": r"test"}
+WORDS = {"train": r"train", "validate": r"valid(ate|ation)?|(val|eval|dev)(?![a-z])", "test": r"test"}
 """The words by which names tell the splits."""
 PREFIXES = {"train": ("train",), "test": ("validate", "test")}
 """The words that each split reads; the first one that some shard has counts."""

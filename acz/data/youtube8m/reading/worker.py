@@ -56,7 +56,7 @@ class _Reader:
     def __init__(self, descriptor: int, setup: dict[str, Any]) -> None:
         self.descriptor = descriptor
         reading = Reading.model_validate(setup["reading"])
-        self.form = Form(tuple(setup["names"]), setup["widths"], setup["frames"], reading)
+        self.form = Form(tuple(setup["names"]), setup["widths"], tuple(setup["floats"]), setup["frames"], reading)
         self.criteria = Criteria(**setup["criteria"])
         self.videos: int = setup["videos"]
         self.opened = Opened()

@@ -15,12 +15,14 @@ import numpy as np
 from acz.data.youtube8m.settings import MOST_FRAMES
 from acz.data.youtube8m.shards import cache
 from acz.data.youtube8m.shards.records import BadRecord, Kind, contents
-from acz.data.youtube8m.shards.video import Criteria, Video, level_of, parse
+from acz.data.youtube8m.shards.video import Criteria, Video, parse
 from acz.foundation.errors import DataError
 from acz.foundation.files.texts import encode_text
 
 CUT = f"more than {MOST_FRAMES} frames"
 """Counted apart from the defects: such videos are cut."""
+SHORTENED = "modalities of different lengths"
+"""Counted apart from the defects: such videos are cut to the shortest."""
 MOST_NAMED = 1000
 """Defects of one shard that are kept one by one; all of them are counted."""
 
@@ -34,6 +36,7 @@ class Report:
     labels: Counter[int] = field(default_factory=Counter)
     defects: Counter[str] = field(default_factory=Counter)
     cut: int = 0
+    shortened: int = 0
     named: list[str] = field(default_factory=list)
     ids: array[int] = field(default_factory=lambda: array("Q"))
     """64 bits of a hash of each good video's id."""
@@ -52,6 +55,7 @@ class Report:
         self.frames += record.frames
         self.labels.update(record.labels)
         self.cut += record.is_cut
+        self.shortened += record.shortened
 
     def count_repeated(self) -> None:
         """Count the videos that came before, in the same shard or another, as defects. Call it once, at the end."""
@@ -90,20 +94,6 @@ def judged(path: Path, criteria: Criteria) -> Iterator[Video | BadRecord]:
     else:
         if number == 0:
             yield BadRecord("empty shard", f"{path}: holds no record")
-
-
-def first_level(path: Path) -> str:
-    """The level of a shard, by its first readable record; `frame` where it has none."""
-    try:
-        for content in contents(path):
-            if isinstance(content, bytes):
-                try:
-                    return level_of(content)
-                except BadRecord:
-                    continue
-    except BadRecord:
-        pass
-    return "frame"
 
 
 def bad_records(path: Path, criteria: Criteria) -> dict[int, BadRecord]:

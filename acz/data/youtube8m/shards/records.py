@@ -37,7 +37,7 @@ Kind = Literal[
     "no message",
     "missing feature",
     "wrong frame size",
-    "unequal rgb and audio lengths",
+    "unequal lengths",
     "no frames",
     "no labels",
     "labels out of range",
