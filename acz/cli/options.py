@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Collection
 from typing import Annotated, Any
 
@@ -64,18 +67,34 @@ def print_json(value: Any) -> None:
 def print_table(headers: list[str], rows: list[list[str]], right: Collection[int] = ()) -> None:
     """Print a table without borders, which suits terminals, pipes and documents.
 
+    Cells are wrapped to the width of the terminal, or to COLUMNS. In a pipe or a file every row is one line.
+
     Args:
         headers: the names of the columns.
         rows: the cells, row by row.
         right: the columns that are aligned to the right, from 0.
     """
-    table = [headers, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(headers))]
-    for number, row in enumerate(table):
-        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        print("  ".join(cells).rstrip())
-        if number == 0:
-            print("  ".join("-" * w for w in widths))
+    from acz.foundation.files.tables import plain_table
+
+    print(plain_table(headers, rows, right, _width()))
+
+
+def print_text(text: str, indent: int = 0) -> None:
+    """Print a paragraph, wrapped as tables are. `indent` is the number of spaces before each line."""
+    width = _width()
+    if text and width is not None:
+        spaces = " " * indent
+        lines = textwrap.wrap(
+            text, width, initial_indent=spaces, subsequent_indent=spaces, break_on_hyphens=False, break_long_words=False
+        )
+        print("\n".join(lines))
+    else:
+        print(" " * indent + text)
+
+
+def _width() -> int | None:
+    """The width of the terminal; None in a pipe or a file, where lines may have any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else None
 
 
 def print_result(result: Any, as_json: bool) -> None:
