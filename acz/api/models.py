@@ -115,7 +115,7 @@ def list_backends(*, progress: Progress | None = None) -> dict[str, BackendState
 
     def ask(name: str) -> BackendState:
         if name not in here:
-            return BackendState(name, False, problem=f'not installed; pip install "{known[name].install}"')
+            return BackendState(name, False, problem=f"not installed; {known[name].advice}")
         try:
             with Worker(name) as worker:
                 about = worker.run(describe, None)[0]

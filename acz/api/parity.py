@@ -14,6 +14,7 @@ from acz.backend.versions import environment
 from acz.exchange.artefacts.formats import ONNX, formats
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.files.tables import write_csv
+from acz.foundation.installation import install_command
 from acz.foundation.progress import Progress, show_progress
 from acz.parity.cases import cases
 from acz.parity.comparison import Participants, compare_backends
@@ -121,12 +122,12 @@ def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) 
             find_info(name)
         elif ONNX not in _installed(levels):
             raise MissingError(
-                f"'{ONNX}' is not installed, or has no part in level {levels}; pip install \"acz[export]\""
+                f"'{ONNX}' is not installed, or has no part in level {levels}; {install_command('acz[export]')}"
             )
     compared = [name for name in names if name != ONNX]
     if not compared and not (names and list(levels) == [5]):
         raise MissingError(
-            'nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest'
+            f"nothing to compare: no framework is installed; {install_command('acz[torch]')} brings the smallest"
         )
     by_participant = {maker.participant: maker for maker in formats().values()}
     return Participants(find_backend(REFERENCE), compared, {n: by_participant[n] for n in names if n in by_participant})

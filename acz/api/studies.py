@@ -14,6 +14,7 @@ from acz.data.registry import fingerprint, open_split, recognise
 from acz.data.vocabulary import read_labels
 from acz.foundation.errors import AczError, DataError, MissingError, SpecError, nearest
 from acz.foundation.files.tables import markdown, write_csv
+from acz.foundation.installation import install_command
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
 from acz.studies.benchmarks.groups import GROUPS
@@ -207,7 +208,7 @@ def bench(
         find_info(name)
     if not names:
         raise MissingError(
-            'nothing to measure: no framework is installed; pip install "acz[torch]" brings the smallest'
+            f"nothing to measure: no framework is installed; {install_command('acz[torch]')} brings the smallest"
         )
     groups = [name for name in GROUPS if name in (only or GROUPS)]
     rows: list[Row] = []
