@@ -9,6 +9,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ import pytest
 from acz.backend.info import BackendInfo
 from acz.backend.registry import infos
 from acz.foundation.installation import install_command
+from scripts.readme import LINK, with_absolute_links
 
 ROOT = Path(__file__).parent.parent
 
@@ -87,3 +89,95 @@ def test_a_framework_without_wheels_for_this_python_says_so() -> None:
     assert replace(info, pythons=(python,)).advice == info.advice
     other = replace(info, pythons=("3.7", "3.8"))
     assert other.advice == f"it can be installed in Python 3.7 and 3.8 only, and this is Python {python}"
+
+
+def test_links_of_the_readme_lead_somewhere_in_a_package_index() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert LINK.search(text)
+    absolute = with_absolute_links(text, "https://forge.example/acz/blob/main/")
+    assert not LINK.search(absolute)
+    assert "[CONTRIBUTING.md]" not in absolute
+    assert "[contributing](https://forge.example/acz/blob/main/CONTRIBUTING.md)" in absolute
+    paths = {match["path"].partition("#")[0] for match in LINK.finditer(text)}
+    assert all((ROOT / path).exists() for path in paths)
+    plain = with_absolute_links(text, None)
+    assert not LINK.search(plain)
+    assert "contributing (`CONTRIBUTING.md`)" in plain
+    assert with_absolute_links("[docs/a.md](docs/a.md), [b](https://c.d)", None) == "docs/a.md, [b](https://c.d)"
+
+
+def versions() -> list[str]:
+    """The versions of Python in the classifiers."""
+    text = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    return re.findall(r'"Programming Language :: Python :: (3\.\d+)"', text)
+
+
+def test_everything_names_the_same_versions_of_python() -> None:
+    first, *_, last = versions()
+    minor = int(last.removeprefix("3."))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert project["project"]["requires-python"] == f">={first},<3.{minor + 1}"
+    assert project["tool"]["ruff"]["target-version"] == f"py{first.replace('.', '')}"
+    words = f"Python {', '.join(versions()[:-1])} or {last}"
+    for page in ("README.md", "docs/tutorial.md"):
+        assert words in " ".join((ROOT / page).read_text(encoding="utf-8").split()), page
+    for script in ("quickstart.sh", "docs.sh"):
+        assert f"check_python .venv {' '.join(versions())}\n" in (ROOT / "scripts" / script).read_text()
+    everything = f"check_python .venv {' '.join(infos()['mindspore'].pythons)}  "
+    assert everything in (ROOT / "scripts/test.sh").read_text(), "the whole test needs MindSpore"
+    assert platform.python_version_tuple()[1] in [version.removeprefix("3.") for version in versions()]
+
+
+@pytest.mark.parametrize(
+    ("script", "python", "message"),
+    [
+        ("quickstart.sh", "3.10", "This script needs one of these versions: 3.11 3.12 3.13"),
+        ("quickstart.sh", "3.14", "This script needs one of these versions: 3.11 3.12 3.13"),
+        ("docs.sh", "2.7", "This script needs one of these versions: 3.11 3.12 3.13"),
+        ("test.sh", "3.13", "This script needs one of these versions: 3.11 3.12"),
+        ("test.sh --quick", "3.14", "This script needs one of these versions: 3.11 3.12 3.13"),
+    ],
+)
+def test_a_script_refuses_a_python_that_is_too_old_or_too_new(
+    script: str, python: str, message: str, tmp_path: Path
+) -> None:
+    """The interpreter is this one, which says that it has another version."""
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    other = tmp_path / "other-python"
+    version = python.replace(".", ", ")
+    code = f"import sys; sys.version_info = ({version}, 0, 'final', 0); exec(sys.argv[1])"
+    other.write_text(f'#!/bin/sh\n[ "$1" = -c ] || exit 99\nexec "{sys.executable}" -c "{code}" "$2"\n')
+    other.chmod(0o755)
+    answer = subprocess.run(
+        ["bash", *f"scripts/{script}".split()],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHON": str(other)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert answer.returncode == 2, answer
+    lines = answer.stderr.splitlines()
+    assert lines[0] == f"{other} is Python {python}. {message}"
+    assert lines[1] == f"Install one of them and name it, as in: PYTHON=python3.12 bash scripts/{script.split()[0]}"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["other-python", "scripts"], "nothing is made"
+
+
+def test_a_script_names_an_environment_of_another_python(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "scripts", tmp_path / "scripts")
+    python = tmp_path / ".venv/bin/python"
+    python.parent.mkdir(parents=True)
+    python.write_text("#!/bin/sh\necho 3.10\n")
+    python.chmod(0o755)
+    answer = subprocess.run(
+        ["bash", "scripts/quickstart.sh"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert "Remove the folder .venv, which an earlier call made." in answer.stderr
+    missing = {**os.environ, "PYTHON": str(tmp_path / "nothing")}
+    shutil.rmtree(tmp_path / ".venv")
+    answer = subprocess.run(
+        ["bash", "scripts/quickstart.sh"], cwd=tmp_path, env=missing, capture_output=True, text=True, check=False
+    )
+    assert answer.returncode == 2
+    assert f"{tmp_path}/nothing does not run." in answer.stderr
