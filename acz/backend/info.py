@@ -82,7 +82,7 @@ class BackendInfo:
 
     @property
     def advice(self) -> str:
-        """What to type where the framework is not installed, or why it can't be installed here."""
+        """The command that installs the framework, or the reason why it can't be installed here."""
         python = ".".join(platform.python_version_tuple()[:2])
         if self.pythons and python not in self.pythons:
             return f"it can be installed in Python {' and '.join(self.pythons)} only, and this is Python {python}"
