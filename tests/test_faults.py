@@ -25,9 +25,9 @@ from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_atomically
 from acz.foundation.files.locks import locked
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
+from acz.training.latest import latest_run
 from acz.training.log import read_log
 from acz.training.loop import train
-from acz.training.run_folder import latest_run
 from acz.zoo.config import load_config
 from tests.checkpoint_cases import cases as checkpoints
 from tests.conftest import TINY, Answer

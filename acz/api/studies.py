@@ -22,7 +22,7 @@ from acz.studies.benchmarks.measure import Bench, Row, to_table
 from acz.studies.reports.report import Options, Section, write_report
 from acz.studies.reports.run_comparison import ReportedRun, read_runs
 from acz.studies.reports.run_data import OpenedData, RunData
-from acz.training.run_folder import latest_run
+from acz.training.latest import latest_run
 
 COLUMNS = ("group", "what", "backend", "setting", "value", "unit", "ratio", "against", "floor")
 """The columns of the table of benchmarks."""

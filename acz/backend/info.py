@@ -10,6 +10,8 @@ from types import MappingProxyType
 
 from acz.foundation.installation import install_command
 
+GROUP = "acz.backends"
+"""The group of entry points under which backends are registered."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 
 

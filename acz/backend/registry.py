@@ -14,7 +14,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
-from acz.backend.info import BackendInfo, NativeFormat
+from acz.backend.info import GROUP, BackendInfo, NativeFormat
 from acz.backend.protocol import Backend
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.installation import install_command
@@ -30,7 +30,7 @@ def _loaded() -> tuple[dict[str, BackendInfo], dict[str, str]]:
     """The described backends, in order, and what is wrong with entry points that can't be loaded."""
     found: list[BackendInfo] = []
     broken: dict[str, str] = {}
-    for point in entry_points(group="acz.backends"):
+    for point in entry_points(group=GROUP):
         try:
             info = point.load()
             if not isinstance(info, BackendInfo) or info.name != point.name:

@@ -7,11 +7,21 @@ from typing import Annotated, Any
 
 import typer
 
-from acz.cli.options import Json, Set, given_overrides, print_json, print_table, print_text
+from acz.cli.options import (
+    Json,
+    Set,
+    given_overrides,
+    model_names,
+    print_json,
+    print_table,
+    print_text,
+)
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="A part of a name, or wildcards: 'flash*', '*:tiny'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(help="A part of a name, or wildcards: 'flash*', '*:tiny'.", autocompletion=model_names)
+    ] = "*",
     long: Annotated[bool, typer.Option("--long", help="Print everything that is known of each model.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -90,7 +100,12 @@ def _print_long(config: Any, ratio: float | None) -> None:
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="A name from 'acz models', or a YAML file. ':tiny' selects a variant.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A name from 'acz models', or a YAML file. ':tiny' selects a variant.", autocompletion=model_names
+        ),
+    ],
     assignments: Set = None,
     out: Annotated[Path | None, typer.Option(help="Draw the model to this SVG file.", show_default=False)] = None,
     as_json: Json = False,

@@ -12,6 +12,49 @@ from typing import Annotated, Any
 
 import typer
 
+
+def model_names(incomplete: str) -> list[str]:
+    """Complete the name of a model."""
+    from acz.api.completion import complete_model
+
+    return complete_model(incomplete)
+
+
+def backend_names(incomplete: str) -> list[str]:
+    """Complete the name of a backend."""
+    from acz.api.completion import complete_backend
+
+    return complete_backend(incomplete)
+
+
+def backend_lists(incomplete: str) -> list[str]:
+    """Complete names of backends with commas between them."""
+    from acz.api.completion import complete_backends
+
+    return complete_backends(incomplete)
+
+
+def format_names(incomplete: str) -> list[str]:
+    """Complete the name of an export format."""
+    from acz.api.completion import complete_format
+
+    return complete_format(incomplete)
+
+
+def native_kinds(incomplete: str) -> list[str]:
+    """Complete the kind of a framework's own file."""
+    from acz.api.completion import complete_native
+
+    return complete_native(incomplete)
+
+
+def run_folders(incomplete: str) -> list[str]:
+    """Complete the folder of a run."""
+    from acz.api.completion import complete_run
+
+    return complete_run(incomplete)
+
+
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")]
 Set = Annotated[
     list[str] | None,
@@ -23,7 +66,11 @@ Set = Annotated[
 ]
 Backend = Annotated[
     str | None,
-    typer.Option(help="A backend: torch, tensorflow, paddle or mindspore.", show_default="the first installed"),
+    typer.Option(
+        help="A backend: torch, tensorflow, paddle or mindspore.",
+        show_default="the first installed",
+        autocompletion=backend_names,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on. A missing device is an error.")]
 Threads = Annotated[int, typer.Option(min=1, help="Number of CPU threads.", show_default="all cores")]
