@@ -7,6 +7,7 @@
 #   scripts/test.sh --quick WORD...    the same in .venv-quick
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/environment.sh
 
 quick=false
 if [ "${1:-}" = --quick ]; then
@@ -14,16 +15,8 @@ if [ "${1:-}" = --quick ]; then
   shift
 fi
 
-install() {  # install FOLDER CONSTRAINTS PACKAGE...: make an environment, if it is not there, and install acz into it
-  local folder=$1 constraints=$2
-  shift 2
-  [ -x "$folder/bin/python" ] || "${PYTHON:-python3}" -m venv "$folder"
-  echo "installing $* into $folder ..."
-  # Python compiles what is imported when it is imported first: that is much less than what pip would compile.
-  "$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check --constraint "$constraints" --editable "$@"
-}
-
 check_quickly() {
+  check_python .venv-quick 3.11 3.12 3.13
   install .venv-quick constraints.txt ".[test]"
   .venv-quick/bin/ruff check .
   .venv-quick/bin/ruff format --check --quiet .
@@ -35,6 +28,7 @@ if $quick; then
   check_quickly "$@"
   exit
 fi
+check_python .venv 3.11 3.12  # MindSpore has no wheel for 3.13
 [ $# -gt 0 ] || check_quickly
 
 install .venv constraints.txt ".[all,docs,ray,test]"

@@ -17,6 +17,7 @@ from acz.backend.signature import ports
 from acz.exchange.artefacts import formats
 from acz.exchange.artefacts.onnx import writer as onnx_writer
 from acz.foundation.errors import SpecError
+from acz.foundation.installation import install_command
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
@@ -87,7 +88,7 @@ def test_wrong_use_is_explained(acz: Callable[..., Answer], checkpoint: Path, mo
     monkeypatch.setattr(formats, "is_installed", lambda info: False)
     answer = acz("export", checkpoint, "--format", "mindir")
     assert answer.code == 3
-    assert 'pip install "acz[mindspore]"' in answer.err
+    assert f"{install_command('acz[mindspore]')} brings it" in answer.err
 
 
 def test_ports_name_what_an_artefact_takes() -> None:

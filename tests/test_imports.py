@@ -26,7 +26,12 @@ CHAPTERS = [
     {"__main__"},
 ]
 """From the ground up. A file imports from its own chapter or from lower ones; chapters of one line do not import each other."""
-FOUNDATION = [{"errors", "arrays", "version"}, {"randomness", "settings", "progress"}, {"files"}, {"processes"}]
+FOUNDATION = [
+    {"errors", "arrays", "version", "installation"},
+    {"randomness", "settings", "progress"},
+    {"files"},
+    {"processes"},
+]
 """The same inside the foundation, from the ground up."""
 COMMANDS = {"api", "foundation", "cli"}
 """Chapters that the command line may import."""

@@ -14,6 +14,7 @@ from acz.exchange.weights.incoming import convert as convert_weights
 from acz.exchange.weights.outgoing import find_native, to_native
 from acz.foundation.progress import Progress, show_progress
 from acz.model.spec import Spec
+from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
 
@@ -122,7 +123,7 @@ def export(
     """
     require_counts(threads=threads)
     chosen = find_format(format)
-    checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
+    checkpoint, source, _ = open_checkpoint(latest_run() if target is None else Path(target))
     path = Path(out) if out else source.parent / "export" / (f"model{chosen.suffix}" if chosen.suffix else chosen.name)
     with show_progress(progress) as shown:
         report = write_verified(checkpoint, source, chosen, path, shown, threads)
@@ -183,7 +184,7 @@ def save_native(
         SpecError, MissingError: the kind is unknown, or its framework is not installed.
     """
     info, native = find_native(kind, Path(out))
-    checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
+    checkpoint, source, _ = open_checkpoint(latest_run() if target is None else Path(target))
     with show_progress(progress) as shown:
         count = to_native(checkpoint, source, info, Path(out), shown)
     return NativeFile(Path(out), kind, count, native.opened)

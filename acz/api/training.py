@@ -17,9 +17,10 @@ from acz.evaluation.metrics.figures import deciding
 from acz.foundation.errors import DataError
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
+from acz.training.latest import latest_run, new_run_folder
 from acz.training.loop import train as run_training
 from acz.training.run import Run
-from acz.training.run_folder import latest_run, new_run_folder, read_run
+from acz.training.run_folder import read_run
 from acz.zoo.config import Config, load_config
 
 DEFAULT = "flash_mnist/attention_cluster"

@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, Set, given_overrides, print_result
+from acz.cli.options import (
+    Json,
+    Set,
+    given_overrides,
+    model_names,
+    native_kinds,
+    print_result,
+)
 
 
 def convert_command(
@@ -32,7 +39,11 @@ def convert_command(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="CONFIG", help="The model of the file: a name from 'acz models', or a YAML file."),
+        typer.Option(
+            metavar="CONFIG",
+            help="The model of the file: a name from 'acz models', or a YAML file.",
+            autocompletion=model_names,
+        ),
     ] = None,
     assignments: Set = None,
     allow: Annotated[
@@ -50,7 +61,9 @@ def convert_command(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="KIND", help="Write a checkpoint as a file of a framework: torch, keras, paddle or mindspore."
+            metavar="KIND",
+            help="Write a checkpoint as a file of a framework: torch, keras, paddle or mindspore.",
+            autocompletion=native_kinds,
         ),
     ] = None,
     as_json: Json = False,

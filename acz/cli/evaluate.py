@@ -17,13 +17,17 @@ from acz.cli.options import (
     Workers,
     given_reading,
     print_result,
+    run_folders,
 )
 from acz.foundation.processes.environment import configure_process, cores
 
 
 def evaluate_command(
     target: Annotated[
-        Path | None, typer.Argument(help="The folder of a run, or a checkpoint.", show_default="the latest run")
+        Path | None,
+        typer.Argument(
+            help="The folder of a run, or a checkpoint.", show_default="the latest run", autocompletion=run_folders
+        ),
     ] = None,
     backend: Annotated[
         str | None,

@@ -18,6 +18,7 @@ from acz.cli.options import (
     given_reading,
     print_json,
     print_result,
+    run_folders,
 )
 from acz.foundation.processes.environment import configure_process, cores
 
@@ -31,7 +32,9 @@ def infer_command(
     target: Annotated[
         Path | None,
         typer.Argument(
-            help="The folder of a run, a checkpoint, or an exported artefact.", show_default="the latest run"
+            help="The folder of a run, a checkpoint, or an exported artefact.",
+            show_default="the latest run",
+            autocompletion=run_folders,
         ),
     ] = None,
     data: Annotated[

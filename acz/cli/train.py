@@ -17,7 +17,9 @@ from acz.cli.options import (
     Workers,
     given_overrides,
     given_reading,
+    model_names,
     print_result,
+    run_folders,
 )
 from acz.foundation.processes.environment import configure_process, cores
 
@@ -26,7 +28,10 @@ DEFAULT = "flash_mnist/attention_cluster"
 
 def train_command(
     config: Annotated[
-        str | None, typer.Argument(help="A name from 'acz models', or a YAML file.", show_default=DEFAULT)
+        str | None,
+        typer.Argument(
+            help="A name from 'acz models', or a YAML file.", show_default=DEFAULT, autocompletion=model_names
+        ),
     ] = None,
     backend: Backend = None,
     device: Annotated[
@@ -40,7 +45,8 @@ def train_command(
     ] = None,
     assignments: Set = None,
     out: Annotated[
-        Path | None, typer.Option(help="The folder of the run.", show_default="a new one under runs/")
+        Path | None,
+        typer.Option(help="The folder of the run.", show_default="a new one under runs/", autocompletion=run_folders),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the run in --out, or the latest run. The backend may change.")

@@ -24,9 +24,10 @@ from acz.foundation.processes.prefetch import TimedItems, prefetch
 from acz.foundation.progress import Counter, Progress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
+from acz.training.latest import mark_latest
 from acz.training.log import Log
 from acz.training.run import Run, State, load_resumable
-from acz.training.run_folder import mark_latest, write_run
+from acz.training.run_folder import write_run
 
 LOG_STEPS = 50
 """The number of steps between two `train` lines of the metrics."""

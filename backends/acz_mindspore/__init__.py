@@ -31,6 +31,7 @@ INFO = BackendInfo(
     framework="mindspore",
     distributions=("mindspore",),
     install="acz[mindspore]",
+    pythons=("3.11", "3.12"),
     environment={"GLOG_v": "3"},
     artefact=ArtefactFormat("mindir", ".mindir", "", "mindspore.load and nn.GraphCell", "acz_mindspore.runtime"),
     native=NativeFormat(

@@ -13,6 +13,7 @@ from acz.backend.registry import infos, is_installed
 from acz.exchange.artefacts.jobs import ArtefactArguments
 from acz.exchange.artefacts.onnx.writer import write_onnx
 from acz.foundation.errors import MissingError, SpecError, nearest
+from acz.foundation.installation import install_command
 from acz.model.checkpoint import Checkpoint
 
 ONNX = "onnx"
@@ -67,8 +68,7 @@ class BackendMaker(Maker):
     def require_installed(self) -> None:
         if not is_installed(self.info):
             raise MissingError(
-                f"the format '{self.name}' is made by {self.info.framework}, which is not installed; "
-                f'pip install "{self.info.install}" brings it'
+                f"the format '{self.name}' is made by {self.info.framework}, which is not installed; {self.info.advice}"
             )
 
     def write(
@@ -90,7 +90,7 @@ class OnnxMaker(Maker):
     def require_installed(self) -> None:
         if not all(find_spec(module) for module in ("onnx", "onnxruntime")):
             raise MissingError(
-                f"the format '{self.name}' needs onnx and onnxruntime; pip install \"acz[export]\" brings them"
+                f"the format '{self.name}' needs onnx and onnxruntime; {install_command('acz[export]')} brings them"
             )
 
     def write(

@@ -32,9 +32,7 @@ def find_native(to: str, out: Path) -> tuple[BackendInfo, NativeFormat]:
     if native.suffix and out.suffix != native.suffix:
         raise SpecError(f"{to} reads files named *{native.suffix} only; take --out {out.with_suffix(native.suffix)}")
     if not is_installed(info):
-        raise MissingError(
-            f'{info.framework}, which writes these files, is not installed; pip install "{info.install}" brings it'
-        )
+        raise MissingError(f"{info.framework}, which writes these files, is not installed; {info.advice}")
     return info, native
 
 

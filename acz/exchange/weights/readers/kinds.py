@@ -88,9 +88,7 @@ def read(path: Path, kind: str) -> Contents:
 def in_framework(info: BackendInfo, path: Path) -> Contents:
     """The arrays of a native file, read by its backend in a process of its own."""
     if not is_installed(info):
-        raise MissingError(
-            f'{path} is read by {info.framework}, which is not installed; pip install "{info.install}" brings it'
-        )
+        raise MissingError(f"{path} is read by {info.framework}, which is not installed; {info.advice}")
     with Worker(info.name) as worker:
         try:
             names, arrays = worker.run(read_native, ReadArguments(path.resolve()))
