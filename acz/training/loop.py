@@ -72,16 +72,17 @@ class _Loop:
         self.recipe, self.spec, self.backend = run.config.recipe, run.config.spec, run.backend
         self.last, self.best = run.folder / "last.safetensors", run.folder / "best.safetensors"
         metrics = run.folder / "metrics.jsonl"
+        frozen = self.recipe.frozen(self.spec)
         checkpoint: Checkpoint | None = None
         if self.last.is_file():
-            checkpoint, run.state = load_resumable(self.last, self.spec)
+            checkpoint, run.state = load_resumable(self.last, self.spec, frozen)
         elif metrics.exists():
             raise CheckpointError(f"{self.last} is missing, so the run can't be resumed; start a new run")
         self.state = run.state
         self.backend.set_threads(run.threads)
         start = checkpoint.parameters if checkpoint else None
         self.model = build_model(self.backend, self.spec, start, run.device, seed=self.recipe.seed)
-        self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name)
+        self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name, frozen)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
             self._adopt_best()

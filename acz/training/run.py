@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -116,19 +116,20 @@ def _read_state(path: Path, state: Mapping[str, Any]) -> State:
     return State(**{name: state[name] for name in start if name != "version"})
 
 
-def load_resumable(path: Path, spec: Spec) -> tuple[Checkpoint, State]:
+def load_resumable(path: Path, spec: Spec, frozen: Collection[str] = ()) -> tuple[Checkpoint, State]:
     """Load a checkpoint and its training state.
 
     Args:
         path: the checkpoint.
         spec: the model of the run.
+        frozen: paths of the parameters that the run does not train. The optimiser needs no moments of them.
 
     Raises:
         CheckpointError: the checkpoint belongs to another model, is damaged, or has weights only.
     """
     checkpoint = load_checkpoint(path)
     require_spec(checkpoint, spec, path)
-    needed = {"step", *(f"{moment}.{name}" for name in spec.trained for moment in "mv")}
+    needed = {"step", *(f"{moment}.{name}" for name in spec.trained if name not in frozen for moment in "mv")}
     if not needed <= set(checkpoint.optimizer):
         raise CheckpointError(f"{path} has no training state, so a run can't resume from it")
     return checkpoint, _read_state(path, checkpoint.state)
