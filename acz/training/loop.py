@@ -26,7 +26,7 @@ from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
 from acz.training.log import Log
 from acz.training.run import Run, State, load_resumable
-from acz.training.run_folder import mark_latest, write_run
+from acz.training.run_folder import mark_latest, read_run, write_run
 
 LOG_STEPS = 50
 """The number of steps between two `train` lines of the metrics."""
@@ -78,10 +78,13 @@ class _Loop:
             checkpoint, run.state = load_resumable(self.last, self.spec, frozen)
         elif metrics.exists():
             raise CheckpointError(f"{self.last} is missing, so the run can't be resumed; start a new run")
+        elif run.resumed and "start" in read_run(run.folder):
+            raise CheckpointError(f"{run.folder} ended before its starting weights were saved; start a new run")
         self.state = run.state
         self.backend.set_threads(run.threads)
-        start = checkpoint.parameters if checkpoint else None
-        self.model = build_model(self.backend, self.spec, start, run.device, seed=self.recipe.seed)
+        start = checkpoint or run.start
+        parameters = start.parameters if start else None
+        self.model = build_model(self.backend, self.spec, parameters, run.device, seed=self.recipe.seed)
         self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name, frozen)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
@@ -108,6 +111,8 @@ class _Loop:
                     f"{run.config.name}: {self.spec.parameter_count:,} parameters, {len(run.train):,} videos, "
                     f"{run.steps_per_epoch:,} steps an epoch of {run.batch_size}; {place}"
                 )
+                if run.start:
+                    self.progress.line(str(run.start))
             else:
                 self.progress.line(f"{run.folder}: resumes after step {state.step:,} of {run.steps:,}; {place}")
             self._steps()

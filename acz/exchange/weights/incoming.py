@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend.registry import native_formats
-from acz.exchange.weights.matching import DoesNotFit, Entry, Match, System, allow, for_batches, listing, match
+from acz.exchange.weights.matching import Entry, Match, System, allow, for_batches, match, refusal
 from acz.exchange.weights.readers.contents import Contents
 from acz.exchange.weights.readers.kinds import file_kind, read
 from acz.exchange.weights.suggestion import suggestion
@@ -125,15 +125,15 @@ def _fit(
     without = allow(result, allowed)
     if not result.fits:
         changes = suggestion(system, spec, arrays, respecify)
-        raise DoesNotFit(_refusal(path, system, result, entries, spec, changes))
+        raise refusal(f"{path} ({system.name})", result, entries, spec, changes)
     notes = [*result.notes, *notes, *system.notes(arrays)]
     if without:
         start = initial_parameters(spec, SEED)
-        result.found |= {name: start[name] for name in without}
+        result.parameters |= {name: start[name] for name in without}
         notes.append(f"starting values of seed {SEED}, as was allowed: {', '.join(without)}")
     optimizer, note = _optimizer(system, spec, result, state)
     notes += [note] if note else []
-    parameters = {name: result.found[name] for name in spec.parameters}
+    parameters = {name: result.parameters[name] for name in spec.parameters}
     return Converted(system.name, False, spec, parameters, optimizer, notes)
 
 
@@ -154,24 +154,6 @@ def _optimizer(system: System, spec: Spec, result: Match, state: Mapping[str, Ar
         count = "1 entry of the optimiser is" if len(state) == 1 else f"{len(state)} entries of the optimiser are"
         return {}, f"{count} left out: {kept}"
     return kept, f"{len(state)} entries of the optimiser: Adam's moments and step {int(kept['step'])} are kept"
-
-
-def _refusal(
-    path: Path,
-    system: System,
-    result: Match,
-    entries: list[Entry],
-    spec: Spec,
-    changes: Mapping[str, Any],
-) -> str:
-    counts = f"{len(result.wrong)} of another shape, {len(result.missing)} missing, {len(result.left_over)} left over"
-    counts += f", {len(result.otherwise)} of another formula" if result.otherwise else ""
-    end = "  --allow NAME lets one of these pass; wildcards work"
-    if changes:
-        words = " ".join(f"--set {key}={'null' if value is None else value}" for key, value in changes.items())
-        allowed = "; --allow NAME lets another formula pass" if result.otherwise else ""
-        end = f"  with these words {'the shapes fit' if allowed else 'it fits'}: {words}{allowed}"
-    return f"{path} ({system.name}) does not fit the model: {counts}\n{listing(result, entries, spec)}\n{end}"
 
 
 def _files(path: Path) -> list[Path]:
