@@ -83,6 +83,11 @@ class System:
     """Names for a file that holds none. Raises DataError."""
     settings: Callable[[Spec, Mapping[str, Array]], dict[str, object]] = lambda spec, arrays: {}
     """Settings that names in a file give away, by their dotted path."""
+    candidates: Callable[[Mapping[str, Array]], list[tuple[str, dict[str, Any]]]] = lambda arrays: []
+    """Models of the zoo, with changes by dotted path, that a file may be of. Sizes may still be others.
+
+    The argument has the file's arrays without the optimiser's, or nothing where the file has no names.
+    """
     otherwise: Callable[[Spec, Mapping[str, Array]], dict[str, str]] = lambda spec, arrays: {}
     """Layers of a spec, by path, that the system, or this file of it, has in another form, and which form."""
     gather: Callable[[Mapping[str, Array]], Mapping[str, Array]] = lambda arrays: arrays
