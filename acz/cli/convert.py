@@ -43,6 +43,7 @@ def convert_command(
             metavar="CONFIG",
             help="The model of the file: a name from 'acz models', or a YAML file.",
             autocompletion=model_names,
+            show_default="found from the names and shapes in the file, if only one model fits",
         ),
     ] = None,
     assignments: Set = None,
@@ -84,8 +85,6 @@ def convert_command(
             )
         print_result(save_native(file, to, out), as_json)
         return
-    if model is None:
-        raise SpecError("give --model, the model of the file, or --to, the kind of file to write")
     converted = convert(
         file,
         out,
@@ -97,6 +96,8 @@ def convert_command(
     )
     if converted.guessed:
         print(f"acz: {file} was recognised as {converted.system}; use --from for another system", file=sys.stderr)
+    if converted.model:
+        print(f"acz: its model is {converted.model}", file=sys.stderr)
     for note in converted.notes:
         print(f"acz: {note}", file=sys.stderr)
     print_result(converted, as_json)

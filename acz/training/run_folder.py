@@ -1,6 +1,6 @@
 """Run folders: the files of a training run.
 
-run.json              resolved configuration, versions, backend, device, seed
+run.json              resolved configuration, versions, backend, device, seed, the checkpoint that it starts from
 metrics.jsonl         lines of figures: every few steps (`train`) and after each epoch (`evaluation`)
 tensorboard/          the same numbers for TensorBoard
 last.safetensors      weights, optimiser and state: training resumes from it
@@ -84,5 +84,6 @@ def write_run(run: Run) -> None:
             "data": str(run.data.resolve()),
             "data_manifest": run.fingerprint,
             "versions": dict(run.versions),
+            **({"start": run.start.to_json()} if run.start else {}),
         },
     )

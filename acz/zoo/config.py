@@ -169,7 +169,13 @@ def load_spec(path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[s
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Change one value in place. Sections other than `model` are made where they are missing. Raises SpecError."""
+    """Change one value in place. Sections other than `model` are made where they are missing.
+
+    The value null takes an input, a stream or a layer out of the model.
+
+    Raises:
+        SpecError: the key is not known, or the value can't be there.
+    """
     node: Any = tree
     parts = key.split(".")
     if parts[0] not in SET:
@@ -185,8 +191,20 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
                 raise SpecError(f"{key}: {'.'.join(parts[: depth + 1])} is a value, not a mapping")
             node[part] = {}
         node = node[part]
+    if value is None and _is_part(parts):
+        if parts[-1] not in node:
+            raise SpecError(f"{key}: there is no '{parts[-1]}' to take out; {nearest(parts[-1], node)}")
+        del node[parts[-1]]
+        return
     if isinstance(node.get(parts[-1]), Mapping) and not isinstance(value, Mapping):
         raise SpecError(
             f"{key}: this is a mapping of {', '.join(map(str, node[parts[-1]]))}; set one of these, or give a mapping"
         )
     node[parts[-1]] = value
+
+
+def _is_part(parts: list[str]) -> bool:
+    """True for the path of an input, a stream or a layer."""
+    if parts[:2] == ["model", "streams"] and len(parts) == 5:
+        return parts[3] == "layers"
+    return len(parts) == 3 and parts[0] == "model" and parts[1] in ("inputs", "streams", "trunk")
