@@ -175,18 +175,19 @@ class Norm(Parameters, nn.BatchNorm1d):
     def take(self, settings: BatchNormSettings) -> None:
         """Set the attributes of PyTorch's batch norms from a layer's settings."""
         self.eps, self.momentum, self.variance = settings.epsilon, 1 - settings.decay, settings.variance
-        self.affine, self.batches, self.synchronised = True, 0, False
+        self.num_features, self.affine = len(self.weight), True
+        self.batches, self.synchronised = 0, False
         self.track_running_stats = False  # PyTorch would look for `num_batches_tracked` in every state_dict
 
-    @property
-    def num_features(self) -> int:
-        """Refuse what asks for it: nn.SyncBatchNorm.convert_sync_batchnorm."""
-        raise TypeError(
-            "PyTorch's SyncBatchNorm knows no masks and takes frames for features: type synchronise(module) of acz_torch.model"
-        )
+    def __getattr__(self, name: str) -> Any:
+        if name == "running_var":  # nn.SyncBatchNorm.convert_sync_batchnorm reads it
+            raise AttributeError(
+                "PyTorch's SyncBatchNorm knows no masks and takes frames for features; call acz_torch.model.synchronise"
+            )
+        return super().__getattr__(name)
 
     def extra_repr(self) -> str:
-        return f"{len(self.weight)}, eps={self.eps}, momentum={self.momentum}, variance={self.variance}"
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, variance={self.variance}"
 
     def reset_running_stats(self) -> None:
         self.running_mean.zero_()

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from acz.backend.native_layers import native_layers
 from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.spec import PlacedLayer
-from acz_torch.base import Call, Layer, Norm, Packed, apply, drop, l2_normalize, linear, lowest, sigmoid
+from acz_torch.base import Call, Layer, Norm, Packed, Product, apply, drop, l2_normalize, linear, lowest, sigmoid
 from acz_torch.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_torch.pooling import FramePool  # noqa: F401 (in LAYERS)
 from acz_torch.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
@@ -192,3 +192,42 @@ class MixtureOfExperts(Layer):
 
 
 LAYERS: dict[str, type[Layer]] = native_layers(globals())
+
+
+def to_linears(module: nn.Module) -> nn.Module:
+    """Replace the dense products within a module by nn.Linear, in place, for tools that look for it.
+
+    The module computes the same; its state_dict has other layouts from then on. Left as they are: circulant products, the
+    weight of context_gating, and a NetFV whose centres are those of its assignment.
+    """
+    for name, child in module.named_children():
+        coupled = isinstance(module, NetFV) and module.settings.coupling is not None
+        if isinstance(child, (Dense, Product)) and not coupled:
+            native = _linear_of(child)
+            if isinstance(child, Dense) and child.settings.activation:
+                native = nn.Sequential(native, Function(child.settings.activation))
+            setattr(module, name, native)
+        else:
+            to_linears(child)
+    return module
+
+
+def _linear_of(product: Dense | Product) -> nn.Linear:
+    weight, bias = product.weight, getattr(product, "bias", None)
+    native = nn.Linear(*weight.shape, bias=bias is not None, device=weight.device, dtype=weight.dtype)
+    with torch.no_grad():
+        native.weight.copy_(weight.t())
+        if bias is not None:
+            native.bias.copy_(bias)
+    return native.train(product.training)
+
+
+class Function(nn.Module):
+    """A function by its name in the spec, as a module."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return apply(self.name, x)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from acz.backend.inputs import CallInputs
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
-from acz_torch.base import Call, Layer
+from acz_torch.base import Call, Layer, Norm
 from acz_torch.devices import native_device
 from acz_torch.layers import LAYERS
 from acz_torch.pooling import over_bags
@@ -129,3 +129,14 @@ def forward(
         found = {"output": model.finish(logits), "logits": logits} | {path: call.recorded[path] for path in record}
     model.eval()
     return {name: value.cpu().numpy() for name, value in found.items()}
+
+
+def synchronise(model: nn.Module, on: bool = True) -> nn.Module:
+    """Let the batch norms within a module take the statistics of all processes, in training.
+
+    Padded frames do not count, and processes may have different numbers of videos.
+    """
+    for part in model.modules():
+        if isinstance(part, Norm):
+            part.synchronised = on
+    return model

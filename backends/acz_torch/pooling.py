@@ -43,7 +43,7 @@ def over_bags(layer: Any, x: Tensor, call: Call) -> Tensor:
     """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
     mask, bag, (videos, frames, features) = call.mask, layer.bag, x.shape
     exporting = torch.compiler.is_exporting()
-    if exporting or frames % bag:
+    if exporting or torch.jit.is_tracing() or frames % bag:
         # torch.export can't leave open whether an axis has the size 1: there is one bag more, without valid frames
         count = (frames + (2 * bag if exporting else bag) - 1) // bag
         place = torch.arange(count * bag, device=x.device).reshape(count, bag)

@@ -18,9 +18,10 @@ CACHED = 2**19
 def by_videos(aggregate: Callable[[Tensor, Tensor], Tensor], size: int, x: Tensor, a: Tensor) -> Tensor:
     """`aggregate` of frames and their shares. On a CPU it takes a few videos at a time, as many as stay in its cache if one's
     clusters are `size` numbers: forward and backward are many passes over little arithmetic."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return aggregate(x, a)
     count = max(1, CACHED // size)
-    in_graph = torch.compiler.is_compiling() or torch.jit.is_tracing()
-    if x.device.type != "cpu" or in_graph or len(x) <= count:
+    if len(x) <= count:
         return aggregate(x, a)
     return torch.cat([aggregate(*few) for few in zip(x.split(count), a.split(count), strict=True)])
 
