@@ -69,6 +69,19 @@ def normalises(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -
     return all([*same, torch.allclose(y, (rows - rows.mean(0)) * wanted)]), {}
 
 
+def casts_parts(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
+    """A job: a cast of a module casts its parts through their own methods, by a function of tensors."""
+    import torch
+
+    class Part(torch.nn.Linear):
+        def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> torch.nn.Module:
+            self.kind = fn(torch.ones(1)).dtype
+            return super()._apply(fn, recurse)
+
+    whole = torch.nn.Sequential(Part(1, 1)).half()
+    return whole[0].kind == whole[0].weight.dtype == torch.float16, {}
+
+
 def applies_adam(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
     """A job: one step by TensorFlow's kernel, with powers of beta of zero and a rate that holds the correction."""
     import tensorflow as tf
@@ -188,6 +201,13 @@ CANARIES = [
         "backends/acz_torch/base.py",
         normalises,
         "batch_norm can take its other branch, with means and variances as sums; it is slower",
+    ),
+    Canary(
+        "torch.nn.Module._apply",
+        "torch",
+        "backends/acz_torch/base.py",
+        casts_parts,
+        "running statistics are kept in float32 there: find what half() and to() call now",
     ),
     Canary(
         "tf.raw_ops.ResourceApplyAdam",

@@ -34,7 +34,7 @@ class Deployed(nn.Module):
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
-    deployed = Deployed(model)
+    deployed = Deployed(model).eval()
     videos = Dim("videos", min=1)
     sample, axes = {}, {}
     for port in deployed.ports:
