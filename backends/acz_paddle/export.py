@@ -22,7 +22,8 @@ class Deployed(nn.Layer):
         self.model, self.ports = model, ports(model.spec)
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        return self.model({port.key: inputs[number] for number, port in enumerate(self.ports)})
+        logits = self.model.logits({port.key: inputs[number] for number, port in enumerate(self.ports)})
+        return self.model.finish(logits)
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
