@@ -117,14 +117,6 @@ def sets_threads(backend: Backend, arguments: None, arrays: Mapping[str, Array])
     return has_threads(3) and has_threads(1), {}
 
 
-def guards_a_place(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
-    """A job: what is made within the guard is on its place."""
-    import paddle
-
-    with paddle.base.dygraph.guard(paddle.CPUPlace()):
-        return paddle.nn.Linear(2, 2).weight.place.is_cpu_place(), {}
-
-
 def casts_by_apply(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
     """A job: every cast of PaddlePaddle's calls a layer's `_apply` with the new dtype, mixed precision's too."""
     import paddle
@@ -230,13 +222,6 @@ CANARIES = [
         "backends/acz_paddle/devices.py",
         sets_threads,
         "find what sets the threads of a CPU now; FLAGS_paddle_num_threads does it before PaddlePaddle is imported",
-    ),
-    Canary(
-        "paddle.base.dygraph.guard",
-        "paddle",
-        "backends/acz_paddle/model.py",
-        guards_a_place,
-        "set the place by paddle.set_device around the making of a model, and set it back",
     ),
     Canary(
         "paddle.nn.Layer._apply",

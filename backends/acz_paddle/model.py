@@ -117,7 +117,7 @@ def shape_of(value: Any) -> Sequence[Any]:
 
 
 def build(spec: Spec, device: str, dtype: str) -> Model:
-    with paddle.base.dygraph.guard(native_device(device)):
+    with paddle.device.device_guard(native_device(device)):
         return Model(spec, device, dtype)
 
 
