@@ -7,7 +7,7 @@ from typing import Any
 import paddle
 from paddle import Tensor
 from paddle.autograd import PyLayer
-from paddle.fft import irfft, rfft
+from paddle.fft import fft, ifft, irfft, rfft
 
 from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
@@ -41,12 +41,14 @@ class Correlation(PyLayer):
         return of_x, irfft((change.conj() * spectrum).flatten(0, -3).sum(0), n=n)
 
 
+@paddle.jit.marker.unified(for_ast=False)  # where bytecode is traced, this is one operation
 def correlate(x: Tensor, w: Tensor) -> Tensor:
-    """As Correlation, with the same gradient of its own where PaddlePaddle runs each operation at once, and with
-    PaddlePaddle's gradient in a program, where a PyLayer gets no complex numbers back."""
+    """As Correlation. In a program the gradient is PaddlePaddle's: a PyLayer gets no complex numbers back there."""
     if paddle.in_dynamic_mode():
         return Correlation.apply(x, w)
-    return irfft(rfft(x) * rfft(w).conj(), n=x.shape[-1])
+    if w.shape[-1] < 0:  # traced bytecode may not know it, and irfft wants a number
+        return ifft(fft(x) * fft(w).conj()).real()
+    return irfft(rfft(x) * rfft(w).conj(), n=w.shape[-1])
 
 
 def circulant(w: Tensor, rows: int) -> Tensor:
