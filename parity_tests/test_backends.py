@@ -245,6 +245,7 @@ def use_module(backend: Any, arguments: None, arrays: Any) -> tuple[Used, Arrays
         import paddle
 
         names = list(module.state_dict())
+        module.eval()
         output = module({"features": paddle.to_tensor(features)}).numpy()
     elif backend.NAME == "mindspore":
         import mindspore

@@ -132,12 +132,27 @@ def sets_threads(backend: Backend, arguments: None, arrays: Mapping[str, Array])
     return has_threads(3) and has_threads(1), {}
 
 
-def guards_a_place(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
-    """A job: what is made within the guard is on its place."""
+def casts_by_apply(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
+    """A job: every cast of PaddlePaddle's calls a layer's `_apply` with the new dtype, mixed precision's too."""
     import paddle
+    from paddle.amp.auto_cast import amp_initialize
 
-    with paddle.base.dygraph.guard(paddle.CPUPlace()):
-        return paddle.nn.Linear(2, 2).weight.place.is_cpu_place(), {}
+    class Watched(paddle.nn.Layer):  # type: ignore[misc]
+        def _apply(self, func: object, device: object, dtype: object, *others: object) -> None:
+            calls.append(str(dtype).rpartition(".")[2])
+
+    casts = [
+        lambda layer: layer.to(dtype="bfloat16"),
+        lambda layer: layer.bfloat16(),
+        lambda layer: amp_initialize([layer], "bfloat16", None),
+        lambda layer: layer.to("cpu"),
+    ]
+    seen = []
+    for cast in casts:
+        calls: list[str] = []
+        cast(paddle.nn.LayerDict({"watched": Watched()}))
+        seen.append(set(calls))
+    return seen == [{"bfloat16"}] * 3 + [{"None"}], {}
 
 
 def has_a_largest_file(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
@@ -231,11 +246,11 @@ CANARIES = [
         "find what sets the threads of a CPU now; FLAGS_paddle_num_threads does it before PaddlePaddle is imported",
     ),
     Canary(
-        "paddle.base.dygraph.guard",
+        "paddle.nn.Layer._apply",
         "paddle",
-        "backends/acz_paddle/model.py",
-        guards_a_place,
-        "set the place by paddle.set_device around the making of a model, and set it back",
+        "backends/acz_paddle/base.py",
+        casts_by_apply,
+        "find what every cast calls now, or statistics are kept in half precision; Holder and Model override it",
     ),
     Canary(
         "mindspore.train.serialization.TOTAL_SAVE",

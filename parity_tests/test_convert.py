@@ -182,6 +182,7 @@ output = keras.models.load_model(file)({"features": x}).numpy()
 import paddle
 model = acz.build(spec, "paddle", seed=1)
 model.set_state_dict(paddle.load(file))
+model.eval()
 output = model({"features": paddle.to_tensor(x)}).numpy()
 """,
     "mindspore": """

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import paddle
@@ -22,7 +23,8 @@ class Deployed(nn.Layer):
         self.model, self.ports = model, ports(model.spec)
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        return self.model({port.key: inputs[number] for number, port in enumerate(self.ports)})
+        logits = self.model.logits({port.key: inputs[number] for number, port in enumerate(self.ports)})
+        return self.model.finish(logits)
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
@@ -30,9 +32,24 @@ def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
     deployed.eval()
     inputs = [InputSpec(list(port.shape), port.dtype, port.name) for port in deployed.ports]
     unread = set(model.spec.inputs) - {stream.input for stream in model.spec.streams.values()}
-    paddle.jit.save(deployed, str(path / "model"), [inputs], skip_prune_program=bool(unread))
+    with named_by_path(model):
+        paddle.jit.save(deployed, str(path / "model"), [inputs], skip_prune_program=bool(unread))
     name_output(path / "model.json")
     (path / "acz.json").write_text(json.dumps(dict(metadata)) + "\n")
+
+
+@contextmanager
+def named_by_path(model: Model) -> Iterator[None]:
+    """Let a program name its parameters as the spec does, not as this process numbers them."""
+    parameters = model.state_dict()
+    names = {path: value.name for path, value in parameters.items()}
+    try:
+        for path, value in parameters.items():
+            value.name = path
+        yield
+    finally:
+        for path, value in parameters.items():
+            value.name = names[path]
 
 
 def name_output(program: Path) -> None:
