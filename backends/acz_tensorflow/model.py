@@ -68,13 +68,22 @@ class Model(keras.Model):
 
     def __init__(self, spec: Spec, device: str, dtype: str) -> None:
         super().__init__(dtype=dtype)
-        self.spec = spec
-        self.returns_logits = False
+        self.spec, self._returns_logits = spec, False
         self.device, self.graphs = device, Graphs(device)
         self._call_inputs = CallInputs(spec, is_array, shape_of)
         with tf.device(device):
             self.steps = {placed.path: LAYERS[placed.layer.type](placed, dtype) for placed in spec.layout}
         self.build({name: (None, *shape) for name, shape in input_shapes(spec).items()})
+
+    @property
+    def returns_logits(self) -> bool:
+        """True where a call gives the logits, which losses take, and not the output."""
+        return self._returns_logits
+
+    @returns_logits.setter
+    def returns_logits(self, value: bool) -> None:
+        self._returns_logits = bool(value)
+        self.train_function = self.test_function = self.predict_function = None  # or Keras runs those of before
 
     def build(self, input_shape: Any = None) -> None:
         """Nothing is left to make; Keras notes the shapes."""
