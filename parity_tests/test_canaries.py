@@ -102,6 +102,20 @@ def applies_adam(backend: Backend, arguments: None, arrays: Mapping[str, Array])
     return bool(np.allclose(value.numpy(), first_step(), rtol=1e-10, atol=0)), {}
 
 
+def takes_layers_when_unlocked(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
+    """A job: a layer of Keras that is built takes a new layer when it is unlocked, and none before and after."""
+    import keras
+
+    layer = keras.layers.Layer()
+    layer.build((None, 2))
+    before = layer._tracker.locked
+    layer._tracker.unlock()
+    layer.inner = keras.layers.Dense(2)
+    layer.inner.build((None, 2))
+    layer._tracker.lock()
+    return before and layer._tracker.locked and len(layer.trainable_variables) == 2, {}
+
+
 def merges_adam(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
     """A job: one step of two parameters in one call of PaddlePaddle's kernel."""
     import paddle
@@ -230,6 +244,13 @@ CANARIES = [
         "backends/acz_tensorflow/training.py",
         applies_adam,
         "write the step in `update` as assignments, as Adam.reference_step has it; it is slower",
+    ),
+    Canary(
+        "keras.layers.Layer._tracker",
+        "tensorflow",
+        "backends/acz_tensorflow/model.py",
+        takes_layers_when_unlocked,
+        "find what lets a built layer of Keras take a new one, for Model.replace",
     ),
     Canary(
         "paddle._C_ops.merged_adam_",

@@ -168,6 +168,8 @@ def build(
     """
     names = [known.value for known in Precision]
     if precision not in names:
-        raise SpecError(f"there is no precision '{precision}'; {nearest(precision, names)}")
+        info = infos().get(backend)
+        advice = f"; for mixed precision type {info.mixed_precision}" if info and info.mixed_precision else ""
+        raise SpecError(f"there is no precision '{precision}'; {nearest(precision, names)}{advice}")
     named = spec if isinstance(spec, Spec) else load_config(spec).spec
     return build_model(find_backend(backend), named, parameters, device, Precision(precision), seed, logits)

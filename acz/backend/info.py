@@ -71,6 +71,8 @@ class BackendInfo:
     """The format that `export` writes; without one, level 5 of parity reports the backend as missing."""
     native: NativeFormat | None = None
     """The framework's own file; without one, `acz convert` neither writes nor reads it."""
+    mixed_precision: str = ""
+    """The code with which its users compute in fewer bits, for `float16` or `bfloat16` as a precision; empty if unknown."""
     fft_cost: float | None = None
     """Multiply-adds of a matrix product in the time of one step of a Fourier transform; without one there is no transform."""
     reserved_names: frozenset[str] = frozenset()

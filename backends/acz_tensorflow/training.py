@@ -79,7 +79,8 @@ def loss_and_gradients(
     training: bool = True,
 ) -> tuple[float, dict[str, Array]]:
     def run(fed: Tensors, labels: Tensors, dropout: Tensors) -> tuple[Tensor, dict[str, Tensor]]:
-        wanted = trained_variables(model) | {name: value for name, value in fed.items() if value.dtype.is_floating}
+        floats = {name: fed[name] for name in model.spec.inputs if name in fed and fed[name].dtype.is_floating}
+        wanted = trained_variables(model) | floats
         with tf.GradientTape() as tape:
             tape.watch(list(wanted.values()))
             value = LOSSES[loss](model, model.logits(fed, Call(training, dropout=dropout)), labels["labels"])
