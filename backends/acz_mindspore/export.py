@@ -32,7 +32,7 @@ class Deployed(nn.Cell):
         fed = {}
         for key, value in zip(self.keys, inputs):  # noqa: B905  MindSpore's graph mode knows no strict
             fed[key] = value
-        return self.model(fed)
+        return self.model.finish(self.model.logits(fed))
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
