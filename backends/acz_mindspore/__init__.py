@@ -41,6 +41,6 @@ INFO = BackendInfo(
     ),
     fft_cost=36.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("dtype finish input logits low output returns_logits spec".split()),
+    reserved_streams=frozenset("dtype finish input logits output returns_logits spec".split()),
     order=4,
 )

@@ -28,23 +28,32 @@ LOW = {"fp16": ms.float16, "bf16": ms.bfloat16}
 
 
 class Mixed(nn.Cell):
-    """A cell that takes MindSpore's mixed precision for its products, and computes all else in float32.
+    """A cell that computes in float32 where MindSpore's mixed precision asks for a low type, which goes to `Product` alone.
 
-    MindSpore marks each cell with the type that it is to compute in. There half precision would overflow in softmax over
-    masked frames and divide by zero in normalisation, and the statistics of batch norm would lose their digits. So a cell of
-    acz keeps the low type for `product`, and asks MindSpore for float32.
+    In half precision softmax over masked frames would overflow, normalisation would divide by zero, and the statistics of
+    batch norm would lose their digits.
     """
 
+    def add_flags(self, **flags: Any) -> nn.Cell:
+        if LOW.keys() & flags.keys():
+            flags = {**flags, "fp16": False, "bf16": False, "fp32": True}
+        return super().add_flags(**flags)
+
+
+class Product(nn.Cell):
+    """A product of two tensors, in the low type where MindSpore's mixed precision asks for one."""
+
     low: Any = None
-    """The type of products; None for that of the operands."""
 
     def add_flags(self, **flags: Any) -> nn.Cell:
         if LOW.keys() & flags.keys():
             self.low = next((dtype for flag, dtype in LOW.items() if flags.get(flag)), None)
-            if self.low is not None:
-                check_low(self.low)
-            flags = {**flags, "fp16": False, "bf16": False, "fp32": True}
+            check_low(self.low)
         return super().add_flags(**flags)
+
+    def construct(self, operation: Any, a: Tensor, b: Tensor) -> Tensor:
+        low = b.dtype if self.low is None else self.low
+        return operation(as_type(a, low), as_type(b, low))
 
 
 def check_low(dtype: Any) -> None:
@@ -74,7 +83,7 @@ class Layer(Mixed):
         super().__init__(auto_prefix=False)
         self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
         self.on_cpu = ms.get_context("device_target") == "CPU"
-        self.tanh = Tanh()
+        self.tanh, self.product = Tanh(), Product()
         for name, parameter in placed.parameters.items():
             *parents, last = name.split(".")
             home: nn.Cell = self
@@ -138,9 +147,8 @@ def as_type(value: Tensor, dtype: Any) -> Tensor:
 
 
 def product(layer: Layer, operation: Any, a: Tensor, b: Tensor) -> Tensor:
-    """A product of two tensors in the layer's type of products, in the first one's own type."""
-    low = b.dtype if layer.low is None else layer.low
-    return as_type(operation(as_type(a, low), as_type(b, low)), a.dtype)
+    """A product of two tensors, in the first one's type."""
+    return as_type(layer.product(operation, a, b), a.dtype)
 
 
 def linear(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

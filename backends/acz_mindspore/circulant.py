@@ -53,7 +53,7 @@ def explicit(weight: Tensor, diagonal: Tensor | None, settings: CirculantProduct
             matrix = matrix * ops.tile(diagonal[factor].expand_dims(1), (1, rows, 1))
         if settings.diagonal == "fixed":
             matrix = matrix * ops.tile(rolled(diagonal[factor])[:, :rows].expand_dims(2), (1, 1, n))
-        whole = matrix if whole is None else ops.BatchMatMul()(whole, matrix)
+        whole = matrix if whole is None else as_type(ops.BatchMatMul()(whole, matrix), weight.dtype)
     return whole.reshape((-1, n))[:units]
 
 

@@ -14,7 +14,7 @@ from acz.backend.inputs import CallInputs
 from acz.foundation.arrays import Array
 from acz.foundation.errors import InputError, MissingError
 from acz.model.spec import Spec
-from acz_mindspore.base import Call, Layer, Mixed, as_type, check_low, log_softmax, number, sigmoid, softmax
+from acz_mindspore.base import LOW, Call, Layer, Mixed, as_type, check_low, log_softmax, number, sigmoid, softmax
 from acz_mindspore.devices import use_device
 from acz_mindspore.layers import LAYERS
 from acz_mindspore.pooling import over_bags
@@ -96,6 +96,11 @@ class Model(Mixed):
     def returns_logits(self, value: bool) -> None:
         self._returns_logits = bool(value)
         self.compile_cache.clear()
+
+    def add_flags(self, **flags: Any) -> nn.Cell:
+        if self.dtype == ms.float64 and LOW.keys() & flags.keys():
+            raise MissingError("mixed precision is for a module in float32; build it with precision='float32'")
+        return super().add_flags(**flags)
 
     def __call__(self, *given: Any, **named: Any) -> Any:
         if len(given) > 1:

@@ -76,6 +76,7 @@ class NetFV(SoftAssignment):
         precision = each(ops.reciprocal(spread * spread + number(LEAST_SPREAD, x)), x)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
         ax, axx = ops.BatchMatMul(transpose_a=True)(x, a), ops.BatchMatMul(transpose_a=True)(x * x, a)
+        ax, axx = as_type(ax, x.dtype), as_type(axx, x.dtype)  # not low: the next lines take their difference
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * precision * precision - total
         return a, ops.cat((of_clusters(residual * precision), l2_normalize(second.flatten(start_dim=1))), 1)
