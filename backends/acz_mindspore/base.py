@@ -151,6 +151,14 @@ def product(layer: Layer, operation: Any, a: Tensor, b: Tensor) -> Tensor:
     return as_type(layer.product(operation, a, b), a.dtype)
 
 
+def pooled(a: Tensor, x: Tensor) -> Tensor:
+    """Sums over the frames, a (videos, rows, frames) by x (videos, frames, features): never in a low type.
+
+    Where a sum is zero, the gradient of its normalisation is a million, which half precision does not hold.
+    """
+    return as_type(ops.BatchMatMul()(a, x), x.dtype)
+
+
 def linear(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     y = product(layer, ops.MatMul(), x.reshape((-1, x.shape[-1])), weight)
     if bias is not None:

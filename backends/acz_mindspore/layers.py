@@ -22,6 +22,7 @@ from acz_mindspore.base import (
     linear,
     log_softmax,
     number,
+    pooled,
     product,
     sigmoid,
     softmax,
@@ -139,7 +140,7 @@ class AttentionCluster(Layer):
         else:
             valid = ops.tile(call[0].reshape((videos, 1, frames)).astype(x.dtype), (1, settings.units, 1))
             a = ops.softmax(s * valid + (1.0 - valid) * LOWEST if axis == 2 else s, axis) * valid
-        v = product(self, ops.BatchMatMul(), a, x)  # (videos, units, features)
+        v = pooled(a, x)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:

@@ -69,9 +69,17 @@ class Model(Mixed):
         if nn.Cell in cls.__bases__:  # a class that MindSpore has written: class ModelOpt(Model, nn.Cell)
             raise MissingError(
                 "MindSpore's amp level O1 and its lists of operations rewrite the source of `construct`, which does not name "
-                "this module's layers; take level O2 or O3, where products alone are in the low type, or 'auto'"
+                "this module's layers; take level O2 or O3"
             )
         return super().__new__(cls, *args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "amp_strategy":
+            raise MissingError(
+                "MindSpore's amp level auto casts every product, also those whose gradients half precision does not hold; "
+                "take level O2 or O3"
+            )
+        super().__setattr__(name, value)
 
     def __init__(self, spec: Spec, dtype: Any) -> None:
         super().__init__(auto_prefix=False)

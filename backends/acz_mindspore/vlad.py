@@ -6,7 +6,7 @@ from mindspore import Tensor, ops
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_mindspore.base import Call, Layer, as_type, batch_norm, l2_normalize, linear, number, product
+from acz_mindspore.base import Call, Layer, as_type, batch_norm, l2_normalize, linear, number
 
 
 def shares(s: Tensor) -> Tensor:
@@ -34,6 +34,11 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     return a
 
 
+def sums(x: Tensor, a: Tensor) -> Tensor:
+    """Sums of the frames by their shares, (videos, features, clusters); never in a low type, as `pooled` says."""
+    return as_type(ops.BatchMatMul(transpose_a=True)(x, a), x.dtype)
+
+
 def of_clusters(v: Tensor) -> Tensor:
     """L2-normalised for each cluster, then as a whole. The second length follows from the first ones: v is scaled once."""
     least = number(1e-12, v)
@@ -55,14 +60,14 @@ class NetVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
-        v = product(self, ops.BatchMatMul(transpose_a=True), x, a)
+        v = sums(x, a)
         return a, of_clusters(v - each(self.centres, x) * total)
 
 
 class LightVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
-        return a, of_clusters(product(self, ops.BatchMatMul(transpose_a=True), x, a))
+        return a, of_clusters(sums(x, a))
 
 
 class NetFV(SoftAssignment):
@@ -75,8 +80,7 @@ class NetFV(SoftAssignment):
         spread = as_type(self.spread, x.dtype)
         precision = each(ops.reciprocal(spread * spread + number(LEAST_SPREAD, x)), x)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
-        ax, axx = ops.BatchMatMul(transpose_a=True)(x, a), ops.BatchMatMul(transpose_a=True)(x * x, a)
-        ax, axx = as_type(ax, x.dtype), as_type(axx, x.dtype)  # not low: the next lines take their difference
+        ax, axx = sums(x, a), sums(x * x, a)
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * precision * precision - total
         return a, ops.cat((of_clusters(residual * precision), l2_normalize(second.flatten(start_dim=1))), 1)
