@@ -42,6 +42,6 @@ INFO = BackendInfo(
     ),
     fft_cost=36.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("dtype finish input logits output sources spec".split()),
+    reserved_streams=frozenset("dtype finish input logits output returns_logits spec".split()),
     order=4,
 )

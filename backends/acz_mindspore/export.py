@@ -12,6 +12,7 @@ import mindspore as ms
 from mindspore import Tensor, nn
 from mindspore.train import serialization
 
+from acz.backend.inputs import MASK
 from acz.backend.signature import OUTPUT, ports
 from acz.foundation.errors import SpecError
 from acz_mindspore.model import Model, in_mode
@@ -26,13 +27,14 @@ class Deployed(nn.Cell):
     def __init__(self, model: Model) -> None:
         super().__init__(auto_prefix=False)
         self.model, self.ports = model, ports(model.spec)
-        self.keys = [port.key for port in self.ports]
+        self.keys = [(port.key, port.key.endswith(MASK)) for port in self.ports]
 
     def construct(self, *inputs: Tensor) -> Tensor:
         fed = {}
-        for key, value in zip(self.keys, inputs):  # noqa: B905  MindSpore's graph mode knows no strict
-            fed[key] = value
-        return self.model(fed)
+        for (key, is_mask), value in zip(self.keys, inputs):  # noqa: B905  MindSpore's graph mode knows no strict
+            # a loaded graph does not check types: its kernel of LogicalNot would read the bytes of any
+            fed[key] = value.astype(ms.float32) != 0 if is_mask else value
+        return self.model.finish(self.model.logits(fed))
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
@@ -49,10 +51,29 @@ def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
         file.user_info.update(metadata)
         name_ends(file.graph, [port.name for port in deployed.ports])
 
-    with in_mode(ms.GRAPH_MODE), in_one_file():
+    with in_mode(ms.GRAPH_MODE), in_one_file(), as_constants(deployed):
         deployed.set_inputs(*inputs)
         ms.export(deployed, *inputs, file_name=str(path), file_format="MINDIR", custom_func=describe)
     path.chmod(stat.S_IRUSR | stat.S_IWUSR)  # MindSpore leaves it read-only
+
+
+@contextmanager
+def as_constants(model: nn.Cell) -> Iterator[None]:
+    """Let statistics be constants of a graph, not parameters: a MindIR can't say that a parameter is not trained."""
+    held = [(cell, dict(cell.parameters_and_names(expand=False))) for _, cell in model.cells_and_names()]
+    held = [(cell, own) for cell, own in held if not all(p.requires_grad for p in own.values())]
+    for cell, own in held:
+        for name, p in own.items():
+            if not p.requires_grad:
+                delattr(cell, name)
+                setattr(cell, name, Tensor(p.asnumpy()))
+    try:
+        yield
+    finally:
+        for cell, own in held:
+            for name, p in own.items():  # all of them, so that their order is as before
+                delattr(cell, name)
+                cell.insert_param_to_cell(name, p)
 
 
 def name_ends(graph: Any, inputs: list[str]) -> None:

@@ -85,7 +85,7 @@ def loss_and_gradients(
     trained = trained_parameters(model)
 
     def run(*values: Tensor) -> Tensor:
-        logits, _ = model.logits({**fed, **dict(zip(floats, values, strict=True))}, masks)
+        logits = model.logits({**fed, **dict(zip(floats, values, strict=True))}, masks)
         return loss_of(model, logits, answers)
 
     positions = tuple(range(len(floats))) if floats else None
@@ -133,7 +133,7 @@ class Step(nn.Cell):
             inputs[self.inputs[i]] = values[i]
         for i in range(len(self.masks)):
             masks[self.masks[i]] = values[len(self.inputs) + i]
-        logits, _ = self.model.logits(inputs, masks)
+        logits = self.model.logits(inputs, masks)
         return self.loss(self.model, logits, labels), logits
 
     def construct(
