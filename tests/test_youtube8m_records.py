@@ -162,7 +162,9 @@ def test_a_bad_record_is_named_counted_and_skipped(tmp_path: Path, kind: str) ->
     assert len(data) == 3
     assert data.ids(np.arange(3)) == ["v0", "v1", "v2"]
     assert [len(batch.labels) for epoch in range(2) for batch in data.epoch(0, epoch, 3, 0, ["rgb"])] == [3, 3]
-    kinds = [entry.kind if isinstance(entry, BadRecord) else entry.id for entry in judged(path, Criteria(equal_lengths=True))]
+    kinds = [
+        entry.kind if isinstance(entry, BadRecord) else entry.id for entry in judged(path, Criteria(equal_lengths=True))
+    ]
     assert len(kinds) == 4
     assert kinds[2] in (kind, "no message")
 

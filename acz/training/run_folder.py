@@ -19,6 +19,8 @@ from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint, load_checkpoint
 from acz.training.run import Run
 
+BEST = "best.safetensors"
+
 
 def read_run(folder: Path) -> dict[str, Any]:
     """Read run.json of a run. Raises CheckpointError where it is missing or damaged."""
@@ -49,7 +51,7 @@ def open_checkpoint(path: Path) -> tuple[Checkpoint, Path, dict[str, Any] | None
         CheckpointError: there is no checkpoint, or it is damaged.
     """
     if path.is_dir():
-        best, last = path / "best.safetensors", path / "last.safetensors"
+        best, last = path / BEST, path / "last.safetensors"
         run = read_run(path)
         if not best.is_file() and not last.is_file():
             raise CheckpointError(f"{path} has no checkpoint yet; 'acz train --resume --out {path}' resumes it")
