@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -23,9 +24,9 @@ class Client:
     package: str
     """The distribution, of pip or npm, whose version is recorded."""
     requirements: tuple[str, ...] = ()
-    """What pip installs for it into an environment of its own. Nothing: it runs in the environment of this process."""
+    """The requirements that pip installs into an environment of its own. Without any it runs in the environment of this process."""
     npm: str = ""
-    """What npm installs for it."""
+    """The package that npm installs for it."""
     on_top: bool = False
     """True where its environment sees this environment's packages too."""
     option: str = ""
@@ -48,6 +49,7 @@ class Client:
 
 ONNX_PROGRAMS = "acz.exchange.artefacts.onnx"
 WEB = {"program": "onnxruntime_web.py", "package": "onnxruntime-web", "npm": "onnxruntime-web@1.30.0"}
+TENSORFLOW = "tensorflow-cpu" if sys.platform == "linux" else "tensorflow"
 OPENVINO = {"program": "openvino_model.py", "package": "openvino"}
 
 CLIENTS = [
@@ -64,7 +66,7 @@ CLIENTS = [
     Client("torch-export", "pt2", "acz_torch.runtime", "torch"),
     Client("aotinductor", "pt2", "aotinductor.py", "torch"),
     Client("lightning", CHECKPOINT, "lightning_trainer.py", "pytorch-lightning", ("pytorch-lightning",), on_top=True),
-    Client("tensorflow-signature", "saved-model", "acz_tensorflow.runtime", "tensorflow-cpu"),
+    Client("tensorflow-signature", "saved-model", "acz_tensorflow.runtime", TENSORFLOW),
     Client("keras-tfsmlayer", "saved-model", "keras_tfsmlayer.py", "keras"),
     Client("keras-file", CHECKPOINT, "keras_savers.py", "keras", option="keras"),
     Client("keras-weights", CHECKPOINT, "keras_savers.py", "keras", option="weights.h5"),

@@ -13,7 +13,7 @@ from pathlib import Path
 from clients.catalog import Client
 
 ROOT = Path(__file__).parents[2]
-CONSTRAINTS = ROOT / "constraints-clients.txt"
+CONSTRAINTS = [ROOT / "constraints.txt", ROOT / "constraints-clients.txt"]
 VERSION = "import importlib.metadata, sys; print(importlib.metadata.version(sys.argv[1]))"
 
 
@@ -27,7 +27,7 @@ class Environment:
 
     python: Path
     folder: Path
-    """Where `node_modules` is, for a client of npm."""
+    """The folder that holds `node_modules`, for a client of npm."""
     version: str
 
 
@@ -53,13 +53,14 @@ def prepare(client: Client, build: Path) -> Environment:
         folder = build / "-".join(client.requirements)
         python = folder / "bin/python"
         installed = folder / "installed"  # written last, so that a broken installation is made again
-        wanted = CONSTRAINTS.read_text(encoding="utf-8")
+        wanted = "".join(path.read_text(encoding="utf-8") for path in CONSTRAINTS)
         if not installed.is_file() or installed.read_text(encoding="utf-8") != wanted:
             _run([sys.executable, "-m", "venv", folder])
             if client.on_top:
                 _show_packages(folder)
-            options = "--quiet --no-compile --disable-pip-version-check --constraint".split()
-            _run([python, "-m", "pip", "install", *options, CONSTRAINTS, *client.requirements])
+            options = "--quiet --no-compile --disable-pip-version-check".split()
+            constraints = [word for path in CONSTRAINTS for word in ("--constraint", path)]
+            _run([python, "-m", "pip", "install", *options, *constraints, *client.requirements])
             installed.write_text(wanted, encoding="utf-8")
     return Environment(python, folder, _run([python, "-c", VERSION, client.package]).strip())
 
