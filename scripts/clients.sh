@@ -6,14 +6,14 @@
 #   scripts/clients.sh --models flash_mnist/attention_cluster:tiny --clients openvino-f32,litert
 #
 # The rows go to docs/results/clients.csv, or to --out FILE. `python scripts/results.py tables` writes the page from them.
-# PYTHON is an interpreter with acz and all four frameworks; by default .venv, which is made.
+# CLIENTS_PYTHON is an interpreter with acz and all four frameworks; by default .venv, which is made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-if [ -z "${PYTHON:-}" ]; then
+if [ -z "${CLIENTS_PYTHON:-}" ]; then
   [ -x .venv/bin/python ] || python3 -m venv .venv
   echo "installing acz with its frameworks into .venv ..." >&2
   .venv/bin/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[all]"
-  PYTHON=.venv/bin/python
+  CLIENTS_PYTHON=.venv/bin/python
 fi
-PYTHONPATH=scripts exec "$PYTHON" -m clients "$@"
+PYTHONPATH=scripts exec "$CLIENTS_PYTHON" -m clients "$@"

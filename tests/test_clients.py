@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from clients.__main__ import record
-from clients.catalog import CHECKPOINT, CLIENTS, PROGRAMS
-from clients.comparison import Row, reason
+from clients.catalog import CHECKPOINT, CLIENTS, PROGRAMS, Client
+from clients.comparison import Row, compare, reason
+from clients.environments import InstallationFailed, prepare
 from clients.page import page
-from clients.samples import UNITS, make_samples
+from clients.samples import UNITS, Model, make_samples
 
 from acz.exchange.artefacts.verify import Expected
 from acz.foundation.files.tables import read_csv
@@ -25,7 +26,7 @@ from tests.conftest import TINY
 
 ROOT = Path(__file__).parent.parent
 PINS = {
-    name: version
+    name.lower().replace("_", "-"): version
     for file in ("constraints.txt", "constraints-clients.txt")
     for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)$", (ROOT / file).read_text(encoding="utf-8"))
 }
@@ -48,7 +49,7 @@ def test_a_program_imports_acz_only_where_it_needs_the_native_module() -> None:
 
 def test_what_pip_installs_is_pinned() -> None:
     required = {name for client in CLIENTS for name in client.requirements}
-    assert required <= set(PINS)
+    assert {name.lower() for name in required} <= set(PINS)
     assert all(re.fullmatch(r"[\w/-]+@[\d.]+", client.npm) for client in CLIENTS if client.npm)
 
 
@@ -77,6 +78,63 @@ def test_a_reason_is_one_line_without_the_folders_of_a_machine() -> None:
     assert len(reason(RuntimeError("many words " * 100))) < 350
 
 
+PROGRAM = """
+import os
+import numpy as np
+import acz
+
+def load(path, threads):
+    {load}
+    checkpoint = acz.load_checkpoint(path)
+
+    def run(inputs):
+        given = {{"features": inputs["features"], "features.mask": inputs["features_mask"]}}
+        output = acz.reference.forward(checkpoint.spec, checkpoint.parameters, given)["output"]
+        {run}
+        return {{"output": output}}
+
+    return run, {{"precision": "float16"}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("load", "run", "result"),
+    [
+        ("", "", "passed"),
+        ("", "output = output.astype(np.float16)", "passed"),
+        ("", "output = 1.1 * output if given['features.mask'].all() else output", "beyond its bound on the batch"),
+        (
+            "",
+            "output = output if given['features.mask'].all() else 0 / output[:0]",
+            "beyond its bound on the batch 'padded'",
+        ),
+        (
+            "",
+            "if len(output) == 7: raise ValueError('an odd number')",
+            "on the batch 'plain 7': ValueError: an odd number",
+        ),
+        ("import no_such_package", "", "on the batch 'plain': ModuleNotFoundError: No module named 'no_such_package'"),
+        ("os._exit(3)", "", "some client ended with exit code 3, without a word"),
+    ],
+)
+def test_whatever_a_client_does_is_a_row(load: str, run: str, result: str, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM.format(load=load or "pass", run=run or "pass"), encoding="utf-8")
+    client = Client("some client", CHECKPOINT, str(program), "numpy")
+    row = compare(client, prepare(client, tmp_path), Model(TINY, tmp_path))
+    assert row.result.startswith(result)
+    assert row.version == np.__version__
+    if result == "passed":
+        assert float(row.difference) <= float(row.bound)
+        assert row.precision == "float16"
+
+
+def test_a_client_that_does_not_install_says_so(tmp_path: Path) -> None:
+    missing = Client("some client", "onnx", "mnn_model.py", "no-such-distribution")
+    with pytest.raises(InstallationFailed, match="no-such-distribution"):
+        prepare(missing, tmp_path)
+
+
 def test_a_row_takes_the_place_of_the_old_one_and_the_page_shows_it(tmp_path: Path) -> None:
     out = tmp_path / "clients.csv"
     names = ("precision", "difference", "bound", "float32_bound", "batch", "result")
@@ -102,7 +160,7 @@ def test_the_results_have_every_client_and_model() -> None:
     for client in CLIENTS:
         rows = {row["model"]: row for row in ROWS if row["client"] == client.name}
         assert models <= set(rows), f"bash scripts/clients.sh --clients {client.name}"
-        pinned = PINS.get(client.package, client.npm.rpartition("@")[2])
+        pinned = PINS.get(client.package.lower(), client.npm.rpartition("@")[2])
         assert {row["version"].partition("+")[0] for row in rows.values()} == {pinned}, client.name
 
 
