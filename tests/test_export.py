@@ -1,6 +1,6 @@
 """`acz export` around the formats: proof before a file is kept, reports, replacing, refusing.
 
-ONNX is the example of all five.
+ONNX is the example of all six.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ def test_an_artefact_is_proved_and_reported(acz: Callable[..., Answer], checkpoi
     answer = acz("export", checkpoint, "--format", "onnx", "--json")
     assert answer.code == 0, answer.err
     shown = json.loads(answer.out)["onnx"]
-    report = json.loads((tmp_path / "export/model.onnx.report.json").read_text())
-    assert {"artefact": str(tmp_path / "export/model.onnx"), **report} == shown
+    report = json.loads((tmp_path / "export/tiny.onnx.report.json").read_text())
+    assert {"artefact": str(tmp_path / "export/tiny.onnx"), **report} == shown
     assert report["spec_hash"] == load_checkpoint(checkpoint).spec.hash
-    assert report["size_bytes"] == (tmp_path / "export/model.onnx").stat().st_size
+    assert report["size_bytes"] == (tmp_path / "export/tiny.onnx").stat().st_size
     assert set(report["latency_ms"]) == {"1", "256"}
     assert len({check["videos"] for check in report["checks"]}) >= 2
     assert {"padded", "zeros", "huge"} <= {check["batch"] for check in report["checks"]}

@@ -37,6 +37,7 @@ STANDALONE = [
     "acz/exchange/artefacts/onnx/runtime.py",
     "acz/exchange/artefacts/onnx/evaluator.py",
     *(f"backends/acz_{name}/runtime.py" for name in ("torch", "tensorflow", "paddle", "mindspore")),
+    "backends/acz_tensorflow/litert.py",
 ]
 """Files that run in a process without acz."""
 LOADERS = {"acz/__init__.py", "acz/backend/registry.py", "acz/backend/worker.py"}

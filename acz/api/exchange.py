@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from acz.api.results import Result, reports_progress, require_counts
+from acz.backend.signature import Form
 from acz.exchange.artefacts.formats import find_format, formats
-from acz.exchange.artefacts.making import write_verified
+from acz.exchange.artefacts.making import artefact_name, write_verified
 from acz.exchange.weights.incoming import convert as convert_weights
 from acz.exchange.weights.outgoing import find_native, to_native
 from acz.foundation.progress import Progress, show_progress
 from acz.model.spec import Spec
-from acz.training.run_folder import open_checkpoint
+from acz.training.run_folder import BEST, open_checkpoint
 from acz.zoo.config import load_config
 
 
@@ -90,10 +91,10 @@ def list_formats() -> list[str]:
     return list(formats())
 
 
-def require_formats(names: Sequence[str]) -> None:
-    """Raise SpecError or MissingError unless every format is known, and what makes it is installed."""
+def require_formats(names: Sequence[str], weights: str = "float32", masks: str = "bool") -> None:
+    """Raise SpecError or MissingError unless every format has this form, and what makes and runs it is installed."""
     for name in names:
-        find_format(name)
+        find_format(name).require_form(Form.of(weights, masks))
 
 
 @reports_progress
@@ -102,6 +103,8 @@ def export(
     format: str = "onnx",
     *,
     out: str | Path | None = None,
+    weights: str = "float32",
+    masks: str = "bool",
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Artefact:
@@ -113,19 +116,24 @@ def export(
     Args:
         target: a run's folder or a checkpoint, whichever framework trained it; by default the latest run's best.
         format: one of `list_formats()`.
-        out: the artefact's file or folder; by default in the folder `export` beside the checkpoint.
+        out: the artefact's file or folder; by default in the folder `export` beside the checkpoint: `model` and so on,
+            or named after a checkpoint that is not the run's best.
+        weights: `float32`; in tflite also `float16`, or `int8`, dynamic range quantisation.
+        masks: `bool`, `uint8` or `none`: the type of the mask inputs.
         threads: threads of the runtime when the artefact is verified and timed.
 
     Raises:
         CheckFailed: the artefact left its bound; nothing is written.
-        SpecError, MissingError: the format is unknown, or what makes it is not installed.
+        SpecError, MissingError: the format or its form is unknown, or what makes it is not installed.
     """
     require_counts(threads=threads)
-    chosen = find_format(format)
+    chosen, form = find_format(format), Form.of(weights, masks)
+    chosen.require_form(form)
     checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
-    path = Path(out) if out else source.parent / "export" / (f"model{chosen.suffix}" if chosen.suffix else chosen.name)
+    stem = "" if source.name == BEST else source.stem
+    path = Path(out) if out else source.parent / "export" / artefact_name(stem, chosen, form)
     with show_progress(progress) as shown:
-        report = write_verified(checkpoint, source, chosen, path, shown, threads)
+        report = write_verified(checkpoint, source, chosen, path, shown, threads, form=form)
     return Artefact(path, source, chosen.name, chosen.runtime, report)
 
 

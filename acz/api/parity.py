@@ -128,8 +128,8 @@ def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) 
         raise MissingError(
             'nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest'
         )
-    by_participant = {maker.participant: maker for maker in formats().values()}
-    return Participants(find_backend(REFERENCE), compared, {n: by_participant[n] for n in names if n in by_participant})
+    makers = {name: [maker for maker in formats().values() if maker.participant == name] for name in names}
+    return Participants(find_backend(REFERENCE), compared, {name: some for name, some in makers.items() if some})
 
 
 def _known(levels: Sequence[int]) -> list[str]:

@@ -12,7 +12,7 @@ NOTHING: Mapping[str, str] = MappingProxyType({})
 
 @dataclass(frozen=True)
 class ArtefactFormat:
-    """The deployment format that a backend writes.
+    """A deployment format that a backend writes.
 
     An artefact is one file whose name ends in `suffix`; without a suffix it is a folder that holds the file `marker`.
     """
@@ -25,6 +25,18 @@ class ArtefactFormat:
     """The program that its users run it with, in words."""
     script: str
     """The module that runs an artefact in a process without acz: `acz_torch.runtime`. It is found, not imported."""
+    function: str = "export"
+    """The backend's function that writes it, as `Exports.export` of acz.backend.protocol."""
+    weights: tuple[str, ...] = ("float32",)
+    """The types of weights that it can hold; see acz.backend.signature.Form."""
+    masks: tuple[str, ...] = ("bool",)
+    """The kinds of mask inputs that it can have; see acz.backend.signature.Form."""
+    needs: str = ""
+    """Import name of what runs it, where that is not the framework."""
+    needs_install: str = ""
+    """The argument of `pip install` that brings it."""
+    transforms: bool = True
+    """False where the runtime has no Fourier transform, so that circulant products take the explicit matrix."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +72,8 @@ class BackendInfo:
     """The argument of `pip install`: `acz[torch]`, or an outside distribution's name."""
     environment: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Environment variables that are set before the import, where they are unset."""
-    artefact: ArtefactFormat | None = None
-    """The format that `export` writes; without one, level 5 of parity reports the backend as missing."""
+    artefacts: tuple[ArtefactFormat, ...] = ()
+    """The deployment formats that it writes; without any, level 5 of parity reports the backend as missing."""
     native: NativeFormat | None = None
     """The framework's own file; without one, `acz convert` neither writes nor reads it."""
     fft_cost: float | None = None

@@ -191,13 +191,16 @@ class Backend(Protocol):
 
 
 class Exports(Backend, Protocol):
-    """A backend with a deployment format: its description has an `artefact`."""
+    """A backend with a deployment format: its description has `artefacts`. A second format has a function of its own."""
 
     def export(self, model: Any, path: Path, metadata: Mapping[str, str]) -> None:
         """Write a float32 model on the CPU in the framework's deployment format.
 
+        A format whose description lists several `weights` or `masks` also takes `weights: str` and `masks: str` by
+        keyword, as acz.backend.signature.Form defines them. Each comes only where it is not the default.
+
         Inputs and output are those of acz.backend.signature. The file tells nothing of this machine: no path, no line
-        of source, no sample of inputs.
+        of source, no sample of inputs but zeros.
 
         Args:
             path: a file or a folder that does not exist yet, and can be renamed afterwards.

@@ -62,7 +62,12 @@ def installed() -> list[str]:
 
 def is_installed(info: BackendInfo) -> bool:
     """Tell whether a backend's framework can be imported, without importing it."""
-    return info.framework in sys.modules or find_spec(info.framework) is not None
+    return is_importable(info.framework)
+
+
+def is_importable(module: str) -> bool:
+    """Tell whether a module can be imported, without importing it."""
+    return module in sys.modules or find_spec(module) is not None
 
 
 def find_info(name: str) -> BackendInfo:

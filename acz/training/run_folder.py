@@ -23,6 +23,7 @@ from acz.training.run import Run
 
 RUNS = Path("runs")
 LATEST = ".latest"
+BEST = "best.safetensors"
 
 
 def new_run_folder(name: str) -> Path:
@@ -96,7 +97,7 @@ def open_checkpoint(path: Path | None) -> tuple[Checkpoint, Path, dict[str, Any]
     """
     path = latest_run() if path is None else path
     if path.is_dir():
-        best, last = path / "best.safetensors", path / "last.safetensors"
+        best, last = path / BEST, path / "last.safetensors"
         run = read_run(path)
         if not best.is_file() and not last.is_file():
             raise CheckpointError(f"{path} has no checkpoint yet; 'acz train --resume --out {path}' resumes it")

@@ -32,7 +32,7 @@ INFO = BackendInfo(
     distributions=("mindspore",),
     install="acz[mindspore]",
     environment={"GLOG_v": "3"},
-    artefact=ArtefactFormat("mindir", ".mindir", "", "mindspore.load and nn.GraphCell", "acz_mindspore.runtime"),
+    artefacts=(ArtefactFormat("mindir", ".mindir", "", "mindspore.load and nn.GraphCell", "acz_mindspore.runtime"),),
     native=NativeFormat(
         "mindspore",
         ".ckpt",

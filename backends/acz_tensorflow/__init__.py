@@ -21,6 +21,7 @@ NAMES = frozenset(
     """.split()
 )
 """Attributes of keras.Model, which hold streams and layers by name."""
+MASKS = ("bool", "uint8", "none")
 
 INFO = BackendInfo(
     name="tensorflow",
@@ -29,7 +30,24 @@ INFO = BackendInfo(
     distributions=("tensorflow", "tensorflow-cpu"),
     install="acz[tensorflow]",
     environment={"TF_CPP_MIN_LOG_LEVEL": "3"},
-    artefact=ArtefactFormat("saved-model", "", "saved_model.pb", "tf.saved_model.load", "acz_tensorflow.runtime"),
+    artefacts=(
+        ArtefactFormat(
+            "saved-model", "", "saved_model.pb", "tf.saved_model.load", "acz_tensorflow.runtime", masks=MASKS
+        ),
+        ArtefactFormat(
+            "tflite",
+            ".tflite",
+            "",
+            "LiteRT",
+            "acz_tensorflow.litert",
+            "export_tflite",
+            weights=("float32", "float16", "int8"),
+            masks=MASKS,
+            needs="ai_edge_litert",
+            needs_install="acz[litert]",
+            transforms=False,
+        ),
+    ),
     native=NativeFormat("keras", ".keras", recognises, "import acz_tensorflow.model; keras.models.load_model(FILE)"),
     fft_cost=6.0,
     reserved_names=NAMES,

@@ -116,9 +116,9 @@ class AttentionCluster(Layer):
             a = tf.transpose(softmax(s), (0, 2, 1))  # (videos, units, frames)
         else:
             s = tf.transpose(s, (0, 2, 1))  # (videos, units, frames)
-            a = softmax(s if call.mask is None else tf.where(call.mask[:, None, :], s, LOWEST))
+            a = softmax(s if call.mask is None else tf.where(tf.expand_dims(call.mask, 1), s, LOWEST))
         if call.mask is not None:
-            a = a * tf.cast(call.mask[:, None, :], a.dtype)
+            a = a * tf.cast(tf.expand_dims(call.mask, 1), a.dtype)
         call.recorded[f"{self.placed.path}.weights"] = tf.transpose(a, (0, 2, 1))
         v = tf.matmul(a, x)  # (videos, units, features)
         if settings.pre_normalize:

@@ -60,7 +60,7 @@ class Model(keras.Model):
             x = tf.cast(inputs[stream.input], self.dtype)
             call.mask = inputs.get(f"{stream.input}.mask")
             if call.mask is not None:
-                x = tf.where(call.mask[:, :, None], x, 0.0)
+                x = tf.where(tf.expand_dims(call.mask, 2), x, 0.0)
             vectors.append(self._through(name, x, call))
         call.mask = None
         x = tf.concat(vectors, 1) if len(vectors) > 1 else vectors[0]

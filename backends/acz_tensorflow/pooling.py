@@ -15,7 +15,7 @@ def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
     if kind == "max":
         if mask is None:
             return tf.reduce_max(x, 1)
-        y = tf.reduce_max(tf.where(mask[:, :, None], x, LOWEST), 1)
+        y = tf.reduce_max(tf.where(tf.expand_dims(mask, 2), x, LOWEST), 1)
         return tf.where(tf.reduce_any(mask, 1, keepdims=True), y, 0.0)
     if kind == "sum":
         return tf.reduce_sum(x, 1) if mask is None else tf.matmul(tf.cast(mask, x.dtype)[:, None], x)[:, 0]

@@ -20,7 +20,7 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     s = linear(x, own["assignment.weight"], own.get("assignment.bias"))
     a = softmax(batch_norm(own, norm, s, call, "norm.") if norm else s)
     if call.mask is not None:
-        a = a * tf.cast(call.mask[:, :, None], a.dtype)
+        a = a * tf.cast(tf.expand_dims(call.mask, 2), a.dtype)
     call.recorded[f"{layer.placed.path}.assignments"] = a
     return a
 

@@ -23,7 +23,7 @@ INFO = BackendInfo(
     framework="torch",
     distributions=("torch",),
     install="acz[torch]",
-    artefact=ArtefactFormat("pt2", ".pt2", "", "torch.export.load", "acz_torch.runtime"),
+    artefacts=(ArtefactFormat("pt2", ".pt2", "", "torch.export.load", "acz_torch.runtime"),),
     native=NativeFormat(
         "torch", "", recognises, 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'
     ),
