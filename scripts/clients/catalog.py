@@ -59,7 +59,7 @@ CLIENTS = [
     Client("openvino", "onnx", **OPENVINO, requirements=("openvino", "numpy")),
     Client("onnxruntime-web-chromium", "onnx", **WEB, option="chromium"),
     Client("onnxruntime-web-node", "onnx", **WEB, option="node"),
-    Client("litert", "tflite", "litert.py", "ai-edge-litert", ("ai-edge-litert", "numpy")),
+    Client("litert", "tflite", "acz_tensorflow.litert", "ai-edge-litert"),
     Client("mnn", "onnx", "mnn_model.py", "MNN", ("MNN", "numpy")),
     Client("ncnn", "onnx", "ncnn_model.py", "ncnn", ("ncnn", "pnnx"), on_top=True, masks="none"),  # pnnx wants torch
     Client("tract", "onnx", "tract_model.py", "tract", ("tract", "numpy")),

@@ -92,7 +92,7 @@ class Model:
         suffixes = {name: maker.suffix for name, maker in formats().items()}
         out = self.folder / f"masks-{client.masks}" / f"{client.format}{suffixes.get(client.format, '')}"
         out.parent.mkdir(exist_ok=True)
-        return export(self.checkpoint, client.format, out=out).path
+        return export(self.checkpoint, client.format, out=out, masks=client.masks).path
 
 
 def make_samples(spec: Spec, parameters: Mapping[str, Array]) -> dict[str, Sample]:
