@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.backend.signature import ports
+from acz.backend.signature import Form, ports
 from acz.exchange.artefacts import formats
 from acz.exchange.artefacts.onnx import writer as onnx_writer
 from acz.foundation.errors import SpecError
@@ -57,7 +57,7 @@ def test_a_damaged_exporter_is_refused(
     good = out.read_bytes()
     write = onnx_writer.write_onnx
 
-    def damaged(spec: Spec, parameters: dict[str, Any], path: Path) -> None:
+    def damaged(spec: Spec, parameters: dict[str, Any], path: Path, form: Form) -> None:
         wrong = np.array(parameters["trunk.logits.weight"]).reshape(-1, 6)
         wrong[:6] = wrong[:6].T
         write(spec, {**parameters, "trunk.logits.weight": wrong}, path)

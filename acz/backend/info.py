@@ -8,6 +8,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
+MASKS = ("bool", "uint8", "none")
+"""Every kind of mask inputs; see acz.backend.signature.Form."""
 
 
 @dataclass(frozen=True)

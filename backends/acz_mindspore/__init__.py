@@ -1,6 +1,6 @@
 """The MindSpore backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_mindspore.files import recognises
 
 NAMES = frozenset(
@@ -32,7 +32,11 @@ INFO = BackendInfo(
     distributions=("mindspore",),
     install="acz[mindspore]",
     environment={"GLOG_v": "3"},
-    artefacts=(ArtefactFormat("mindir", ".mindir", "", "mindspore.load and nn.GraphCell", "acz_mindspore.runtime"),),
+    artefacts=(
+        ArtefactFormat(
+            "mindir", ".mindir", "", "mindspore.load and nn.GraphCell", "acz_mindspore.runtime", masks=MASKS
+        ),
+    ),
     native=NativeFormat(
         "mindspore",
         ".ckpt",

@@ -1,6 +1,6 @@
 """The TensorFlow backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_tensorflow.files import recognises
 
 NAMES = frozenset(
@@ -21,7 +21,6 @@ NAMES = frozenset(
     """.split()
 )
 """Attributes of keras.Model, which hold streams and layers by name."""
-MASKS = ("bool", "uint8", "none")
 
 INFO = BackendInfo(
     name="tensorflow",

@@ -31,13 +31,12 @@ class Deployed(tf.Module):
         super().__init__()
         self.ports = ports(model.spec, masks)
         self.state = {path: variable.value for path, variable in model.state.items()}
-        framed = {port.key for port in self.ports if len(port.shape) == 3}
 
         def forward(**inputs: Tensor) -> dict[str, Tensor]:
             fed = {port.key: inputs[port.name] for port in self.ports}
-            for key, value in fed.items():
-                if key.endswith(".mask") and key.removesuffix(".mask") in framed:
-                    fed[key] = of_the_frames(fed[key.removesuffix(".mask")], value)
+            for port in self.ports:
+                if port.is_mask:
+                    fed[port.key] = of_the_frames(fed[port.key.removesuffix(".mask")], fed[port.key])
             return {OUTPUT: model.finish(model.logits(fed, Call()))}
 
         self.forward = tf.function(forward, autograph=False)

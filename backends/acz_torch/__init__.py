@@ -1,6 +1,6 @@
 """The PyTorch backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_torch.files import recognises
 
 NAMES = frozenset(
@@ -23,7 +23,7 @@ INFO = BackendInfo(
     framework="torch",
     distributions=("torch",),
     install="acz[torch]",
-    artefacts=(ArtefactFormat("pt2", ".pt2", "", "torch.export.load", "acz_torch.runtime"),),
+    artefacts=(ArtefactFormat("pt2", ".pt2", "", "torch.export.load", "acz_torch.runtime", masks=MASKS),),
     native=NativeFormat(
         "torch", "", recognises, 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'
     ),

@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
 from acz.backend.info import ArtefactFormat, BackendInfo
 from acz.backend.registry import infos, is_importable, is_installed
-from acz.backend.signature import PLAIN, Form
+from acz.backend.signature import PLAIN, Form, Masks
 from acz.exchange.artefacts.jobs import ArtefactArguments
 from acz.exchange.artefacts.onnx.writer import write_onnx
 from acz.foundation.errors import MissingError, SpecError, nearest
@@ -125,7 +126,7 @@ class OnnxMaker(Maker):
     ) -> dict[str, str]:
         import onnx
 
-        write_onnx(checkpoint.spec, checkpoint.parameters, out)
+        write_onnx(checkpoint.spec, checkpoint.parameters, out, form=form)
         return {"onnx": onnx.__version__}
 
     def scripts(self) -> dict[str, Path]:
@@ -135,7 +136,7 @@ class OnnxMaker(Maker):
 
 def formats() -> dict[str, Maker]:
     """Every format by name."""
-    makers: list[Maker] = [OnnxMaker(ONNX, ONNX, ".onnx", "", "onnxruntime", None, ("float32",), ("bool",))]
+    makers: list[Maker] = [OnnxMaker(ONNX, ONNX, ".onnx", "", "onnxruntime", None, ("float32",), get_args(Masks))]
     makers += [backend_maker(info, artefact) for info in infos().values() for artefact in info.artefacts]
     return {maker.name: maker for maker in sorted(makers, key=lambda maker: maker.name)}
 
