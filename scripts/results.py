@@ -1,6 +1,7 @@
 """Figures of the documents.
 
-`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md and docs/results from docs/results/*.csv.
+`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/clients.md and docs/results
+from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
@@ -18,6 +19,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from clients.page import page
+
 from acz.api.models import differences
 from acz.backend.versions import environment
 from acz.data.folder import read_manifest
@@ -33,6 +36,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
+CLIENTS = ROOT / "docs/clients.md"
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -148,6 +152,7 @@ def documents() -> dict[Path, str]:
         ROOT / "README.md": readme,
         ROOT / "docs/README.zh.md": chinese(readme),
         ROOT / "docs/benchmarks.md": benchmarks(),
+        CLIENTS: page(CLIENTS.read_text(encoding="utf-8"), read_csv(RESULTS / "clients.csv")),
     }
 
 

@@ -45,4 +45,4 @@ install .venv-torch .venv-torch/constraints.txt ".[torch,ray,test]" "numpy>=2,<3
 .venv-torch/bin/python -m pytest -q -n 2 -m "not slow" tests
 .venv-torch/bin/python -m pytest -q tests/test_sweep.py -k address  # Ray with NumPy 2
 # What needs another framework is skipped, and counted. What neither PyTorch alone nor NumPy 2 can change was run above.
-.venv-torch/bin/python -m pytest -q -n 2 --dist loadfile -k "not kills and not mistakes and not deploy_cpp and not report_browser and not sweep and not TestCompact" parity_tests
+.venv-torch/bin/python -m pytest -q -n 2 --dist loadfile -k "not kills and not mistakes and not clients and not deploy_cpp and not report_browser and not sweep and not TestCompact" parity_tests
