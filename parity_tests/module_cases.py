@@ -11,6 +11,7 @@ from acz.foundation.arrays import Array, Arrays
 from acz.model.spec import Spec
 from acz.parity.cases import cases
 from acz.zoo.catalog import config_names
+from tests.documents import ROOT, read_blocks
 
 EXPERTS = "youtube8m/attention_cluster_experts:tiny"
 """A model with batch norms, dropout, two inputs, gating and a mixture of experts."""
@@ -53,3 +54,16 @@ def without_dropout(module: Any) -> Any:
         if isinstance(part, (torch.nn.Dropout, torch.nn.Dropout2d)):
             part.p = 0.0
     return module
+
+
+def page_programs(framework: str) -> list[str]:
+    """The Python blocks of a framework's training page, each with the hidden lines before it, and its words replaced."""
+    programs, prelude = [], ""
+    for block in read_blocks(ROOT / f"docs/training/{framework}.md"):
+        prelude += "".join(f"{rest}\n" for word, rest in block.marks if word == "python")
+        text = block.text
+        for pair in filter(None, (block.mark("run") or "").split(";")):
+            text = text.replace(*(part.strip() for part in pair.split("=>")))
+        if block.language == "python" and block.mark("not run") is None:
+            programs.append(prelude + text)
+    return programs

@@ -19,7 +19,7 @@ from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.reference.bounds import MARGIN, difference
 from acz.reference.execution import forward
-from parity_tests.module_cases import EXPERTS, padded_inputs, tensors, tiny_specs, without_dropout
+from parity_tests.module_cases import EXPERTS, padded_inputs, page_programs, tensors, tiny_specs, without_dropout
 from tests.conftest import TINY
 
 pytestmark = pytest.mark.slow
@@ -167,6 +167,11 @@ def precision_job(backend: Any, arguments: PrecisionArguments, arrays: Mapping[s
                 for path, value in module.named_buffers()
                 if value.dtype != torch.float32
             ]
+    masks = {name: torch.zeros_like(value) for name, value in inputs.items() if name.endswith(".mask")}
+    for name, module in {"autocast": start, "cast": copy.deepcopy(start).to(kind)}.items():
+        output, gradients, _ = sweep(module, inputs | masks, False, name == "autocast")
+        if not (output.isfinite().all() and gradients.isfinite().all()):
+            broken.append(f"{name}: videos without a valid frame are not finite")
     module = copy.deepcopy(start).train()
     optimizer, scaler = torch.optim.Adam(module.parameters(), lr=0.01), torch.amp.GradScaler("cpu", init_scale=128)
     losses = []
@@ -195,3 +200,40 @@ def test_a_module_follows_autocast_and_casts(name: str, kind: str, run: Run) -> 
         # rounded activations move the deviations by which a batch norm divides, and the choice of a maximum
         margin = MARGIN * (1 if what.startswith("evaluation") and what.endswith("outputs") else 4)
         assert measured <= margin * max(precise.rounded[what], epsilon), what
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Programs of a page, in its order."""
+
+    texts: list[str]
+
+
+@dataclass(frozen=True)
+class Trained:
+    """Losses of a page's loops, and facts about the modules that they trained."""
+
+    losses: list[list[float]]
+    facts: dict[str, bool]
+
+
+def page_job(backend: Any, arguments: Programs, arrays: Mapping[str, Array]) -> tuple[Trained, Arrays]:
+    """A job: the first two programs of the page, which train."""
+    import torch
+
+    names: list[dict[str, Any]] = [{}, {}]
+    for text, own in zip(arguments.texts, names, strict=False):
+        exec(text, own)  # the page is part of this repository
+    module, inputs = names[0]["module"].train(), names[0]["inputs"]
+    facts = {"dropout drops": not torch.equal(module(**inputs), module(**inputs))}
+    moved = dict(names[1]["module"].named_buffers())
+    facts["statistics move"] = all(not torch.equal(value, moved[name]) for name, value in names[1]["start"].items())
+    facts["rows are probabilities"] = bool(torch.allclose(names[0]["probabilities"].sum(1), torch.ones(32)))
+    return Trained([own["losses"] for own in names], facts), {}
+
+
+def test_the_loops_of_the_page_train(run: Run) -> None:
+    trained, _ = run(page_job, Programs(page_programs("torch")[:2]))
+    assert [name for name, holds in trained.facts.items() if not holds] == []
+    for losses in trained.losses:
+        assert np.mean(losses[-8:]) < 0.9 * np.mean(losses[:8])
