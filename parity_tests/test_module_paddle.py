@@ -192,7 +192,7 @@ CASTS: dict[str, Callable[[Any], Any]] = {
 
 
 def decorate(module: Any) -> None:
-    """What amp.decorate(level="O2") does to a model, which it leaves unchanged on a CPU."""
+    """Cast as amp.decorate(level="O2") does, which leaves a model unchanged on a CPU."""
     from paddle.amp.auto_cast import amp_initialize
 
     amp_initialize([module], "bfloat16", None)

@@ -66,7 +66,7 @@ class Holder(nn.Layer):
             self._parameters[name].set_value(value)
 
     def _apply(self, func: Any, device: Any, dtype: Any, blocking: Any, include_sublayers: bool = True) -> None:
-        """What each of PaddlePaddle's casts and moves calls, mixed precision's too."""
+        """The one way of all casts and moves in PaddlePaddle, mixed precision's too."""
         narrow = dtype is not None and paddle.empty([0], dtype).dtype in WIDE
         super()._apply(func, device, None if narrow and self._buffers else dtype, blocking, include_sublayers)
 

@@ -45,7 +45,7 @@ class Model(nn.Layer):
         self._values = WIDE.get(self.dtype, self.dtype) if device == "CPU" else self.dtype
 
     def _apply(self, func: Any, device: Any, dtype: Any, blocking: Any, include_sublayers: bool = True) -> None:
-        """What each of PaddlePaddle's casts and moves calls, mixed precision's too."""
+        """The one way of all casts and moves in PaddlePaddle, mixed precision's too."""
         super()._apply(func, device, dtype, blocking, include_sublayers)
         self._set(self.device if device is None else device_name(device), self.dtype if dtype is None else dtype)
 
