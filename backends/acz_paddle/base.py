@@ -62,7 +62,8 @@ class Holder(nn.Layer):
         values = {name: value for name, value in self._parameters.items() if not hasattr(value, "trainable")}
         for name, value in values.items():
             del self._parameters[name]
-            self.add(name, value.shape, "fixed" if value.stop_gradient else "trained", value.dtype)
+            with paddle.device.device_guard(value.place):
+                self.add(name, value.shape, "fixed" if value.stop_gradient else "trained", value.dtype)
             self._parameters[name].set_value(value)
 
     def _apply(self, func: Any, device: Any, dtype: Any, blocking: Any, include_sublayers: bool = True) -> None:
