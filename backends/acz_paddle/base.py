@@ -62,11 +62,12 @@ class Holder(nn.Layer):
         values = {name: value for name, value in self._parameters.items() if not hasattr(value, "trainable")}
         for name, value in values.items():
             del self._parameters[name]
-            self.add(name, value.shape, "fixed" if value.stop_gradient else "trained", value.dtype)
+            with paddle.device.device_guard(value.place):
+                self.add(name, value.shape, "fixed" if value.stop_gradient else "trained", value.dtype)
             self._parameters[name].set_value(value)
 
     def _apply(self, func: Any, device: Any, dtype: Any, blocking: Any, include_sublayers: bool = True) -> None:
-        """What each of PaddlePaddle's casts and moves calls, mixed precision's too."""
+        """The one way of all casts and moves in PaddlePaddle, mixed precision's too."""
         narrow = dtype is not None and paddle.empty([0], dtype).dtype in WIDE
         super()._apply(func, device, None if narrow and self._buffers else dtype, blocking, include_sublayers)
 

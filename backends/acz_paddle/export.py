@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 
 import paddle
@@ -12,7 +11,7 @@ from paddle import Tensor, nn
 from paddle.static import InputSpec
 
 from acz.backend.signature import OUTPUT, ports
-from acz_paddle.model import Model
+from acz_paddle.model import Model, named_by_path
 
 
 class Deployed(nn.Layer):
@@ -39,20 +38,6 @@ def export(model: Model, path: Path, metadata: Mapping[str, str], masks: str = "
         paddle.jit.save(deployed, str(path / "model"), [inputs], skip_prune_program=bool(unread))
     name_output(path / "model.json")
     (path / "acz.json").write_text(json.dumps(dict(metadata)) + "\n")
-
-
-@contextmanager
-def named_by_path(model: Model) -> Iterator[None]:
-    """Let a program name its parameters as the spec does, not as this process numbers them."""
-    parameters = model.state_dict()
-    names = {path: value.name for path, value in parameters.items()}
-    try:
-        for path, value in parameters.items():
-            value.name = path
-        yield
-    finally:
-        for path, value in parameters.items():
-            value.name = names[path]
 
 
 def of_the_frames(x: Tensor, mask: Tensor) -> Tensor:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import paddle
@@ -45,7 +46,7 @@ class Model(nn.Layer):
         self._values = WIDE.get(self.dtype, self.dtype) if device == "CPU" else self.dtype
 
     def _apply(self, func: Any, device: Any, dtype: Any, blocking: Any, include_sublayers: bool = True) -> None:
-        """What each of PaddlePaddle's casts and moves calls, mixed precision's too."""
+        """The one way of all casts and moves in PaddlePaddle, mixed precision's too."""
         super()._apply(func, device, dtype, blocking, include_sublayers)
         self._set(self.device if device is None else device_name(device), self.dtype if dtype is None else dtype)
 
@@ -119,6 +120,20 @@ def shape_of(value: Any) -> Sequence[Any]:
 def build(spec: Spec, device: str, dtype: str) -> Model:
     with paddle.device.device_guard(native_device(device)):
         return Model(spec, device, dtype)
+
+
+@contextmanager
+def named_by_path(model: Model) -> Iterator[None]:
+    """Name the parameters in files as the spec does, and not as this process numbers them."""
+    parameters = model.state_dict()
+    names = {path: value.name for path, value in parameters.items()}
+    try:
+        for path, value in parameters.items():
+            value.name = path
+        yield
+    finally:
+        for path, value in parameters.items():
+            value.name = names[path]
 
 
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:
