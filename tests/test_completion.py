@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -13,27 +14,40 @@ from acz.backend.registry import infos, native_formats
 from acz.exchange.artefacts.formats import formats
 from acz.zoo.catalog import config_names
 
-CODE = """
+PROGRAM = """#!{python}
 import atexit, sys
 from acz.cli import main
-atexit.register(lambda: print("loaded:", *sorted({name.partition(".")[0] for name in sys.modules}), file=sys.stderr))
-sys.argv = ["acz"]
+atexit.register(lambda: print("loaded:", *sorted({{name.partition(".")[0] for name in sys.modules}}), file=sys.stderr))
+sys.argv[0] = "acz"
 main()
 """
+BASH = """
+eval "$(_ACZ_COMPLETE=source_bash acz 2>script-errors)"
+COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+_acz_completion acz
+printf '%s\\n' "${COMPREPLY[@]}"
+"""
+"""Completion as bash does it, by the function that `acz --install-completion` writes."""
 
 
 def complete(line: str, folder: Path) -> tuple[list[str], set[str]]:
-    """Complete the last word of a line as bash does. Give the offered words and the packages that were imported."""
-    words = line.split(" ")
+    """Complete the last word of a line in bash. Give the offered words and the packages that were imported.
+
+    Bash divides words at their colons, and the offered words begin behind the last colon.
+    """
+    words = [part for word in line.split(" ") for part in re.split("(:)", word)]
+    parts = [part for place, part in enumerate(words) if part or (place == len(words) - 1 and words[place - 1] != ":")]
+    programs = folder / "bin"
+    programs.mkdir(exist_ok=True)
+    (programs / "acz").write_text(PROGRAM.format(python=sys.executable))
+    (programs / "acz").chmod(0o755)
     answer = subprocess.run(
-        [sys.executable, "-c", CODE],
+        ["bash", "-c", BASH, "bash", *parts],
         cwd=folder,
         env={
             **os.environ,
+            "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}",
             "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
-            "COMP_WORDS": line,
-            "COMP_CWORD": str(len(words) - 1),
-            "_ACZ_COMPLETE": "complete_bash",
         },
         capture_output=True,
         text=True,
@@ -56,8 +70,12 @@ def test_names_of_models(command: str, tmp_path: Path) -> None:
 def test_forms_and_variants_follow_the_name_of_one_model(tmp_path: Path) -> None:
     words, _ = complete("acz show youtube8m/compact/dbof", tmp_path)
     assert words == config_names("youtube8m/compact/dbof*")
-    words, _ = complete("acz show youtube8m/compact/dbof:compact:t", tmp_path)
-    assert words == ["youtube8m/compact/dbof:compact:tiny"]
+    assert complete("acz show youtube8m/compact/dbof:circulant_e", tmp_path)[0] == ["circulant_expansion"]
+    assert complete("acz show youtube8m/compact/dbof:compact:t", tmp_path)[0] == ["tiny"]
+    words, _ = complete("acz show youtube8m/compact/dbof:compact:", tmp_path)
+    assert words == [*("circulant_expansion", "circulant_hidden", "circulant_classifier"), "tiny", "small", "few_steps"]
+    words, _ = complete("acz train flash_mnist/extractor:tiny --device GPU:1 --backend pad", tmp_path)
+    assert words == ["paddle"]
     assert complete("acz show nothing", tmp_path)[0] == []
 
 

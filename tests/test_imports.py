@@ -143,14 +143,14 @@ def circle(edges: dict[str, set[str]]) -> list[str]:
         if name in done:
             return []
         for other in sorted(edges.get(name, set())):
-            if found := walk(other, [*way, name]):
-                return found
+            if way_round := walk(other, [*way, name]):
+                return way_round
         done.add(name)
         return []
 
     for name in sorted(edges):
-        if found := walk(name, []):
-            return found
+        if way_round := walk(name, []):
+            return way_round
     return []
 
 

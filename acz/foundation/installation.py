@@ -1,4 +1,4 @@
-"""How this copy of acz was installed, and the command that adds a part to it."""
+"""The source of this copy of acz, and the command that adds a part of it."""
 
 from __future__ import annotations
 
