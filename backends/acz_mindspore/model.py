@@ -127,7 +127,8 @@ class Model(Mixed):
             given = {self._only: inputs}
         elif inputs is not None:
             given = inputs
-        names, shapes = (), ()
+        names: tuple[str, ...] = ()
+        shapes: tuple[Any, ...] = ()
         for name in given.keys():  # noqa: SIM118  MindSpore's graph mode iterates over no dictionary
             names += (name,)
             shapes += (None if given[name] is None else given[name].shape,)
@@ -182,7 +183,7 @@ class Model(Mixed):
         return self
 
     def _through(self, name: str, x: Tensor, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
-        recorded = ()
+        recorded: tuple[Tensor, ...] = ()
         for layer in getattr(self, name).values():
             if not isinstance(layer, Layer):  # a cell of the user's
                 found = (as_type(layer(x), self.dtype),)
