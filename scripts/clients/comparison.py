@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 import acz.exchange.artefacts.server
 from acz.backend.signature import OUTPUT
 from acz.foundation.arrays import Array
@@ -75,8 +77,21 @@ def compare(client: Client, environment: Environment, model: Model) -> Row:
         f"{bound:.2e}",
         f"{sample.bounds['float32']:.2e}",
         batch,
-        "passed" if measured <= bound else f"beyond its bound on the batch '{batch}'",
+        verdict(outputs[batch], sample.expected, measured <= bound, batch),
     )
+
+
+def verdict(output: Array | None, expected: Array, within: bool, batch: str) -> str:
+    """The result of a client that gave outputs."""
+    if within:
+        return "passed"
+    if output is None:
+        return f"no output is called '{OUTPUT}'"
+    if output.shape != expected.shape:
+        return f"the output has the shape {output.shape} on the batch '{batch}', not {expected.shape}"
+    if not np.isfinite(output).all():
+        return f"the output is not finite on the batch '{batch}'"
+    return f"beyond its bound on the batch '{batch}'"
 
 
 def run(

@@ -24,7 +24,7 @@ def load(path: str, threads: int) -> tuple[Run, dict[str, str]]:
         if not nets:
             nets.append(convert(path, inputs, threads))
         videos = len(next(iter(inputs.values())))
-        rows = [infer(nets[0], [value[video] for value in inputs.values()]) for video in range(videos)]
+        rows = [infer(nets[0], [take(value, video) for value in inputs.values()]) for video in range(videos)]
         return {"output": np.stack(rows)}
 
     return run, {}
@@ -53,12 +53,20 @@ def convert(path: str, inputs: Mapping[str, npt.NDArray[Any]], threads: int) -> 
         raise RuntimeError("pnnx: " + " ".join((made.stdout + made.stderr).split()[-60:]))
     # The cast of bytes to float32 is no layer of ncnn, whose inputs are float32 anyway.
     parameters.write_text(parameters.read_text().replace("Tensor.to ", "Noop "))
+    layers = {line.split()[0] for line in parameters.read_text().splitlines() if line}
+    if left := sorted(name for name in layers if "." in name):
+        raise RuntimeError(f"pnnx leaves operators that ncnn does not have: {', '.join(left)}")
     net = ncnn.Net()
     net.opt.num_threads = threads
     net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = net.opt.use_bf16_storage = False
     if net.load_param(str(parameters)) or net.load_model("model.ncnn.bin"):
-        raise RuntimeError("ncnn can't load it: " + made.stderr[-400:])
+        raise RuntimeError("ncnn can't load what pnnx wrote")
     return net
+
+
+def take(value: npt.NDArray[Any], video: int) -> npt.NDArray[Any]:
+    """One video of a batch, as pnnx has it: frames keep their axis of videos, pictures do not."""
+    return value[video : video + 1] if value.ndim == 3 else value[video]
 
 
 def infer(net: ncnn.Net, values: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
@@ -69,4 +77,4 @@ def infer(net: ncnn.Net, values: list[npt.NDArray[Any]]) -> npt.NDArray[Any]:
         code, output = extractor.extract("out0")
         if code:
             raise RuntimeError(f"ncnn stopped with code {code}")
-        return np.array(output)
+        return np.array(output).reshape(-1)
