@@ -317,7 +317,10 @@ def test_eval_of_a_file_goes_by_id(acz: Callable[..., Answer], data: Path, tmp_p
     assert "has no prediction for video '39'" in scored(np.arange(39)).err
     assert "predicts 1 videos that are not in the data set, such as 'stranger'" in scored(np.arange(40), "stranger").err
     (tmp_path / "p.csv").write_text(HEADER + "".join(f"{name},{'9 0.5' if name == '7' else '1 0.5'}\n" for name in ids))
-    assert "video 7: its classes" in acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data).err
+    assert (
+        "p.csv: video '7' has the label 9; the data set has"
+        in acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data).err
+    )
     assert "need each other" in acz("eval", "--predictions", tmp_path / "p.csv").err
     both = acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data, "--backend", "numpy")
     assert "leave out the model" in both.err

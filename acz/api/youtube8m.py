@@ -82,7 +82,7 @@ def convert_youtube8m(
 ) -> int:
     """Convert frame-level shards to memory-mapped arrays, which are read without parsing; gives the number of videos.
 
-    Splits keep their names: train, validate and test. An interrupted call is resumed by the same call.
+    Splits keep their names: train, validate and test; without test shards, `test` has the validation shards. An interrupted call is resumed by the same call.
 
     Raises:
         DataError: there are no frame-level shards, a record is bad, or `out` holds something else.

@@ -29,7 +29,7 @@ def is_shape(value: Any) -> bool:
 
 
 def shape_of(value: Any) -> tuple[int, ...]:
-    """The shape of a tensor, or of what stands for it."""
+    """The shape of a tensor, or of a placeholder."""
     return cast(tuple[int, ...], value if isinstance(value, tuple) else value.shape)
 
 
@@ -45,7 +45,7 @@ def keys_of(names: Sequence[str], shapes: Sequence[tuple[int, ...] | None], rule
 
 
 class Layers(nn.CellDict):
-    """The layers of a stream by name. Another cell in the place of a layer gets its parameters' names after that place."""
+    """The layers of a stream by name. A cell that replaces a layer gets its parameters' names from the layer's path."""
 
     def __init__(self, stream: str) -> None:
         super().__init__(auto_prefix=False)

@@ -21,6 +21,15 @@ from acz_paddle.layers import LAYERS
 from acz_paddle.pooling import over_bags
 
 
+def is_array(value: Any) -> bool:
+    return isinstance(value, (Tensor, paddle.pir.Value))
+
+
+def shape_of(value: Any) -> Sequence[Any]:
+    shape: Sequence[Any] = value.shape
+    return shape
+
+
 class Model(nn.Layer):
     """A model of the zoo. `state_dict()` has the spec's paths and layouts.
 
@@ -106,15 +115,6 @@ class Model(nn.Layer):
                 x = layer(x, call)
             call.recorded[f"{name}.{key}"] = x
         return x
-
-
-def is_array(value: Any) -> bool:
-    return isinstance(value, (Tensor, paddle.pir.Value))
-
-
-def shape_of(value: Any) -> Sequence[Any]:
-    shape: Sequence[Any] = value.shape
-    return shape
 
 
 def build(spec: Spec, device: str, dtype: str) -> Model:

@@ -53,6 +53,13 @@ class Parameters(nn.Module):
         return self
 
 
+class Product(Parameters):
+    """A layer's part with a weight (features, units) and perhaps a bias (units)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, getattr(self, "bias", None))
+
+
 class Layer(Parameters):
     """A layer in place. Its parameters have the spec's names; those of `hidden.weight` and so on are in a part `hidden`."""
 
@@ -90,6 +97,19 @@ def sigmoid(x: Tensor) -> Tensor:
         return torch.sigmoid(x)
     e = torch.exp(torch.where(x > 0, -x, x))
     return torch.where(x > 0, 1.0, e) / (1.0 + e)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (..., features) by weight (features, units), plus a bias (units): every product of the layers.
+
+    A CPU's product of one row and a bias begins with the bias and adds the terms to it one by one, so each rounds by the
+    size of the sum and not by its own. The bias is therefore added afterwards. A graph serves any number of rows.
+    """
+    any_rows = torch.compiler.is_exporting() or torch.jit.is_tracing()
+    if bias is not None and (any_rows or x.numel() == x.shape[-1]):
+        y = x @ weight
+        return y + bias.to(y.dtype)
+    return F.linear(x, weight.t(), bias)
 
 
 def drop(dropout: nn.Module, x: Tensor, call: Call, path: str) -> Tensor:
@@ -133,26 +153,6 @@ def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
         return y
 
     return in_float32(normalize, x)
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x (..., features) by weight (features, units), plus a bias (units): every product of the layers.
-
-    A CPU's product of one row and a bias begins with the bias and adds the terms to it one by one, so each rounds by the
-    size of the sum and not by its own. The bias is therefore added afterwards. A graph serves any number of rows.
-    """
-    any_rows = torch.compiler.is_exporting() or torch.jit.is_tracing()
-    if bias is not None and (any_rows or x.numel() == x.shape[-1]):
-        y = x @ weight
-        return y + bias.to(y.dtype)
-    return F.linear(x, weight.t(), bias)
-
-
-class Product(Parameters):
-    """A layer's part with a weight (features, units) and perhaps a bias (units)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, getattr(self, "bias", None))
 
 
 class Norm(Parameters, nn.BatchNorm1d):

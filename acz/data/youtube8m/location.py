@@ -125,7 +125,7 @@ def recognises(location: Location) -> bool:
 def split_of(location: Location, name: str) -> list[Path]:
     """The shards of a split.
 
-    The split `test` has the validation shards, or the test shards where there are none. Shards whose names tell no split
+    The split `test` has the validation shards, or else the test shards. Shards whose names tell no split
     belong to every split. Raises DataError where no shard belongs to it, or one is there twice.
     """
     shards = shards_at(location)
@@ -151,7 +151,9 @@ def converted_split(folder: Path, name: str) -> str:
 
 
 def shards_by_split(location: Location) -> dict[str, list[Path]]:
-    """The shards of each split by its word: train, validate or test. Shards whose names tell no split belong to `test`.
+    """The shards of each split by its word: train, validate or test.
+
+    Shards whose names tell no split belong to `test`, and so do the validation shards where there are no test shards.
 
     Raises DataError where a shard is there twice.
     """
@@ -160,6 +162,8 @@ def shards_by_split(location: Location) -> dict[str, list[Path]]:
     splits: dict[str, list[Path]] = {word: [] for word in WORDS}
     for path, word in zip(shards, words_of(location, shards) if shards else [], strict=True):
         splits[word or "test"].append(path)
+    if not splits["test"]:
+        splits = {"train": splits["train"], "test": splits["validate"]}
     return {word: chosen for word, chosen in splits.items() if chosen}
 
 

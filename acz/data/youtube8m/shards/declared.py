@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -53,14 +53,23 @@ DEFAULT = Declared("frame", "id", dict(WIDTHS), (), {})
 
 
 def declared_by(path: Path) -> Declared:
+    """The features of a shard, from the cache or by `read_declared`. Raises DataError where the file can't be read."""
+    known = cache.load(path, "declared")
+    if known is not None:
+        return Declared(**{**known[0], "floats": tuple(known[0]["floats"])})
+    declared = read_declared(path)
+    if declared is not DEFAULT:
+        content = {name: getattr(declared, name) for name in Declared.__dataclass_fields__}
+        cache.store(path, "declared", content, np.empty(0, np.int64))
+    return declared
+
+
+def read_declared(path: Path) -> Declared:
     """The features that most of a shard's first records have.
 
     A modality counts where at least half of these records have it, in the width that most of them have. A shard without
     a readable record counts as one of YouTube-8M's own. Raises DataError where the file can't be read.
     """
-    known = cache.load(path, "declared")
-    if known is not None:
-        return Declared(**{**known[0], "floats": tuple(known[0]["floats"])})
     facts = list(islice(_facts_of(path), RECORDS))
     if not facts:
         return DEFAULT
@@ -80,10 +89,7 @@ def declared_by(path: Path) -> Declared:
     order = [*(name for name in WIDTHS if name in widths), *sorted(name for name in widths if name not in WIDTHS)]
     if not order:
         return DEFAULT
-    declared = Declared(cast(Level, level), id_key, {name: widths[name] for name in order}, tuple(sorted(floats)), keys)
-    content = {name: getattr(declared, name) for name in Declared.__dataclass_fields__}
-    cache.store(path, "declared", content, np.empty(0, np.int64))
-    return declared
+    return Declared(cast(Level, level), id_key, {name: widths[name] for name in order}, tuple(sorted(floats)), keys)
 
 
 def _facts_of(path: Path) -> Iterator[Facts]:
@@ -126,6 +132,6 @@ def _frame(key: str, frames: Any) -> tuple[str, str, int, bool] | None:
     return None
 
 
-def declared_first(paths: Sequence[Path]) -> Declared:
+def declared_first(paths: Sequence[Path], declare: Callable[[Path], Declared] = declared_by) -> Declared:
     """The features of the first shard that has a readable record. Raises DataError where a file can't be read."""
-    return next((declared for path in paths if (declared := declared_by(path)) is not DEFAULT), DEFAULT)
+    return next((declared for path in paths if (declared := declare(path)) is not DEFAULT), DEFAULT)

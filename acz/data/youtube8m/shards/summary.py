@@ -9,7 +9,7 @@ from typing import Any
 
 from acz.data.youtube8m.settings import CLASSES
 from acz.data.youtube8m.shards.check import CUT, SHORTENED, Report, judged
-from acz.data.youtube8m.shards.declared import declared_first
+from acz.data.youtube8m.shards.declared import declared_first, read_declared
 from acz.data.youtube8m.shards.records import BadRecord
 from acz.data.youtube8m.shards.video import Criteria
 
@@ -71,7 +71,7 @@ def look_at(
 
 def criteria_for(paths: Sequence[Path], classes: int = CLASSES, unlabelled: bool = False) -> Criteria:
     """The demands on the records of these shards, which must be like those of the first shard that can be read."""
-    return declared_first([path for path in paths if path.is_file()]).criteria(classes, unlabelled)
+    return declared_first([path for path in paths if path.is_file()], read_declared).criteria(classes, unlabelled)
 
 
 def _named(label: int, names: list[str] | None) -> str:

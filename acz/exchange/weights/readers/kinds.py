@@ -152,7 +152,7 @@ def read_paddle(path: Path) -> Contents:
             for each variable, or a folder with one parameter file.
 
     Raises:
-        DataError: it is none of these, or damaged.
+        DataError: it has another kind, or is damaged.
     """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "__")))
