@@ -248,16 +248,16 @@ def _records_read(folder: Path) -> None:
 def _records_seeds() -> list[bytes]:
     source = np.random.default_rng(0)
 
-    def content(frames: int) -> bytes:
-        features = {name: source.integers(0, 256, (frames, width), np.uint8) for name, width in WIDTHS.items()}
-        return encode("abcd", [3, 700], features)
+    def content(name: str, frames: int) -> bytes:
+        features = {key: source.integers(0, 256, (frames, width), np.uint8) for key, width in WIDTHS.items()}
+        return encode(name, [3, 700], features)
 
     means = messages.full(b"")
     means.context.feature["id"].bytes_list.value.append(b"abcd")
     means.context.feature["labels"].int64_list.value.append(5)
     for name, width in WIDTHS.items():
         means.context.feature[f"mean_{name}"].float_list.value.extend(source.standard_normal(width).tolist())
-    two = framed(content(1)) + framed(content(2))
+    two = framed(content("abcd", 1)) + framed(content("efgh", 2))
     return [two, framed(means.SerializeToString()), gzip.compress(two, 1, mtime=0)]
 
 
