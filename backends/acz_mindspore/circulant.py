@@ -42,7 +42,7 @@ def rolled(d: Tensor) -> Tensor:
     return ops.cat((d[:, -1:], d[:, :-1]), 1)
 
 
-def explicit(weight: Tensor, diagonal: Tensor | None, settings: CirculantProduct, units: int) -> Tensor:
+def explicit(weight: Tensor, diagonal: Any, settings: CirculantProduct, units: int) -> Tensor:
     """The matrix (units, features) of the whole product: y = matrix x."""
     n = weight.shape[-1]
     whole: Tensor = None
@@ -60,7 +60,7 @@ def explicit(weight: Tensor, diagonal: Tensor | None, settings: CirculantProduct
 def circulant_product(layer: Layer, home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Tensor:
     """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal. Fourier transforms know no low type."""
     n, weight = x.shape[-1], as_type(home.weight, x.dtype)
-    diagonal = None if settings.diagonal == "none" else as_type(home.diagonal, x.dtype)
+    diagonal: Any = None if settings.diagonal == "none" else as_type(home.diagonal, x.dtype)
     y = x.reshape((-1, n))
     if settings.algorithm(n, units, FFT_COST) == "dense":
         y = product(layer, ops.MatMul(transpose_b=True), y, explicit(weight, diagonal, settings, units))

@@ -97,8 +97,12 @@ class Conv2d(Layer):
             filters, channels, size, _ = self.weight.shape
             videos, _, height, width = x.shape
             windows = ops.unfold(x, size)  # (videos, channels * size * size, places)
-            weight = ops.tile(as_type(self.weight, x.dtype).reshape((1, filters, channels * size * size)), (videos, 1, 1))
-            y = product(self, ops.BatchMatMul(), weight, windows).reshape((videos, filters, height - size + 1, width - size + 1))
+            weight = ops.tile(
+                as_type(self.weight, x.dtype).reshape((1, filters, channels * size * size)), (videos, 1, 1)
+            )
+            y = product(self, ops.BatchMatMul(), weight, windows).reshape(
+                (videos, filters, height - size + 1, width - size + 1)
+            )
         else:
             y = product(self, ops.conv2d, x, self.weight)
         return ops.bias_add(y, as_type(self.bias, y.dtype)) if self.settings.bias else y
