@@ -144,8 +144,9 @@ def build(
 ) -> Any:
     """A spec as the framework's own module: torch.nn.Module, keras.Model, paddle.nn.Layer or mindspore.nn.Cell.
 
-    Its parameters carry the spec's paths as names and the spec's layouts. Like every module of its framework it starts in
-    training mode: call `eval()` before inference (`set_train(False)` in MindSpore; Keras takes the mode in the call).
+    Its parameters carry the spec's paths as names and the spec's layouts. It starts in the mode of its framework's own
+    modules. In PyTorch and PaddlePaddle that is training mode: call `eval()` before inference. In MindSpore it is inference
+    mode: call `set_train()` before training. Keras takes the mode in the call.
 
     The module takes `module({"features": x, "features.mask": m})`, `module(features=x, features_mask=m)`, or `module(x)`
     where the model has one input. x is (videos, frames, features). A mask is (videos, frames) of any dtype; a frame is

@@ -59,7 +59,8 @@ class Backend(Protocol):
 
     def build(self, spec: Spec, device: str, dtype: str) -> Any:
         """The framework's own module with the spec's paths as names of its parameters, in the mode that the framework's
-        own modules start in: training mode, except where the mode is an argument of the call.
+        own modules start in: training mode in PyTorch and PaddlePaddle, inference mode in MindSpore, none where the mode is
+        an argument of the call.
 
         Args:
             spec: the model. Layers in `spec.bags` take the bags of a video one by one, as acz.model.layers.bags says.

@@ -66,7 +66,7 @@ class Model(Mixed):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if nn.Cell in cls.__bases__:  # a class that MindSpore has written: class ModelOpt(Model, nn.Cell)
+        if cls.__name__ == f"{Model.__name__}Opt":  # a class that MindSpore has written
             raise MissingError(
                 "MindSpore's amp level O1 and its lists of operations rewrite the source of `construct`, which does not name "
                 "this module's layers; take level O2 or O3"
@@ -169,17 +169,22 @@ class Model(Mixed):
         return sigmoid(logits) if self.output == "sigmoid" else logits
 
     def to(self, *args: Any, **kwargs: Any) -> nn.Cell:
-        """Cast the trained parameters. In half precision running statistics stay in float32, and so does what is no product."""
-        kept = {p.name: p.value() for p in self.get_parameters() if not p.requires_grad}
+        """Cast the parameters. In half precision running statistics stay in float32, and so does what is no product."""
+        trained, fixed = [], {}
+        for p in self.get_parameters():
+            if p.name in self.spec.parameters and p.name not in self.spec.trained:
+                fixed[p.name] = p.value()
+            else:
+                trained.append(p)
         super().to(*args, **kwargs)
-        dtypes = {p.dtype for p in self.trainable_params()}
+        dtypes = {p.dtype for p in trained}
         for dtype in dtypes:
             check_low(dtype)
         if len(dtypes) == 1 and dtypes <= {ms.float32, ms.float64}:
             self.dtype = dtypes.pop()
             return self
-        for p in self.untrainable_params():
-            p.data = kept[p.name]
+        for name, value in fixed.items():
+            self.parameters_dict()[name].data = value
         return self
 
     def _through(self, name: str, x: Tensor, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
