@@ -66,7 +66,7 @@ class Model(Mixed):
     """
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
-        if cls.__name__ == f"{Model.__name__}Opt":  # a class that MindSpore has written
+        if cls.__name__.startswith(f"{Model.__name__}Opt"):  # a class that MindSpore has written
             raise MissingError(
                 "MindSpore's amp level O1 and its lists of operations rewrite the source of `construct`, which does not name "
                 "this module's layers; take level O2 or O3"
