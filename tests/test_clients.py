@@ -105,8 +105,8 @@ def load(path, threads):
         ("", "output = 1.1 * output if given['features.mask'].all() else output", "beyond its bound on the batch"),
         (
             "",
-            "output = output if given['features.mask'].all() else 0 / output[:0]",
-            "beyond its bound on the batch 'padded'",
+            "output = output if given['features.mask'].all() else output[:1]",
+            "the output has the shape (1, 6) on the batch 'padded', not (4, 6)",
         ),
         (
             "",
