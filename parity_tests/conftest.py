@@ -11,6 +11,7 @@ import pytest
 from acz.backend.registry import REFERENCE, infos, installed
 from acz.backend.worker import Worker
 from acz.exchange.artefacts.formats import ONNX, formats
+from acz.foundation.errors import MissingError
 
 pytest.register_assert_rewrite("parity_tests.parity_of_cases")
 
@@ -44,6 +45,17 @@ def require(backend: str) -> None:
     pytest.skip(
         f"this environment is without {backend}; in one with all four, ACZ_REQUIRE_BACKENDS=all refuses to skip"
     )
+
+
+def require_format(name: str) -> None:
+    """Skip a format whose maker or runtime is not installed, or fail, as `require` does."""
+    require(FORMATS[name].participant)
+    try:
+        FORMATS[name].require_installed()
+    except MissingError as error:
+        if os.environ.get("ACZ_REQUIRE_BACKENDS"):
+            pytest.fail(f"{error}, and ACZ_REQUIRE_BACKENDS is set")
+        pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

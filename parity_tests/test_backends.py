@@ -235,7 +235,7 @@ def use_module(backend: Any, arguments: None, arrays: Any) -> tuple[Used, Arrays
 
         names = list(module.state_dict())
         with torch.no_grad():
-            output = module({"features": torch.from_numpy(features)}).numpy()
+            output = module.eval()({"features": torch.from_numpy(features)}).numpy()
     elif backend.NAME == "tensorflow":
         import tensorflow as tf
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from acz.backend.worker import Worker
-from acz.exchange.artefacts.formats import ONNX, find_format
+from acz.exchange.artefacts.formats import ONNX, BackendMaker, find_format
 from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.making import write_unverified
 from acz.exchange.artefacts.runtime import Runtime
@@ -25,9 +25,9 @@ from acz.parity import jobs
 from acz.parity.cases import cases
 from acz.parity.levels.training import training_arguments
 from acz.reference.samples import Case
-from acz.training.run_folder import latest_run
+from acz.training.latest import latest_run
 from acz.zoo.catalog import config_names
-from parity_tests.conftest import BACKENDS, FORMATS, require
+from parity_tests.conftest import BACKENDS, FORMATS, require, require_format
 from parity_tests.run_cases import SETTINGS, type_command
 from tests.conftest import TINY, write_features
 
@@ -74,10 +74,11 @@ def check_export(worker: Callable[[str], Worker], runtimes: Runtimes, tmp_path: 
     def check(path: Path, name: str) -> None:
         checkpoint, chosen = load_checkpoint(path), FORMATS[name]
         made = tmp_path / f"artefact{chosen.suffix}"
-        if chosen.participant == ONNX:
-            write_unverified(checkpoint, path, chosen, made)
+        if isinstance(chosen, BackendMaker):
+            arguments = ArtefactArguments(path, made, chosen.artefact.function)
+            worker(chosen.participant).run(write_artefact, arguments)
         else:
-            worker(chosen.participant).run(write_artefact, ArtefactArguments(path, made))
+            write_unverified(checkpoint, path, chosen, made)
         checks, about = verify(checkpoint.spec, checkpoint.parameters, made, runtimes(name), timed=False)
         assert {check.videos for check in checks} >= {1, 4, 7}
         assert not [check for check in checks if not check.passed]
@@ -95,7 +96,7 @@ def test_a_checkpoint_of_any_framework_goes_to_any_format(
     trained: Callable[[Case, Worker], Path],
     check_export: Callable[[Path, str], None],
 ) -> None:
-    require(FORMATS[name].participant)
+    require_format(name)
     check_export(trained(ZOO[0], worker(backend)), name)
 
 
@@ -109,7 +110,7 @@ def test_every_model_goes_to_a_format_of_another_framework(
     """One format and one framework a model, in turn: level 5 of parity exports every model to every format."""
     number = ZOO.index(case)
     name = list(FORMATS)[number % len(FORMATS)]
-    require(FORMATS[name].participant)
+    require_format(name)
     check_export(trained(case, worker(BACKENDS[number % len(BACKENDS)])), name)
 
 
@@ -126,7 +127,7 @@ def after_a_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("name", FORMATS)
 def test_export_is_typed_with_nothing_after_it(name: str, after_a_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    require(FORMATS[name].participant)
+    require_format(name)
     answer = type_command("export", "--format", name, "--json", cwd=after_a_run)
     assert answer.returncode == 0, answer.stderr
     report = json.loads(answer.stdout)[name]
@@ -168,8 +169,8 @@ except CheckFailed as error:
 def test_a_damaged_exporter_is_refused(
     name: str, worker: Callable[[str], Worker], trained: Callable[[Case, Worker], Path], tmp_path: Path
 ) -> None:
+    require_format(name)
     backend = FORMATS[name].participant
-    assert backend
     source, out = trained(ZOO[0], worker(backend)), tmp_path / "out" / f"artefact{FORMATS[name].suffix}"
     words = [sys.executable, "-c", DAMAGED, str(source), name, str(out)]
     answer = subprocess.run(words, capture_output=True, text=True, check=False)

@@ -20,7 +20,7 @@ import pytest
 
 from acz.backend.signature import OUTPUT, metadata, ports
 from acz.backend.worker import Worker
-from acz.exchange.artefacts.formats import ONNX
+from acz.exchange.artefacts.formats import BackendMaker
 from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import batches, verify
@@ -30,11 +30,11 @@ from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity.cases import cases
-from parity_tests.conftest import FORMATS, require
+from parity_tests.conftest import FORMATS, require_format
 
 pytestmark = pytest.mark.slow
 
-NATIVE = [name for name in FORMATS if name != ONNX]
+NATIVE = {name: made for name, made in FORMATS.items() if isinstance(made, BackendMaker)}
 SPECS = {
     "bytes of two modalities": cases("youtube8m/attention_cluster")[0].spec,
     "image": cases("layers/image")[0].spec,
@@ -63,13 +63,15 @@ def made(worker: Callable[[str], Worker], tmp_path_factory: pytest.TempPathFacto
     folder, artefacts = tmp_path_factory.mktemp("artefacts"), {}
 
     def of(name: str, model: str) -> Made:
-        chosen, spec = FORMATS[name], SPECS[model]
+        chosen, spec = NATIVE[name], SPECS[model]
         if (name, model) not in artefacts:
             stem = folder / f"{name}-{len(artefacts)}"
             parameters = initial_parameters(spec, 3, np.dtype(np.float32))
             save_checkpoint(stem.with_suffix(".safetensors"), spec, parameters)
             temporary = stem.with_name(f"making{chosen.suffix}")
-            arguments = ArtefactArguments(stem.with_suffix(".safetensors"), temporary)
+            require_format(name)
+            function = chosen.artefact.function
+            arguments = ArtefactArguments(stem.with_suffix(".safetensors"), temporary, function)
             worker(chosen.participant).run(write_artefact, arguments)
             artefacts[name, model] = Made(spec, parameters, temporary.rename(stem.with_suffix(chosen.suffix)))
         return artefacts[name, model]
@@ -82,7 +84,7 @@ def runtimes() -> Iterator[Callable[[str], Runtime]]:
     running: dict[str, Runtime] = {}
 
     def of(name: str) -> Runtime:
-        require(FORMATS[name].participant)
+        require_format(name)
         return running.setdefault(name, Runtime(name, FORMATS[name].scripts()[""]))
 
     yield of
@@ -118,14 +120,20 @@ def test_inputs_are_told_by_name(
 
 @dataclass(frozen=True)
 class NameArguments:
-    """An artefact."""
+    """An artefact, and the name of its format."""
 
     path: Path
+    format: str
 
 
 def names(backend: Any, arguments: NameArguments, arrays: Any) -> tuple[list[list[str]], Arrays]:
     """A job: the inputs' and outputs' names as the framework's own tools show them."""
     path = str(arguments.path)
+    if arguments.format == "tflite":
+        import tensorflow as tf
+
+        (signature,) = tf.lite.Interpreter(path).get_signature_list().values()
+        return [signature["inputs"], signature["outputs"]], {}
     if backend.NAME == "torch":
         import torch
 
@@ -155,11 +163,10 @@ def test_an_artefact_carries_the_names(
     name: str, model: str, made: Callable[[str, str], Made], worker: Callable[[str], Worker]
 ) -> None:
     artefact = made(name, model)
-    (inputs, outputs), _ = worker(FORMATS[name].participant).run(names, NameArguments(artefact.path))
+    (inputs, outputs), _ = worker(FORMATS[name].participant).run(names, NameArguments(artefact.path, name))
     wanted = [port.name for port in ports(artefact.spec)]
-    assert (sorted(inputs) if name == "saved-model" else inputs) == (
-        sorted(wanted) if name == "saved-model" else wanted
-    )
+    by_name = name in ("saved-model", "tflite")  # inputs without an order
+    assert (sorted(inputs) if by_name else inputs) == (sorted(wanted) if by_name else wanted)
     assert outputs == [OUTPUT]
 
 
@@ -190,8 +197,9 @@ def test_nothing_of_the_machine_is_inside(name: str, model: str, made: Callable[
 
 @pytest.mark.parametrize("name", NATIVE)
 def test_a_runtime_stands_alone(name: str) -> None:
-    allowed = {*sys.stdlib_module_names, "numpy", FORMATS[name].participant}
-    tree = ast.parse(FORMATS[name].scripts()[""].read_text())
+    library = NATIVE[name].artefact.needs or NATIVE[name].info.framework
+    allowed = {*sys.stdlib_module_names, "numpy", library}
+    tree = ast.parse(NATIVE[name].scripts()[""].read_text())
     for node in ast.walk(tree):
         modules = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
         modules += [node.module or ""] if isinstance(node, ast.ImportFrom) else []

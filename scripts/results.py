@@ -1,6 +1,7 @@
 """Figures of the documents.
 
-`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md and docs/results from docs/results/*.csv.
+`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/clients.md and docs/results
+from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
@@ -18,6 +19,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from clients.page import page
+
+from acz.api.models import differences
 from acz.backend.versions import environment
 from acz.data.folder import read_manifest
 from acz.data.youtube8m.location import SETTINGS
@@ -32,6 +36,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
+CLIENTS = ROOT / "docs/clients.md"
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -147,6 +152,7 @@ def documents() -> dict[Path, str]:
         ROOT / "README.md": readme,
         ROOT / "docs/README.zh.md": chinese(readme),
         ROOT / "docs/benchmarks.md": benchmarks(),
+        CLIENTS: page(CLIENTS.read_text(encoding="utf-8"), read_csv(RESULTS / "clients.csv")),
     }
 
 
@@ -237,8 +243,12 @@ def tables() -> str:
     """The README with its tables as the results give them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     configs = [load_config(name) for name in config_names() if ":" not in name]
-    rows = [[f"`{c.name}`", f"{c.spec.parameter_count:,}", c.description, c.source] for c in configs]
-    text = replace_table(text, "models", markdown(["model", "parameters", "what", "source"], rows))
+    rows = [
+        [f"`{c.name}`", f"{c.spec.parameter_count:,}", c.description, str(c.published or ""), c.source] for c in configs
+    ]
+    table = markdown(["model", "parameters", "what", "published", "source"], rows)
+    notes = [f"- `{names}`: {text}." for names, text in differences(configs).items()]
+    text = replace_table(text, "models", "\n".join([table, "", *notes]))
 
     nearest: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
     for row in read_csv(RESULTS / "parity.csv"):

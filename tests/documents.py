@@ -8,7 +8,9 @@ A block is run, or a comment on the lines before it says what it is:
     <!-- run: WORD => WORD; ... -->  it is run with these words replaced, by a smaller model for one
 
 A comment that readers do not see prepares for the blocks after it: `<!-- setup` with commands, `<!-- python` with lines that go before each
-Python block. The command `small-flash-mnist` puts a data set into data/flash-digits, which is made once for all pages.
+Python block, `<!-- check` with lines that go after each. The command `small-flash-mnist` puts a data set into
+data/flash-digits, which is made once for all pages; `fixture-checkpoints` copies the originals' small checkpoints of
+PaddlePaddle and TensorFlow.
 """
 
 from __future__ import annotations
@@ -45,7 +47,7 @@ class Block:
 
 
 PARTS = re.compile(
-    r"<!-- *(?P<mark>not run|file|output|run|setup|python)(?::|(?=\s))(?P<rest>.*?)-->"
+    r"<!-- *(?P<mark>not run|file|output|run|setup|python|check)(?::|(?=\s))(?P<rest>.*?)-->"
     r"|^(?P<indent> *)```(?P<language>[^\n`]*)\n(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,
 )
@@ -82,6 +84,8 @@ SCRIPTS = {
     "small-flash-mnist": f"""
         [ -f "$SHARED/flash-digits/manifest.json" ] || acz data flash-mnist {SMALL} --out "$SHARED/flash-digits"
         mkdir -p data && cp -r "$SHARED/flash-digits" data/""",
+    "fixture-checkpoints": f"cp {ROOT}/tests/fixtures/checkpoints/paddle/AttentionCluster.pdparams . && "
+    f"cp -r {ROOT}/tests/fixtures/checkpoints/tf/pomonam_full logs",
 }
 """Commands on the path of a session."""
 
@@ -113,6 +117,7 @@ class Session:
         }
         self.printed = ""
         self.prelude = ""
+        self.checks = ""
 
     def run(self, block: Block) -> None:
         """Run a block or write its file; AssertionError where it fails or prints something else than the page shows."""
@@ -124,6 +129,8 @@ class Session:
                 self._execute(block, ["bash", "-euo", "pipefail", "-c", rest])
             elif word == "python":
                 self.prelude += rest + "\n"
+            elif word == "check":
+                self.checks += rest + "\n"
         if (name := block.mark("file")) is not None:
             path = self.folder / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,7 +139,7 @@ class Session:
             missing = missing_line(block.text, self.printed)
             assert missing is None, f"{block}: the page shows {missing!r}, but this was printed:\n{self.printed}"
         elif block.language == "python":
-            self._execute(block, ["python", "-c", self.prelude + self._replaced(block)])
+            self._execute(block, ["python", "-c", self.prelude + self._replaced(block) + self.checks])
         else:
             self._execute(block, ["bash", "-euo", "pipefail", "-c", self._replaced(block)])
 

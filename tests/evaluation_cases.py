@@ -99,6 +99,7 @@ def evaluate_job(backend: Any, arguments: EvaluateArguments, arrays: Any) -> tup
     for examples in split.in_order(arguments.sizes[-1], ["features"]):
         whole.update(backend.forward(model, examples.inputs)["output"], examples.labels, examples.numbers)
     wanted = whole.result()
+    wanted = {name: wanted[name] for name in by_size[0] if name in wanted}
     wanted["average_precision"] = wanted["average_precision"].tolist()
     batch = next(iter(split.in_order(4, ["features"])))
     left = backend.forward_best(model, batch.inputs, {"output": 2, "logits": 1}, batch.labels, "sigmoid_cross_entropy")

@@ -1,6 +1,6 @@
 """`acz export` around the formats: proof before a file is kept, reports, replacing, refusing.
 
-ONNX is the example of all five.
+ONNX is the example of all six.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from acz.backend.signature import ports
+from acz.backend.signature import Form, ports
 from acz.exchange.artefacts import formats
 from acz.exchange.artefacts.onnx import writer as onnx_writer
 from acz.foundation.errors import SpecError
+from acz.foundation.installation import install_command
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
@@ -36,10 +37,10 @@ def test_an_artefact_is_proved_and_reported(acz: Callable[..., Answer], checkpoi
     answer = acz("export", checkpoint, "--format", "onnx", "--json")
     assert answer.code == 0, answer.err
     shown = json.loads(answer.out)["onnx"]
-    report = json.loads((tmp_path / "export/model.onnx.report.json").read_text())
-    assert {"artefact": str(tmp_path / "export/model.onnx"), **report} == shown
+    report = json.loads((tmp_path / "export/tiny.onnx.report.json").read_text())
+    assert {"artefact": str(tmp_path / "export/tiny.onnx"), **report} == shown
     assert report["spec_hash"] == load_checkpoint(checkpoint).spec.hash
-    assert report["size_bytes"] == (tmp_path / "export/model.onnx").stat().st_size
+    assert report["size_bytes"] == (tmp_path / "export/tiny.onnx").stat().st_size
     assert set(report["latency_ms"]) == {"1", "256"}
     assert len({check["videos"] for check in report["checks"]}) >= 2
     assert {"padded", "zeros", "huge"} <= {check["batch"] for check in report["checks"]}
@@ -57,7 +58,7 @@ def test_a_damaged_exporter_is_refused(
     good = out.read_bytes()
     write = onnx_writer.write_onnx
 
-    def damaged(spec: Spec, parameters: dict[str, Any], path: Path) -> None:
+    def damaged(spec: Spec, parameters: dict[str, Any], path: Path, form: Form) -> None:
         wrong = np.array(parameters["trunk.logits.weight"]).reshape(-1, 6)
         wrong[:6] = wrong[:6].T
         write(spec, {**parameters, "trunk.logits.weight": wrong}, path)
@@ -87,7 +88,7 @@ def test_wrong_use_is_explained(acz: Callable[..., Answer], checkpoint: Path, mo
     monkeypatch.setattr(formats, "is_installed", lambda info: False)
     answer = acz("export", checkpoint, "--format", "mindir")
     assert answer.code == 3
-    assert 'pip install "acz[mindspore]"' in answer.err
+    assert f"{install_command('acz[mindspore]')} brings it" in answer.err
 
 
 def test_ports_name_what_an_artefact_takes() -> None:

@@ -26,7 +26,12 @@ CHAPTERS = [
     {"__main__"},
 ]
 """From the ground up. A file imports from its own chapter or from lower ones; chapters of one line do not import each other."""
-FOUNDATION = [{"errors", "arrays", "version"}, {"randomness", "settings", "progress"}, {"files"}, {"processes"}]
+FOUNDATION = [
+    {"errors", "arrays", "version", "installation"},
+    {"randomness", "settings", "progress"},
+    {"files"},
+    {"processes"},
+]
 """The same inside the foundation, from the ground up."""
 COMMANDS = {"api", "foundation", "cli"}
 """Chapters that the command line may import."""
@@ -37,6 +42,7 @@ STANDALONE = [
     "acz/exchange/artefacts/onnx/runtime.py",
     "acz/exchange/artefacts/onnx/evaluator.py",
     *(f"backends/acz_{name}/runtime.py" for name in ("torch", "tensorflow", "paddle", "mindspore")),
+    "backends/acz_tensorflow/litert.py",
 ]
 """Files that run in a process without acz."""
 LOADERS = {"acz/__init__.py", "acz/backend/registry.py", "acz/backend/worker.py"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import sys
 from collections.abc import Callable
@@ -12,15 +13,19 @@ from typing import Any, get_args
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from acz.backend.signature import OUTPUT, ports
+from acz.backend.signature import OUTPUT, Form, ports
 from acz.exchange.artefacts.onnx import evaluator, runtime
 from acz.exchange.artefacts.onnx.layers import OUTPUTS, WRITERS, writers
 from acz.exchange.artefacts.onnx.writer import build_model, write_onnx
-from acz.exchange.artefacts.verify import Expected, as_ports
+from acz.exchange.artefacts.runtime import Runtime
+from acz.exchange.artefacts.verify import Expected, as_ports, verify
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError
+from acz.foundation.installation import install_command
 from acz.model.layers import LAYERS as VOCABULARY
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Output, Spec
@@ -99,6 +104,13 @@ def test_names_and_shapes_are_the_specs(case: Case) -> None:
         value.name: [side.dim_param or side.dim_value for side in value.type.tensor_type.shape.dim]
         for value in [*inferred.graph.input, *inferred.graph.value_info, *inferred.graph.output]
     }
+    values = {output for node in model.graph.node for output in node.output}
+    ranked = {
+        value.name
+        for value in [*inferred.graph.value_info, *inferred.graph.output]
+        if value.type.tensor_type.HasField("shape")
+    }
+    assert values <= ranked, "every value has a rank"
     for port in ports(case.spec):
         frames = f"{port.key.removesuffix('.mask')}_frames"
         assert shapes[port.name] == ["videos", *(frames if side is None else side for side in port.shape[1:])]
@@ -111,6 +123,49 @@ def test_names_and_shapes_are_the_specs(case: Case) -> None:
     weights = {initializer.name: onnx.numpy_helper.to_array(initializer) for initializer in model.graph.initializer}
     for path, value in case.parameters.items():
         np.testing.assert_array_equal(weights[path], value.astype(np.float32), err_msg=path)
+
+
+@pytest.mark.parametrize("case", by_model(CASES))
+def test_a_public_converter_makes_it_a_float16_file(case: Case) -> None:
+    """A test of the graph's names and types: the converter of ONNX Runtime inserts casts by name."""
+    narrow = convert_float_to_float16(build_model(case.spec, rounded(case.parameters)), keep_io_types=True)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # constants below float16's least number
+    session = onnxruntime.InferenceSession(narrow.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    inputs = case.batch("plain").inputs
+    (output,) = session.run(None, as_ports(case.spec, inputs))
+    exact, _ = Expected(case.spec, case.parameters)(inputs)
+    assert difference(output, exact) <= 8 * 2.0**-10, "a few units of float16"
+
+
+MASKED = [case for case in CASES if case.model in ("flash_mnist/multimodal", "layers/bags_of_frames", "layers/moments")]
+
+
+@pytest.mark.parametrize("load", RUNTIMES.values(), ids=RUNTIMES)
+@pytest.mark.parametrize("case", MASKED, ids=lambda case: case.model)
+def test_a_mask_of_another_shape_is_refused(case: Case, load: Callable[..., Any], tmp_path: Path) -> None:
+    write_onnx(case.spec, rounded(case.parameters), tmp_path / "model.onnx")
+    run, _ = load(str(tmp_path / "model.onnx"), 1)
+    inputs = as_ports(case.spec, case.batch("padded").inputs)
+    for port in ports(case.spec):
+        if port.is_mask:
+            mask = inputs[port.name]
+            for wrong in (mask[:1, :1], mask[:1], mask[:, :1], mask[:, :-1], mask[:-1].T):
+                with pytest.raises(Exception, match=r"(?i)concat"):
+                    run({**inputs, port.name: np.ascontiguousarray(wrong)})
+
+
+@pytest.mark.parametrize("masks", ["uint8", "none"])
+@pytest.mark.parametrize("case", MASKED, ids=lambda case: case.model)
+def test_masks_come_as_numbers_or_not_at_all(case: Case, masks: str, tmp_path: Path) -> None:
+    write_onnx(case.spec, rounded(case.parameters), tmp_path / "model.onnx", form=Form.of(masks=masks))
+    assert not [port for port in ports(case.spec, masks) if port.dtype == "bool"]
+    for name, load in RUNTIMES.items():
+        with Runtime("onnx", Path(sys.modules[load.__module__].__file__ or "")) as process:
+            form = Form.of(masks=masks)
+            checks, _ = verify(case.spec, case.parameters, tmp_path / "model.onnx", process, timed=False, form=form)
+        assert not [check for check in checks if not check.passed], name
+    onnx.checker.check_model(str(tmp_path / "model.onnx"), full_check=True)
 
 
 def test_every_layer_and_output_function_has_its_form() -> None:
@@ -202,7 +257,7 @@ def test_what_cannot_be_written_is_said_and_nothing_is_left(tmp_path: Path, monk
     with pytest.raises(SpecError, match=r"2\.4 GiB.*holds at most 2.*s\.a\.weight"):
         write_onnx(large, {"s.a.weight": np.broadcast_to(np.float32(0), (2**15, 20_000))}, target)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    with pytest.raises(MissingError, match=r"pip install 'acz\[export\]'"):
+    with pytest.raises(MissingError, match=re.escape(install_command("acz[export]"))):
         write_onnx(case.spec, parameters, target)
     assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
 

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from acz.api.results import Result, reports_progress, require_counts
+from acz.backend.signature import Form
 from acz.exchange.artefacts.formats import find_format, formats
-from acz.exchange.artefacts.making import write_verified
+from acz.exchange.artefacts.making import artefact_name, write_verified
 from acz.exchange.weights.incoming import convert as convert_weights
 from acz.exchange.weights.outgoing import find_native, to_native
 from acz.foundation.progress import Progress, show_progress
 from acz.model.spec import Spec
-from acz.training.run_folder import open_checkpoint
+from acz.training.latest import latest_run
+from acz.training.run_folder import BEST, open_checkpoint
 from acz.zoo.config import load_config
 
 
@@ -52,12 +54,15 @@ class Converted(Result):
     """True where the optimiser's state came along."""
     notes: Sequence[str]
     """Remarks for the person who converts."""
+    model: str = ""
+    """The options that name the model, where it was found from the file."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "checkpoint": str(self.checkpoint),
             "system": self.system,
             "guessed": self.guessed,
+            **({"model": self.model} if self.model else {}),
             "spec_hash": self.spec.hash,
             "parameters": self.spec.parameter_count,
             "optimizer": self.optimizer,
@@ -90,10 +95,10 @@ def list_formats() -> list[str]:
     return list(formats())
 
 
-def require_formats(names: Sequence[str]) -> None:
-    """Raise SpecError or MissingError unless every format is known, and what makes it is installed."""
+def require_formats(names: Sequence[str], weights: str = "float32", masks: str = "bool") -> None:
+    """Raise SpecError or MissingError unless every format has this form, and what makes and runs it is installed."""
     for name in names:
-        find_format(name)
+        find_format(name).require_form(Form.of(weights, masks))
 
 
 @reports_progress
@@ -102,6 +107,8 @@ def export(
     format: str = "onnx",
     *,
     out: str | Path | None = None,
+    weights: str = "float32",
+    masks: str = "bool",
     threads: int = 1,
     progress: Progress | None = None,
 ) -> Artefact:
@@ -113,19 +120,24 @@ def export(
     Args:
         target: a run's folder or a checkpoint, whichever framework trained it; by default the latest run's best.
         format: one of `list_formats()`.
-        out: the artefact's file or folder; by default in the folder `export` beside the checkpoint.
+        out: the artefact's file or folder; by default in the folder `export` beside the checkpoint: `model` and so on,
+            or named after a checkpoint that is not the run's best.
+        weights: `float32`; in tflite also `float16`, or `int8`, dynamic range quantisation.
+        masks: `bool`, `uint8` or `none`: the type of the mask inputs.
         threads: threads of the runtime when the artefact is verified and timed.
 
     Raises:
         CheckFailed: the artefact left its bound; nothing is written.
-        SpecError, MissingError: the format is unknown, or what makes it is not installed.
+        SpecError, MissingError: the format or its form is unknown, or what makes it is not installed.
     """
     require_counts(threads=threads)
-    chosen = find_format(format)
-    checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
-    path = Path(out) if out else source.parent / "export" / (f"model{chosen.suffix}" if chosen.suffix else chosen.name)
+    chosen, form = find_format(format), Form.of(weights, masks)
+    chosen.require_form(form)
+    checkpoint, source, _ = open_checkpoint(latest_run() if target is None else Path(target))
+    stem = "" if source.name == BEST else source.stem
+    path = Path(out) if out else source.parent / "export" / artefact_name(stem, chosen, form)
     with show_progress(progress) as shown:
-        report = write_verified(checkpoint, source, chosen, path, shown, threads)
+        report = write_verified(checkpoint, source, chosen, path, shown, threads, form=form)
     return Artefact(path, source, chosen.name, chosen.runtime, report)
 
 
@@ -134,7 +146,7 @@ def convert(
     file: str | Path,
     out: str | Path,
     *,
-    model: str | Path | Mapping[str, Any],
+    model: str | Path | Mapping[str, Any] | None = None,
     system: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     allow: Sequence[str] = (),
@@ -146,7 +158,8 @@ def convert(
     Args:
         file: a file or folder, or what a TensorFlow checkpoint's files begin with.
         out: the checkpoint to write.
-        model: the model that it is: a name in the zoo, a YAML file, or a plain tree.
+        model: the model that it is: a name in the zoo, a YAML file, or a plain tree; by default it is found from the
+            names and shapes in the file, if only one model of the zoo fits.
         system: whose file it is; by default it is recognised from the file, if only one system fits.
         overrides: values of the configuration by dotted path.
         allow: names that may be missing, left over, of another shape or formula; wildcards work.
@@ -160,11 +173,20 @@ def convert(
     changes = dict(overrides or {})
 
     def respecify(more: Mapping[str, Any]) -> Spec:
-        return load_config(model, {**changes, **more}).spec
+        return load_config(model or {}, {**changes, **more}).spec
 
     with show_progress(progress) as shown:
-        done = convert_weights(Path(file), respecify, Path(out), system, allow, shown, batch_size)
-    return Converted(Path(out), done.system, done.guessed, done.spec, bool(done.optimizer), tuple(done.notes))
+        known = None if model is None else respecify
+        converted = convert_weights(Path(file), known, Path(out), system, allow, shown, batch_size, changes)
+    return Converted(
+        Path(out),
+        converted.system,
+        converted.guessed,
+        converted.spec,
+        bool(converted.optimizer),
+        tuple(converted.notes),
+        converted.model,
+    )
 
 
 @reports_progress
@@ -183,7 +205,7 @@ def save_native(
         SpecError, MissingError: the kind is unknown, or its framework is not installed.
     """
     info, native = find_native(kind, Path(out))
-    checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
+    checkpoint, source, _ = open_checkpoint(latest_run() if target is None else Path(target))
     with show_progress(progress) as shown:
         count = to_native(checkpoint, source, info, Path(out), shown)
     return NativeFile(Path(out), kind, count, native.opened)

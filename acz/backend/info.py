@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from acz.foundation.installation import install_command
+
+GROUP = "acz.backends"
+"""The group of entry points under which backends are registered."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
+MASKS = ("bool", "uint8", "none")
+"""Every kind of mask inputs; see acz.backend.signature.Form."""
 
 
 @dataclass(frozen=True)
 class ArtefactFormat:
-    """The deployment format that a backend writes.
+    """A deployment format that a backend writes.
 
     An artefact is one file whose name ends in `suffix`; without a suffix it is a folder that holds the file `marker`.
     """
@@ -25,6 +32,18 @@ class ArtefactFormat:
     """The program that its users run it with, in words."""
     script: str
     """The module that runs an artefact in a process without acz: `acz_torch.runtime`. It is found, not imported."""
+    function: str = "export"
+    """The backend's function that writes it, as `Exports.export` of acz.backend.protocol."""
+    weights: tuple[str, ...] = ("float32",)
+    """The types of weights that it can hold; see acz.backend.signature.Form."""
+    masks: tuple[str, ...] = ("bool",)
+    """The kinds of mask inputs that it can have; see acz.backend.signature.Form."""
+    needs: str = ""
+    """Import name of what runs it, where that is not the framework."""
+    needs_install: str = ""
+    """The argument of `pip install` that brings it."""
+    transforms: bool = True
+    """False where the runtime has no Fourier transform, so that circulant products take the explicit matrix."""
 
 
 @dataclass(frozen=True)
@@ -58,12 +77,16 @@ class BackendInfo:
     """Distributions whose versions records carry."""
     install: str
     """The argument of `pip install`: `acz[torch]`, or an outside distribution's name."""
+    pythons: tuple[str, ...] = ()
+    """The versions of Python for which the framework can be installed, such as `3.12`; empty for all that acz takes."""
     environment: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Environment variables that are set before the import, where they are unset."""
-    artefact: ArtefactFormat | None = None
-    """The format that `export` writes; without one, level 5 of parity reports the backend as missing."""
+    artefacts: tuple[ArtefactFormat, ...] = ()
+    """The deployment formats that it writes; without any, level 5 of parity reports the backend as missing."""
     native: NativeFormat | None = None
     """The framework's own file; without one, `acz convert` neither writes nor reads it."""
+    mixed_precision: str = ""
+    """The code with which its users compute in fewer bits, for `float16` or `bfloat16` as a precision; empty if unknown."""
     fft_cost: float | None = None
     """Multiply-adds of a matrix product in the time of one step of a Fourier transform; without one there is no transform."""
     reserved_names: frozenset[str] = frozenset()
@@ -74,3 +97,11 @@ class BackendInfo:
     """True for a framework that must be alone in its process; False for a library that others load too, as NumPy."""
     order: int = 100
     """Place in lists; the first that is installed is the default backend."""
+
+    @property
+    def advice(self) -> str:
+        """The command that installs the framework, or the reason why it can't be installed here."""
+        python = ".".join(platform.python_version_tuple()[:2])
+        if self.pythons and python not in self.pythons:
+            return f"it can be installed in Python {' and '.join(self.pythons)} only, and this is Python {python}"
+        return f"{install_command(self.install)} brings it"

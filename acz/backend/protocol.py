@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat
 
@@ -150,7 +150,7 @@ class Backend(Protocol):
             training: as in `forward`.
         """
 
-    def start_training(self, model: Any, optimizer: Adam, loss: str) -> Any:
+    def start_training(self, model: Any, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Any:
         """A trainer: the model with an optimiser at its start.
 
         Args:
@@ -158,6 +158,8 @@ class Backend(Protocol):
             optimizer: the settings of Adam, with penalties, clipping and weight decay, as acz.model.optimizer defines
                 them.
             loss: a name in acz.model.losses.LOSSES.
+            frozen: paths of parameters and statistics that no step changes. Their gradients count in no norm. A batch
+                norm whose statistics are frozen still normalises with those of the batch.
         """
 
     def training_step(
@@ -184,20 +186,29 @@ class Backend(Protocol):
         """
 
     def dump_optimizer(self, trainer: Any) -> dict[str, Array]:
-        """Copies of `m.<path>` and `v.<path>` of every trained parameter, zeros at first, and `step`, an integer ()."""
+        """Copies of `m.<path>` and `v.<path>` of every trained parameter that is not frozen, zeros at first, and `step`.
+
+        `step` is an integer ().
+        """
 
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:
-        """Resume from copies of a state that `dump_optimizer` of any backend gave."""
+        """Resume from copies of a state that `dump_optimizer` of any backend gave.
+
+        The state may also have moments of parameters that are frozen here; they are left out.
+        """
 
 
 class Exports(Backend, Protocol):
-    """A backend with a deployment format: its description has an `artefact`."""
+    """A backend with a deployment format: its description has `artefacts`. A second format has a function of its own."""
 
     def export(self, model: Any, path: Path, metadata: Mapping[str, str]) -> None:
         """Write a float32 model on the CPU in the framework's deployment format.
 
+        A format whose description lists several `weights` or `masks` also takes `weights: str` and `masks: str` by
+        keyword, as acz.backend.signature.Form defines them. Each comes only where it is not the default.
+
         Inputs and output are those of acz.backend.signature. The file tells nothing of this machine: no path, no line
-        of source, no sample of inputs.
+        of source, no sample of inputs but zeros.
 
         Args:
             path: a file or a folder that does not exist yet, and can be renamed afterwards.

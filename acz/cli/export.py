@@ -7,17 +7,25 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, print_json, print_table
+from acz.cli.options import Json, format_names, print_json, print_table, run_folders
 
 
 def export_command(
     target: Annotated[
         Path | None,
-        typer.Argument(help="The folder of a run, or a checkpoint.", show_default="the best of the latest run"),
+        typer.Argument(
+            help="The folder of a run, or a checkpoint.",
+            show_default="the best of the latest run",
+            autocompletion=run_folders,
+        ),
     ] = None,
     names: Annotated[
         list[str] | None,
-        typer.Option("--format", help="A format: mindir, onnx, saved-model, paddle, pt2, or all. May be repeated."),
+        typer.Option(
+            "--format",
+            help="A format: mindir, onnx, paddle, pt2, saved-model, tflite, or all. May be repeated.",
+            autocompletion=format_names,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -25,6 +33,12 @@ def export_command(
             help="The file to write, or the folder (saved-model, paddle).", show_default="RUN/export/model..."
         ),
     ] = None,
+    weights: Annotated[
+        str, typer.Option(help="The type in which weights are stored: float32; in tflite also float16 or int8.")
+    ] = "float32",
+    masks: Annotated[
+        str, typer.Option(help="The type of the mask inputs: bool, uint8, or none for videos of one length.")
+    ] = "bool",
     threads: Annotated[
         int, typer.Option(min=1, help="Number of threads of the runtime in the checks and timings.")
     ] = 1,
@@ -45,10 +59,10 @@ def export_command(
     chosen = list_formats() if "all" in names else list(dict.fromkeys(names))
     if out is not None and len(chosen) > 1:
         raise SpecError("--out names one artefact; leave it out to export several formats")
-    require_formats(chosen)
+    require_formats(chosen, weights, masks)
     artefacts = []
     for name in chosen:
-        artefact = export(target, name, out=out, threads=threads)
+        artefact = export(target, name, out=out, weights=weights, masks=masks, threads=threads)
         target = artefact.checkpoint  # a run that starts meanwhile is another model
         artefacts.append(artefact)
         if not as_json:

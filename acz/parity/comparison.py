@@ -32,8 +32,8 @@ class Participants:
     reference: Backend
     backends: Sequence[str]
     """The backends that are compared, each in a process of its own."""
-    formats: Mapping[str, Maker]
-    """The format that each of them writes at level 5, and `onnx` for the core's own."""
+    formats: Mapping[str, Sequence[Maker]]
+    """The formats that each of them writes at level 5, and `onnx` for the core's own."""
 
 
 def compare_backends(

@@ -1,6 +1,6 @@
 """The MindSpore backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_mindspore.files import recognises
 
 NAMES = frozenset(
@@ -31,8 +31,13 @@ INFO = BackendInfo(
     framework="mindspore",
     distributions=("mindspore",),
     install="acz[mindspore]",
+    pythons=("3.11", "3.12"),
     environment={"GLOG_v": "3"},
-    artefact=ArtefactFormat("mindir", ".mindir", "", "mindspore.load and nn.GraphCell", "acz_mindspore.runtime"),
+    artefacts=(
+        ArtefactFormat(
+            "mindir", ".mindir", "", "mindspore.load and nn.GraphCell", "acz_mindspore.runtime", masks=MASKS
+        ),
+    ),
     native=NativeFormat(
         "mindspore",
         ".ckpt",
@@ -41,6 +46,6 @@ INFO = BackendInfo(
     ),
     fft_cost=36.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("dtype finish input logits output sources spec".split()),
+    reserved_streams=frozenset("dtype finish input logits output returns_logits spec".split()),
     order=4,
 )

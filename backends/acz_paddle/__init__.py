@@ -1,6 +1,6 @@
 """The PaddlePaddle backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_paddle.files import recognises
 
 NAMES = frozenset(
@@ -23,7 +23,7 @@ INFO = BackendInfo(
     distributions=("paddlepaddle", "paddlepaddle-gpu"),
     install="acz[paddle]",
     environment={"GLOG_minloglevel": "3"},
-    artefact=ArtefactFormat("paddle", "", "model.pdiparams", "paddle.inference", "acz_paddle.runtime"),
+    artefacts=(ArtefactFormat("paddle", "", "model.pdiparams", "paddle.inference", "acz_paddle.runtime", masks=MASKS),),
     native=NativeFormat("paddle", "", recognises, 'acz.build(spec, "paddle").set_state_dict(paddle.load(FILE))'),
     fft_cost=6.0,
     reserved_names=NAMES,

@@ -17,17 +17,20 @@ from acz_paddle.model import Model, named_by_path
 class Deployed(nn.Layer):
     """A model whose inputs come in its artefact's order."""
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, masks: str = "bool") -> None:
         super().__init__()
-        self.model, self.ports = model, ports(model.spec)
+        self.model, self.ports = model, ports(model.spec, masks)
 
     def forward(self, inputs: list[Tensor]) -> Tensor:
-        logits = self.model.logits({port.key: inputs[number] for number, port in enumerate(self.ports)})
-        return self.model.finish(logits)
+        fed = {port.key: inputs[number] for number, port in enumerate(self.ports)}
+        for port in self.ports:
+            if port.is_mask:
+                fed[port.key] = of_the_frames(fed[port.key.removesuffix(".mask")], fed[port.key])
+        return self.model.finish(self.model.logits(fed))
 
 
-def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
-    deployed = Deployed(model)
+def export(model: Model, path: Path, metadata: Mapping[str, str], masks: str = "bool") -> None:
+    deployed = Deployed(model, masks)
     deployed.eval()
     inputs = [InputSpec(list(port.shape), port.dtype, port.name) for port in deployed.ports]
     unread = set(model.spec.inputs) - {stream.input for stream in model.spec.streams.values()}
@@ -35,6 +38,15 @@ def export(model: Model, path: Path, metadata: Mapping[str, str]) -> None:
         paddle.jit.save(deployed, str(path / "model"), [inputs], skip_prune_program=bool(unread))
     name_output(path / "model.json")
     (path / "acz.json").write_text(json.dumps(dict(metadata)) + "\n")
+
+
+def of_the_frames(x: Tensor, mask: Tensor) -> Tensor:
+    """The mask as booleans, (videos, frames); the program refuses one of another shape than the frames of x.
+
+    Side by side, the two must have equal sides, and nothing is broadcast.
+    """
+    numbers = paddle.unsqueeze(paddle.cast(mask, "float32"), 2)
+    return paddle.concat([paddle.cast(x[:, :, :1], "float32"), numbers], 2)[:, :, 1] != 0.0
 
 
 def name_output(program: Path) -> None:

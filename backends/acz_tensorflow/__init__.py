@@ -1,6 +1,6 @@
 """The TensorFlow backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_tensorflow.files import recognises
 
 NAMES = frozenset(
@@ -29,10 +29,30 @@ INFO = BackendInfo(
     distributions=("tensorflow", "tensorflow-cpu"),
     install="acz[tensorflow]",
     environment={"TF_CPP_MIN_LOG_LEVEL": "3"},
-    artefact=ArtefactFormat("saved-model", "", "saved_model.pb", "tf.saved_model.load", "acz_tensorflow.runtime"),
+    artefacts=(
+        ArtefactFormat(
+            "saved-model", "", "saved_model.pb", "tf.saved_model.load", "acz_tensorflow.runtime", masks=MASKS
+        ),
+        ArtefactFormat(
+            "tflite",
+            ".tflite",
+            "",
+            "LiteRT",
+            "acz_tensorflow.litert",
+            "export_tflite",
+            weights=("float32", "float16", "int8"),
+            masks=MASKS,
+            needs="ai_edge_litert",
+            needs_install="acz[litert]",
+            transforms=False,
+        ),
+    ),
     native=NativeFormat("keras", ".keras", recognises, "import acz_tensorflow.model; keras.models.load_model(FILE)"),
+    mixed_precision="keras.config.set_dtype_policy('mixed_bfloat16')",
     fft_cost=6.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("device finish graphs input logits output spec state steps".split()),
+    reserved_streams=frozenset(
+        "device finish graphs input logits output replace replaced returns_logits spec state steps".split()
+    ),
     order=2,
 )

@@ -3,7 +3,7 @@
 from acz_tensorflow.benchmark import READER, read_records
 from acz_tensorflow.devices import capabilities, devices, set_threads, versions
 from acz_tensorflow.evaluation import forward_best
-from acz_tensorflow.export import export
+from acz_tensorflow.export import export, export_tflite
 from acz_tensorflow.model import Model, build, dump_parameters, forward, load_parameters
 from acz_tensorflow.native import read_native, save_native
 from acz_tensorflow.training import (
@@ -26,6 +26,7 @@ __all__ = [
     "dump_optimizer",
     "dump_parameters",
     "export",
+    "export_tflite",
     "forward",
     "forward_best",
     "load_optimizer",

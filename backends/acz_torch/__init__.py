@@ -1,6 +1,6 @@
 """The PyTorch backend, described. Importing this loads no framework."""
 
-from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
+from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_torch.files import recognises
 
 NAMES = frozenset(
@@ -23,12 +23,12 @@ INFO = BackendInfo(
     framework="torch",
     distributions=("torch",),
     install="acz[torch]",
-    artefact=ArtefactFormat("pt2", ".pt2", "", "torch.export.load", "acz_torch.runtime"),
+    artefacts=(ArtefactFormat("pt2", ".pt2", "", "torch.export.load", "acz_torch.runtime", masks=MASKS),),
     native=NativeFormat(
         "torch", "", recognises, 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'
     ),
     fft_cost=5.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("device dtype finish logits spec".split()),
+    reserved_streams=frozenset("device dtype finish logits returns_logits spec".split()),
     order=1,
 )

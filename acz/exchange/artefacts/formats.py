@@ -1,4 +1,4 @@
-"""Formats of artefacts: one maker for each backend that describes an artefact, and one for ONNX, which the core writes."""
+"""Formats of artefacts: one maker for each that a backend describes, and one for ONNX, which the core writes."""
 
 from __future__ import annotations
 
@@ -7,12 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import get_args
 
-from acz.backend.info import BackendInfo
-from acz.backend.registry import infos, is_installed
+from acz.backend.info import ArtefactFormat, BackendInfo
+from acz.backend.registry import infos, is_importable, is_installed
+from acz.backend.signature import PLAIN, Form, Masks
 from acz.exchange.artefacts.jobs import ArtefactArguments
 from acz.exchange.artefacts.onnx.writer import write_onnx
 from acz.foundation.errors import MissingError, SpecError, nearest
+from acz.foundation.installation import install_command
 from acz.model.checkpoint import Checkpoint
 
 ONNX = "onnx"
@@ -36,6 +39,10 @@ class Maker(ABC):
     """The program that its users run it with."""
     fft_cost: float | None
     """As in BackendInfo: it decides how circulant products are written."""
+    weights: tuple[str, ...]
+    """The types of weights that it can hold, as in Form."""
+    masks: tuple[str, ...]
+    """The kinds of mask inputs that it can have, as in Form."""
 
     def recognises(self, path: Path) -> bool:
         """Tell from a name, or from what a folder holds, whether a path is an artefact of this format."""
@@ -43,13 +50,23 @@ class Maker(ABC):
             return (path / self.marker).is_file()
         return path.suffix == self.suffix and path.is_file()
 
+    def require_form(self, form: Form) -> None:
+        """Raise SpecError, with what to type, where the format has not this form."""
+        for option, word, own in (("weights", form.weights, self.weights), ("masks", form.masks, self.masks)):
+            if word not in own:
+                others = [maker.name for maker in formats().values() if word in getattr(maker, option)]
+                raise SpecError(
+                    f"the format '{self.name}' has no {option} '{word}', only {', '.join(own)}; "
+                    f"with {word}: {', '.join(others) or 'no format'}"
+                )
+
     @abstractmethod
     def require_installed(self) -> None:
         """Raise MissingError, with what to type, where what makes and runs the format is not installed."""
 
     @abstractmethod
     def write(
-        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend
+        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend, form: Form = PLAIN
     ) -> dict[str, str]:
         """Write a checkpoint, which lies at `source`, as the artefact `out`; returns the versions of the writer."""
 
@@ -60,27 +77,39 @@ class Maker(ABC):
 
 @dataclass(frozen=True)
 class BackendMaker(Maker):
-    """The format of a backend, which makes and runs it."""
+    """A format of a backend, which makes it."""
 
     info: BackendInfo
+    artefact: ArtefactFormat
 
     def require_installed(self) -> None:
         if not is_installed(self.info):
             raise MissingError(
-                f"the format '{self.name}' is made by {self.info.framework}, which is not installed; "
-                f'pip install "{self.info.install}" brings it'
+                f"the format '{self.name}' is made by {self.info.framework}, which is not installed; {self.info.advice}"
+            )
+        if self.artefact.needs and not is_importable(self.artefact.needs):
+            raise MissingError(
+                f"the format '{self.name}' is run by {self.artefact.needs}, which is not installed; "
+                f"{install_command(self.artefact.needs_install)} brings it"
             )
 
     def write(
-        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend
+        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend, form: Form = PLAIN
     ) -> dict[str, str]:
-        return write_in_backend(ArtefactArguments(source.resolve(), out.resolve()))
+        return write_in_backend(ArtefactArguments(source.resolve(), out.resolve(), self.artefact.function, form))
 
     def scripts(self) -> dict[str, Path]:
-        module = find_spec(self.info.artefact.script) if self.info.artefact else None
+        module = find_spec(self.artefact.script)
         if module is None or module.origin is None:
-            raise MissingError(f"backend '{self.info.name}' has no module that runs its artefacts")
+            raise MissingError(f"backend '{self.info.name}' has no module {self.artefact.script}")
         return {"": Path(module.origin)}
+
+
+def backend_maker(info: BackendInfo, artefact: ArtefactFormat) -> BackendMaker:
+    """The maker of a format that a backend describes."""
+    fft_cost = info.fft_cost if artefact.transforms else None
+    named = artefact.name, info.name, artefact.suffix, artefact.marker, artefact.runtime
+    return BackendMaker(*named, fft_cost, artefact.weights, artefact.masks, info, artefact)
 
 
 @dataclass(frozen=True)
@@ -90,15 +119,15 @@ class OnnxMaker(Maker):
     def require_installed(self) -> None:
         if not all(find_spec(module) for module in ("onnx", "onnxruntime")):
             raise MissingError(
-                f"the format '{self.name}' needs onnx and onnxruntime; pip install \"acz[export]\" brings them"
+                f"the format '{self.name}' needs onnx and onnxruntime; {install_command('acz[export]')} brings them"
             )
 
     def write(
-        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend
+        self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend, form: Form = PLAIN
     ) -> dict[str, str]:
         import onnx
 
-        write_onnx(checkpoint.spec, checkpoint.parameters, out)
+        write_onnx(checkpoint.spec, checkpoint.parameters, out, form=form)
         return {"onnx": onnx.__version__}
 
     def scripts(self) -> dict[str, Path]:
@@ -108,10 +137,8 @@ class OnnxMaker(Maker):
 
 def formats() -> dict[str, Maker]:
     """Every format by name."""
-    makers: list[Maker] = [OnnxMaker(ONNX, ONNX, ".onnx", "", "onnxruntime", None)]
-    for info in infos().values():
-        if art := info.artefact:
-            makers.append(BackendMaker(art.name, info.name, art.suffix, art.marker, art.runtime, info.fft_cost, info))
+    makers: list[Maker] = [OnnxMaker(ONNX, ONNX, ".onnx", "", "onnxruntime", None, ("float32",), get_args(Masks))]
+    makers += [backend_maker(info, artefact) for info in infos().values() for artefact in info.artefacts]
     return {maker.name: maker for maker in sorted(makers, key=lambda maker: maker.name)}
 
 

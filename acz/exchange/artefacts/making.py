@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend.registry import installed
+from acz.backend.signature import PLAIN, Form
 from acz.backend.worker import Worker, Wrapper
 from acz.exchange.artefacts.formats import Maker
 from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
@@ -35,6 +36,16 @@ def report_path(artefact: Path) -> Path:
     return artefact.with_name(f"{artefact.name}.report.json")
 
 
+def artefact_name(stem: str, maker: Maker, form: Form) -> str:
+    """The name of an artefact where the user gives none: `model.onnx`, `model-int8.tflite`, or the folder `paddle`.
+
+    With the stem of a checkpoint's name, so that two of one folder have two artefacts: `last.onnx`, `last-paddle`.
+    """
+    kind = maker.name if maker.marker else "" if stem else "model"
+    changes = [f"{word}-masks" if name == "masks" else word for name, word in form.changes.items()]
+    return "-".join(filter(None, [stem, kind, *changes])) + maker.suffix
+
+
 def write_verified(
     checkpoint: Checkpoint,
     source: Path,
@@ -43,6 +54,7 @@ def write_verified(
     shown: Progress,
     threads: int = 1,
     wrap: Wrapper | None = None,
+    form: Form = PLAIN,
 ) -> dict[str, Any]:
     """Write a checkpoint, read from `source`, as an artefact at `out`, verified in its runtime; gives the report that is written beside it.
 
@@ -56,13 +68,13 @@ def write_verified(
         made = folder / f"artefact{maker.suffix}"
         shown(f"{maker.name}: making", 0, 3)
         try:
-            versions = write_unverified(checkpoint, source, maker, made, wrap)
+            versions = write_unverified(checkpoint, source, maker, made, wrap, form)
         except (WorkerDied, JobFailed):
             if shutil.disk_usage(folder).free < ROOM + sum(value.nbytes for value in checkpoint.parameters.values()):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from None  # some writers only abort
             raise
         shown(f"{maker.name}: verifying", 1, 3)
-        checks, about = verify_artefact(checkpoint, maker, made, threads)
+        checks, about = verify_artefact(checkpoint, maker, made, threads, form)
         bad = [check for check in checks if not check.passed]
         if bad:
             lines = [f"{c.batch}: {c.measured:.2e}, bound {c.bound:.2e}" for c in bad]
@@ -70,7 +82,7 @@ def write_verified(
                 f"the {maker.name} artefact is not the function of {source}, so it was not kept:\n  "
                 + "\n  ".join(lines)
             )
-        report = _report(checkpoint, source, maker, made, versions, checks, about, threads)
+        report = _report(checkpoint, source, maker, form, made, versions, checks, about, threads)
         shown(f"{maker.name}: writing", 2, 3)
         written = folder / "report.json"
         write_text_atomically(written, json.dumps(report, indent=1) + "\n")
@@ -80,7 +92,7 @@ def write_verified(
 
 
 def write_unverified(
-    checkpoint: Checkpoint, source: Path, maker: Maker, out: Path, wrap: Wrapper | None = None
+    checkpoint: Checkpoint, source: Path, maker: Maker, out: Path, wrap: Wrapper | None = None, form: Form = PLAIN
 ) -> dict[str, str]:
     """Write the artefact, not verified yet; returns the versions of the writer."""
 
@@ -88,18 +100,18 @@ def write_unverified(
         with Worker(maker.participant, wrap=wrap) as worker:
             return worker.run(write_artefact, arguments)[0]
 
-    return maker.write(checkpoint, source, out, write_in_backend)
+    return maker.write(checkpoint, source, out, write_in_backend, form)
 
 
 def verify_artefact(
-    checkpoint: Checkpoint, maker: Maker, artefact: Path, threads: int
+    checkpoint: Checkpoint, maker: Maker, artefact: Path, threads: int, form: Form = PLAIN
 ) -> tuple[list[Check], dict[str, Any]]:
     """Run an artefact in each of its runtimes; returns the checks, and what the first runtime measured."""
     checks: list[Check] = []
     measured: dict[str, Any] = {}
     for suffix, script in maker.scripts().items():
         with Runtime(maker.name, script, threads) as runtime:
-            results, about = verify(checkpoint.spec, checkpoint.parameters, artefact, runtime, timed=not checks)
+            results, about = verify(checkpoint.spec, checkpoint.parameters, artefact, runtime, not checks, form)
         measured = measured or about
         checks += [replace(result, batch=f"{result.batch}{suffix}") for result in results]
     return checks, measured
@@ -109,6 +121,7 @@ def _report(
     checkpoint: Checkpoint,
     source: Path,
     maker: Maker,
+    form: Form,
     made: Path,
     versions: dict[str, str],
     checks: list[Check],
@@ -123,6 +136,8 @@ def _report(
     }
     return {
         "format": maker.name,
+        "weights": form.weights,
+        "masks": form.masks,
         "spec_hash": checkpoint.spec.hash,
         "checkpoint": source.name,
         "passed": True,

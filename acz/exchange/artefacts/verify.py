@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend.signature import OUTPUT, ports
+from acz.backend.signature import OUTPUT, PLAIN, Form, form_of, ports
 from acz.exchange.artefacts.runtime import Runtime, carried_spec
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed
@@ -17,6 +17,7 @@ from acz.model.losses import checking_loss
 from acz.model.spec import Spec
 from acz.reference import execution
 from acz.reference.bounds import difference, float32_bound, perturbed
+from acz.reference.narrow import narrow_bound
 from acz.reference.samples import Case
 
 TIMED = (1, 256)
@@ -38,32 +39,41 @@ class Check:
         return bool(self.measured <= self.bound)
 
 
-def batches(spec: Spec) -> dict[str, dict[str, Array]]:
-    """Inputs by the artefact's names: four videos, one and seven, padded and with other numbers of frames, zeros, huge values."""
+def batches(spec: Spec, masks: str = "bool") -> dict[str, dict[str, Array]]:
+    """Inputs by the artefact's names: four videos, one and seven, padded and with other numbers of frames, zeros, huge values.
+
+    Without masks nothing is padded. Masks of numbers have other numbers than 1, too.
+    """
     case = Case("export", spec, checking_loss(spec).name)
     chosen = {name: case.batch(name) for name in case.names}
     chosen |= {f"plain {videos}": case.batch("plain", videos=videos) for videos in (1, 7)}
-    return {name: as_ports(spec, batch.inputs) for name, batch in chosen.items()}
+    by_port = {port.name: port for port in ports(spec, masks)}
+    fed = {name: as_ports(spec, batch.inputs, masks) for name, batch in chosen.items()}
+    for inputs in fed.values():
+        for name, value in inputs.items():
+            if by_port[name].is_mask and value.dtype != bool:
+                value *= np.array([1, 2, 128, 255], value.dtype)[np.arange(value.shape[1]) % 4]
+    return fed
 
 
-def as_ports(spec: Spec, inputs: Mapping[str, Array]) -> dict[str, Array]:
+def as_ports(spec: Spec, inputs: Mapping[str, Array], masks: str = "bool") -> dict[str, Array]:
     """The core's inputs under the artefact's names and in its types; every frame is valid where no mask is given."""
-    found = {}
-    for port in ports(spec):
-        if port.dtype == "bool":
+    arrays = {}
+    for port in ports(spec, masks):
+        if port.is_mask:
             frames = inputs[port.key.removesuffix(".mask")]
             value = inputs.get(port.key, np.ones(frames.shape[:2], bool))
         else:
             value = inputs[port.key]
-        found[port.name] = np.ascontiguousarray(value, dtype=port.dtype)
-    return found
+        arrays[port.name] = np.ascontiguousarray(value, dtype=port.dtype)
+    return arrays
 
 
 class Expected:
     """The expected outputs of a float32 program: the reference's output in float64, and the bound of the difference from it."""
 
-    def __init__(self, spec: Spec, parameters: Mapping[str, Array]) -> None:
-        self.spec = spec
+    def __init__(self, spec: Spec, parameters: Mapping[str, Array], weights: str = "float32") -> None:
+        self.spec, self.weights = spec, weights
         narrow = {path: value.astype(np.float32) for path, value in parameters.items()}
         wide = {path: value.astype(np.float64) for path, value in narrow.items()}
         self.parameters = wide, narrow, perturbed(wide)
@@ -71,27 +81,37 @@ class Expected:
     def __call__(self, inputs: Mapping[str, Array]) -> tuple[Array, float]:
         with np.errstate(all="ignore"):
             exact, *others = (execution.forward(self.spec, values, inputs)["output"] for values in self.parameters)
-        return exact, float32_bound(max(difference(other, exact) for other in others))
+            bound = float32_bound(max(difference(other, exact) for other in others))
+            if self.weights != "float32":
+                bound += narrow_bound(self.spec, self.parameters[0], inputs, exact, self.weights)
+        return exact, bound
 
 
 def verify(
-    spec: Spec, parameters: Mapping[str, Array], artefact: Path, runtime: Runtime, timed: bool = True
+    spec: Spec,
+    parameters: Mapping[str, Array],
+    artefact: Path,
+    runtime: Runtime,
+    timed: bool = True,
+    form: Form = PLAIN,
 ) -> tuple[list[Check], dict[str, Any]]:
     """Run an artefact in its runtime and compare. Gives the checks, and `seconds` by batch size and what the runtime loaded.
 
-    Raises CheckFailed where the artefact does not carry the spec.
+    Raises CheckFailed where the artefact does not carry the spec and the form.
     """
-    fed = batches(spec)
+    fed = batches(spec, form.masks)
     case = Case("export", spec, checking_loss(spec).name)
     clocked = {
-        f"timed {videos}": as_ports(spec, case.batch("plain", videos=videos).inputs)
+        f"timed {videos}": as_ports(spec, case.batch("plain", videos=videos).inputs, form.masks)
         for videos in (TIMED if timed else ())
     }
     outputs, about = runtime.run(artefact, fed, clocked)
     if carried_spec(artefact, about["metadata"]).hash != spec.hash:
         raise CheckFailed("the artefact carries another spec than the checkpoint")
-    keys = {port.name: port.key for port in ports(spec)}
-    expected, checks = Expected(spec, parameters), []
+    if form_of(about["metadata"]) != form:
+        raise CheckFailed(f"the artefact carries {form_of(about['metadata'])}, not {form}")
+    keys = {port.name: port.key for port in ports(spec, form.masks)}
+    expected, checks = Expected(spec, parameters, form.weights), []
     for name, inputs in fed.items():
         given = {keys[port]: value for port, value in inputs.items()}
         exact, bound = expected(given)

@@ -33,8 +33,8 @@ class Comparison(Protocol):
 
     backends: Sequence[str]
     """The backends that have a worker."""
-    formats: Mapping[str, Maker]
-    """The format of artefacts that each participant writes, by the participant's name."""
+    formats: Mapping[str, Sequence[Maker]]
+    """The formats of artefacts that each participant writes, by the participant's name."""
     answers: Answers
     folder: Path
     """The folder of checkpoints and artefacts until the check ends."""

@@ -13,6 +13,7 @@ from acz.exchange.artefacts.jobs import ArtefactArguments, write_artefact
 from acz.exchange.artefacts.runtime import Runtime
 from acz.exchange.artefacts.verify import verify
 from acz.foundation.arrays import Arrays
+from acz.foundation.errors import MissingError
 from acz.model.checkpoint import Checkpoint, save_checkpoint
 from acz.parity.levels.base import Comparison
 from acz.parity.row import Row
@@ -20,7 +21,7 @@ from acz.reference.samples import Case
 
 
 class Exports:
-    """Every participant's artefact in each of its runtimes. The row of a runtime is the batch nearest to its bound.
+    """Every participant's artefacts in each of their runtimes. The row of a runtime is the batch nearest to its bound.
 
     One runtime process, which has never loaded acz, runs the artefacts of all models one after the other.
     """
@@ -37,7 +38,16 @@ class Exports:
         if name not in comparison.formats:
             yield row("export", "float32", missing=f"{name} describes no artefact")
             return
-        maker = comparison.formats[name]
+        for maker in comparison.formats[name]:
+            try:
+                maker.require_installed()
+            except MissingError as error:
+                yield row(f"export {maker.name}", "float32", missing=str(error))
+                continue
+            yield from self._compare_format(case, comparison, maker)
+
+    def _compare_format(self, case: Case, comparison: Comparison, maker: Maker) -> Iterator[Row]:
+        row = partial(Row, case.model, maker.participant, self.number)
         parameters = {path: value.astype(np.float32) for path, value in case.parameters.items()}
         artefact = self._write(case, comparison, maker, parameters)
         for suffix, script in maker.scripts().items():
@@ -48,7 +58,7 @@ class Exports:
             yield row(check, "float32", nearest.measured, nearest.bound, nearest.batch)
 
     def _write(self, case: Case, comparison: Comparison, maker: Maker, parameters: Arrays) -> Path:
-        stem = f"{case.model.replace('/', '-')}-{maker.participant}-export"
+        stem = f"{case.model.replace('/', '-')}-{maker.participant}-{maker.name}"
         source, artefact = comparison.folder / f"{stem}.safetensors", comparison.folder / f"{stem}{maker.suffix}"
         save_checkpoint(source, case.spec, parameters)
 

@@ -16,5 +16,5 @@ EXPORTING = replace(
     INFO,
     name="mirror_export",
     module="mirror.exporting",
-    artefact=ArtefactFormat("mirror", ".mirror", "", "mirror.runtime", "mirror.runtime"),
+    artefacts=(ArtefactFormat("mirror", ".mirror", "", "mirror.runtime", "mirror.runtime"),),
 )

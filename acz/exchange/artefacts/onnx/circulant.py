@@ -46,13 +46,13 @@ def _explicit(graph: Graph, settings: CirculantProduct, n: int, units: int, pref
             if settings.diagonal == "learned":
                 d = graph.op("Reshape", d, graph.integers(-1, 1, n))
             else:
-                last, others = (_cut(graph, d, 2, first, end) for first, end in ((n - 1, n), (0, n - 1)))
-                d = _cut(graph, graph.op("Concat", last, others, axis=2), 2, 0, rows)
+                last, others = (graph.slice(d, 2, first, end) for first, end in ((n - 1, n), (0, n - 1)))
+                d = graph.slice(graph.op("Concat", last, others, axis=2), 2, 0, rows)
                 d = graph.op("Reshape", d, graph.integers(-1, rows, 1))
             matrix = graph.op("Mul", matrix, d)
         whole = matrix if whole is None else graph.op("MatMul", whole, matrix)
     assert whole is not None  # a product has one factor at least
-    return _cut(graph, graph.op("Reshape", whole, graph.integers(-1, n)), 0, 0, units)
+    return graph.slice(graph.op("Reshape", whole, graph.integers(-1, n)), 0, 0, units)
 
 
 def _vectors(graph: Graph, name: str, factor: int) -> str:
@@ -64,9 +64,5 @@ def _circulant(graph: Graph, w: str, blocks: int, n: int, rows: int) -> str:
     """[b, i, j] = w[b, (j - i) mod n], (blocks, rows, n): copies of w, one after the other, cut into rows of 2n - 1."""
     length = 2 * n - 1
     copies = graph.op("Tile", w, graph.integers(1, 1, math.ceil(rows * length / n)))
-    cut = graph.op("Reshape", _cut(graph, copies, 2, 0, rows * length), graph.integers(blocks, rows, length))
-    return _cut(graph, cut, 2, 0, n)
-
-
-def _cut(graph: Graph, x: str, axis: int, first: int, end: int) -> str:
-    return graph.op("Slice", x, graph.integers(first), graph.integers(end), graph.integers(axis))
+    cut = graph.op("Reshape", graph.slice(copies, 2, 0, rows * length), graph.integers(blocks, rows, length))
+    return graph.slice(cut, 2, 0, n)

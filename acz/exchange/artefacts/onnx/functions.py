@@ -49,7 +49,7 @@ def log_softmax(graph: Graph, x: str) -> str:
 def l2_normalize(graph: Graph, x: str, epsilon: float = 1e-12) -> str:
     """x / sqrt(max(sum x^2, epsilon)) over the last axis."""
     squares = graph.op("ReduceSumSquare", x, axes=[-1], keepdims=1)
-    return graph.op("Div", x, graph.op("Sqrt", graph.op("Max", squares, graph.constant(epsilon))))
+    return graph.op("Div", x, graph.op("Sqrt", graph.at_least(squares, epsilon)))
 
 
 def batch_norm(graph: Graph, x: str, epsilon: float, prefix: str = "", of_image: bool = False) -> str:

@@ -36,12 +36,13 @@ class Graph:
         self.path = ""
         """The layer that is written now."""
         self.mask: str | None = None
-        """Valid frames of the stream that is written now, bool (videos, frames); none where its input has no frames."""
+        """Valid frames of the stream that is written now, bool (videos, frames); None where all count."""
         self._parameters = parameters
         self.precision = precision
         self.shapes: dict[str, list[int | str]] = {}
         """Shapes by value, where they don't follow from the operators."""
         self._used: dict[str, int] = {}
+        self._floors = 0
 
     def op(self, kind: str, *inputs: str, name: str | None = None, **attributes: Any) -> str:
         """Append a node of the default domain with one output, and give the output.
@@ -66,13 +67,37 @@ class Graph:
         """A number in the graph's precision."""
         return self._initializer(f"constant/{value!r}", np.asarray(value, dtype=self.precision))
 
+    def at_least(self, x: str, least: float) -> str:
+        """The larger of x and a number.
+
+        The number's initializer is this node's alone: converters to float16 leave Max in float32, and cast what it
+        takes under a name made of the value's. A value that two of these nodes take would be cast twice under one name.
+        """
+        self._floors += 1
+        name = f"constant/{least!r}/{self._floors}"
+        return self.op("Max", x, self._initializer(name, np.asarray(least, dtype=self.precision)))
+
+    def slice(self, x: str, axis: int, first: int, end: int) -> str:
+        """A part of x along an axis."""
+        return self.op("Slice", x, self.integers(first), self.integers(end), self.integers(axis))
+
+    def ones(self, shape: str) -> str:
+        """An array of ones, of a shape that is a value."""
+        from onnx import numpy_helper
+
+        return self.op("ConstantOfShape", shape, value=numpy_helper.from_array(np.ones(1, self.precision)))
+
     def integers(self, *values: int) -> str:
         """A vector of int64: axes, or a shape."""
         return self._initializer(f"integers/{'_'.join(map(str, values))}", np.asarray(values, dtype=np.int64))
 
     def cast(self, x: str) -> str:
-        """x in the graph's precision."""
+        """An input's whole numbers in the graph's precision."""
         return self.op("Cast", x, to=element_type(self.precision))
+
+    def number(self, mask: str) -> str:
+        """1 where a mask is true, else 0. No Cast: onnxconverter-common's converter to float16 leaves its type."""
+        return self.op("Where", mask, self.constant(1.0), self.constant(0.0))
 
     def rename(self, value: str, name: str) -> str:
         """Give the last node's output another name. A value that is not the last node's keeps its own."""

@@ -16,7 +16,7 @@ def pool(graph: Graph, kind: str, x: str, mask: str | None, shape: tuple[int, ..
     """One number for each feature, of the valid frames of each video; `shape` is that of one video, (frames, features)."""
     if kind == "l2_norm":
         s = pool(graph, "sum", graph.op("Mul", x, x), mask, shape)
-        return graph.op("Div", s, graph.op("Sqrt", graph.op("Max", s, graph.constant(1e-12))))
+        return graph.op("Div", s, graph.op("Sqrt", graph.at_least(s, 1e-12)))
     if kind == "variance":
         mean = graph.op("Unsqueeze", pool(graph, "mean", x, mask, shape), graph.integers(1))
         centred = graph.op("Sub", x, mean)
@@ -25,7 +25,7 @@ def pool(graph: Graph, kind: str, x: str, mask: str | None, shape: tuple[int, ..
         if kind == "sum":
             return graph.op("ReduceSum", x, graph.integers(1), keepdims=0)
         return graph.op("ReduceMax" if kind == "max" else "ReduceMean", x, axes=[1], keepdims=0)
-    valid = graph.cast(mask)  # (videos, frames)
+    valid = graph.number(mask)  # (videos, frames)
     if kind == "max":
         among = graph.op("Where", graph.op("Unsqueeze", mask, graph.integers(2)), x, graph.constant(LOWEST))
         some = graph.op("ReduceMax", valid, axes=[1], keepdims=1)  # (videos, 1)
@@ -35,7 +35,7 @@ def pool(graph: Graph, kind: str, x: str, mask: str | None, shape: tuple[int, ..
     if kind == "sum":
         return total
     count = graph.op("ReduceSum", valid, graph.integers(1), keepdims=1)
-    return graph.op("Div", total, graph.op("Max", count, graph.constant(1.0)))
+    return graph.op("Div", total, graph.at_least(count, 1.0))
 
 
 def write_frame_pool(graph: Graph, placed: PlacedLayer, x: str) -> str:
@@ -48,21 +48,26 @@ def write_frame_pool(graph: Graph, placed: PlacedLayer, x: str) -> str:
 
 def over_bags(graph: Graph, placed: PlacedLayer, x: str, write: Callable[[Graph, PlacedLayer, str], str]) -> str:
     """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
-    bag, mask = placed.bag, cast(str, graph.mask)  # bags are of an input with frames, and each of these has a mask
+    bag, mask = placed.bag, graph.mask
     last = bag - 1
     sizes = graph.op("Shape", x)
+    valid = graph.number(mask) if mask else graph.ones(graph.slice(sizes, 0, 0, 2))
     videos, frames = (graph.op("Gather", sizes, graph.integers(n)) for n in (0, 1))
     bags = graph.op("Div", graph.op("Add", frames, graph.integers(last)), graph.integers(bag))
     end = graph.op("Mul", bags, graph.integers(bag))
     x = graph.op("Pad", x, graph.integers(0, 0, 0, 0, last, 0))
     x = graph.op("Slice", x, graph.integers(0), end, graph.integers(1))
-    valid = graph.op("Pad", graph.cast(mask), graph.integers(0, 0, 0, last))
+    valid = graph.op("Pad", valid, graph.integers(0, 0, 0, last))
     valid = graph.op("Slice", valid, graph.integers(0), end, graph.integers(1))
     valid = graph.op("Reshape", valid, graph.integers(-1, bag))
     graph.mask = graph.op("Greater", valid, graph.constant(0.0))  # (videos * bags, frames of a bag)
     y = write(graph, placed, graph.op("Reshape", x, graph.integers(-1, bag, placed.input_shape[1])))
     graph.mask = mask
-    held = graph.op("Greater", graph.op("ReduceMax", valid, axes=[1], keepdims=0), graph.constant(0.0))
+    held = graph.op("ReduceMax", valid, axes=[1], keepdims=0)
     held = graph.op("Reshape", held, graph.op("Concat", videos, graph.integers(-1), axis=0))  # (videos, bags)
     y = graph.op("Reshape", y, graph.op("Concat", videos, graph.integers(-1, placed.output_shape[0]), axis=0))
+    # not even the rank of these follows from the operators, nor that of any value behind them
+    sides: list[int | str] = ["videos", f"{graph.path}_bags"]
+    graph.shapes |= {held: sides, y: [*sides, placed.output_shape[0]]}
+    held = graph.op("Greater", held, graph.constant(0.0))
     return pool(graph, "mean", y, held, (bag, placed.output_shape[0]))

@@ -38,7 +38,7 @@ def residual(graph: Graph, ax: str, centres: str, total: str) -> str:
 def of_clusters(graph: Graph, v: str, width: int) -> str:
     """L2-normalised over the features for each cluster, then as a whole: (videos, features, clusters) to (videos, `width`)."""
     squares = graph.op("ReduceSumSquare", v, axes=[1], keepdims=1)
-    v = graph.op("Div", v, graph.op("Sqrt", graph.op("Max", squares, graph.constant(1e-12))))
+    v = graph.op("Div", v, graph.op("Sqrt", graph.at_least(squares, 1e-12)))
     return as_a_whole(graph, v, width)
 
 
@@ -50,7 +50,7 @@ def as_a_whole(graph: Graph, v: str, width: int) -> str:
     """
     squares = graph.op("ReduceSumSquare", v, axes=[1], keepdims=1)
     whole = graph.op("ReduceSum", squares, graph.integers(2), keepdims=1)
-    v = graph.op("Div", v, graph.op("Sqrt", graph.op("Max", whole, graph.constant(1e-12))))
+    v = graph.op("Div", v, graph.op("Sqrt", graph.at_least(whole, 1e-12)))
     return graph.op("Reshape", v, graph.integers(0, width))
 
 
