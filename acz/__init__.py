@@ -17,10 +17,9 @@ if TYPE_CHECKING:
     from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
     from acz.api.inference import Inferred, average_predictions, infer
     from acz.api.models import BackendState, build, draw_model, list_backends, list_models
-    from acz.api.parity import ParityReport, check_parity
+    from acz.api.parity import BackendReport, ParityReport, check_backend, check_parity
     from acz.api.studies import BenchReport, Report, bench, report
     from acz.api.sweeps import PlannedTrial, Sweep, plan_sweep, sweep
-    from acz.api.testing import BackendReport, check_backend
     from acz.api.training import Trained, resume, train
     from acz.api.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
@@ -67,8 +66,8 @@ _HOMES = {
     "NativeFile": "acz.api.exchange",
     "check_parity": "acz.api.parity",
     "ParityReport": "acz.api.parity",
-    "check_backend": "acz.api.testing",
-    "BackendReport": "acz.api.testing",
+    "check_backend": "acz.api.parity",
+    "BackendReport": "acz.api.parity",
     "bench": "acz.api.studies",
     "BenchReport": "acz.api.studies",
     "report": "acz.api.studies",

@@ -31,6 +31,7 @@ from acz.data.youtube8m.shards import messages
 from acz.data.youtube8m.shards.index import Index
 from acz.data.youtube8m.shards.records import scan
 from acz.data.youtube8m.shards.summary import criteria_for, look_at
+from acz.data.youtube8m.shards.video import MEAN
 from acz.exchange.weights.readers import messages as of_weights
 from acz.exchange.weights.readers.tensorflow import read_tensorflow
 from acz.foundation.arrays import Array
@@ -235,8 +236,8 @@ def _records_read(folder: Path) -> None:
         index = Index([path], [False], starts, layout.offsets, layout.lengths, whole, Counter())
         reading = Reading(verify="all")
         source = RecordSource(index, criteria, reading)
-        names = ("rgb", "audio") if criteria.level == "frame" else ("mean_rgb", "mean_audio")
-        form = Form(names, WIDTHS, count_frames(reading, source.longest), reading)
+        names = tuple(criteria.widths) if criteria.level == "frame" else tuple(MEAN + name for name in criteria.widths)
+        form = Form(names, source.widths, tuple(source.floats), count_frames(reading, source.longest), reading)
         arrays = form.new(LEAST)
         for row, video in enumerate(source.videos(whole[:LEAST])):
             fill(arrays, row, video, form)
@@ -247,17 +248,17 @@ def _records_read(folder: Path) -> None:
 def _records_seeds() -> list[bytes]:
     source = np.random.default_rng(0)
 
-    def content(frames: int) -> bytes:
-        features = {name: source.integers(0, 256, (frames, width), np.uint8) for name, width in WIDTHS.items()}
-        return encode("abcd", [3, 700], features)
+    def content(name: str, frames: int) -> bytes:
+        features = {key: source.integers(0, 256, (frames, width), np.uint8) for key, width in WIDTHS.items()}
+        return encode(name, [3, 700], features)
 
     means = messages.full(b"")
     means.context.feature["id"].bytes_list.value.append(b"abcd")
     means.context.feature["labels"].int64_list.value.append(5)
     for name, width in WIDTHS.items():
         means.context.feature[f"mean_{name}"].float_list.value.extend(source.standard_normal(width).tolist())
-    two = framed(content(1)) + framed(content(2))
-    return [two, framed(means.SerializeToString()), gzip.compress(two, 1, mtime=0), b""]
+    two = framed(content("abcd", 1)) + framed(content("efgh", 2))
+    return [two, framed(means.SerializeToString()), gzip.compress(two, 1, mtime=0)]
 
 
 # TensorFlow's checkpoints

@@ -123,7 +123,7 @@ def network(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
         name,
         about["kind"],
         tree,
-        matched.found,
+        matched.parameters,
         {"rgb": x[:, :, :video], **({"audio": x[:, :, video:]} if "audio" in widths else {})},
         expected,
         about["suggested_tolerance"],

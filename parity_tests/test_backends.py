@@ -235,7 +235,7 @@ def use_module(backend: Any, arguments: None, arrays: Any) -> tuple[Used, Arrays
 
         names = list(module.state_dict())
         with torch.no_grad():
-            output = module({"features": torch.from_numpy(features)}).numpy()
+            output = module.eval()({"features": torch.from_numpy(features)}).numpy()
     elif backend.NAME == "tensorflow":
         import tensorflow as tf
 
@@ -245,6 +245,7 @@ def use_module(backend: Any, arguments: None, arrays: Any) -> tuple[Used, Arrays
         import paddle
 
         names = list(module.state_dict())
+        module.eval()
         output = module({"features": paddle.to_tensor(features)}).numpy()
     elif backend.NAME == "mindspore":
         import mindspore

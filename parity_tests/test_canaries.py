@@ -19,6 +19,8 @@ from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.job_process import JobFailed
 from acz.model.optimizer import Adam
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parent.parent
 ADAM = Adam(learning_rate=0.1)
 START, GRADIENT = np.array([1.0, -2.0, 3.0]), np.array([0.5, 0.25, -1.0])
@@ -67,6 +69,19 @@ def normalises(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -
     return all([*same, torch.allclose(y, (rows - rows.mean(0)) * wanted)]), {}
 
 
+def casts_parts(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
+    """A job: a cast of a module casts its parts through their own methods, by a function of tensors."""
+    import torch
+
+    class Part(torch.nn.Linear):
+        def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> torch.nn.Module:
+            self.kind = fn(torch.ones(1)).dtype
+            return super()._apply(fn, recurse)
+
+    whole = torch.nn.Sequential(Part(1, 1)).half()
+    return whole[0].kind == whole[0].weight.dtype == torch.float16, {}
+
+
 def applies_adam(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
     """A job: one step by TensorFlow's kernel, with powers of beta of zero and a rate that holds the correction."""
     import tensorflow as tf
@@ -85,6 +100,20 @@ def applies_adam(backend: Backend, arguments: None, arrays: Mapping[str, Array])
         grad=tf.constant(GRADIENT),
     )
     return bool(np.allclose(value.numpy(), first_step(), rtol=1e-10, atol=0)), {}
+
+
+def takes_layers_when_unlocked(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
+    """A job: a layer of Keras that is built takes a new layer when it is unlocked, and none before and after."""
+    import keras
+
+    layer = keras.layers.Layer()
+    layer.build((None, 2))
+    before = layer._tracker.locked
+    layer._tracker.unlock()
+    layer.inner = keras.layers.Dense(2)
+    layer.inner.build((None, 2))
+    layer._tracker.lock()
+    return before and layer._tracker.locked and len(layer.trainable_variables) == 2, {}
 
 
 def merges_adam(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
@@ -117,12 +146,27 @@ def sets_threads(backend: Backend, arguments: None, arrays: Mapping[str, Array])
     return has_threads(3) and has_threads(1), {}
 
 
-def guards_a_place(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
-    """A job: what is made within the guard is on its place."""
+def casts_by_apply(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
+    """A job: every cast of PaddlePaddle's calls a layer's `_apply` with the new dtype, mixed precision's too."""
     import paddle
+    from paddle.amp.auto_cast import amp_initialize
 
-    with paddle.base.dygraph.guard(paddle.CPUPlace()):
-        return paddle.nn.Linear(2, 2).weight.place.is_cpu_place(), {}
+    class Watched(paddle.nn.Layer):  # type: ignore[misc]
+        def _apply(self, func: object, device: object, dtype: object, *others: object) -> None:
+            calls.append(str(dtype).rpartition(".")[2])
+
+    casts = [
+        lambda layer: layer.to(dtype="bfloat16"),
+        lambda layer: layer.bfloat16(),
+        lambda layer: amp_initialize([layer], "bfloat16", None),
+        lambda layer: layer.to("cpu"),
+    ]
+    seen = []
+    for cast in casts:
+        calls: list[str] = []
+        cast(paddle.nn.LayerDict({"watched": Watched()}))
+        seen.append(set(calls))
+    return seen == [{"bfloat16"}] * 3 + [{"None"}], {}
 
 
 def has_a_largest_file(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
@@ -188,11 +232,25 @@ CANARIES = [
         "batch_norm can take its other branch, with means and variances as sums; it is slower",
     ),
     Canary(
+        "torch.nn.Module._apply",
+        "torch",
+        "backends/acz_torch/base.py",
+        casts_parts,
+        "running statistics are kept in float32 there: find what half() and to() call now",
+    ),
+    Canary(
         "tf.raw_ops.ResourceApplyAdam",
         "tensorflow",
         "backends/acz_tensorflow/training.py",
         applies_adam,
         "write the step in `update` as assignments, as Adam.reference_step has it; it is slower",
+    ),
+    Canary(
+        "keras.layers.Layer._tracker",
+        "tensorflow",
+        "backends/acz_tensorflow/model.py",
+        takes_layers_when_unlocked,
+        "find what lets a built layer of Keras take a new one, for Model.replace",
     ),
     Canary(
         "paddle._C_ops.merged_adam_",
@@ -209,11 +267,11 @@ CANARIES = [
         "find what sets the threads of a CPU now; FLAGS_paddle_num_threads does it before PaddlePaddle is imported",
     ),
     Canary(
-        "paddle.base.dygraph.guard",
+        "paddle.nn.Layer._apply",
         "paddle",
-        "backends/acz_paddle/model.py",
-        guards_a_place,
-        "set the place by paddle.set_device around the making of a model, and set it back",
+        "backends/acz_paddle/base.py",
+        casts_by_apply,
+        "find what every cast calls now, or statistics are kept in half precision; Holder and Model override it",
     ),
     Canary(
         "mindspore.train.serialization.TOTAL_SAVE",
@@ -239,7 +297,6 @@ CANARIES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("canary", CANARIES, ids=lambda canary: canary.name)
 def test_a_private_name_does_what_it_did(canary: Canary, worker: Callable[[str], Worker]) -> None:
     try:

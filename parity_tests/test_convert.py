@@ -20,6 +20,7 @@ import pytest
 import acz
 from acz.backend.registry import native_formats
 from acz.backend.worker import Worker
+from acz.exchange.weights import incoming
 from acz.exchange.weights.incoming import Converted
 from acz.exchange.weights.readers import kinds
 from acz.foundation.errors import CheckFailed, DataError
@@ -102,6 +103,17 @@ def test_a_converted_checkpoint_gives_what_the_original_gave(
         assert difference <= bound_of(case), what
 
 
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("case", [case for case in ALL if case.system == "flash-mnist"], ids=lambda case: case.name)
+def test_the_model_of_a_torch_file_is_found_from_it(case: Case, tmp_path: Path) -> None:
+    given = converted(case, tmp_path)
+    found = incoming.convert(case.file, None, tmp_path / "found.safetensors")
+    assert (found.system, found.guessed) == (case.system, True)
+    assert list(found.parameters) == list(given.parameters)
+    for path, value in given.parameters.items():
+        assert np.array_equal(found.parameters[path], value)
+
+
 def test_there_are_files_of_every_system() -> None:
     assert {case.system for case in ALL} == {
         "flash-mnist",
@@ -170,6 +182,7 @@ output = keras.models.load_model(file)({"features": x}).numpy()
 import paddle
 model = acz.build(spec, "paddle", seed=1)
 model.set_state_dict(paddle.load(file))
+model.eval()
 output = model({"features": paddle.to_tensor(x)}).numpy()
 """,
     "mindspore": """
@@ -203,6 +216,8 @@ def test_a_framework_opens_its_own_kind_of_file(kind: str, tmp_path: Path) -> No
     expected = acz.reference.forward(spec, parameters, {"features": x})["output"]
     np.testing.assert_allclose(np.load(tmp_path / "y.npy"), expected, rtol=1e-5, atol=1e-6)
 
+    back = incoming.convert(file, None, tmp_path / "back.safetensors")
+    assert (back.system, back.model) == ("acz", "--model flash_mnist/attention_cluster_hidden:tiny")
     back = convert(file, "flash_mnist/attention_cluster_hidden:tiny", {}, tmp_path / "back.safetensors")
     assert (back.system, back.guessed) == ("acz", True)
     for path, value in acz.load_checkpoint(tmp_path / "back.safetensors").parameters.items():

@@ -25,7 +25,7 @@ from acz.parity import jobs
 from acz.parity.cases import cases
 from acz.parity.levels.training import training_arguments
 from acz.reference.samples import Case
-from acz.training.run_folder import latest_run
+from acz.training.latest import latest_run
 from acz.zoo.catalog import config_names
 from parity_tests.conftest import BACKENDS, FORMATS, require, require_format
 from parity_tests.run_cases import SETTINGS, type_command

@@ -115,6 +115,10 @@ def test_a_native_file_comes_back(name: str, there: Path) -> None:
     same_bits(load_file(there / "back.safetensors"), load_file(there / "runs/torch/best.safetensors"))
 
 
+EVALUATION = {"torch": "module.eval()", "paddle": "module.eval()", "mindspore": "module.set_train(False)"}
+"""The line that sets evaluation mode, where the mode is not an argument of the call."""
+
+
 @pytest.mark.parametrize("name", NATIVE)
 def test_a_native_file_is_read_as_its_users_were_told(name: str, there: Path) -> None:
     """`acz convert --to` printed the line that reads it.
@@ -131,6 +135,7 @@ import acz, numpy
 spec = acz.load_spec({TINY!r})
 module = acz.build(spec, {backend!r})
 {line}
+{EVALUATION.get(backend, "")}
 features = numpy.load("checkpoints/flash_mnist-attention_cluster.npz")["plain/input/features"]
 output = module({{"features": {tensor}(features)}})
 numpy.save("output.npy", output.{"asnumpy" if backend == "mindspore" else "numpy"}())

@@ -288,7 +288,7 @@ def test_kills_while_it_exports(kind: signal.Signals, run: Path, tmp_path: Path)
 def test_an_export_that_finds_no_room_leaves_nothing(run: Path, tmp_path: Path, leave: int) -> None:
     if not may_mount():
         pytest.skip("a full disk needs a mount, which this process may not make")
-    disk = Disk(tmp_path / "disk", "256k")
+    disk = Disk(tmp_path / "disk", 256 * 1024)
     try:
         disk.fill(leave)
         process = acz_process(["export", run, "--format", "onnx", "--out", disk.folder / "model.onnx"], tmp_path)

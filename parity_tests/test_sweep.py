@@ -22,6 +22,7 @@ import pytest
 
 from acz.foundation.files.locks import locked
 from acz.foundation.files.tables import read_csv
+from acz.foundation.installation import install_command
 from acz.studies.sweeps.results import finished
 from acz.training.log import read_log
 from tests.conftest import TINY, write_features
@@ -252,7 +253,7 @@ class Nodes:
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
     if find_spec("ray") is None:
-        pytest.skip("Ray is not installed: pip install 'acz[ray]'")
+        pytest.skip(f"Ray is not installed: {install_command('acz[ray]')}")
     made = Nodes()
     try:
         made.start_head()

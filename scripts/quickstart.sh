@@ -3,10 +3,10 @@
 # Everything stays in this checkout: .venv, data/flash-digits, runs/.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/environment.sh
 
-[ -x .venv/bin/python ] || "${PYTHON:-python3}" -m venv .venv
-echo "installing acz with PyTorch into .venv ..."
-.venv/bin/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[torch]"
+check_python .venv 3.11 3.12 3.13
+install .venv constraints.txt ".[torch]"
 
 .venv/bin/acz train --backend torch "$@"
 echo "next: .venv/bin/acz eval --backend numpy     .venv/bin/acz parity-check     .venv/bin/acz --help"

@@ -21,6 +21,7 @@ from typing import Any
 
 from clients.page import page
 
+from acz.api.models import differences
 from acz.backend.versions import environment
 from acz.data.folder import read_manifest
 from acz.data.youtube8m.location import SETTINGS
@@ -242,8 +243,12 @@ def tables() -> str:
     """The README with its tables as the results give them."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     configs = [load_config(name) for name in config_names() if ":" not in name]
-    rows = [[f"`{c.name}`", f"{c.spec.parameter_count:,}", c.description, c.source] for c in configs]
-    text = replace_table(text, "models", markdown(["model", "parameters", "what", "source"], rows))
+    rows = [
+        [f"`{c.name}`", f"{c.spec.parameter_count:,}", c.description, str(c.published or ""), c.source] for c in configs
+    ]
+    table = markdown(["model", "parameters", "what", "published", "source"], rows)
+    notes = [f"- `{names}`: {text}." for names, text in differences(configs).items()]
+    text = replace_table(text, "models", "\n".join([table, "", *notes]))
 
     nearest: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
     for row in read_csv(RESULTS / "parity.csv"):

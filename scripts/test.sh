@@ -7,6 +7,7 @@
 #   scripts/test.sh --quick WORD...    the same in .venv-quick
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/environment.sh
 
 quick=false
 if [ "${1:-}" = --quick ]; then
@@ -14,24 +15,12 @@ if [ "${1:-}" = --quick ]; then
   shift
 fi
 
-install() {  # install FOLDER CONSTRAINTS PACKAGE...: make an environment, if it is not there, and install acz into it
-  local folder=$1 constraints=$2
-  shift 2
-  [ -x "$folder/bin/python" ] || "${PYTHON:-python3}" -m venv "$folder"
-  echo "installing $* into $folder ..."
-  # Python compiles what is imported when it is imported first: that is much less than what pip would compile.
-  "$folder/bin/pip" install --quiet --no-compile --disable-pip-version-check --constraint "$constraints" --editable "$@"
-}
-
-check_code() {  # check_code FOLDER: lint and types
-  "$1/bin/ruff" check .
-  "$1/bin/ruff" format --check --quiet .
-  "$1/bin/mypy"
-}
-
 check_quickly() {
+  check_python .venv-quick 3.11 3.12 3.13
   install .venv-quick constraints.txt ".[test]"
-  check_code .venv-quick
+  .venv-quick/bin/ruff check .
+  .venv-quick/bin/ruff format --check --quiet .
+  .venv-quick/bin/mypy
   .venv-quick/bin/python -m pytest -n 2 -m "not slow" "${@:-tests}"
 }
 
@@ -39,16 +28,15 @@ if $quick; then
   check_quickly "$@"
   exit
 fi
+check_python .venv 3.11 3.12  # MindSpore has no wheel for 3.13
 [ $# -gt 0 ] || check_quickly
 
 install .venv constraints.txt ".[all,docs,ray,test]"
-check_code .venv
 export ACZ_REQUIRE_BACKENDS=all
 if [ $# -gt 0 ]; then
   exec .venv/bin/python -m pytest "$@"
 fi
-.venv/bin/python -m pytest -n 2 -m "not slow"
-.venv/bin/python -m pytest -n 2 --dist loadfile -m slow
+.venv/bin/python -m pytest -n 2 --dist loadfile -m slow  # the quick part runs without a framework, and with PyTorch below
 unset ACZ_REQUIRE_BACKENDS
 
 mkdir -p .venv-torch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ import pytest
 from acz.cli import main
 from acz.data.folder import write_manifest, write_shard
 from acz.reference.samples import Case
+
+os.environ.pop("COLUMNS", None)  # a process of pytest-xdist has it, and tables would be as narrow
 
 TINY = "flash_mnist/attention_cluster:tiny"
 

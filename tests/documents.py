@@ -8,7 +8,9 @@ A block is run, or a comment on the lines before it says what it is:
     <!-- run: WORD => WORD; ... -->  it is run with these words replaced, by a smaller model for one
 
 A comment that readers do not see prepares for the blocks after it: `<!-- setup` with commands, `<!-- python` with lines that go before each
-Python block, `<!-- check` with lines that go after each. The command `small-flash-mnist` puts a data set into data/flash-digits, which is made once for all pages.
+Python block, `<!-- check` with lines that go after each. The command `small-flash-mnist` puts a data set into
+data/flash-digits, which is made once for all pages; `fixture-checkpoints` copies the originals' small checkpoints of
+PaddlePaddle and TensorFlow.
 """
 
 from __future__ import annotations
@@ -82,6 +84,8 @@ SCRIPTS = {
     "small-flash-mnist": f"""
         [ -f "$SHARED/flash-digits/manifest.json" ] || acz data flash-mnist {SMALL} --out "$SHARED/flash-digits"
         mkdir -p data && cp -r "$SHARED/flash-digits" data/""",
+    "fixture-checkpoints": f"cp {ROOT}/tests/fixtures/checkpoints/paddle/AttentionCluster.pdparams . && "
+    f"cp -r {ROOT}/tests/fixtures/checkpoints/tf/pomonam_full logs",
 }
 """Commands on the path of a session."""
 

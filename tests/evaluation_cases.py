@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from acz.data.folder import Split
-from acz.evaluation.metrics import YouTube8MMetrics, best_first, top_classes
+from acz.evaluation.metrics import YouTube8MMetrics
 from acz.evaluation.scoring import evaluate_by_class
 from acz.foundation.arrays import Arrays
 from acz.model.checkpoint import save_checkpoint
 from acz.model.losses import LOSSES
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
-from acz.parity.contract.samples import hostile_scores
 from acz.zoo.config import load_spec
 from tests.conftest import TINY
 
@@ -30,14 +28,6 @@ def small_checkpoint(path: Path) -> Path:
     spec = load_spec("youtube8m/frame_average", {"model.trunk.logits.units": 3})
     save_checkpoint(path, spec, initial_parameters(spec, 0, np.dtype(np.float32)))
     return path
-
-
-@dataclass(frozen=True)
-class Selected:
-    """The number of hostile cases that agree, and the names of the others."""
-
-    right: int
-    wrong: list[str]
 
 
 @dataclass(frozen=True)
@@ -55,23 +45,6 @@ class Evaluated:
     found: list[dict[str, Any]]
     wanted: dict[str, Any]
     left: dict[str, tuple[int, ...]]
-
-
-def select_job(backend: Any, arguments: None, arrays: Any) -> tuple[Selected, Arrays]:
-    """A job: the hostile cases in which the backend's own selection is NumPy's to the last bit, and the others."""
-    package = backend.forward_best.__module__.partition(".")[0]
-    modules = {name: import_module(f"{package}.{name}") for name in ("evaluation", "model")}
-    model = backend.build(load_spec(TINY), "CPU", "float32")
-    wrong, right = [], 0
-    for name, scores, count in hostile_scores():
-        values = modules["model"].to_device(model, {"scores": scores})["scores"]
-        scored, classes = (np.asarray(value) for value in modules["evaluation"].best(values, count))
-        own, own_classes = best_first(scored, classes)
-        wanted_classes, wanted = top_classes(scores, count)
-        same = np.array_equal(own_classes, wanted_classes) and own.tobytes() == wanted.tobytes()
-        right += same
-        wrong += [] if same else [name]
-    return Selected(right, wrong), {}
 
 
 def model_of(backend: Any, **changes: Any) -> tuple[Any, Spec]:
@@ -99,6 +72,7 @@ def evaluate_job(backend: Any, arguments: EvaluateArguments, arrays: Any) -> tup
     for examples in split.in_order(arguments.sizes[-1], ["features"]):
         whole.update(backend.forward(model, examples.inputs)["output"], examples.labels, examples.numbers)
     wanted = whole.result()
+    wanted = {name: wanted[name] for name in by_size[0] if name in wanted}
     wanted["average_precision"] = wanted["average_precision"].tolist()
     batch = next(iter(split.in_order(4, ["features"])))
     left = backend.forward_best(model, batch.inputs, {"output": 2, "logits": 1}, batch.labels, "sigmoid_cross_entropy")

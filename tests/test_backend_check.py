@@ -194,6 +194,12 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("optimizer", after("dump_optimizer", lambda answer, *given: {"step": answer["step"]}), "dump_optimizer gives"),
     ("optimizer", replacing(load_optimizer=load_without_copy), "must be copied"),
     ("optimizer", after("dump_optimizer", lambda answer, *given: answer | {"step": np.array(0)}), "`step` is 0"),
+    ("frozen", before("start_training", lambda *given: (*given[:3], ())), "a step changes trunk.last.weight"),
+    (
+        "frozen",
+        before("start_training", lambda *given: (*given[:3], given[0].parameters)),
+        "a step leaves x.norm.weight",
+    ),
     ("native_files", replacing(), "must have save_native and read_native"),
     ("native_files", native_but(read_native=lambda path: {}), "read_native does not give"),
     ("native_files", native_but(save_native=lambda model, path: path.write_bytes(b"")), r"recognises\(\) is not true"),
@@ -269,7 +275,7 @@ def test_a_backend_that_dies_or_raises_breaks_that_promise_and_the_others_are_ch
     broken = {
         name: lines for name, lines in check_promises("numpy", Progress(), wrap=die_in_a_forward_pass).items() if lines
     }
-    assert set(broken) == {"statistics", "best_classes", "finite", "losses", "steps", "arrays", "optimizer"}
+    assert set(broken) == {"statistics", "best_classes", "finite", "losses", "steps", "arrays", "optimizer", "frozen"}
     assert "SIGKILL" in broken["finite"][0]
     assert broken["steps"][0].startswith("ZeroDivisionError: a step (")
 
@@ -280,7 +286,7 @@ def test_the_command(acz: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
     document = json.loads(answer.out)
     assert (document["backend"], document["passed"]) == ("numpy", True)
     assert document["promises"] == {promise: [] for promise in PROMISES}
-    monkeypatch.setattr("acz.api.testing.check_promises", lambda name, shown: {"steps": ("no loss",), "arrays": ()})
+    monkeypatch.setattr("acz.api.parity.check_promises", lambda name, shown: {"steps": ("no loss",), "arrays": ()})
     answer = acz("backend-check", "numpy")
     assert answer.code == 1
     assert "1 of 2 promises kept" in answer.out

@@ -28,7 +28,7 @@ ROOT = Path(__file__).parent.parent
 PINS = {
     name.lower().replace("_", "-"): version
     for file in ("constraints.txt", "constraints-clients.txt")
-    for name, version in re.findall(r"(?m)^([\w.-]+)==(\S+)$", (ROOT / file).read_text(encoding="utf-8"))
+    for name, version in re.findall(r"(?m)^([\w.-]+)==([^\s;]+)", (ROOT / file).read_text(encoding="utf-8"))
 }
 ROWS = read_csv(ROOT / "docs/results/clients.csv")
 

@@ -161,7 +161,6 @@ def test_other_formulas_and_systems_are_refused(acz: Callable[..., Answer], tmp_
         in acz("convert", TRAINED.file, "--from", "paddle-video", "--model", PORT, "--out", out).err
     )
     assert "do not show which system" in acz("convert", PADDLE.file, "--model", PORT, "--out", out).err
-    assert "give --model, the model of the file, or --to" in acz("convert", TRAINED.file, "--out", out).err
     assert "leave out --from" in acz("convert", TRAINED.file, "--to", "torch", "--from", "acz", "--out", out).err
     assert "*.keras only" in acz("convert", TRAINED.file, "--to", "keras", "--out", tmp_path / "a.h5").err
     assert "is the file that is read" in acz("convert", TRAINED.file, "--model", PORT, "--out", TRAINED.file).err

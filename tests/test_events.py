@@ -123,13 +123,16 @@ def test_writing_events_imports_no_framework_and_starts_no_thread(tmp_path: Path
 def test_a_full_disk_is_an_error(tmp_path: Path) -> None:
     """A file-size limit takes the place of the disk: writing past it fails as on a full disk."""
     code = (
-        "import resource, signal, sys; from pathlib import Path; from acz.training.tensorboard import Events\n"
+        "import resource, signal, sys; from contextlib import suppress; from pathlib import Path\n"
+        "from acz.training.tensorboard import Events\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         f"events = Events(Path({str(tmp_path)!r}), [])\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (600, 600))\n"
         f"for line in {lines(range(1, 20))!r}:\n"
         "    try: events.write(line)\n"
-        "    except OSError as error: sys.exit(error.strerror)\n"
+        "    except OSError as error:\n"
+        "        with suppress(OSError): events.close()\n"
+        "        sys.exit(error.strerror)\n"
     )
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert answer.stderr.strip() == "File too large"

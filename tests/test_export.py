@@ -15,8 +15,10 @@ import pytest
 
 from acz.backend.signature import Form, ports
 from acz.exchange.artefacts import formats
+from acz.exchange.artefacts.making import artefact_name
 from acz.exchange.artefacts.onnx import writer as onnx_writer
 from acz.foundation.errors import SpecError
+from acz.foundation.installation import install_command
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
@@ -73,6 +75,25 @@ def test_a_damaged_exporter_is_refused(
     assert list(new.parent.iterdir()) == []
 
 
+def test_two_checkpoints_of_a_folder_have_two_artefacts(
+    acz: Callable[..., Answer], checkpoint: Path, tmp_path: Path
+) -> None:
+    """Each form of each has its own, too; `model` is the run's best."""
+    spec = load_checkpoint(checkpoint).spec
+    for seed, name in enumerate(("best", "last")):
+        save_checkpoint(tmp_path / f"{name}.safetensors", spec, initial_parameters(spec, seed, np.dtype(np.float32)))
+        assert acz("export", tmp_path / f"{name}.safetensors", "--format", "onnx").code == 0
+    assert acz("export", tmp_path / "last.safetensors", "--format", "onnx", "--masks", "none").code == 0
+    names = ("model.onnx", "last.onnx", "last-none-masks.onnx")
+    made = {path.name: path.read_bytes() for path in (tmp_path / "export").glob("*.onnx")}
+    assert sorted(made) == sorted(names)
+    assert len(set(made.values())) == 3
+    form = Form.of("int8")
+    maker = formats.formats()["saved-model"]
+    assert artefact_name("", maker, form) == "saved-model-int8"
+    assert artefact_name("last", maker, Form()) == "last-saved-model"
+
+
 def test_what_is_in_the_way_is_not_overwritten(acz: Callable[..., Answer], checkpoint: Path, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     folder.mkdir()
@@ -84,10 +105,12 @@ def test_what_is_in_the_way_is_not_overwritten(acz: Callable[..., Answer], check
 def test_wrong_use_is_explained(acz: Callable[..., Answer], checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "did you mean 'mindir'" in acz("export", checkpoint, "--format", "mindi").err
     assert "--format is missing" in acz("export", checkpoint).err
+    assert "with int8: tflite" in acz("export", checkpoint, "--format", "onnx", "--weights", "int8").err
+    assert "masks must be one of bool, uint8, none" in acz("export", checkpoint, "--format", "onnx", "--masks", "x").err
     monkeypatch.setattr(formats, "is_installed", lambda info: False)
     answer = acz("export", checkpoint, "--format", "mindir")
     assert answer.code == 3
-    assert 'pip install "acz[mindspore]"' in answer.err
+    assert f"{install_command('acz[mindspore]')} brings it" in answer.err
 
 
 def test_ports_name_what_an_artefact_takes() -> None:

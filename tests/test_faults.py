@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from mmap import PAGESIZE
 from pathlib import Path
 
 import numpy as np
@@ -24,9 +25,9 @@ from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_atomically
 from acz.foundation.files.locks import locked
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
+from acz.training.latest import latest_run
 from acz.training.log import read_log
 from acz.training.loop import train
-from acz.training.run_folder import latest_run
 from acz.zoo.config import load_config
 from tests.checkpoint_cases import cases as checkpoints
 from tests.conftest import TINY, Answer
@@ -65,7 +66,7 @@ def disk(tmp_path: Path) -> Iterator[Disk]:
         pytest.skip(
             "a full disk needs a mount, which this process may not make; the tests with a limit on files run everywhere"
         )
-    made = Disk(tmp_path / "disk", "256k")
+    made = Disk(tmp_path / "disk", 64 * PAGESIZE)
     yield made
     made.close()
 
@@ -100,8 +101,8 @@ def test_a_run_without_room_says_so_and_goes_on_with_room(
 def test_a_disk_that_fills_up_at_any_moment(acz: Acz, features: Path, whole: Path, disk: Disk) -> None:
     run = disk.folder / "run"
     failed = 0
-    for leave in (0, 4096, 8192, 12288, 16384, 20480, 24576):
-        disk.fill(leave)
+    for pages in range(7):
+        disk.fill(pages * PAGESIZE)
         answer = train_or_resume(acz, features, run)
         disk.empty()
         check_whole(disk.folder)
@@ -163,8 +164,8 @@ def test_predictions_that_find_no_room_are_not_half_there(acz: Acz, features: Pa
     out = disk.folder / "p.jsonl"
     words = ("infer", whole, "--data", features, "--backend", "numpy", "--batch-size", 2, "--out")
     failed = 0
-    for leave in (0, 4096, 8192, 20480):
-        disk.fill(leave)
+    for pages in (0, 1, 2, 5):
+        disk.fill(pages * PAGESIZE)
         answer = acz(*words, out)
         disk.empty()
         if answer.code:

@@ -26,7 +26,12 @@ CHAPTERS = [
     {"__main__"},
 ]
 """From the ground up. A file imports from its own chapter or from lower ones; chapters of one line do not import each other."""
-FOUNDATION = [{"errors", "arrays", "version"}, {"randomness", "settings", "progress"}, {"files"}, {"processes"}]
+FOUNDATION = [
+    {"errors", "arrays", "version", "installation"},
+    {"randomness", "settings", "progress"},
+    {"files"},
+    {"processes"},
+]
 """The same inside the foundation, from the ground up."""
 COMMANDS = {"api", "foundation", "cli"}
 """Chapters that the command line may import."""
@@ -138,14 +143,14 @@ def circle(edges: dict[str, set[str]]) -> list[str]:
         if name in done:
             return []
         for other in sorted(edges.get(name, set())):
-            if found := walk(other, [*way, name]):
-                return found
+            if way_round := walk(other, [*way, name]):
+                return way_round
         done.add(name)
         return []
 
     for name in sorted(edges):
-        if found := walk(name, []):
-            return found
+        if way_round := walk(name, []):
+            return way_round
     return []
 
 

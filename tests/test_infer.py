@@ -9,17 +9,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from acz.api.exchange import export
 from acz.data.folder import Split
 from acz.data.vocabulary import read_labels
 from acz.evaluation import inference
 from acz.evaluation.inference import PredictionRequest, write_predictions
 from acz.evaluation.metrics import top_classes
 from acz.evaluation.predictor import Best, Predictor, select_best
+from acz.exchange.artefacts.formats import format_of
+from acz.exchange.artefacts.predictor import artefact_predictor
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.reference.execution import forward
+from acz.reference.samples import Case
 from acz.zoo.config import load_spec
 from tests.conftest import TINY, Answer
 
@@ -141,6 +145,24 @@ def test_the_command(acz: Callable[..., Answer], checkpoint: Path, features: Pat
     assert (
         "jsonl, npz or youtube8m-csv" in acz("infer", checkpoint, "--data", features, "--out", tmp_path / "p.txt").err
     )
+
+
+@pytest.mark.parametrize("masks", ["uint8", "none"])
+def test_an_artefact_of_other_masks_predicts_the_same_or_refuses_padding(
+    masks: str, checkpoint: Path, tmp_path: Path
+) -> None:
+    artefact = export(checkpoint, out=tmp_path / "m.onnx", masks=masks).path
+    batch = Case("masks", SPEC, "hinge").batch("padded")
+    whole = {"features": np.where(batch.inputs["features.mask"][:, :, None], batch.inputs["features"], 0)}
+    maker = format_of(artefact)
+    assert maker is not None
+    with artefact_predictor(maker, artefact, 1) as predictor:
+        for inputs in (whole, batch.inputs):
+            if masks == "none" and "features.mask" in inputs:
+                with pytest.raises(DataError, match=r"takes no masks.*--masks bool or uint8"):
+                    predictor.best(inputs, 2)
+            else:
+                np.testing.assert_allclose(predictor.best(inputs, 2).scores, predict(inputs, 2).scores, rtol=1e-5)
 
 
 def test_an_artefact_predicts_what_its_checkpoint_predicts(

@@ -74,7 +74,7 @@ def test_gives_the_numbers_of_the_official_calculator(name: str, ties: Ties) -> 
         }
     if "edge" not in tied and (ties == "youtube-8m" or "selected" not in tied):
         ours |= {"batch_gap": [result["gap"] for result in single], "gap": every["gap"], "all_gap": whole["gap"]}
-        ours |= {"aps": every["average_precision"], "map_mean_of_aps": every["map"]}
+        ours |= {"aps": every["average_precision"], "map_mean_of_aps": every["map_all_classes"]}
     if ties == "youtube-8m" or all(len(np.unique(own)) == len(own) for own in recorded.scores.T):
         columns = list(zip(recorded.scores.T, recorded.labels.T > 0, strict=True))
         ours["ap_static_all"] = [average_precision(own, hits, ties=ties) for own, hits in columns]
@@ -147,6 +147,68 @@ def test_gives_what_the_definitions_say(case: str) -> None:
     figures, wanted = of(scores.shape[1], top_k, "acz", (scores, labels)), plain(scores, labels, top_k)
     for name, value in wanted.items():
         np.testing.assert_allclose(figures[name], value, rtol=1e-12, atol=1e-15, err_msg=name)
+
+
+def test_both_definitions_of_map_have_a_name() -> None:
+    scores = np.array([[0.9, 0.1, 0.2, 0.3, 0.4], [0.1, 0.2, 0.8, 0.35, 0.4]], np.float32)
+    labels = np.array(
+        [[1, 0, 0, 0, 0], [0, 0, 1, 1, 0]]
+    )  # every label ranks first in its class, and two classes have none
+    for ties, value in (("acz", 0.6), ("youtube-8m", 1.0)):
+        figures = of(5, 20, ties, (scores, labels))
+        assert figures["map"] == pytest.approx(value)
+        assert figures["map_all_classes"] == pytest.approx(0.6)
+        assert figures["map_labelled_classes"] == pytest.approx(1.0)
+    nothing = of(5, 20, "youtube-8m", (scores, np.zeros_like(labels)))
+    assert nothing["map"] == nothing["gap"] == 0
+
+
+class Tensor:
+    """An array of another library, which NumPy converts."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        return self.values.astype(dtype or self.values.dtype)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Any:
+        return iter(self.values)
+
+
+@pytest.mark.parametrize("classes", [3, 5, 700])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.bool_])
+def test_labels_are_read_alike_in_every_form(classes: int, dtype: Any) -> None:
+    scores, labels = videos_of(12, 30, classes, 50)
+    wanted = of(classes, 20, "acz", (scores, labels))
+    labels = labels.astype(dtype)
+    for form in (
+        Tensor(labels),
+        labels.tolist(),
+        list(labels),
+        [Tensor(row) for row in labels],
+        [np.flatnonzero(row).tolist() for row in labels],
+        [Tensor(np.flatnonzero(row)) for row in labels],
+        tuple(map(tuple, labels.tolist())),
+    ):
+        assert identical(of(classes, 20, "acz", (scores, form)), wanted)
+        assert identical(of(classes, 20, "acz", (Tensor(scores), form)), wanted)
+    classes_of = scores.argmax(1)
+    wanted = of(classes, 20, "acz", (scores, np.eye(classes)[classes_of]))
+    for form in (classes_of, classes_of.tolist(), Tensor(classes_of), [Tensor(label) for label in classes_of]):
+        assert identical(of(classes, 20, "acz", (scores, form)), wanted)
+
+
+def test_labels_that_can_be_read_in_two_ways_are_refused() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.7]], np.float32)
+    with pytest.raises(DataError, match=r"pass them as a NumPy array \(2, 2\)"):
+        of(2, 20, "acz", (scores, [[1, 0], [0, 1]]))
+    with pytest.raises(DataError, match=r"labels must be numbers \(2, 2\)"):
+        of(2, 20, "acz", (scores, Tensor(np.zeros((2, 3)))))
+    assert of(2, 20, "acz", (scores, [[0], [1]]))["gap"] == 1.0
 
 
 def identical(first: dict[str, Any], second: dict[str, Any]) -> bool:

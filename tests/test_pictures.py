@@ -20,6 +20,7 @@ from acz.data.flash_mnist.labels import digits_of
 from acz.data.flash_mnist.videos import LABELS, Frames
 from acz.data.folder import Split, write_manifest, write_shard
 from acz.foundation.errors import DataError
+from acz.foundation.installation import install_command
 from acz.model.checkpoint import save_checkpoint
 from acz.model.drawing import draw, shape_text
 from acz.model.parameters import initial_parameters
@@ -175,7 +176,7 @@ def test_without_matplotlib_it_says_what_to_install(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     answer = acz("data", "show", videos, "--out", tmp_path / "strip.png")
     assert answer.code == 3
-    assert 'pip install "acz[report]"' in answer.err
+    assert install_command("acz[report]") in answer.err
     assert not list(tmp_path.iterdir())
 
 

@@ -15,7 +15,8 @@ from acz.api.runs import new_run, resumed_run
 from acz.data.folder import Split
 from acz.evaluation.ensemble import average, mean
 from acz.evaluation.metrics import YouTube8MMetrics, top_classes
-from acz.evaluation.predictions import HEADER, Part, csv_lines, join, read_predictions, write_part
+from acz.evaluation.prediction_reader import read_predictions
+from acz.evaluation.predictions import HEADER, Part, csv_lines, join, write_part
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
@@ -122,22 +123,22 @@ def test_ensemble_the_command(acz: Callable[..., Answer], tmp_path: Path) -> Non
     assert json.loads(answer.out)["examples"] == 2
     assert json.loads((tmp_path / "o.jsonl").read_text().splitlines()[1])["labels"] == [{"label": 0, "score": 0.9375}]
     before = sorted(tmp_path.iterdir())
-    moved = saved(tmp_path / "b.npz", ["y", "x"], [[1, 2], [2, 0]], [[0.75, 0.25], [1, 0.5]])
     short = saved(tmp_path / "c.npz", ["x"], [[1, 2]], [[0.75, 0.25]])
     infinite = saved(tmp_path / "d.npz", ["x", "y"], [[1, 2], [2, 0]], [[np.inf, 0], [1, 0]])
-    negative = saved(tmp_path / "e.npz", ["x", "y"], [[1, 2], [2, 0]], [[-np.inf, 0], [1, 0]])
+    negative = saved(tmp_path / "e.npz", ["x", "y"], [[1, 2], [2, 0]], [[1, 0], [-np.inf, 0]])
     for message, words in {
-        "prediction 0: {a} has 'x', {b} has 'y'": (first, moved),
-        "prediction 1: {a} has 'y', {c} has none": (first, short),
-        "video 'x' has infinite scores of both signs": (infinite, negative),
-        "video 'x' has 3 labels in all files, fewer than --top-k 4": (first, infinite, "--top-k", 4),
+        "{a} has the video 'y', {c} has not": (first, short),
+        "{a} has the video 'y', {c} has not;": (short, first),
+        "{d}: row 0: video 'x' has a score that is not finite: inf": (first, infinite),
+        "{e}: row 1: video 'y' has a score that is not finite: -inf": (negative, first),
+        "video 'x' has 3 labels in all files, fewer than --top-k 4": (first, second, "--top-k", 4),
         "2 positive numbers": (first, first, "--weights", "1"),
         "2 positive numbers with": (first, first, "--weights", "1,-1"),
         "--weights must be numbers": (first, first, "--weights", "1;2"),
         "there is no file": (tmp_path / "none.npz",),
     }.items():
         answer = acz("ensemble", *words, "--out", tmp_path / "x.npz")
-        names = {name: tmp_path / f"{name}.npz" for name in "abc"}
+        names = {name: tmp_path / f"{name}.npz" for name in "abcde"}
         assert answer.code == 2
         assert message.format(**names) in answer.err
     left = {tmp_path / f"{name}.npz" for name in "cde"}
@@ -150,7 +151,7 @@ def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
         "occurs twice": (["x", "x"], [[3], [1]], [[1], [1]]),
         "has a label twice": (["x", "y"], [[3, 2], [1, 1]], [[1, 0], [1, 0]]),
         "a label below 0": (["x"], [[-2]], [[1]]),
-        "a score that is NaN": (["x"], [[2]], [[np.nan]]),
+        "a score that is not finite": (["x"], [[2]], [[np.nan]]),
         r"not \(n\), \(n, k\)": (["x", "y"], [[2]], [[1]]),
     }
     for message, arrays in cases.items():
@@ -160,7 +161,6 @@ def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "text.npz", ids=np.array(["x"]), labels=np.array([["a"]]), scores=np.ones((1, 1)))
     np.savez(tmp_path / "other.npz", features=np.ones(3))
     (tmp_path / "cut.npz").write_bytes(good.read_bytes()[:-40])
-    (tmp_path / "bytes.csv").write_bytes(HEADER.encode() + b"\xff,1 0.5\n")
     lines = {
         "empty": "",
         "other": "a,b\n",
@@ -176,13 +176,95 @@ def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
         "text.npz",
         "other.npz",
         "cut.npz",
-        "bytes.csv",
         "none.csv",
         *(f"{name}.csv" for name in lines),
     ]
     for name in names:
         with pytest.raises(DataError):
             list(read_predictions(tmp_path / name))
+
+
+PLAIN = HEADER + "a,1 0.5 0 0.25\nb,0 0.75 1 0.5\n"
+JSON_LINES = "".join(
+    json.dumps({"id": name, "labels": [{"label": label, "score": score} for label, score in pairs]}) + "\n"
+    for name, pairs in (("a", [(1, 0.5), (0, 0.25)]), ("b", [(0, 0.75), (1, 0.5)]))
+)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        PLAIN,
+        "\ufeff" + PLAIN,
+        PLAIN.replace("\n", "\r\n") + "\r\n\n",
+        '\ufeff"VideoId","LabelConfidencePairs"\n"a","1 0.5 0 0.25"\n\n"b","0 0.75 1 0.5"',
+        JSON_LINES,
+        "\ufeff" + JSON_LINES.replace("\n", "\r\n") + "\n",
+    ],
+)
+def test_text_files_are_read_as_other_programs_write_them(content: str, tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_bytes(content.encode())
+    part = read(tmp_path / "p.txt")
+    assert part.ids == ["a", "b"]
+    assert part.labels.tolist() == [[1, 0], [0, 1]]
+    assert part.scores.tolist() == [[0.5, 0.25], [0.75, 0.5]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (PLAIN + "c,-1 0.5\n", "p.txt: line 4: -1 is not a label"),
+        (PLAIN + "c,1 inf\n", "p.txt: line 4: video 'c' has a score that is not finite: inf"),
+        (PLAIN + "c,1 0_9\n", "p.txt: line 4: '0_9' is not a number"),
+        (PLAIN + "\nc,1_0 0.9\n", "p.txt: line 5: '1_0' is not a number"),
+        (PLAIN + "c,1 \u0663\n", "p.txt: line 4: '\u0663' is not a number"),
+        (PLAIN + "c,x 0.9\n", "p.txt: line 4: 'x' is not a label"),
+        (PLAIN + f"c,{2**70} 0.9\n", f"p.txt: line 4: {2**70} is not a label"),
+        (PLAIN + "c;1 0.9\n", "p.txt: line 4: it must be an id, a comma"),
+        (JSON_LINES + '{"id": "c"}\n', "p.txt: line 3: it must be an object with 'id'"),
+        (
+            JSON_LINES + '{"id": "c", "labels": [{"label": 1, "score": "0.5"}]}\n',
+            "p.txt: line 3: .* must have a 'label'",
+        ),
+        (JSON_LINES + '{"id": "c", "labels": [{"label": -1, "score": 0.5}]}\n', "p.txt: line 3: -1 is not a label"),
+        (JSON_LINES + '{"id": "c", "labels": [{"label": 1, "score": Infinity}]}\n', "p.txt: line 3: .*not finite: inf"),
+        (JSON_LINES + "{\n", "p.txt: line 3: is not JSON"),
+        ("VideoId;LabelConfidencePairs\n", "its first line is not VideoId,LabelConfidencePairs"),
+    ],
+)
+def test_a_bad_row_is_refused_with_file_line_and_value(content: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / "p.txt").write_text(content, encoding="utf-8")
+    with pytest.raises(DataError, match=message):
+        read(tmp_path / "p.txt")
+
+
+def test_ids_of_any_bytes_survive_every_kind_of_file(tmp_path: Path) -> None:
+    ids = ["plain", "Pok\u00e9mon \u30dd\u30b1", b"\xff\xe9".decode("utf-8", "surrogateescape")]
+    part = Part(ids, np.array([[1], [0], [2]]), np.array([[0.5], [0.25], [0.75]]))
+    for suffix in ("csv", "jsonl", "npz"):
+        write_part(tmp_path / f"part.{suffix}", [part])
+        join([tmp_path / f"part.{suffix}"], tmp_path / f"whole.{suffix}", suffix)
+        again = read(tmp_path / f"whole.{suffix}")
+        assert again.ids == ids
+        assert again.scores.tolist() == part.scores.tolist()
+    assert b"\n\xff\xe9,2 0.75\n" in (tmp_path / "whole.csv").read_bytes()
+    json.loads((tmp_path / "whole.jsonl").read_bytes().splitlines()[2].decode("utf-8"))
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv", "jsonl"])
+def test_predictions_are_matched_by_id(kind: Any, tmp_path: Path) -> None:
+    source = np.random.default_rng(0)
+    labels, scores = top_classes(source.integers(0, 64, (9000, 30)).astype(np.float32) / 64, 6)
+    ids, order = np.array([f"v{i}" for i in range(9000)]), source.permutation(9000)
+    for name, rows in (("first", np.arange(9000)), ("shuffled", order), ("reversed", np.arange(9000)[::-1])):
+        write_part(tmp_path / f"part.{kind}", [Part(ids[rows].tolist(), labels[rows], scores[rows])])
+        join([tmp_path / f"part.{kind}"], tmp_path / f"{name}.{kind}", kind)
+    files = [tmp_path / f"{name}.{kind}" for name in ("first", "shuffled", "reversed")]
+    assert average(files, tmp_path / "out.npz", "npz") == 9000
+    with np.load(tmp_path / "out.npz") as averaged:
+        assert averaged["ids"].tolist() == ids.tolist()
+        assert np.array_equal(averaged["labels"], labels)
+        np.testing.assert_allclose(averaged["scores"], scores, rtol=1e-12)
 
 
 def evaluated(acz: Callable[..., Answer], *words: object) -> dict[str, Any]:
@@ -235,7 +317,10 @@ def test_eval_of_a_file_goes_by_id(acz: Callable[..., Answer], data: Path, tmp_p
     assert "has no prediction for video '39'" in scored(np.arange(39)).err
     assert "predicts 1 videos that are not in the data set, such as 'stranger'" in scored(np.arange(40), "stranger").err
     (tmp_path / "p.csv").write_text(HEADER + "".join(f"{name},{'9 0.5' if name == '7' else '1 0.5'}\n" for name in ids))
-    assert "video 7: its classes" in acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data).err
+    assert (
+        "p.csv: video '7' has the label 9; the data set has"
+        in acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data).err
+    )
     assert "need each other" in acz("eval", "--predictions", tmp_path / "p.csv").err
     both = acz("eval", "--predictions", tmp_path / "p.csv", "--labels", data, "--backend", "numpy")
     assert "leave out the model" in both.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from acz.api.sweeps import prepare_sweep
 from acz.cli.options import given_overrides
 from acz.foundation.errors import CheckpointError, MissingError, SpecError
 from acz.foundation.files.tables import read_csv
+from acz.foundation.installation import install_command
 from acz.foundation.progress import Progress
 from acz.model.checkpoint import load_checkpoint, read_state
 from acz.studies.sweeps import run
@@ -237,7 +239,7 @@ def test_last_words_are_those_of_this_start(tmp_path: Path) -> None:
 
 def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)  # as if it were not installed
-    with pytest.raises(MissingError, match=r'pip install "acz\[ray\]"'):
+    with pytest.raises(MissingError, match=re.escape(install_command("acz[ray]"))):
         next(run_on_ray(None, {"CPU": 1.0}, 3, [], Progress()))
 
 

@@ -234,7 +234,7 @@ def test_two_backends_can_not_share_a_process_by_mistake(monkeypatch: pytest.Mon
 def test_latest_run_is_the_one_written_to_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     data = write_features(tmp_path / "data")
-    from acz.training.run_folder import latest_run
+    from acz.training.latest import latest_run
 
     for name in ("b", "a"):
         train(start(data, tmp_path / "runs" / name, **{"train.epochs": 1}))

@@ -25,7 +25,7 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.randomness import generator
 from tests.conftest import write_features
-from tests.youtube8m_cases import record, write, write_shards
+from tests.youtube8m_cases import write_shards
 
 NAMES = ["rgb", "audio"]
 BOTH = {"rgb", "audio", "rgb.mask", "audio.mask"}
@@ -102,27 +102,6 @@ def test_processes_together_see_what_one_would(tmp_path: Path) -> None:
         next(ranks[0].epoch(0, 0, 7, 0, NAMES))
 
 
-def test_arrays_that_are_kept_stay_as_they_are(tmp_path: Path) -> None:
-    data = open_youtube8m(write_shards(tmp_path, [60]), "train", Reading(workers=2))
-    kept = list(data.epoch(0, 0, 4, 0, NAMES))
-    assert len({id(batch.inputs["rgb"]) for batch in kept}) == 15
-    copies = [batch.inputs["rgb"].copy() for batch in kept]
-    for batch in data.epoch(0, 1, 4, 0, NAMES):
-        assert not any(np.shares_memory(batch.inputs["rgb"], earlier.inputs["rgb"]) for earlier in kept)
-    data.close()
-    for batch, copy in zip(kept, copies, strict=True):
-        np.testing.assert_array_equal(batch.inputs["rgb"], copy)
-
-
-def test_batches_that_are_not_kept_use_the_same_memory(tmp_path: Path) -> None:
-    data = open_youtube8m(write_shards(tmp_path, [200]), "train", Reading(workers=1))
-    for batch in data.epoch(0, 0, 4, 0, NAMES):
-        del batch
-    assert data._pool is not None
-    assert len(data._pool.memories) <= 6
-    data.close()
-
-
 def test_a_damaged_record_ends_an_epoch_with_its_name_whoever_reads(tmp_path: Path) -> None:
     folder = write_shards(tmp_path, [10, 10])
     path = folder / "train01.tfrecord"
@@ -134,17 +113,6 @@ def test_a_damaged_record_ends_an_epoch_with_its_name_whoever_reads(tmp_path: Pa
         with pytest.raises(DataError, match=rf"{path}: record 9: its content is not what was written"):
             list(data.epoch(0, 0, 5, 0, NAMES))
         data.close()
-
-
-def test_a_worker_that_dies_is_an_error_and_the_next_epoch_is_read(tmp_path: Path) -> None:
-    data = open_youtube8m(write_shards(tmp_path, [64]), "train", Reading(workers=1))
-    list(data.in_order(8, NAMES))
-    assert data._pool is not None
-    data._pool.workers[0].process.kill()
-    with pytest.raises(DataError, match="was ended by SIGKILL"):
-        list(data.in_order(8, NAMES))
-    assert len(list(data.in_order(8, NAMES))) == 8
-    data.close()
 
 
 READS = """
@@ -334,30 +302,3 @@ def test_one_shape_for_every_batch(tmp_path: Path) -> None:
     data: YouTube8M = open_youtube8m(tmp_path, "train")
     shapes = {batch.inputs["rgb"].shape[1:] for batch in data.in_order(3, NAMES)}
     assert shapes == {(20, 1024)}, "the longest video has 6 frames, the next multiple of 20 is the length"
-
-
-MEMORY = """
-import resource, sys
-from acz.data.youtube8m.dataset import open_youtube8m
-from acz.data.youtube8m.settings import Reading
-data = open_youtube8m(sys.argv[1], "train", Reading(workers=int(sys.argv[2])))
-for epoch in range(2):
-    for batch in data.epoch(0, epoch, 16, 0, ["rgb", "audio"]):
-        del batch
-data.close()
-print(max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
-def test_memory_does_not_grow_with_the_number_of_shards(tmp_path: Path, workers: int) -> None:
-    contents = [record(f"v{i}", frames=200, seed=i) for i in range(200)]
-    peak = {}
-    for shards in (1, 40):
-        folder = tmp_path / str(shards)
-        for shard in range(shards):
-            write(folder / f"train{shard:02d}.tfrecord", contents[shard::shards])
-        words = [sys.executable, "-c", MEMORY, str(folder), str(workers)]
-        peak[shards] = int(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
-    assert peak[40] < 1.05 * peak[1] + 2048, peak

@@ -139,7 +139,7 @@ DAMAGE = {
     "no labels": (record("v", []), "video v has no labels"),
     "labels out of range": (record("v", [3862]), "video v has the label 3862; classes are 0 .. 3861"),
     "no frames": (record("v", frames=0), "video v has no frames"),
-    "unequal rgb and audio lengths": (record("v", frames=3, audio=2), "video v has 3 frames of rgb, 2 frames of audio"),
+    "unequal lengths": (record("v", frames=3, audio=2), "video v has 3 frames of rgb, 2 frames of audio"),
     "missing feature": (record("v").replace(b"\x05audio", b"\x05audi0"), "video v has no frames of 'audio'"),
     "wrong frame size": (record("v").replace(b"\x0a\x80\x08", b"\x0a\xff\x07\x00", 1), "not 1024"),
     "no message": (b"\xff" * 40, "its content is not a tf.SequenceExample"),
@@ -154,15 +154,17 @@ def test_a_bad_record_is_named_counted_and_skipped(tmp_path: Path, kind: str) ->
     if kind == "wrong frame size":
         words = "record 2: "
     with pytest.raises(DataError) as caught:
-        list(open_youtube8m(path, "train").in_order(4, ["rgb"]))
+        list(open_youtube8m(path, "train", Reading(unequal_lengths="fail")).in_order(4, ["rgb"]))
     assert f"{path}: record 2: " in str(caught.value)
     assert words in str(caught.value)
     assert "on_bad_record: skip" in str(caught.value)
-    data = open_youtube8m(path, "train", Reading(on_bad_record="skip"))
+    data = open_youtube8m(path, "train", Reading(on_bad_record="skip", unequal_lengths="fail"))
     assert len(data) == 3
     assert data.ids(np.arange(3)) == ["v0", "v1", "v2"]
     assert [len(batch.labels) for epoch in range(2) for batch in data.epoch(0, epoch, 3, 0, ["rgb"])] == [3, 3]
-    kinds = [entry.kind if isinstance(entry, BadRecord) else entry.id for entry in judged(path, Criteria())]
+    kinds = [
+        entry.kind if isinstance(entry, BadRecord) else entry.id for entry in judged(path, Criteria(equal_lengths=True))
+    ]
     assert len(kinds) == 4
     assert kinds[2] in (kind, "no message")
 

@@ -86,13 +86,13 @@ def largest_file(size: int) -> Iterator[None]:
 class Disk:
     """A small file system in memory; root only."""
 
-    def __init__(self, folder: Path, size: str) -> None:
+    def __init__(self, folder: Path, size: int) -> None:
         self.folder = folder
         folder.mkdir()
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "acz-test", str(folder)], check=True)
 
     def fill(self, leave: int) -> None:
-        """Leave `leave` bytes of room, in pages of 4 KiB."""
+        """Leave `leave` bytes of room. The file system counts in pages of memory."""
         self.empty()
         room = os.statvfs(self.folder)
         with (self.folder / "filler").open("wb") as file:

@@ -19,6 +19,7 @@ from acz.foundation.errors import DataError
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Counter, Progress, show_progress
 from acz.model.losses import LOSSES, default_loss
+from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
 
@@ -82,7 +83,7 @@ def evaluate(
         CheckFailed: the model gives NaN or infinity.
     """
     require_counts(batch_size=batch_size, threads=threads)
-    checkpoint, path, run = open_checkpoint(None if target is None else Path(target))
+    checkpoint, path, run = open_checkpoint(latest_run() if target is None else Path(target))
     name = backend or (run["backend"] if run else default_backend())
     location = Path(data) if data else (Path(run["data"]) if run else None)
     if location is None:
@@ -113,7 +114,7 @@ def evaluate_predictions(
     reading: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Score a file of predictions, npz or CSV, against the labels of a data set, by the videos' ids.
+    """Score a file of predictions, npz, JSON lines or CSV, against the labels of a data set, by the videos' ids.
 
     Raises:
         DataError: a video of one is not in the other, or a file is damaged.

@@ -15,6 +15,7 @@ from acz.exchange.weights.incoming import convert as convert_weights
 from acz.exchange.weights.outgoing import find_native, to_native
 from acz.foundation.progress import Progress, show_progress
 from acz.model.spec import Spec
+from acz.training.latest import latest_run
 from acz.training.run_folder import BEST, open_checkpoint
 from acz.zoo.config import load_config
 
@@ -53,12 +54,15 @@ class Converted(Result):
     """True where the optimiser's state came along."""
     notes: Sequence[str]
     """Remarks for the person who converts."""
+    model: str = ""
+    """The options that name the model, where it was found from the file."""
 
     def to_json(self) -> dict[str, Any]:
         return {
             "checkpoint": str(self.checkpoint),
             "system": self.system,
             "guessed": self.guessed,
+            **({"model": self.model} if self.model else {}),
             "spec_hash": self.spec.hash,
             "parameters": self.spec.parameter_count,
             "optimizer": self.optimizer,
@@ -129,7 +133,7 @@ def export(
     require_counts(threads=threads)
     chosen, form = find_format(format), Form.of(weights, masks)
     chosen.require_form(form)
-    checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
+    checkpoint, source, _ = open_checkpoint(latest_run() if target is None else Path(target))
     stem = "" if source.name == BEST else source.stem
     path = Path(out) if out else source.parent / "export" / artefact_name(stem, chosen, form)
     with show_progress(progress) as shown:
@@ -142,7 +146,7 @@ def convert(
     file: str | Path,
     out: str | Path,
     *,
-    model: str | Path | Mapping[str, Any],
+    model: str | Path | Mapping[str, Any] | None = None,
     system: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     allow: Sequence[str] = (),
@@ -154,7 +158,8 @@ def convert(
     Args:
         file: a file or folder, or what a TensorFlow checkpoint's files begin with.
         out: the checkpoint to write.
-        model: the model that it is: a name in the zoo, a YAML file, or a plain tree.
+        model: the model that it is: a name in the zoo, a YAML file, or a plain tree; by default it is found from the
+            names and shapes in the file, if only one model of the zoo fits.
         system: whose file it is; by default it is recognised from the file, if only one system fits.
         overrides: values of the configuration by dotted path.
         allow: names that may be missing, left over, of another shape or formula; wildcards work.
@@ -168,11 +173,20 @@ def convert(
     changes = dict(overrides or {})
 
     def respecify(more: Mapping[str, Any]) -> Spec:
-        return load_config(model, {**changes, **more}).spec
+        return load_config(model or {}, {**changes, **more}).spec
 
     with show_progress(progress) as shown:
-        done = convert_weights(Path(file), respecify, Path(out), system, allow, shown, batch_size)
-    return Converted(Path(out), done.system, done.guessed, done.spec, bool(done.optimizer), tuple(done.notes))
+        known = None if model is None else respecify
+        converted = convert_weights(Path(file), known, Path(out), system, allow, shown, batch_size, changes)
+    return Converted(
+        Path(out),
+        converted.system,
+        converted.guessed,
+        converted.spec,
+        bool(converted.optimizer),
+        tuple(converted.notes),
+        converted.model,
+    )
 
 
 @reports_progress
@@ -191,7 +205,7 @@ def save_native(
         SpecError, MissingError: the kind is unknown, or its framework is not installed.
     """
     info, native = find_native(kind, Path(out))
-    checkpoint, source, _ = open_checkpoint(None if target is None else Path(target))
+    checkpoint, source, _ = open_checkpoint(latest_run() if target is None else Path(target))
     with show_progress(progress) as shown:
         count = to_native(checkpoint, source, info, Path(out), shown)
     return NativeFile(Path(out), kind, count, native.opened)

@@ -23,6 +23,7 @@ from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.hashing import file_hash
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
+from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
 
@@ -93,16 +94,16 @@ def infer(
         CheckFailed: the model gives NaN or infinity.
     """
     require_counts(top_k=top_k, batch_size=batch_size, threads=threads)
-    out, path = Path(out), None if target is None else Path(target)
+    out, path = Path(out), latest_run() if target is None else Path(target)
     kind = kind_of(out, format)
-    artefact = format_of(path) if path else None
+    artefact = None if target is None else format_of(path)
     if artefact and (backend or device != "CPU"):
         raise SpecError(f"{target} runs in {artefact.runtime} on the CPU; leave out --backend and --device")
     run: dict[str, Any] | None = None
     if not artefact:
         checkpoint, path, run = open_checkpoint(path)
     location = Path(data) if data else (Path(run["data"]) if run else None)
-    if location is None or path is None:
+    if location is None:
         raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
     names = read_labels(Path(labels)) if labels else None
     opened: AbstractContextManager[Predictor]
@@ -158,7 +159,7 @@ def average_predictions(
     A label's score is the mean of its scores in the files; where a file does not list it, it counts 0.
 
     Args:
-        files: files of predictions, npz or CSV, of the same videos in the same order.
+        files: files of predictions, npz, JSON lines or CSV, of the same videos.
         weights: a positive number for each file; by default all the same.
         top_k: labels of each video; by default as many as the files list.
         format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.

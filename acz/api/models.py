@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,16 @@ from acz.model.spec import Spec
 from acz.zoo.catalog import config_names
 from acz.zoo.config import Config, load_config
 
-__all__ = ["BackendState", "build", "compression", "draw_model", "list_backends", "list_models", "load_config"]
+__all__ = [
+    "BackendState",
+    "build",
+    "compression",
+    "differences",
+    "draw_model",
+    "list_backends",
+    "list_models",
+    "load_config",
+]
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,6 +76,26 @@ def compression(config: Config) -> float | None:
     return load_config(config.name.partition(":")[0]).spec.parameter_count / config.spec.parameter_count
 
 
+def differences(configs: Sequence[Config]) -> dict[str, str]:
+    """Map models to the differences from their sources. Models that share one share a key: `youtube8m/compact/*`.
+
+    Args:
+        configs: The configurations. Forms and variants count as the model of their file.
+    """
+    texts = {config.name.partition(":")[0]: config.difference for config in configs}
+    names: dict[str, list[str]] = {}
+    for name, text in texts.items():
+        if text:
+            names.setdefault(text, []).append(name)
+    keys = {}
+    for text, same in names.items():
+        folders = {name.rpartition("/")[0] for name in same}
+        beside = [name for name in texts if name.rpartition("/")[0] in folders]
+        whole = len(folders) == 1 < len(same) == len(beside)
+        keys[f"{folders.pop()}/*" if whole else ", ".join(same)] = text
+    return keys
+
+
 def draw_model(
     config: str | Path | Mapping[str, Any], out: str | Path, overrides: Mapping[str, Any] | None = None
 ) -> Path:
@@ -86,7 +115,7 @@ def list_backends(*, progress: Progress | None = None) -> dict[str, BackendState
 
     def ask(name: str) -> BackendState:
         if name not in here:
-            return BackendState(name, False, problem=f'not installed; pip install "{known[name].install}"')
+            return BackendState(name, False, problem=f"not installed; {known[name].advice}")
         try:
             with Worker(name) as worker:
                 about = worker.run(describe, None)[0]
@@ -115,8 +144,9 @@ def build(
 ) -> Any:
     """A spec as the framework's own module: torch.nn.Module, keras.Model, paddle.nn.Layer or mindspore.nn.Cell.
 
-    Its parameters carry the spec's paths as names and the spec's layouts. Like every module of its framework it starts in
-    training mode: call `eval()` before inference (`set_train(False)` in MindSpore; Keras takes the mode in the call).
+    Its parameters carry the spec's paths as names and the spec's layouts. It starts in the mode of its framework's own
+    modules. In PyTorch and PaddlePaddle that is training mode: call `eval()` before inference. In MindSpore it is inference
+    mode: call `set_train()` before training. Keras takes the mode in the call.
 
     The module takes `module({"features": x, "features.mask": m})`, `module(features=x, features_mask=m)`, or `module(x)`
     where the model has one input. x is (videos, frames, features). A mask is (videos, frames) of any dtype; a frame is
@@ -139,6 +169,8 @@ def build(
     """
     names = [known.value for known in Precision]
     if precision not in names:
-        raise SpecError(f"there is no precision '{precision}'; {nearest(precision, names)}")
+        info = infos().get(backend)
+        advice = f"; for mixed precision type {info.mixed_precision}" if info and info.mixed_precision else ""
+        raise SpecError(f"there is no precision '{precision}'; {nearest(precision, names)}{advice}")
     named = spec if isinstance(spec, Spec) else load_config(spec).spec
     return build_model(find_backend(backend), named, parameters, device, Precision(precision), seed, logits)

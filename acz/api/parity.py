@@ -1,8 +1,8 @@
-"""Compare backends with the reference."""
+"""Compare backends with the reference, and check what else acz relies on in a backend."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,9 +14,11 @@ from acz.backend.versions import environment
 from acz.exchange.artefacts.formats import ONNX, formats
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.files.tables import write_csv
+from acz.foundation.installation import install_command
 from acz.foundation.progress import Progress, show_progress
 from acz.parity.cases import cases
 from acz.parity.comparison import Participants, compare_backends
+from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
 from acz.parity.mutants import MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
@@ -121,12 +123,12 @@ def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) 
             find_info(name)
         elif ONNX not in _installed(levels):
             raise MissingError(
-                f"'{ONNX}' is not installed, or has no part in level {levels}; pip install \"acz[export]\""
+                f"'{ONNX}' is not installed, or has no part in level {levels}; {install_command('acz[export]')}"
             )
     compared = [name for name in names if name != ONNX]
     if not compared and not (names and list(levels) == [5]):
         raise MissingError(
-            'nothing to compare: no framework is installed; pip install "acz[torch]" brings the smallest'
+            f"nothing to compare: no framework is installed; {install_command('acz[torch]')} brings the smallest"
         )
     makers = {name: [maker for maker in formats().values() if maker.participant == name] for name in names}
     return Participants(find_backend(REFERENCE), compared, {name: some for name, some in makers.items() if some})
@@ -140,3 +142,53 @@ def _installed(levels: Sequence[int]) -> list[str]:
     """The participants that are possible here: the installed backends, and the core's ONNX file at level 5."""
     has_onnx = 5 in levels and all(find_spec(module) for module in ("onnx", "onnxruntime"))
     return [*installed(), *([ONNX] if has_onnx else [])]
+
+
+@dataclass(frozen=True, repr=False)
+class BackendReport(Result):
+    """A check of the promises that a backend makes beside equal numbers."""
+
+    backend: str
+    promises: Mapping[str, tuple[str, ...]]
+    """The faults, by promise. A promise that is kept has no lines."""
+
+    @property
+    def passed(self) -> bool:
+        """True where every promise is kept."""
+        return not any(self.promises.values())
+
+    @property
+    def failures(self) -> list[str]:
+        """The faults, a line each, with the promise before it."""
+        return [f"{promise}: {line}" for promise, lines in self.promises.items() for line in lines]
+
+    def to_json(self) -> dict[str, Any]:
+        promises = {promise: list(lines) for promise, lines in self.promises.items()}
+        return {"backend": self.backend, "passed": self.passed, "promises": promises}
+
+    def __str__(self) -> str:
+        kept = sum(not lines for lines in self.promises.values())
+        return f"backend '{self.backend}': {kept} of {len(self.promises)} promises kept"
+
+
+@reports_progress
+def check_backend(name: str, *, progress: Progress | None = None) -> BackendReport:
+    """Check what acz relies on in a backend beside equal numbers, which `check_parity` compares.
+
+    Each promise is checked on small models, in a process of the backend's own. docs/adding-a-backend.md lists them.
+
+    Args:
+        name: the registered name, which may be that of another distribution's backend.
+
+    Raises:
+        SpecError: the name is unknown.
+        MissingError: the framework is not installed.
+        JobFailed: the backend can't be loaded; an AczError.
+
+    Example:
+        >>> acz.check_backend("numpy").passed
+        True
+    """
+    find_info(name)
+    with show_progress(progress) as shown:
+        return BackendReport(name, check_promises(name, shown))

@@ -3,31 +3,104 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from acz.backend.devices import check_device
 from acz.backend.registry import find_backend
 from acz.data.registry import fingerprint, open_split
-from acz.foundation.errors import DataError
+from acz.exchange.weights.readers.kinds import file_kind
+from acz.exchange.weights.starting import take
+from acz.foundation.errors import CheckpointError, DataError
+from acz.foundation.files.hashing import contents_hash
+from acz.model.checkpoint import Checkpoint
 from acz.model.losses import choose_loss
-from acz.training.run import Run
-from acz.training.run_folder import check_new_folder, read_run
+from acz.training.run import Run, Start
+from acz.training.run_folder import check_new_folder, open_checkpoint, read_run
 from acz.zoo.config import Config, load_config
 
 
-def new_run(config: Config, backend: str, device: str, data: Path, folder: Path, threads: int) -> Run:
-    """Prepare a run in a folder that holds nothing else.
+@dataclass(frozen=True)
+class Origin:
+    """A checkpoint to start from, and the run that it belongs to."""
+
+    checkpoint: Checkpoint
+    path: Path
+    run: Mapping[str, Any] | None
+    """The run's run.json, or None for a file of its own."""
+
+    def configuration(self, changes: Mapping[str, Any]) -> Config:
+        """Give the checkpoint's own model with changes, and its run's recipe and data, if it has a run.
+
+        Raises:
+            SpecError: the changes do not fit.
+        """
+        model = {"model": self.checkpoint.spec.to_dict()}
+        if self.run is None:
+            return replace(load_config(model, changes), name=self.path.stem)
+        return replace(load_config({**self.run["config"], **model}, changes), name=self.run["name"])
+
+    @property
+    def data(self) -> Path | None:
+        """The data set of the run that the checkpoint belongs to."""
+        return Path(self.run["data"]) if self.run else None
+
+
+def open_origin(start_from: Path) -> Origin:
+    """Open a checkpoint to start from.
+
+    Args:
+        start_from: a checkpoint, or the folder of a run, whose best one is taken.
 
     Raises:
-        CheckpointError: the folder holds a run, or other files.
+        CheckpointError: there is no checkpoint, or it is damaged. The message names `acz convert` for other files.
+    """
+    if start_from.is_file() and start_from.suffix != ".safetensors" and file_kind(start_from) != "acz":
+        raise CheckpointError(f"{start_from} is a file of another system; 'acz convert' makes a checkpoint of it")
+    return Origin(*open_checkpoint(start_from))
+
+
+def new_run(
+    config: Config,
+    backend: str,
+    device: str,
+    data: Path,
+    folder: Path,
+    threads: int,
+    origin: Origin | None = None,
+    allowed: Sequence[str] = (),
+) -> Run:
+    """Prepare a run in a folder that holds nothing else.
+
+    Args:
+        config: the model and its recipe.
+        backend: the backend's name.
+        device: the device.
+        data: the folder of the data set.
+        folder: the folder of the run.
+        threads: threads on the CPU.
+        origin: the checkpoint whose weights the run starts from. None: the model's starting values.
+        allowed: patterns of the paths that may be missing there, left over, or of another shape.
+
+    Raises:
+        CheckpointError: the folder holds a run, or other files; or the checkpoint does not fit the model.
         DataError: the data are not what the model reads.
         MissingError: the backend or the device is not here.
     """
     check_new_folder(folder)
-    return _open(config, backend, device, data, fingerprint(data), folder, threads)
+    start = None
+    if origin is not None:
+        taken = take(origin.checkpoint, origin.path, config.spec, allowed, config.recipe.seed)
+        start = Start(
+            taken.parameters, origin.path, contents_hash([origin.path]), taken.taken, taken.new, taken.left_out
+        )
+    run = _open(config, backend, device, data, fingerprint(data), folder, threads)
+    run.start = start
+    return run
 
 
 def resumed_run(

@@ -14,6 +14,7 @@ from acz.data.registry import fingerprint, open_split, recognise
 from acz.data.vocabulary import read_labels
 from acz.foundation.errors import AczError, DataError, MissingError, SpecError, nearest
 from acz.foundation.files.tables import markdown, write_csv
+from acz.foundation.installation import install_command
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
 from acz.studies.benchmarks.groups import GROUPS
@@ -21,7 +22,7 @@ from acz.studies.benchmarks.measure import Bench, Row, to_table
 from acz.studies.reports.report import Options, Section, write_report
 from acz.studies.reports.run_comparison import ReportedRun, read_runs
 from acz.studies.reports.run_data import OpenedData, RunData
-from acz.training.run_folder import latest_run
+from acz.training.latest import latest_run
 
 COLUMNS = ("group", "what", "backend", "setting", "value", "unit", "ratio", "against", "floor")
 """The columns of the table of benchmarks."""
@@ -207,7 +208,7 @@ def bench(
         find_info(name)
     if not names:
         raise MissingError(
-            'nothing to measure: no framework is installed; pip install "acz[torch]" brings the smallest'
+            f"nothing to measure: no framework is installed; {install_command('acz[torch]')} brings the smallest"
         )
     groups = [name for name in GROUPS if name in (only or GROUPS)]
     rows: list[Row] = []

@@ -24,6 +24,7 @@ from acz.studies.sweeps.cluster import run_on_ray
 from acz.studies.sweeps.file import expand, find_sweep, read_sweep
 from acz.studies.sweeps.local import run_here
 from acz.studies.sweeps.run import Plan, check_unchanged, plan_trials, run_sweep
+from acz.training.latest import RUNS
 
 RETRIES = 3
 """Tries again of a trial whose Ray worker was lost."""
@@ -206,7 +207,7 @@ def _plans(
     for name in dict.fromkeys(trial.backend for trial in trials):
         if name != REFERENCE:
             find_info(name)  # its framework is not loaded into this process
-    folder = Path(out) if out else Path("runs") / path.stem
+    folder = Path(out) if out else RUNS / path.stem
     return plan_trials(trials, folder, None if data is None else Path(data), threads), folder, path.stem
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,16 +10,17 @@ from typing import Any
 from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
 from acz.api.results import Result, reports_progress, require_counts
-from acz.api.runs import is_made_here, new_run, resumed_run
+from acz.api.runs import is_made_here, new_run, open_origin, resumed_run
 from acz.backend.devices import check_device
 from acz.backend.registry import default_backend, find_backend
 from acz.evaluation.metrics.figures import deciding
-from acz.foundation.errors import DataError
+from acz.foundation.errors import DataError, SpecError
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
+from acz.training.latest import latest_run, new_run_folder
 from acz.training.loop import train as run_training
 from acz.training.run import Run
-from acz.training.run_folder import latest_run, new_run_folder, read_run
+from acz.training.run_folder import read_run
 from acz.zoo.config import Config, load_config
 
 DEFAULT = "flash_mnist/attention_cluster"
@@ -53,8 +54,10 @@ class Trained(Result):
 
 @reports_progress
 def train(
-    config: str | Path | Mapping[str, Any] | Config = DEFAULT,
+    config: str | Path | Mapping[str, Any] | Config | None = None,
     *,
+    start_from: str | Path | None = None,
+    allow: Sequence[str] = (),
     backend: str | None = None,
     device: str = "CPU",
     data: str | Path | None = None,
@@ -67,7 +70,11 @@ def train(
     """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP or else by top-1.
 
     Args:
-        config: a name in the zoo, a YAML file, a plain tree, or a configuration.
+        config: a name in the zoo, a YAML file, a plain tree, or a configuration; by default the model, recipe and data
+            of `start_from`, or else `flash_mnist/attention_cluster`.
+        start_from: the folder of a run, a checkpoint, or a file that `convert` wrote: training starts from its weights.
+            A parameter that is not there, or has another shape, keeps its starting value if `allow` names it.
+        allow: paths that may be missing in `start_from`, left over, or of another shape; wildcards work.
         backend: `torch`, `tensorflow`, `paddle`, `mindspore`, or another that is registered; by default the first installed.
         device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence.
         data: the data set; by default the configuration's. The small one of scikit-learn's digits is made where it is missing.
@@ -79,21 +86,30 @@ def train(
 
     Raises:
         SpecError, DataError: the configuration or the data are not valid.
-        CheckpointError: `out` holds a run, or other files.
+        CheckpointError: `out` holds a run, or other files; or `start_from` does not fit the model, and everything that
+            does not fit is listed.
         MissingError: the backend or the device is not here.
         Interrupted: Ctrl-C was pressed; the run is saved, and `resume` continues it.
 
     Example:
         >>> trained = acz.train("flash_mnist/attention_cluster", backend="torch", overrides={"train.epochs": 2})
         >>> trained.best["top1"]
+        >>> acz.train(start_from=trained.folder, overrides={"train.freeze": ["features.*"]})
     """
     require_counts(threads=threads)
+    if allow and start_from is None:
+        raise SpecError("allow (--allow) is for weights to start from; give start_from (--from) too")
+    origin = None if start_from is None else open_origin(Path(start_from))
     data = None if data is None else Path(data)
     given = dict(reading or {})
     changes = {**(overrides or {}), **{f"data.reading.{key}": value for key, value in given.items()}}
     if data is not None and any(key.startswith("data.reading") for key in changes):
         changes = {"data.folder": str(data), **changes}  # a configuration may name no data to say it of
-    chosen = load_config(config, changes)
+    if config is None and origin is not None:
+        chosen = origin.configuration(changes)
+        data = data or (None if "data.folder" in changes else origin.data)
+    else:
+        chosen = load_config(DEFAULT if config is None else config, changes)
     name = default_backend(backend)
     check_device(find_backend(name), device)
     location = data or (Path(chosen.data.folder) if chosen.data else None)
@@ -103,7 +119,8 @@ def train(
     threads = threads or cores()
     if data is None and is_made_here(chosen, location):
         make_flash_mnist(location, backend=name, device=device, threads=threads, progress=progress)
-    run = new_run(chosen, name, device, location, Path(out) if out else new_run_folder(chosen.name), threads)
+    folder = Path(out) if out else new_run_folder(chosen.name)
+    run = new_run(chosen, name, device, location, folder, threads, origin, allow)
     return _trained(run, progress)
 
 

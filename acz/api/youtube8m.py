@@ -9,11 +9,11 @@ from typing import Any
 from acz.api.results import reports_progress, require_counts
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_records
-from acz.data.youtube8m.location import shards_at
+from acz.data.youtube8m.location import READ_NAMES, shards_at, shards_by_split
 from acz.data.youtube8m.making.convert import convert
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.settings import Reading
-from acz.data.youtube8m.shards.check import CUT
+from acz.data.youtube8m.shards.check import CUT, SHORTENED
 from acz.data.youtube8m.shards.summary import criteria_for, look_at
 from acz.foundation.errors import DataError
 from acz.foundation.progress import Progress, show_progress
@@ -32,6 +32,8 @@ def describe_youtube8m(
 ) -> dict[str, Any]:
     """Read every record of YouTube-8M shards and compare every checksum.
 
+    A shard that can't be read or holds no record, and a video that is there twice, count as defects.
+
     Args:
         shards: shards, globs, or folders of them.
         unlabelled: True where videos without labels are no defect, as in the test shards.
@@ -48,7 +50,7 @@ def describe_youtube8m(
     words = [str(shard) for shard in shards]
     paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
     if not paths:
-        raise DataError(f"{', '.join(words)}: no shards (*.tfrecord, *.tfrecord.gz) are there")
+        raise DataError(f"{', '.join(words)}: no shards are there ({READ_NAMES})")
     names = read_labels(Path(vocabulary)) if vocabulary else None
     with show_progress(progress) as shown:
         about: dict[str, Any] = look_at(
@@ -61,9 +63,10 @@ def describe_youtube8m(
     return about
 
 
-def cut_videos(about: Mapping[str, Any]) -> str:
-    """The number of too long videos that `describe_youtube8m` met, in words; empty for zero."""
-    return f"{about[CUT]:,} videos have {CUT}, and are cut" if about[CUT] else ""
+def cut_videos(about: Mapping[str, Any]) -> list[str]:
+    """The numbers of videos that `describe_youtube8m` met and that are cut when they are read, in words."""
+    reasons = {CUT: "are cut", SHORTENED: "are cut to the shortest"}
+    return [f"{about[what]:,} videos have {what}, and {done}" for what, done in reasons.items() if about[what]]
 
 
 @reports_progress
@@ -79,7 +82,7 @@ def convert_youtube8m(
 ) -> int:
     """Convert frame-level shards to memory-mapped arrays, which are read without parsing; gives the number of videos.
 
-    An interrupted call is resumed by the same call.
+    Splits keep their names: train, validate and test; without test shards, `test` has the validation shards. An interrupted call is resumed by the same call.
 
     Raises:
         DataError: there are no frame-level shards, a record is bad, or `out` holds something else.
@@ -88,12 +91,10 @@ def convert_youtube8m(
     words = [str(shard) for shard in shards]
     given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
     reading = validate(Reading, given, "options")
-    paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
-    train = [path for path in paths if path.name.startswith("train")]
-    splits = {"train": train, "test": [path for path in paths if path not in train]}
-    sources = {split: open_records(chosen, reading) for split, chosen in splits.items() if chosen}
+    splits = shards_by_split(words[0] if len(words) == 1 else words)
+    sources = {split: open_records(chosen, reading) for split, chosen in splits.items()}
     if not sources or any(source.criteria.level != "frame" for source in sources.values()):
-        raise DataError(f"{', '.join(words)}: no frame-level shards (*.tfrecord, *.tfrecord.gz) are there")
+        raise DataError(f"{', '.join(words)}: no frame-level shards are there ({READ_NAMES})")
     about = {"shards": {split: [path.name for path in chosen] for split, chosen in splits.items()}, "reading": given}
     with show_progress(progress) as shown:
         return convert(sources, Path(out), about, lambda done, total: shown("converting", done, total))

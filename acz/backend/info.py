@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from acz.foundation.installation import install_command
+
+GROUP = "acz.backends"
+"""The group of entry points under which backends are registered."""
 NOTHING: Mapping[str, str] = MappingProxyType({})
 MASKS = ("bool", "uint8", "none")
 """Every kind of mask inputs; see acz.backend.signature.Form."""
@@ -72,12 +77,16 @@ class BackendInfo:
     """Distributions whose versions records carry."""
     install: str
     """The argument of `pip install`: `acz[torch]`, or an outside distribution's name."""
+    pythons: tuple[str, ...] = ()
+    """The versions of Python for which the framework can be installed, such as `3.12`; empty for all that acz takes."""
     environment: Mapping[str, str] = field(default_factory=lambda: NOTHING)
     """Environment variables that are set before the import, where they are unset."""
     artefacts: tuple[ArtefactFormat, ...] = ()
     """The deployment formats that it writes; without any, level 5 of parity reports the backend as missing."""
     native: NativeFormat | None = None
     """The framework's own file; without one, `acz convert` neither writes nor reads it."""
+    mixed_precision: str = ""
+    """The code with which its users compute in fewer bits, for `float16` or `bfloat16` as a precision; empty if unknown."""
     fft_cost: float | None = None
     """Multiply-adds of a matrix product in the time of one step of a Fourier transform; without one there is no transform."""
     reserved_names: frozenset[str] = frozenset()
@@ -88,3 +97,11 @@ class BackendInfo:
     """True for a framework that must be alone in its process; False for a library that others load too, as NumPy."""
     order: int = 100
     """Place in lists; the first that is installed is the default backend."""
+
+    @property
+    def advice(self) -> str:
+        """The command that installs the framework, or the reason why it can't be installed here."""
+        python = ".".join(platform.python_version_tuple()[:2])
+        if self.pythons and python not in self.pythons:
+            return f"it can be installed in Python {' and '.join(self.pythons)} only, and this is Python {python}"
+        return f"{install_command(self.install)} brings it"

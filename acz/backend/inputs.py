@@ -13,7 +13,7 @@ from acz.foundation.errors import InputError, nearest
 from acz.model.spec import Spec
 
 MASK = ".mask"
-"""What follows an input's name in the key of its mask."""
+"""The end of the key of an input's mask."""
 
 
 class CallInputs:

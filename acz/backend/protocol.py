@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat
 
@@ -59,7 +59,8 @@ class Backend(Protocol):
 
     def build(self, spec: Spec, device: str, dtype: str) -> Any:
         """The framework's own module with the spec's paths as names of its parameters, in the mode that the framework's
-        own modules start in: training mode, except where the mode is an argument of the call.
+        own modules start in: training mode in PyTorch and PaddlePaddle, inference mode in MindSpore, none where the mode is
+        an argument of the call.
 
         Args:
             spec: the model. Layers in `spec.bags` take the bags of a video one by one, as acz.model.layers.bags says.
@@ -150,7 +151,7 @@ class Backend(Protocol):
             training: as in `forward`.
         """
 
-    def start_training(self, model: Any, optimizer: Adam, loss: str) -> Any:
+    def start_training(self, model: Any, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Any:
         """A trainer: the model with an optimiser at its start.
 
         Args:
@@ -158,6 +159,8 @@ class Backend(Protocol):
             optimizer: the settings of Adam, with penalties, clipping and weight decay, as acz.model.optimizer defines
                 them.
             loss: a name in acz.model.losses.LOSSES.
+            frozen: paths of parameters and statistics that no step changes. Their gradients count in no norm. A batch
+                norm whose statistics are frozen still normalises with those of the batch.
         """
 
     def training_step(
@@ -184,10 +187,16 @@ class Backend(Protocol):
         """
 
     def dump_optimizer(self, trainer: Any) -> dict[str, Array]:
-        """Copies of `m.<path>` and `v.<path>` of every trained parameter, zeros at first, and `step`, an integer ()."""
+        """Copies of `m.<path>` and `v.<path>` of every trained parameter that is not frozen, zeros at first, and `step`.
+
+        `step` is an integer ().
+        """
 
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:
-        """Resume from copies of a state that `dump_optimizer` of any backend gave."""
+        """Resume from copies of a state that `dump_optimizer` of any backend gave.
+
+        The state may also have moments of parameters that are frozen here; they are left out.
+        """
 
 
 class Exports(Backend, Protocol):

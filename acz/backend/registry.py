@@ -14,9 +14,10 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import cast
 
-from acz.backend.info import BackendInfo, NativeFormat
+from acz.backend.info import GROUP, BackendInfo, NativeFormat
 from acz.backend.protocol import Backend
 from acz.foundation.errors import MissingError, SpecError, nearest
+from acz.foundation.installation import install_command
 from acz.foundation.processes.silence import silence_output
 from acz.model.spec import Spec
 
@@ -29,7 +30,7 @@ def _loaded() -> tuple[dict[str, BackendInfo], dict[str, str]]:
     """The described backends, in order, and what is wrong with entry points that can't be loaded."""
     found: list[BackendInfo] = []
     broken: dict[str, str] = {}
-    for point in entry_points(group="acz.backends"):
+    for point in entry_points(group=GROUP):
         try:
             info = point.load()
             if not isinstance(info, BackendInfo) or info.name != point.name:
@@ -86,8 +87,7 @@ def find_info(name: str) -> BackendInfo:
     if not is_installed(info):
         here = ", ".join(installed()) or "none"
         raise MissingError(
-            f"backend '{name}' needs {info.framework}, which is not installed; "
-            f'pip install "{info.install}" brings it. Installed: {here}'
+            f"backend '{name}' needs {info.framework}, which is not installed; {info.advice}. Installed: {here}"
         )
     return info
 
@@ -115,7 +115,7 @@ def find_backend(name: str) -> Backend:
     except (ImportError, OSError) as error:
         raise MissingError(
             f"backend '{name}' is installed but can't be loaded: {type(error).__name__}: {error}; "
-            f'pip install --force-reinstall "{info.install}" repairs most of these'
+            f"{install_command(info.install, '--force-reinstall')} repairs most of these"
         ) from None
     if name != backend.NAME:
         raise MissingError(f"{info.module}.NAME must be '{name}', as its entry point, got '{backend.NAME}'")
@@ -158,5 +158,5 @@ def default_backend(name: str | None = None) -> str:
     if loaded:
         return loaded[0]
     if not here:
-        raise MissingError('no framework is installed; pip install "acz[torch]" brings the smallest')
+        raise MissingError(f"no framework is installed; {install_command('acz[torch]')} brings the smallest")
     return here[0]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
+from contextlib import redirect_stdout, suppress
 from typing import Annotated, Any
 
 import typer
@@ -100,7 +102,31 @@ def main() -> None:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, number)
             setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115 (it stays open)
+    if os.environ.get("_ACZ_COMPLETE") == "complete_bash":
+        _complete_in_bash()
     app()
+
+
+def _complete_in_bash() -> None:
+    """Complete a word with colons, such as `flash_mnist/extractor:t`, and end the process. Return for other words.
+
+    Bash divides a word at its colons, asks for the last part, and replaces that part alone.
+    """
+    parts = os.environ["COMP_WORDS"].split("\n")[: int(os.environ["COMP_CWORD"]) + 1]
+    words: list[str] = []
+    for part in parts:
+        if words and (part.startswith(":") or words[-1].endswith(":")):
+            words[-1] += part
+        else:
+            words.append(part)
+    os.environ["COMP_WORDS"], os.environ["COMP_CWORD"] = "\n".join(words), str(len(words) - 1)
+    before, colon, _ = words[-1].rpartition(":")
+    if not colon:
+        return
+    with redirect_stdout(io.StringIO()) as printed, suppress(SystemExit):
+        app()
+    print("\n".join(line.removeprefix(before + colon) for line in printed.getvalue().splitlines()))
+    sys.exit()
 
 
 def _fail(message: str, code: int) -> None:

@@ -6,11 +6,13 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, print_json, print_table
+from acz.cli.options import Json, backend_names, print_json, print_table
 
 
 def backend_check(
-    name: Annotated[str, typer.Argument(help="The name of a backend, as 'acz backends' lists it.")],
+    name: Annotated[
+        str, typer.Argument(help="The name of a backend, as 'acz backends' lists it.", autocompletion=backend_names)
+    ],
     as_json: Json = False,
 ) -> None:
     """Check that a backend keeps what acz relies on beside equal numbers.
@@ -18,7 +20,7 @@ def backend_check(
     For authors of backends: devices, types of arrays, copies, best classes, losses, steps, the optimiser's state, and
     the framework's own files. 'acz parity-check' compares numbers. The exit code is 1 if a promise is broken.
     """
-    from acz.api.testing import check_backend
+    from acz.api.parity import check_backend
     from acz.foundation.errors import CheckFailed
 
     report = check_backend(name)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, print_json, print_table
+from acz.cli.options import Json, backend_lists, print_json, print_table
 
 
 def bench_command(
@@ -19,7 +19,12 @@ def bench_command(
         ),
     ] = None,
     backends: Annotated[
-        str | None, typer.Option(help="Names of backends, with commas between them.", show_default="all installed")
+        str | None,
+        typer.Option(
+            help="Names of backends, with commas between them.",
+            show_default="all installed",
+            autocompletion=backend_lists,
+        ),
     ] = None,
     threads: Annotated[int, typer.Option(min=1, help="Number of CPU threads. 1 gives the steadiest figures.")] = 1,
     rounds: Annotated[

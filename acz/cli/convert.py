@@ -8,7 +8,14 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, Set, given_overrides, print_result
+from acz.cli.options import (
+    Json,
+    Set,
+    given_overrides,
+    model_names,
+    native_kinds,
+    print_result,
+)
 
 
 def convert_command(
@@ -32,7 +39,12 @@ def convert_command(
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(metavar="CONFIG", help="The model of the file: a name from 'acz models', or a YAML file."),
+        typer.Option(
+            metavar="CONFIG",
+            help="The model of the file: a name from 'acz models', or a YAML file.",
+            autocompletion=model_names,
+            show_default="found from the names and shapes in the file, if only one model fits",
+        ),
     ] = None,
     assignments: Set = None,
     allow: Annotated[
@@ -50,7 +62,9 @@ def convert_command(
     to: Annotated[
         str | None,
         typer.Option(
-            metavar="KIND", help="Write a checkpoint as a file of a framework: torch, keras, paddle or mindspore."
+            metavar="KIND",
+            help="Write a checkpoint as a file of a framework: torch, keras, paddle or mindspore.",
+            autocompletion=native_kinds,
         ),
     ] = None,
     as_json: Json = False,
@@ -71,8 +85,6 @@ def convert_command(
             )
         print_result(save_native(file, to, out), as_json)
         return
-    if model is None:
-        raise SpecError("give --model, the model of the file, or --to, the kind of file to write")
     converted = convert(
         file,
         out,
@@ -84,6 +96,8 @@ def convert_command(
     )
     if converted.guessed:
         print(f"acz: {file} was recognised as {converted.system}; use --from for another system", file=sys.stderr)
+    if converted.model:
+        print(f"acz: its model is {converted.model}", file=sys.stderr)
     for note in converted.notes:
         print(f"acz: {note}", file=sys.stderr)
     print_result(converted, as_json)

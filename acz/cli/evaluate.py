@@ -17,13 +17,17 @@ from acz.cli.options import (
     Workers,
     given_reading,
     print_result,
+    run_folders,
 )
 from acz.foundation.processes.environment import configure_process, cores
 
 
 def evaluate_command(
     target: Annotated[
-        Path | None, typer.Argument(help="The folder of a run, or a checkpoint.", show_default="the latest run")
+        Path | None,
+        typer.Argument(
+            help="The folder of a run, or a checkpoint.", show_default="the latest run", autocompletion=run_folders
+        ),
     ] = None,
     backend: Annotated[
         str | None,
@@ -40,7 +44,9 @@ def evaluate_command(
     ] = 512,
     predictions: Annotated[
         Path | None,
-        typer.Option(help="Evaluate this file of predictions, npz or CSV, in place of a model.", show_default=False),
+        typer.Option(
+            help="Evaluate this file of predictions, npz, JSON lines or CSV, in place of a model.", show_default=False
+        ),
     ] = None,
     labels: Annotated[
         Path | None,

@@ -7,18 +7,24 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, print_json, print_table
+from acz.cli.options import Json, format_names, print_json, print_table, run_folders
 
 
 def export_command(
     target: Annotated[
         Path | None,
-        typer.Argument(help="The folder of a run, or a checkpoint.", show_default="the best of the latest run"),
+        typer.Argument(
+            help="The folder of a run, or a checkpoint.",
+            show_default="the best of the latest run",
+            autocompletion=run_folders,
+        ),
     ] = None,
     names: Annotated[
         list[str] | None,
         typer.Option(
-            "--format", help="A format: mindir, onnx, paddle, pt2, saved-model, tflite, or all. May be repeated."
+            "--format",
+            help="A format: mindir, onnx, paddle, pt2, saved-model, tflite, or all. May be repeated.",
+            autocompletion=format_names,
         ),
     ] = None,
     out: Annotated[

@@ -18,6 +18,7 @@ from acz.cli.options import (
     given_reading,
     print_json,
     print_result,
+    run_folders,
 )
 from acz.foundation.processes.environment import configure_process, cores
 
@@ -31,7 +32,9 @@ def infer_command(
     target: Annotated[
         Path | None,
         typer.Argument(
-            help="The folder of a run, a checkpoint, or an exported artefact.", show_default="the latest run"
+            help="The folder of a run, a checkpoint, or an exported artefact.",
+            show_default="the latest run",
+            autocompletion=run_folders,
         ),
     ] = None,
     data: Annotated[
@@ -92,7 +95,7 @@ def infer_command(
 
 def ensemble_command(
     files: Annotated[
-        list[Path], typer.Argument(help="Files of predictions, npz or CSV, for the same videos in the same order.")
+        list[Path], typer.Argument(help="Files of predictions, npz, JSON lines or CSV, of the same videos.")
     ],
     out: Annotated[Path, typer.Option(help="The file to write: .npz, .jsonl or .csv.")],
     weights: Annotated[

@@ -3,51 +3,109 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from acz.cli.options import Json, Set, given_overrides, print_json, print_table
+from acz.cli.options import (
+    Json,
+    Set,
+    given_overrides,
+    model_names,
+    print_json,
+    print_table,
+    print_text,
+)
 
 
 def models(
-    pattern: Annotated[str, typer.Argument(help="A part of a name, or wildcards: 'flash*', '*:tiny'.")] = "*",
+    pattern: Annotated[
+        str, typer.Argument(help="A part of a name, or wildcards: 'flash*', '*:tiny'.", autocompletion=model_names)
+    ] = "*",
+    long: Annotated[bool, typer.Option("--long", help="Print everything that is known of each model.")] = False,
     as_json: Json = False,
 ) -> None:
-    """List the models of the zoo, with their parameters and sources.
+    """List the models of the zoo, with their parameters and a published figure. --long prints everything.
 
-    The compression of a form is the number of parameters of its file's main model, divided by its own.
+    Variants, such as :tiny, are listed where the pattern has a colon. The compression of a form is the number of
+    parameters of its file's main model, divided by its own.
     """
-    from acz.api.models import compression, list_models, load_config
+    from acz.api.models import compression, differences, list_models, load_config
 
     configs = [load_config(name) for name in list_models(pattern)]
-    ratios = [compression(config) for config in configs]
+    ratios = {config.name: compression(config) for config in configs}
     if as_json:
         print_json(
             [
                 {
                     "name": config.name,
                     "parameters": config.spec.parameter_count,
-                    **({} if ratio is None else {"compression": ratio}),
+                    **({} if ratios[config.name] is None else {"compression": ratios[config.name]}),
                     "inputs": {name: list(entry.resolve()) for name, entry in config.spec.inputs.items()},
                     "outputs": config.spec.width,
                     "description": config.description,
                     "source": config.source,
+                    **({"difference": config.difference} if config.difference else {}),
+                    **({"published": config.published.model_dump()} if config.published else {}),
                     "spec_hash": config.spec.hash,
                 }
-                for config, ratio in zip(configs, ratios, strict=True)
+                for config in configs
             ]
         )
         return
-    rows = [
-        [config.name, f"{config.spec.parameter_count:,}", "" if ratio is None else f"{ratio:.1f}", config.source]
-        for config, ratio in zip(configs, ratios, strict=True)
-    ]
-    print_table(["model", "parameters", "compression", "source"], rows, right={1, 2})
+    shown = [c for c in configs if ":" in pattern or ":" not in c.name or ratios[c.name] is not None] or configs
+    if long:
+        for config in shown:
+            _print_long(config, ratios[config.name])
+        return
+    rows: list[list[str]] = []
+    family = ""
+    for config in sorted(shown, key=lambda config: config.name.rpartition("/")[0]):
+        folder, _, name = config.name.rpartition("/")
+        if folder != family:
+            rows += [["", "", "", ""]] * bool(rows) + [[f"{folder}/", "", "", ""]]
+            family = folder
+        ratio, main = ratios[config.name], ":" not in name
+        form = "variant" if ratio is None else f"form; compression {ratio:.1f}"
+        figure = config.published.headline if config.published else ""
+        rows.append([f"  {name}", f"{config.spec.parameter_count:,}", config.description if main else form, figure])
+    print_table(["model", "parameters", "what", "published"], rows, right={1})
+    print()
+    for names, difference in differences(shown).items():
+        print_text(f"{names}: {difference}.")
+    print_text("'acz models --long' has sources and all figures; 'acz models :' has variants such as :tiny, too.")
+
+
+def _print_long(config: Any, ratio: float | None) -> None:
+    """Print everything that a configuration says of its model."""
+    spec = config.spec
+    inputs = [f"{name} {' x '.join(map(str, entry.resolve()))}" for name, entry in spec.inputs.items()]
+    print(config.name)
+    for label, text in {
+        "what": config.description,
+        "parameters": f"{spec.parameter_count:,}",
+        "compression": "" if ratio is None else f"{ratio:.1f}",
+        "inputs": ", ".join(inputs),
+        "output": f"{spec.output} over {spec.width:,}",
+        "source": config.source,
+        "difference": config.difference,
+        "published": f"{config.published} ({config.published.source})" if config.published else "",
+        "forms": ", ".join(config.forms),
+        "variants": ", ".join(config.variants),
+        "spec": spec.hash,
+    }.items():
+        if text:
+            print_text(f"{label}: {text}", indent=2)
+    print()
 
 
 def show(
-    model: Annotated[str, typer.Argument(help="A name from 'acz models', or a YAML file. ':tiny' selects a variant.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="A name from 'acz models', or a YAML file. ':tiny' selects a variant.", autocompletion=model_names
+        ),
+    ],
     assignments: Set = None,
     out: Annotated[Path | None, typer.Option(help="Draw the model to this SVG file.", show_default=False)] = None,
     as_json: Json = False,
@@ -79,7 +137,13 @@ def show(
     if out is not None:
         print(f"{config.name}: drawn in {out}")
         return
-    print(f"{config.name}: {config.description}\n{config.source}\nspec {spec.hash}\n")
+    print_text(f"{config.name}: {config.description}")
+    print_text(config.source)
+    if config.difference:
+        print_text(f"difference: {config.difference}")
+    if config.published:
+        print_text(f"published: {config.published} ({config.published.source})")
+    print(f"spec {spec.hash}\n")
     rows = [
         [name, " x ".join(map(str, entry.resolve())), entry.dtype + (", frames vary" if entry.has_frames else "")]
         for name, entry in spec.inputs.items()

@@ -3,11 +3,57 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Collection
 from typing import Annotated, Any
 
 import typer
+
+
+def model_names(incomplete: str) -> list[str]:
+    """Complete the name of a model."""
+    from acz.api.completion import complete_model
+
+    return complete_model(incomplete)
+
+
+def backend_names(incomplete: str) -> list[str]:
+    """Complete the name of a backend."""
+    from acz.api.completion import complete_backend
+
+    return complete_backend(incomplete)
+
+
+def backend_lists(incomplete: str) -> list[str]:
+    """Complete names of backends with commas between them."""
+    from acz.api.completion import complete_backends
+
+    return complete_backends(incomplete)
+
+
+def format_names(incomplete: str) -> list[str]:
+    """Complete the name of an export format."""
+    from acz.api.completion import complete_format
+
+    return complete_format(incomplete)
+
+
+def native_kinds(incomplete: str) -> list[str]:
+    """Complete the kind of a framework's own file."""
+    from acz.api.completion import complete_native
+
+    return complete_native(incomplete)
+
+
+def run_folders(incomplete: str) -> list[str]:
+    """Complete the folder of a run."""
+    from acz.api.completion import complete_run
+
+    return complete_run(incomplete)
+
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")]
 Set = Annotated[
@@ -20,7 +66,11 @@ Set = Annotated[
 ]
 Backend = Annotated[
     str | None,
-    typer.Option(help="A backend: torch, tensorflow, paddle or mindspore.", show_default="the first installed"),
+    typer.Option(
+        help="A backend: torch, tensorflow, paddle or mindspore.",
+        show_default="the first installed",
+        autocompletion=backend_names,
+    ),
 ]
 Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on. A missing device is an error.")]
 Threads = Annotated[int, typer.Option(min=1, help="Number of CPU threads.", show_default="all cores")]
@@ -64,18 +114,34 @@ def print_json(value: Any) -> None:
 def print_table(headers: list[str], rows: list[list[str]], right: Collection[int] = ()) -> None:
     """Print a table without borders, which suits terminals, pipes and documents.
 
+    Cells are wrapped to the width of the terminal, or to COLUMNS. In a pipe or a file every row is one line.
+
     Args:
         headers: the names of the columns.
         rows: the cells, row by row.
         right: the columns that are aligned to the right, from 0.
     """
-    table = [headers, *rows]
-    widths = [max(len(row[i]) for row in table) for i in range(len(headers))]
-    for number, row in enumerate(table):
-        cells = [c.rjust(w) if i in right else c.ljust(w) for i, (c, w) in enumerate(zip(row, widths, strict=True))]
-        print("  ".join(cells).rstrip())
-        if number == 0:
-            print("  ".join("-" * w for w in widths))
+    from acz.foundation.files.tables import plain_table
+
+    print(plain_table(headers, rows, right, _width()))
+
+
+def print_text(text: str, indent: int = 0) -> None:
+    """Print a paragraph, wrapped as tables are. `indent` is the number of spaces before each line."""
+    width = _width()
+    if text and width is not None:
+        spaces = " " * indent
+        lines = textwrap.wrap(
+            text, width, initial_indent=spaces, subsequent_indent=spaces, break_on_hyphens=False, break_long_words=False
+        )
+        print("\n".join(lines))
+    else:
+        print(" " * indent + text)
+
+
+def _width() -> int | None:
+    """The width of the terminal; None in a pipe or a file, where lines may have any length."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() or "COLUMNS" in os.environ else None
 
 
 def print_result(result: Any, as_json: bool) -> None:

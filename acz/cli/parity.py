@@ -7,18 +7,23 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, print_json, print_table
+from acz.cli.options import Json, backend_lists, model_names, print_json, print_table
 
 
 def parity_check(
     pattern: Annotated[
-        str, typer.Argument(help="A name, wildcards, or a YAML file. A model is checked in its tiny variant.")
+        str,
+        typer.Argument(
+            help="A name, wildcards, or a YAML file. A model is checked in its tiny variant.",
+            autocompletion=model_names,
+        ),
     ] = "*",
     backends: Annotated[
         str | None,
         typer.Option(
             help="Names of backends, with commas between them. onnx is the file that level 5 writes.",
             show_default="all installed",
+            autocompletion=backend_lists,
         ),
     ] = None,
     level: Annotated[

@@ -7,12 +7,22 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Device, Json, Threads, print_result
+from acz.cli.options import (
+    Device,
+    Json,
+    Threads,
+    backend_names,
+    print_result,
+    run_folders,
+)
 from acz.foundation.processes.environment import configure_process, cores
 
 
 def report_command(
-    runs: Annotated[list[Path] | None, typer.Argument(help="Folders of runs.", show_default="the latest run")] = None,
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Folders of runs.", show_default="the latest run", autocompletion=run_folders),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="The HTML file to write.", show_default="RUN/report.html; report.html for several runs"),
@@ -22,6 +32,7 @@ def report_command(
         typer.Option(
             help="The backend that computes predictions and attention.",
             show_default="numpy where it is quick, else that of each run",
+            autocompletion=backend_names,
         ),
     ] = None,
     device: Device = "CPU",

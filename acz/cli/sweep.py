@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, Set, given_overrides, print_json, print_table
+from acz.cli.options import (
+    Json,
+    Set,
+    backend_names,
+    given_overrides,
+    print_json,
+    print_table,
+)
 from acz.foundation.processes.environment import configure_process
 
 
@@ -21,7 +28,9 @@ def sweep_command(
     backend: Annotated[
         str | None,
         typer.Option(
-            help="The backend of trials that name none.", show_default="that of the file, or the first installed"
+            help="The backend of trials that name none.",
+            show_default="that of the file, or the first installed",
+            autocompletion=backend_names,
         ),
     ] = None,
     device: Annotated[

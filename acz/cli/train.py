@@ -17,16 +17,37 @@ from acz.cli.options import (
     Workers,
     given_overrides,
     given_reading,
+    model_names,
     print_result,
+    run_folders,
 )
 from acz.foundation.processes.environment import configure_process, cores
 
-DEFAULT = "flash_mnist/attention_cluster"
+DEFAULT = "flash_mnist/attention_cluster, or with --from the checkpoint's"
 
 
 def train_command(
     config: Annotated[
-        str | None, typer.Argument(help="A name from 'acz models', or a YAML file.", show_default=DEFAULT)
+        str | None,
+        typer.Argument(
+            help="A name from 'acz models', or a YAML file.", show_default=DEFAULT, autocompletion=model_names
+        ),
+    ] = None,
+    start_from: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="CHECKPOINT",
+            help="Start from the weights of a checkpoint, a run's folder, or a file that 'acz convert' wrote.",
+        ),
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="PATTERN",
+            help="With --from: accept a parameter that is missing there, left over, or of another shape. Wildcards work. "
+            "May be repeated.",
+        ),
     ] = None,
     backend: Backend = None,
     device: Annotated[
@@ -40,7 +61,8 @@ def train_command(
     ] = None,
     assignments: Set = None,
     out: Annotated[
-        Path | None, typer.Option(help="The folder of the run.", show_default="a new one under runs/")
+        Path | None,
+        typer.Option(help="The folder of the run.", show_default="a new one under runs/", autocompletion=run_folders),
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Resume the run in --out, or the latest run. The backend may change.")
@@ -67,7 +89,9 @@ def train_command(
     reading = given_reading(sampling, verify, on_bad_record, workers)
     if not resume:
         trained = training.train(
-            config or DEFAULT,
+            config,
+            start_from=start_from,
+            allow=allow or [],
             backend=backend,
             device=device or "CPU",
             data=data,
@@ -76,9 +100,10 @@ def train_command(
             reading=reading,
             threads=threads,
         )
-    elif assignments or config or reading:
+    elif assignments or config or reading or start_from or allow:
         raise SpecError(
-            "--resume uses the configuration of the run; leave out CONFIG, --set and the options of reading, or start a new run"
+            "--resume uses the configuration and the weights of the run; leave out CONFIG, --from, --allow, --set and the "
+            "options of reading, or start a new run"
         )
     else:
         if threads is None:

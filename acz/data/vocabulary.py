@@ -2,30 +2,68 @@
 
 from __future__ import annotations
 
+import codecs
 import csv
+import io
 from pathlib import Path
 
 from acz.foundation.errors import DataError
+
+COLUMNS = (("Index", "Name"), ("label_id", "label_name"))
+"""The columns of YouTube-8M's vocabulary, of 2018 and of 2016."""
+SEPARATORS = (",", ";", "\t")
+MOST_CLASSES = 10_000_000
 
 
 def read_labels(path: Path) -> list[str]:
     """Read the names of the classes.
 
-    The file has a name in each line, or is a CSV file with the columns Index and Name, as YouTube-8M's vocabulary.
+    The file has a name in each line, or is a CSV file with the columns Index and Name, as YouTube-8M's vocabulary. It is
+    UTF-8, or UTF-16 with a byte order mark. Lines end at line feeds. Columns are separated by commas, semicolons or tabs.
 
     Raises:
         DataError: The file is missing, or not such a file.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path}: can't be read as labels: {error}") from None
+    text = _read_text(path)
     if path.suffix.lower() != ".csv":
-        return text.splitlines()
+        lines = text.split("\n")
+        return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+    header = text.partition("\n")[0].removesuffix("\r")
+    for separator in SEPARATORS:
+        for index, name in COLUMNS:
+            titles = next(csv.reader([header], delimiter=separator), [])
+            if index in titles and name in titles:
+                return _read_columns(path, text, separator, titles.index(index), titles.index(name))
+    raise DataError(f"{path}: a CSV file of labels needs the columns Index and Name; its first line is {header!r:.200}")
+
+
+def _read_text(path: Path) -> str:
     try:
-        rows = {int(row["Index"]): row["Name"] for row in csv.DictReader(text.splitlines())}
-    except (KeyError, TypeError, ValueError, csv.Error):
-        raise DataError(f"{path}: a CSV file of labels needs the columns Index and Name") from None
-    if not rows or min(rows) < 0 or max(rows) >= 10_000_000:
-        raise DataError(f"{path}: holds no labels, or an Index that is not the number of a class")
-    return [rows.get(index) or "" for index in range(max(rows) + 1)]
+        content = path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: can't be read as labels: {error.strerror}") from None
+    wide = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return content.decode("utf-16" if wide else "utf-8-sig")
+    except ValueError as error:
+        raise DataError(f"{path}: is not UTF-8 ({error}); save it as UTF-8") from None
+
+
+def _read_columns(path: Path, text: str, separator: str, index: int, name: int) -> list[str]:
+    names: dict[int, str] = {}
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
+    try:
+        next(rows)
+        for row in rows:
+            if not any(row):
+                continue
+            number = int(row[index])
+            if not 0 <= number < MOST_CLASSES:
+                raise DataError(f"{path}: line {rows.line_num}: the Index {number} is not the number of a class")
+            if names.setdefault(number, row[name]) != row[name]:
+                raise DataError(f"{path}: line {rows.line_num}: class {number} has two names")
+    except (ValueError, IndexError, csv.Error):
+        raise DataError(f"{path}: line {rows.line_num} has no number in Index, or no Name") from None
+    if not names:
+        raise DataError(f"{path}: holds no labels")
+    return [names.get(number, "") for number in range(max(names) + 1)]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from itertools import zip_longest
 from pathlib import Path
 
 import numpy as np
 
 from acz.evaluation.metrics import NOTHING
-from acz.evaluation.predictions import Kind, Part, join, read_predictions, write_part
+from acz.evaluation.prediction_reader import read_predictions
+from acz.evaluation.predictions import Kind, Part, join, write_part
 from acz.foundation.errors import DataError, SpecError
 
 
@@ -27,7 +27,7 @@ def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = No
         top_k: the number of labels of each video to keep. None: as many as the shortest list of labels has.
 
     Raises:
-        DataError: a video has fewer labels than `top_k`, or infinite scores of both signs.
+        DataError: a video has fewer labels than `top_k`.
     """
     total, videos = math.fsum(weights), len(parts[0].ids)
     labels = np.concatenate([part.labels for part in parts], axis=1)  # (videos, labels of all files)
@@ -42,10 +42,6 @@ def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = No
     owner, label = np.divmod(pairs, max(len(known), 1))
     dtype = np.result_type(*(part.scores.dtype for part in parts))
     means = sums.astype(dtype)
-    if np.isnan(means).any():
-        raise DataError(
-            f"video {parts[0].ids[owner[int(np.isnan(means).argmax())]]!r} has infinite scores of both signs"
-        )
     order = np.lexsort((label, -means, owner))
     available = np.bincount(owner, minlength=videos)  # (videos), labels in all files
     count = top_k or max(1, min(int((part.labels != NOTHING).sum(axis=1).min()) for part in parts))
@@ -66,10 +62,11 @@ def average(
     top_k: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> int:
-    """Write the mean of prediction files to a file. Only the ids and a part of each file are in memory.
+    """Write the mean of prediction files to a file. Where the files have
+    one order, only the ids and a part of each file are in memory.
 
     Args:
-        files: files of predictions, npz or CSV.
+        files: files of predictions: npz, JSON lines or CSV. The first one's order is that of `out`.
         out: the file to write.
         kind: the kind of `out`.
         weights: the weight of each file. None: all files have the same weight.
@@ -81,7 +78,7 @@ def average(
 
     Raises:
         SpecError: the weights are not positive numbers, one for each file.
-        DataError: the files do not have the same videos in the same order.
+        DataError: the files do not have the same videos.
     """
     weights = list(weights or [1.0] * len(files))
     if len(weights) != len(files) or not all(math.isfinite(weight) and weight > 0 for weight in weights):
@@ -103,21 +100,46 @@ def average(
     return done
 
 
-def _together(files: Sequence[Path]) -> Iterator[list[Part]]:
-    """Read the files side by side, part by part. Raises DataError at the first video that differs."""
-    done = 0
-    for parts in zip_longest(*(read_predictions(path) for path in files)):
-        ids = [part.ids if part else [] for part in parts]
-        for path, own in zip(files[1:], ids[1:], strict=True):
-            for place, (first, other) in enumerate(zip_longest(ids[0], own)):
-                if first != other:
+class _Matched:
+    """The predictions of a file, in the order of other files. Rows are in memory until they are asked for."""
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.parts = path, read_predictions(path)
+        self.waiting: dict[str, tuple[Part, int]] = {}
+
+    def take(self, ids: list[str], first: Path) -> Part:
+        """The predictions of these videos, which the file `first` has. Raises DataError where one is not in this file."""
+        rows = []
+        for name in ids:
+            while name not in self.waiting:
+                part = next(self.parts, None)
+                if part is None:
                     raise DataError(
-                        f"prediction {done + place}: {files[0]} has {_named(first)}, {path} has {_named(other)}; "
-                        "files must have the same videos in the same order"
+                        f"{first} has the video {name!r}, {self.path} has not; files must have the same videos"
                     )
-        done += len(ids[0])
-        yield [part for part in parts if part]
+                self.waiting |= {own: (part, row) for row, own in enumerate(part.ids)}
+            rows.append(self.waiting.pop(name))
+        width = max(part.labels.shape[1] for part, _ in rows)
+        labels = np.full((len(rows), width), NOTHING)
+        scores = np.zeros((len(rows), width), rows[0][0].scores.dtype)
+        for place, (part, row) in enumerate(rows):
+            labels[place, : part.labels.shape[1]] = part.labels[row]
+            scores[place, : part.scores.shape[1]] = part.scores[row]
+        return Part(ids, labels, scores)
+
+    def require_end(self, first: Path) -> None:
+        """Raise DataError where the file has a video that was not asked for."""
+        name = next(iter(self.waiting), None)
+        if name is None and (part := next(self.parts, None)):
+            name = part.ids[0]
+        if name is not None:
+            raise DataError(f"{self.path} has the video {name!r}, {first} has not; files must have the same videos")
 
 
-def _named(name: str | None) -> str:
-    return "none" if name is None else repr(name)
+def _together(files: Sequence[Path]) -> Iterator[list[Part]]:
+    """Read the files side by side, part by part, in the order of the first. Raises DataError where videos differ."""
+    others = [_Matched(path) for path in files[1:]]
+    for part in read_predictions(files[0]):
+        yield [part, *(other.take(part.ids, files[0]) for other in others)]
+    for other in others:
+        other.require_end(files[0])

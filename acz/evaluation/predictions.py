@@ -1,4 +1,4 @@
-"""Files of predictions: the best labels of each video and their scores. They are written and read in parts.
+"""Files of predictions: the best labels of each video and their scores. They are written in parts.
 
 npz                 `ids` (videos), `labels` int64 and `scores` (videos, top_k), best first
 jsonl               a line of JSON for each video: `id` and `labels`; each has `label`, `score` and, if known, `name`
@@ -11,27 +11,22 @@ import json
 import shutil
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from acz.evaluation.metrics import NOTHING
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.atomic import write_atomically, write_text_atomically
-from acz.foundation.files.npy import read_header, write_header
+from acz.foundation.files.npy import write_header
+from acz.foundation.files.texts import is_utf8
 
 Kind = Literal["jsonl", "npz", "csv"]
 FORMATS: dict[str, Kind] = {"jsonl": "jsonl", "npz": "npz", "youtube8m-csv": "csv", "csv": "csv"}
 """Maps a value of --format, and the end of a file name, to the kind of file."""
 HEADER = "VideoId,LabelConfidencePairs\n"
-ROWS = 4096
-"""The number of videos that are read at once."""
-MOST_ROWS, MOST_COLUMNS = 10**12, 10**9
-"""The largest sizes of an array in a file."""
 
 
 @dataclass
@@ -112,7 +107,7 @@ def _json_lines(part: Part, names: list[str] | None) -> Iterator[str]:
         for label, score in zip(labels, scores, strict=True):
             entry = {"label": label, "name": names[label]} if names else {"label": label}
             entries.append({**entry, "score": float(f"{score:.9g}")})  # nine digits tell float32 numbers apart
-        yield json.dumps({"id": name, "labels": entries}, ensure_ascii=False) + "\n"
+        yield json.dumps({"id": name, "labels": entries}, ensure_ascii=not is_utf8(name)) + "\n"
 
 
 def _join_lines(files: list[Path], out: Path, header: str = "") -> None:
@@ -145,117 +140,3 @@ JOIN: dict[Kind, Callable[[list[Path], Path], None]] = {
     "npz": _join_arrays,
     "csv": lambda files, out: _join_lines(files, out, HEADER),
 }
-
-
-def read_predictions(path: Path) -> Iterator[Part]:
-    """Read the predictions of an npz or a CSV file, in its order, ROWS videos at a time.
-
-    Raises:
-        DataError: the file is missing, damaged or not a file of predictions, or has a video twice.
-    """
-    if not path.is_file():
-        raise DataError(f"there is no file {path}")
-    with path.open("rb") as file:
-        head = file.read(4)
-    seen: set[str] = set()
-    try:
-        for part in _read_npz(path) if head[:2] == b"PK" else _read_csv(path):
-            for name in part.ids:
-                if name in seen:
-                    raise DataError(f"{path}: video {name!r} occurs twice")
-                seen.add(name)
-            yield part
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{path}: damaged, or not a file of predictions (npz or CSV): {error}") from None
-
-
-def _read_csv(path: Path) -> Iterator[Part]:
-    ids: list[str] = []
-    rows: list[list[str]] = []
-    with path.open(encoding="utf-8", newline="\n") as file:
-        if file.readline(len(HEADER) + 2).rstrip("\r\n") != HEADER.rstrip("\n"):
-            raise DataError(
-                f"{path}: neither an npz nor a CSV file of predictions: its first line is not {HEADER.rstrip()}"
-            )
-        for number, line in enumerate(file, start=2):
-            name, comma, pairs = line.rstrip("\r\n").partition(",")
-            words = pairs.split()
-            if not comma or not name or len(words) % 2:
-                raise DataError(f"{path}: line {number} must be an id, a comma, and pairs of label and score")
-            ids.append(name)
-            rows.append(words)
-            if len(ids) == ROWS:
-                yield _parsed(path, number - ROWS + 1, ids, rows)
-                ids, rows = [], []
-        if ids:
-            yield _parsed(path, number - len(ids) + 1, ids, rows)
-
-
-def _parsed(path: Path, first: int, ids: list[str], rows: list[list[str]]) -> Part:
-    """Predictions of the lines first, first + 1, ... of a CSV file. A row is a list of label, score, label, score."""
-    width = max(len(words) for words in rows) // 2
-    labels, scores = np.full((len(rows), width), NOTHING), np.zeros((len(rows), width))
-    for place, words in enumerate(rows):
-        try:
-            listed = [int(word) for word in words[::2]]
-            labels[place, : len(listed)] = listed
-            scores[place, : len(listed)] = [float(word) for word in words[1::2]]
-        except (ValueError, OverflowError):
-            raise DataError(f"{path}: line {first + place} has a label or a score that is not a number") from None
-    part = Part(ids, labels, scores)
-    _check(path, part)
-    return part
-
-
-def _read_npz(path: Path) -> Iterator[Part]:
-    with (
-        zipfile.ZipFile(path) as archive,
-        _array(archive, "ids") as (ids, length),
-        _array(archive, "labels") as (labels, shape),
-        _array(archive, "scores") as (scores, shape_of_scores),
-    ):
-        if len(length) != 1 or len(shape) != 2 or shape != shape_of_scores or shape[0] != length[0]:
-            raise DataError(
-                f"{path}: ids, labels and scores are {length}, {shape} and {shape_of_scores}, not (n), (n, k) and (n, k)"
-            )
-        for start in range(0, length[0], ROWS):
-            count = min(ROWS, length[0] - start)
-            names, classes, values = ids(count), labels(count), scores(count)
-            if names.dtype.kind != "U" or classes.dtype.kind not in "iu" or values.dtype.kind != "f":
-                kinds = f"{names.dtype}, {classes.dtype} and {values.dtype}"
-                raise DataError(f"{path}: ids, labels and scores must be text, integers and numbers, got {kinds}")
-            part = Part(names.tolist(), classes.astype(np.int64), values)
-            _check(path, part)
-            yield part
-
-
-@contextmanager
-def _array(archive: zipfile.ZipFile, name: str) -> Iterator[tuple[Callable[[int], Array], tuple[int, ...]]]:
-    """Open an array in an npz: give a function that reads the next `count` rows, and the shape."""
-    with archive.open(f"{name}.npy") as file:
-        dtype, shape, fortran, _ = read_header(file)
-        if fortran or len(shape) > 2 or shape[0] >= MOST_ROWS or (len(shape) == 2 and shape[1] >= MOST_COLUMNS):
-            raise ValueError(f"{name} is not an array (rows) or (rows, columns)")
-        width = int(np.prod(shape[1:], dtype=np.int64))
-
-        def rows(count: int) -> Array:
-            content = file.read(count * width * dtype.itemsize)
-            return np.frombuffer(content, dtype, count * width).reshape(count, *shape[1:])
-
-        yield rows, shape
-
-
-def _check(path: Path, part: Part) -> None:
-    """Check the predictions.
-
-    Raises DataError where a score is NaN, a label is below 0, or a video has a label twice.
-    """
-    labels = np.sort(part.labels, axis=1)
-    twice = (labels[:, 1:] == labels[:, :-1]) & (labels[:, 1:] != NOTHING)
-    for problem, bad in (
-        ("a score that is NaN", np.isnan(part.scores)),
-        ("a label below 0", part.labels < NOTHING),
-        ("a label twice", twice),
-    ):
-        if bad.any():
-            raise DataError(f"{path}: video {part.ids[int(bad.any(axis=1).argmax())]!r} has {problem}")

@@ -13,7 +13,7 @@ from acz.data.base import Data
 from acz.data.batching import BATCH, padded
 from acz.evaluation.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
 from acz.evaluation.metrics.figures import SEVERAL_LABELS
-from acz.evaluation.predictions import read_predictions
+from acz.evaluation.prediction_reader import read_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.processes.prefetch import prefetch
@@ -120,7 +120,7 @@ def score_predictions(
     A label that the file does not list has the score 0.
 
     Args:
-        path: the file, npz or CSV.
+        path: the file: npz, JSON lines or CSV.
         split: the examples.
         progress: is told the number of videos of each finished batch.
 
@@ -148,7 +148,14 @@ def score_predictions(
         rows = np.array([place.pop(name) for name in ids])
         own_scores, own_classes = best_first(scores[rows], classes[rows])
         if examples.labels.ndim == 2:
-            metrics = metrics or YouTube8MMetrics(examples.labels.shape[1])
+            width_of_labels = examples.labels.shape[1]
+            if (beyond := own_classes >= width_of_labels).any():
+                row = int(beyond.any(axis=1).argmax())
+                raise DataError(
+                    f"{path}: video {ids[row]!r} has the label {own_classes[row].max()}; the data set has the classes "
+                    f"0 .. {width_of_labels - 1}"
+                )
+            metrics = metrics or YouTube8MMetrics(width_of_labels)
             metrics.update_top(own_scores, own_classes, examples.labels, examples.numbers)
         accuracy.update(own_classes, examples.labels)
         progress(len(ids))

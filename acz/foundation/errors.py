@@ -33,6 +33,8 @@ class SpecError(AczError):
 class InputError(AczError, TypeError):
     """A native module is called with other inputs than the model has."""
 
+    __init__ = Exception.__init__  # TensorFlow raises an error of a traced function again only if it is made like this
+
 
 class DataError(AczError):
     """A data file or folder is missing, damaged, or not what the model needs."""

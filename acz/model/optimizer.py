@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from acz.foundation.arrays import Array
-from acz.foundation.errors import SpecError, nearest
+from acz.model.parameters import match_paths
 
 
 class Adam(BaseModel):
@@ -24,7 +24,7 @@ class Adam(BaseModel):
     - `weight_decay` acts on every parameter. `decoupled: false` adds weight_decay * w to g (L2), after the clipping.
       `decoupled: true` shrinks the weights by learning_rate * weight_decay first (Loshchilov and Hutter 2019).
 
-    Fixed parameters and statistics do not change. Training reports the loss without the penalty, as evaluation does.
+    Fixed and frozen parameters do not change, and no norm counts them; statistics move by themselves. Training reports the loss without the penalty, as evaluation does.
 
     Source: Kingma and Ba 2015, algorithm 1.
     """
@@ -54,22 +54,25 @@ class Adam(BaseModel):
         """Map each path that a pattern of `l2_penalty` matches to its factor. Factors of several patterns are added.
 
         Args:
-            trained: paths of the trained parameters.
-
-        Raises:
-            SpecError: a pattern matches no path.
+            trained: paths of the parameters that the optimiser changes. A pattern may match none of them, since the
+                parameters that it means may be frozen.
         """
         factors: dict[str, float] = {}
         paths = list(trained)
         for pattern, factor in self.l2_penalty.items():
-            matches = [path for path in paths if fnmatch.fnmatchcase(path, pattern)]
-            if not matches:
-                raise SpecError(
-                    f"train.optimizer.l2_penalty: '{pattern}' matches no trained parameter; {nearest(pattern, paths)}"
-                )
-            for path in matches:
+            for path in fnmatch.filter(paths, pattern):
                 factors[path] = factors.get(path, 0.0) + factor
         return factors
+
+    def require(self, trained: Iterable[str]) -> None:
+        """Check that every pattern of `l2_penalty` matches one of the paths of a model's trained parameters.
+
+        Raises:
+            SpecError: a pattern matches no path.
+        """
+        paths = list(trained)
+        for pattern in self.l2_penalty:
+            match_paths(pattern, paths, "train.optimizer.l2_penalty", "trained parameter")
 
     def prepared(self, parameters: Mapping[str, Array], gradients: Mapping[str, Array]) -> dict[str, Array]:
         """Give the gradients with the penalty added, then clipped.

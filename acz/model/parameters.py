@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import fnmatch
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,26 @@ def initial_parameters(spec: Spec, seed: int = 0, dtype: Any = np.float32) -> di
     return {
         path: p.initial(generator(seed, "initial", path), p.shape).astype(dtype) for path, p in spec.parameters.items()
     }
+
+
+def match_paths(pattern: str, paths: Iterable[str], place: str, kind: str = "parameter") -> list[str]:
+    """Find the paths that a pattern matches.
+
+    Args:
+        pattern: a path, which may have the wildcards `*`, `?` and `[...]`. A wildcard matches dots too.
+        paths: the paths to choose from.
+        place: the setting that the pattern is from, for errors.
+        kind: what the paths are, for errors.
+
+    Raises:
+        SpecError: the pattern matches no path. The message has the nearest path or pattern.
+    """
+    known = list(paths)
+    matches = [path for path in known if fnmatch.fnmatchcase(path, pattern)]
+    if not matches:
+        groups = {f"{path.rpartition('.')[0]}.*" for path in known} | {f"{path.partition('.')[0]}.*" for path in known}
+        raise SpecError(f"{place}: '{pattern}' matches no {kind}; {nearest(pattern, groups.union(known))}")
+    return matches
 
 
 def check_parameters(spec: Spec, parameters: Mapping[str, Array]) -> None:

@@ -15,6 +15,7 @@ from acz.model.spec import Spec
 from acz.reference.samples import Case
 from acz.zoo.catalog import config_names
 from acz.zoo.config import Config, load_config
+from acz.zoo.recipe import Recipe
 
 LOSSES: dict[str, str] = {
     "layers/softmax_normalize": "hinge",
@@ -23,6 +24,9 @@ LOSSES: dict[str, str] = {
     "layers/dense_functions": "probability_cross_entropy",
 }
 """Losses of the models of layers.yaml that do not take their output's own. So each loss is taken of some model."""
+
+FROZEN: dict[str, tuple[str, ...]] = {"layers/frozen": ("first.norm.*", "trunk.hidden.*", "trunk.norm.weight")}
+"""Patterns of the parameters and statistics that stay in the training of a model."""
 
 
 def layer_models() -> dict[str, Any]:
@@ -63,4 +67,5 @@ def _all(pattern: str) -> Iterator[Case]:
     for name, tree in layer_models().items():
         if matches(name):
             spec = Spec.from_dict(tree)
-            yield Case(name, spec, LOSSES.get(name) or checking_loss(spec).name)
+            recipe = Recipe(freeze=FROZEN.get(name, ()))
+            yield Case(name, spec, LOSSES.get(name) or checking_loss(spec).name, recipe.frozen(spec))

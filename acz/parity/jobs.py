@@ -63,6 +63,7 @@ class TrainingArguments:
     rates: tuple[float, ...]
     steps_after_checkpoint: int
     path: Path | None = None
+    frozen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,7 @@ def training(backend: Backend, arguments: TrainingArguments, arrays: Mapping[str
     Where a checkpoint is saved, the answer also holds what is in it, under the names that `resume` gives.
     """
     model = _model(backend, arguments.spec, arguments.precision, arrays)
-    trainer = backend.start_training(model, arguments.adam, arguments.loss)
+    trainer = backend.start_training(model, arguments.adam, arguments.loss, arguments.frozen)
     steps = range(len(arguments.rates))
     checkpoint_at = len(steps) - arguments.steps_after_checkpoint
     losses = _train(backend, trainer, arguments, arrays, steps[:checkpoint_at])
@@ -152,7 +153,7 @@ def resume(backend: Backend, arguments: ResumeArguments, arrays: Mapping[str, Ar
     """A job: load the checkpoint of each writer and run the steps after it; arrays are named `writer/...`."""
     training = arguments.training
     model = backend.build(training.spec, "CPU", training.precision.value)
-    trainer = backend.start_training(model, training.adam, training.loss)
+    trainer = backend.start_training(model, training.adam, training.loss, training.frozen)
     steps = range(len(training.rates))
     remaining = steps[len(steps) - training.steps_after_checkpoint :]
     answers: Arrays = {}

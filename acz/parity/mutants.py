@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any, cast
 
 import numpy as np
@@ -176,9 +176,9 @@ def wrong_gradient(backend: Backend) -> Backend:
 def other_weight_decay(backend: Backend) -> Backend:
     """Coupled and decoupled weight decay are exchanged, as Keras and PyTorch differ by default."""
 
-    def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
+    def start_training(model: Any, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Any:
         other = optimizer.model_copy(update={"decoupled": not optimizer.decoupled})
-        return backend.start_training(model, other, loss)
+        return backend.start_training(model, other, loss, frozen)
 
     return replace_functions(backend, start_training=start_training)
 
@@ -186,9 +186,9 @@ def other_weight_decay(backend: Backend) -> Backend:
 def exchanged_clipping(backend: Backend) -> Backend:
     """Each tensor is clipped where all should be together, and the other way round."""
 
-    def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
+    def start_training(model: Any, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Any:
         other = {"clip_norm": optimizer.clip_global_norm, "clip_global_norm": optimizer.clip_norm}
-        return backend.start_training(model, optimizer.model_copy(update=other), loss)
+        return backend.start_training(model, optimizer.model_copy(update=other), loss, frozen)
 
     return replace_functions(backend, start_training=start_training)
 
@@ -196,11 +196,44 @@ def exchanged_clipping(backend: Backend) -> Backend:
 def doubled_penalty(backend: Backend) -> Backend:
     """The L2 penalty is factor * sum(w^2), without the half."""
 
-    def start_training(model: Any, optimizer: Adam, loss: str) -> Any:
+    def start_training(model: Any, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Any:
         doubled = {path: 2 * factor for path, factor in optimizer.l2_penalty.items()}
-        return backend.start_training(model, optimizer.model_copy(update={"l2_penalty": doubled}), loss)
+        return backend.start_training(model, optimizer.model_copy(update={"l2_penalty": doubled}), loss, frozen)
 
     return replace_functions(backend, start_training=start_training)
+
+
+def moving_frozen_statistics(backend: Backend) -> Backend:
+    """The statistics of frozen batch norms move, though their paths are frozen too."""
+
+    def start_training(model: Any, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Any:
+        weights = [path for path in frozen if not path.endswith(("running_mean", "running_variance"))]
+        return backend.start_training(model, optimizer, loss, weights)
+
+    return replace_functions(backend, start_training=start_training)
+
+
+def counted_frozen(backend: Backend) -> Backend:
+    """Frozen parameters are restored after each step, but their gradients count in the norm that clips."""
+
+    def start_training(model: Any, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Any:
+        return backend.start_training(model, optimizer, loss), model, frozen
+
+    def training_step(trainer: Any, *arguments: Any) -> Any:
+        inner, model, frozen = trainer
+        before = backend.dump_parameters(model)
+        answer = backend.training_step(inner, *arguments)
+        kept = {path: before[path] for path in frozen}
+        backend.load_parameters(model, {**backend.dump_parameters(model), **kept})
+        return answer
+
+    def dump_optimizer(trainer: Any) -> dict[str, Array]:
+        inner, _, frozen = trainer
+        return {key: value for key, value in backend.dump_optimizer(inner).items() if key[2:] not in frozen}
+
+    return replace_functions(
+        backend, start_training=start_training, training_step=training_step, dump_optimizer=dump_optimizer
+    )
 
 
 def lost_moments(backend: Backend) -> Backend:
@@ -276,6 +309,8 @@ MUTANTS: dict[str, Callable[[Backend], Backend]] = {
         other_weight_decay,
         exchanged_clipping,
         doubled_penalty,
+        moving_frozen_statistics,
+        counted_frozen,
         lost_moments,
         padding_pooled,
         bags_in_one,

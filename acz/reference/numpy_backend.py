@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -35,6 +35,9 @@ class Trainer:
     model: Model
     optimizer: Adam
     loss: str
+    trained: list[str]
+    kept: frozenset[str]
+    """Paths of the statistics that stay."""
     state: dict[str, Array] = field(default_factory=dict)
     step: int = 0
 
@@ -112,13 +115,14 @@ def loss_and_gradients(
     return float(value), derivatives.gradient(model.spec, now, fed, labels, loss, paths, dropout, training)
 
 
-def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
+def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
     if model.spec.parameter_count > MOST_PARAMETERS:
         raise SpecError(
             f"the NumPy reference trains by one run for each parameter; {model.spec.parameter_count:,} parameters are too many "
             f"(at most {MOST_PARAMETERS:,}): take another --backend"
         )
-    return Trainer(model, optimizer, loss)
+    trained = [path for path in model.spec.trained if path not in frozen]
+    return Trainer(model, optimizer, loss, trained, frozenset(frozen).intersection(model.spec.statistics))
 
 
 def training_step(
@@ -132,11 +136,12 @@ def training_step(
     result = execution.run(model.spec, model.parameters, inputs, True, False, dropout)
     value = LOSSES[trainer.loss].reference(result.logits, result.output, labels)
     gradients = derivatives.gradient(
-        model.spec, model.parameters, inputs, labels, trainer.loss, model.spec.trained, dropout
+        model.spec, model.parameters, inputs, labels, trainer.loss, trainer.trained, dropout
     )
     trainer.step += 1
     trainer.optimizer.reference_step(model.parameters, gradients, trainer.state, trainer.step, learning_rate)
-    model.parameters |= {path: new.astype(model.dtype) for path, new in result.updated.items()}
+    moved = {path: new for path, new in result.updated.items() if path not in trainer.kept}
+    model.parameters |= {path: new.astype(model.dtype) for path, new in moved.items()}
     best = result.logits.argmax(axis=-1)
     hit = best == labels if labels.ndim == 1 else labels[np.arange(len(best)), best] > 0
     return float(value), int(hit.sum())
@@ -144,7 +149,7 @@ def training_step(
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     state: dict[str, Array] = {"step": np.array(trainer.step, dtype=np.int64)}
-    for path in trainer.model.spec.trained:
+    for path in trainer.trained:
         zero = np.zeros_like(trainer.model.parameters[path])
         state |= {key: trainer.state.get(key, zero).copy() for key in (f"m.{path}", f"v.{path}")}
     return state
@@ -152,4 +157,4 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     trainer.step = int(state["step"])
-    trainer.state = {key: np.array(value) for key, value in state.items() if key != "step"}
+    trainer.state = {f"{m}.{path}": np.array(state[f"{m}.{path}"]) for path in trainer.trained for m in "mv"}

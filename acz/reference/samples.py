@@ -42,6 +42,8 @@ class Case:
     spec: Spec
     loss: str
     """The name of the loss that is taken of it."""
+    frozen: tuple[str, ...] = ()
+    """Paths of the parameters and statistics that stay in training."""
 
     @property
     def parameters(self) -> dict[str, Array]:

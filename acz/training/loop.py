@@ -24,9 +24,10 @@ from acz.foundation.processes.prefetch import TimedItems, prefetch
 from acz.foundation.progress import Counter, Progress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
+from acz.training.latest import mark_latest
 from acz.training.log import Log
 from acz.training.run import Run, State, load_resumable
-from acz.training.run_folder import mark_latest, write_run
+from acz.training.run_folder import read_run, write_run
 
 LOG_STEPS = 50
 """The number of steps between two `train` lines of the metrics."""
@@ -72,16 +73,20 @@ class _Loop:
         self.recipe, self.spec, self.backend = run.config.recipe, run.config.spec, run.backend
         self.last, self.best = run.folder / "last.safetensors", run.folder / "best.safetensors"
         metrics = run.folder / "metrics.jsonl"
+        frozen = self.recipe.frozen(self.spec)
         checkpoint: Checkpoint | None = None
         if self.last.is_file():
-            checkpoint, run.state = load_resumable(self.last, self.spec)
+            checkpoint, run.state = load_resumable(self.last, self.spec, frozen)
         elif metrics.exists():
             raise CheckpointError(f"{self.last} is missing, so the run can't be resumed; start a new run")
+        elif run.resumed and "start" in read_run(run.folder):
+            raise CheckpointError(f"{run.folder} ended before its starting weights were saved; start a new run")
         self.state = run.state
         self.backend.set_threads(run.threads)
-        start = checkpoint.parameters if checkpoint else None
-        self.model = build_model(self.backend, self.spec, start, run.device, seed=self.recipe.seed)
-        self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name)
+        start = checkpoint or run.start
+        parameters = start.parameters if start else None
+        self.model = build_model(self.backend, self.spec, parameters, run.device, seed=self.recipe.seed)
+        self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name, frozen)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
             self._adopt_best()
@@ -107,6 +112,8 @@ class _Loop:
                     f"{run.config.name}: {self.spec.parameter_count:,} parameters, {len(run.train):,} videos, "
                     f"{run.steps_per_epoch:,} steps an epoch of {run.batch_size}; {place}"
                 )
+                if run.start:
+                    self.progress.line(str(run.start))
             else:
                 self.progress.line(f"{run.folder}: resumes after step {state.step:,} of {run.steps:,}; {place}")
             self._steps()

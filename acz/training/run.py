@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from acz.backend.protocol import Backend
 from acz.data.base import Data
+from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError
 from acz.model.checkpoint import Checkpoint, load_checkpoint, require_spec
 from acz.model.losses import Loss
@@ -48,6 +49,33 @@ class State:
         return {"version": VERSION, **asdict(self)}
 
 
+@dataclass(frozen=True)
+class Start:
+    """The starting values of a run that begins from the weights of a checkpoint, and their origin for run.json."""
+
+    parameters: Mapping[str, Array]
+    file: Path
+    sha256: str
+    taken: Sequence[str]
+    """Paths with the checkpoint's values."""
+    new: Sequence[str]
+    """Paths with their own starting values."""
+    left_out: Sequence[str]
+    """Arrays of the checkpoint that were not taken."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Give the origin in the form of run.json."""
+        names = {"taken": list(self.taken), "new": list(self.new), "left_out": list(self.left_out)}
+        return {"file": str(self.file.resolve()), "sha256": self.sha256, **names}
+
+    def __str__(self) -> str:
+        new = f" ({', '.join(self.new)})" if self.new else ""
+        return (
+            f"starts from {self.file} (sha256 {self.sha256[:12]}): {len(self.taken)} taken, {len(self.new)} new{new}, "
+            f"{len(self.left_out)} left out"
+        )
+
+
 @dataclass
 class Run:
     """A run: the model, the data, the backend and the state. Everything in it is open and ready to use."""
@@ -67,6 +95,8 @@ class Run:
     versions: Mapping[str, str]
     resume_command: str
     """The command that resumes the run."""
+    start: Start | None = None
+    """The weights to begin from. None: the model's own starting values, or a resumed run."""
     resumed: bool = False
     state: State = field(default_factory=State)
 
@@ -116,19 +146,20 @@ def _read_state(path: Path, state: Mapping[str, Any]) -> State:
     return State(**{name: state[name] for name in start if name != "version"})
 
 
-def load_resumable(path: Path, spec: Spec) -> tuple[Checkpoint, State]:
+def load_resumable(path: Path, spec: Spec, frozen: Collection[str] = ()) -> tuple[Checkpoint, State]:
     """Load a checkpoint and its training state.
 
     Args:
         path: the checkpoint.
         spec: the model of the run.
+        frozen: paths of the parameters that the run does not train. The optimiser needs no moments of them.
 
     Raises:
         CheckpointError: the checkpoint belongs to another model, is damaged, or has weights only.
     """
     checkpoint = load_checkpoint(path)
     require_spec(checkpoint, spec, path)
-    needed = {"step", *(f"{moment}.{name}" for name in spec.trained for moment in "mv")}
+    needed = {"step", *(f"{moment}.{name}" for name in spec.trained if name not in frozen for moment in "mv")}
     if not needed <= set(checkpoint.optimizer):
         raise CheckpointError(f"{path} has no training state, so a run can't resume from it")
     return checkpoint, _read_state(path, checkpoint.state)

@@ -1,6 +1,6 @@
-"""Run folders: the files of a training run, and the choice of the latest run.
+"""Run folders: the files of a training run.
 
-run.json              resolved configuration, versions, backend, device, seed
+run.json              resolved configuration, versions, backend, device, seed, the checkpoint that it starts from
 metrics.jsonl         lines of figures: every few steps (`train`) and after each epoch (`evaluation`)
 tensorboard/          the same numbers for TensorBoard
 last.safetensors      weights, optimiser and state: training resumes from it
@@ -10,8 +10,6 @@ best.safetensors      weights of the best epoch: by GAP where videos have severa
 from __future__ import annotations
 
 import json
-import time
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -21,50 +19,7 @@ from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint, load_checkpoint
 from acz.training.run import Run
 
-RUNS = Path("runs")
-LATEST = ".latest"
 BEST = "best.safetensors"
-
-
-def new_run_folder(name: str) -> Path:
-    """Give a folder that does not exist yet: `runs/NAME-DATE-TIME`."""
-    stem = f"{name.rpartition('/')[2].replace(':', '-').removesuffix('.yaml').strip('()')}-{time.strftime('%Y%m%d-%H%M%S')}"
-    candidates = (RUNS / (stem if n == 1 else f"{stem}-{n}") for n in range(1, 1000))
-    return next(path for path in candidates if not path.exists())
-
-
-def mark_latest(folder: Path) -> None:
-    """Record that a run under ./runs is the latest one to start or resume."""
-    with suppress(OSError):  # the run itself reports a problem of the disk
-        if folder.resolve().parent == RUNS.resolve():
-            (RUNS / LATEST).write_text(folder.name, encoding="utf-8")
-
-
-def latest_run() -> Path:
-    """Find the run under ./runs that started or resumed last.
-
-    `mark_latest` recorded it, because clocks jump. Without the record the times of the files decide.
-
-    Raises:
-        CheckpointError: ./runs has no run.
-    """
-    runs = {path.parent.name: path.parent for path in RUNS.glob("*/run.json")}
-    with suppress(OSError, ValueError):
-        latest = (RUNS / LATEST).read_text(encoding="utf-8")
-        if latest in runs:
-            return runs[latest]
-    if not runs:
-        raise CheckpointError("there is no run in ./runs; 'acz train' makes one, or name the folder of a run")
-    return max(runs.values(), key=_written)
-
-
-def _written(run: Path) -> float:
-    """The time of the last change of a run's files, in seconds since 1970. Files may vanish meanwhile."""
-    times = [0.0]
-    for path in run.iterdir():
-        with suppress(FileNotFoundError):
-            times.append(path.stat().st_mtime)
-    return max(times)
 
 
 def read_run(folder: Path) -> dict[str, Any]:
@@ -82,11 +37,11 @@ def read_run(folder: Path) -> dict[str, Any]:
     return run
 
 
-def open_checkpoint(path: Path | None) -> tuple[Checkpoint, Path, dict[str, Any] | None]:
+def open_checkpoint(path: Path) -> tuple[Checkpoint, Path, dict[str, Any] | None]:
     """Load a checkpoint from its file, or the best one of a run.
 
     Args:
-        path: a checkpoint, or the folder of a run. None: the latest run.
+        path: a checkpoint, or the folder of a run.
 
     Returns:
         The checkpoint, its path, and the run's run.json where there is one. Before a run's first epoch ends, its
@@ -95,7 +50,6 @@ def open_checkpoint(path: Path | None) -> tuple[Checkpoint, Path, dict[str, Any]
     Raises:
         CheckpointError: there is no checkpoint, or it is damaged.
     """
-    path = latest_run() if path is None else path
     if path.is_dir():
         best, last = path / BEST, path / "last.safetensors"
         run = read_run(path)
@@ -132,5 +86,6 @@ def write_run(run: Run) -> None:
             "data": str(run.data.resolve()),
             "data_manifest": run.fingerprint,
             "versions": dict(run.versions),
+            **({"start": run.start.to_json()} if run.start else {}),
         },
     )

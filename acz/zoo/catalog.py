@@ -30,13 +30,32 @@ def config_names(pattern: str = "*") -> list[str]:
         pattern: a part of a name, or wildcards. Wildcards match a whole name, with or without its folders.
     """
     names = []
-    for path in sorted(config_folder().rglob("*.yaml")):
-        name = path.relative_to(config_folder()).with_suffix("").as_posix()
-        if name.startswith(f"{EXPERIMENTS}/"):
-            continue
-        names += [name, *(f"{name}:{change}" for change in named_changes(read_config_file(path)))]
+    for name in main_names():
+        names += [name, *(f"{name}:{change}" for change in named_changes(read_config_file(_path(name))))]
     wildcards = pattern if any(c in pattern for c in "*?[") else f"*{pattern}*"
     return [n for n in names if fnmatch.fnmatchcase(n, wildcards) or fnmatch.fnmatchcase(n, f"*/{wildcards}")]
+
+
+def main_names() -> list[str]:
+    """List the names in the zoo without their forms and variants. No file is read."""
+    paths = (path.relative_to(config_folder()).with_suffix("") for path in sorted(config_folder().rglob("*.yaml")))
+    return [path.as_posix() for path in paths if path.parts[0] != EXPERIMENTS]
+
+
+def complete_name(beginning: str) -> list[str]:
+    """List the names that begin like this. Forms and variants are listed where one model is left."""
+    stem, colon, _ = beginning.rpartition(":")
+    main = (stem or beginning).partition(":")[0]
+    names = [name for name in main_names() if name == main or (not colon and name.startswith(main))]
+    if len(names) == 1:
+        changes = named_changes(read_config_file(_path(names[0])))
+        names += [f"{stem or names[0]}:{change}" for change in changes if change not in stem.split(":")]
+    return [name for name in names if name.startswith(beginning)]
+
+
+def _path(name: str) -> Path:
+    """The file of a main name."""
+    return config_folder() / f"{name}.yaml"
 
 
 def named_changes(tree: Mapping[str, Any]) -> dict[str, dict[str, Any]]:

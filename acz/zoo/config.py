@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, SerializeAsAny
+from pydantic import BaseModel, ConfigDict, Field, SerializeAsAny
 
 from acz.backend.registry import check_names
 from acz.data.registry import DEFAULT, find_data_set
@@ -33,6 +33,26 @@ class DataSettings(BaseModel):
     reading: SerializeAsAny[BaseModel] | None = None
 
 
+class Published(BaseModel):
+    """Figures that the model's authors, or authors of a port, published. A fraction is between 0 and 1.
+
+    The first figure is the one that short lists show.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    figures: dict[str, float] = Field(min_length=1)
+    source: str
+
+    @property
+    def headline(self) -> str:
+        """The first figure."""
+        return str(self).partition(", ")[0]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value:g}" for name, value in self.figures.items())
+
+
 @dataclass(frozen=True)
 class Config:
     """A configuration that is read and checked.
@@ -49,6 +69,10 @@ class Config:
     data: DataSettings | None
     variants: tuple[str, ...] = ()
     forms: tuple[str, ...] = ()
+    difference: str = ""
+    """The difference between the model and its source, in words; may be empty."""
+    published: Published | None = None
+    """Figures of the file's own model; None for its forms and variants, and for a model that is changed."""
 
     @property
     def reading(self) -> BaseModel:
@@ -59,13 +83,14 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Give the plain tree, with all changes applied. `load_config` makes an equal configuration from it."""
-        tree: dict[str, Any] = {"description": self.description, "source": self.source, "model": self.spec.to_dict()}
+        tree: dict[str, Any] = {"description": self.description, "source": self.source}
+        tree |= ({"difference": self.difference} if self.difference else {}) | {"model": self.spec.to_dict()}
         tree["train"] = self.recipe.model_dump(mode="json")
         return tree | ({"data": self.data.model_dump(mode="json", exclude_defaults=True)} if self.data else {})
 
 
 SET = {"model", "data", "train"}
-TOP = {"model", "data", "train", "description", "source", *CHANGES}
+TOP = {"model", "data", "train", "description", "source", "difference", "published", *CHANGES}
 
 
 def load_config(name: str | Path | Mapping[str, Any] | Config, overrides: Mapping[str, Any] | None = None) -> Config:
@@ -85,6 +110,8 @@ def load_config(name: str | Path | Mapping[str, Any] | Config, overrides: Mappin
     else:
         path, names = find_file(str(name))
         label, tree = str(name), copy_tree(read_config_file(path))
+        if names:
+            tree.pop("published", None)
         changes = named_changes(tree)
         for change in names:
             if change not in changes:
@@ -111,6 +138,8 @@ def load_config(name: str | Path | Mapping[str, Any] | Config, overrides: Mappin
         _data_settings(tree["data"]) if tree.get("data") else None,
         tuple(tree.get("variants") or {}),
         tuple(tree.get("forms") or {}),
+        str(tree.get("difference") or ""),
+        validate(Published, tree["published"], "published") if tree.get("published") and not overrides else None,
     )
 
 
@@ -140,7 +169,13 @@ def load_spec(path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[s
 
 
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
-    """Change one value in place. Sections other than `model` are made where they are missing. Raises SpecError."""
+    """Change one value in place. Sections other than `model` are made where they are missing.
+
+    The value null takes an input, a stream or a layer out of the model.
+
+    Raises:
+        SpecError: the key is not known, or the value can't be there.
+    """
     node: Any = tree
     parts = key.split(".")
     if parts[0] not in SET:
@@ -156,8 +191,20 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
                 raise SpecError(f"{key}: {'.'.join(parts[: depth + 1])} is a value, not a mapping")
             node[part] = {}
         node = node[part]
+    if value is None and _is_part(parts):
+        if parts[-1] not in node:
+            raise SpecError(f"{key}: there is no '{parts[-1]}' to take out; {nearest(parts[-1], node)}")
+        del node[parts[-1]]
+        return
     if isinstance(node.get(parts[-1]), Mapping) and not isinstance(value, Mapping):
         raise SpecError(
             f"{key}: this is a mapping of {', '.join(map(str, node[parts[-1]]))}; set one of these, or give a mapping"
         )
     node[parts[-1]] = value
+
+
+def _is_part(parts: list[str]) -> bool:
+    """True for the path of an input, a stream or a layer."""
+    if parts[:2] == ["model", "streams"] and len(parts) == 5:
+        return parts[3] == "layers"
+    return len(parts) == 3 and parts[0] == "model" and parts[1] in ("inputs", "streams", "trunk")

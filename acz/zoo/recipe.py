@@ -7,8 +7,10 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from acz.foundation.errors import SpecError
 from acz.model.losses import LossName, choose_loss
 from acz.model.optimizer import Adam
+from acz.model.parameters import match_paths
 from acz.model.spec import Spec
 
 
@@ -59,7 +61,13 @@ class EarlyStopping(BaseModel):
 
 
 class Recipe(BaseModel):
-    """The recipe of a training. Without `loss` it is the loss that belongs to the model's output."""
+    """The recipe of a training. Without `loss` it is the loss that belongs to the model's output.
+
+    `freeze` has patterns of parameter paths, such as `features.*`. Frozen parameters keep their values: no step, no
+    weight decay and no penalty changes them, and their gradients count in no norm. Statistics that a pattern matches
+    stay too. Those of other batch norms move, also where the norm's weights are frozen. In training every batch norm
+    normalises with the statistics of the batch.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
@@ -68,6 +76,7 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**64)
     loss: LossName | None = None
     optimizer: Adam = Adam()
+    freeze: tuple[str, ...] = ()
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping | None = None
     checkpoint_steps: int = Field(default=500, gt=0, lt=2**63)
@@ -77,8 +86,20 @@ class Recipe(BaseModel):
         """Check that the recipe fits a model.
 
         Raises:
-            SpecError: the loss cannot train the model's output, or a penalty matches no trained parameter.
+            SpecError: the loss cannot train the model's output, a penalty matches no trained parameter, `freeze`
+                matches no parameter, or it matches every trained one.
         """
         if self.loss:
             choose_loss(self.loss, spec)
-        self.optimizer.penalties(spec.trained)
+        self.optimizer.require(spec.trained)
+        if set(spec.trained) <= set(self.frozen(spec)):
+            raise SpecError("train.freeze: matches every trained parameter; leave one of them to be trained")
+
+    def frozen(self, spec: Spec) -> tuple[str, ...]:
+        """Give the paths of the parameters and statistics that `freeze` matches.
+
+        Raises:
+            SpecError: a pattern matches no path.
+        """
+        matches = {path for pattern in self.freeze for path in match_paths(pattern, spec.parameters, "train.freeze")}
+        return tuple(path for path in spec.parameters if path in matches)

@@ -31,6 +31,7 @@ INFO = BackendInfo(
     framework="mindspore",
     distributions=("mindspore",),
     install="acz[mindspore]",
+    pythons=("3.11", "3.12"),
     environment={"GLOG_v": "3"},
     artefacts=(
         ArtefactFormat(
@@ -45,6 +46,6 @@ INFO = BackendInfo(
     ),
     fft_cost=36.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("dtype finish input logits output sources spec".split()),
+    reserved_streams=frozenset("dtype finish input logits output returns_logits spec".split()),
     order=4,
 )

@@ -14,6 +14,7 @@ from typing import Any
 import mindspore as ms
 from mindspore import Parameter, Tensor, nn, ops
 
+from acz.foundation.errors import MissingError
 from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
 
@@ -22,7 +23,46 @@ Call = tuple[Tensor | None, Mapping[str, Tensor] | None]
 framework draws its own; a path that is missing drops nothing."""
 
 
-class Tanh(nn.Cell):
+LOW = {"fp16": ms.float16, "bf16": ms.bfloat16}
+"""The low types of MindSpore's mixed precision, by the flags that `to_float` sets on each cell."""
+
+
+class Mixed(nn.Cell):
+    """A cell that computes in float32 where MindSpore's mixed precision asks for a low type, which goes to `Product` alone.
+
+    In half precision softmax over masked frames would overflow, normalisation would divide by zero, and the statistics of
+    batch norm would lose their digits.
+    """
+
+    def add_flags(self, **flags: Any) -> nn.Cell:
+        if LOW.keys() & flags.keys():
+            flags = {**flags, "fp16": False, "bf16": False, "fp32": True}
+        return super().add_flags(**flags)
+
+
+class Product(nn.Cell):
+    """A product of two tensors, in the low type where MindSpore's mixed precision asks for one."""
+
+    low: Any = None
+
+    def add_flags(self, **flags: Any) -> nn.Cell:
+        if LOW.keys() & flags.keys():
+            self.low = next((dtype for flag, dtype in LOW.items() if flags.get(flag)), None)
+            check_low(self.low)
+        return super().add_flags(**flags)
+
+    def construct(self, operation: Any, a: Tensor, b: Tensor) -> Tensor:
+        low = b.dtype if self.low is None else self.low
+        return operation(as_type(a, low), as_type(b, low))
+
+
+def check_low(dtype: Any) -> None:
+    """Raises MissingError where MindSpore has no products in a low type."""
+    if dtype == ms.bfloat16 and ms.get_context("device_target") == "CPU":
+        raise MissingError("MindSpore computes no products in bfloat16 on a CPU; use mindspore.float16")
+
+
+class Tanh(Mixed):
     """tanh = (e - 1) / (e + 1), e = exp(2x), for float32 on a CPU: MindSpore's own is 1e-4 off there."""
 
     def construct(self, x: Tensor) -> Tensor:
@@ -33,7 +73,7 @@ class Tanh(nn.Cell):
         return (gradient * (1.0 - y * y),)
 
 
-class Layer(nn.Cell):
+class Layer(Mixed):
     """A layer in place. Its parameters are registered under the spec's names, as zeros.
 
     Called with an array and a Call; gives its output, or a tuple of inner values, as they are recorded, and the output.
@@ -43,7 +83,7 @@ class Layer(nn.Cell):
         super().__init__(auto_prefix=False)
         self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
         self.on_cpu = ms.get_context("device_target") == "CPU"
-        self.tanh = Tanh() if self.on_cpu and dtype == ms.float32 else ops.tanh
+        self.tanh, self.product = Tanh(), Product()
         for name, parameter in placed.parameters.items():
             *parents, last = name.split(".")
             home: nn.Cell = self
@@ -75,8 +115,12 @@ def apply(layer: Layer, function: str | None, x: Tensor) -> Tensor:
     if function == "relu6":
         return ops.clamp(x, 0.0, 6.0)
     if function == "tanh":
-        return layer.tanh(x)
+        return tanh(layer, x)
     return ops.sigmoid(x) if function == "sigmoid" else x
+
+
+def tanh(layer: Layer, x: Tensor) -> Tensor:
+    return layer.tanh(x) if layer.on_cpu and x.dtype == ms.float32 else ops.tanh(x)
 
 
 def softmax(x: Tensor) -> Tensor:
@@ -98,10 +142,27 @@ def log_softmax(x: Tensor) -> Tensor:
     return x - ops.log((ops.expm1(x) + 1.0).sum(-1, keepdims=True))
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    y = ops.MatMul()(x.reshape((-1, x.shape[-1])), weight)
+def as_type(value: Tensor, dtype: Any) -> Tensor:
+    return value if value.dtype == dtype else value.astype(dtype)  # astype takes its time even where it does nothing
+
+
+def product(layer: Layer, operation: Any, a: Tensor, b: Tensor) -> Tensor:
+    """A product of two tensors, in the first one's type."""
+    return as_type(layer.product(operation, a, b), a.dtype)
+
+
+def pooled(a: Tensor, x: Tensor) -> Tensor:
+    """Sums over the frames, a (videos, rows, frames) by x (videos, frames, features): never in a low type.
+
+    Where a sum is zero, the gradient of its normalisation is a million, which half precision does not hold.
+    """
+    return as_type(ops.BatchMatMul()(a, x), x.dtype)
+
+
+def linear(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    y = product(layer, ops.MatMul(), x.reshape((-1, x.shape[-1])), weight)
     if bias is not None:
-        y = ops.bias_add(y, bias)
+        y = ops.bias_add(y, as_type(bias, y.dtype))
     return y.reshape((*x.shape[:-1], weight.shape[1]))
 
 
@@ -123,7 +184,8 @@ def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
 
 def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, call: Call) -> Tensor:
     """Over all axes but the last; `home` holds weight, bias and the running statistics."""
-    mean, variance = home.running_mean, home.running_variance
+    mean, variance = as_type(home.running_mean, x.dtype), as_type(home.running_variance, x.dtype)
+    weight, bias = as_type(home.weight, x.dtype), as_type(home.bias, x.dtype)
     rows = x.reshape((-1, x.shape[-1]))
     if layer.training:
         if call[0] is not None and x.ndim == 3:
@@ -140,5 +202,5 @@ def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, 
         estimate = ops.stop_gradient(variance * correction)
         ops.assign(home.running_mean, home.running_mean * decay + ops.stop_gradient(mean) * new)
         ops.assign(home.running_variance, home.running_variance * decay + estimate * new)
-    y = ops.bias_add(rows, -mean) * (ops.rsqrt(variance + number(settings.epsilon, x)) * home.weight)
-    return ops.bias_add(y, home.bias).reshape(x.shape)
+    y = ops.bias_add(rows, -mean) * (ops.rsqrt(variance + number(settings.epsilon, x)) * weight)
+    return ops.bias_add(y, bias).reshape(x.shape)

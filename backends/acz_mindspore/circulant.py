@@ -9,7 +9,7 @@ from mindspore import Tensor, ops
 from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
 from acz_mindspore import INFO
-from acz_mindspore.base import Call, Layer, apply
+from acz_mindspore.base import Call, Layer, apply, as_type, product
 
 FFT_COST = INFO.fft_cost
 
@@ -42,36 +42,37 @@ def rolled(d: Tensor) -> Tensor:
     return ops.cat((d[:, -1:], d[:, :-1]), 1)
 
 
-def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
-    """The matrix (units, features) of the whole product: y = matrix x. `home` holds weight and diagonal."""
-    n = home.weight.shape[-1]
+def explicit(weight: Tensor, diagonal: Tensor, settings: CirculantProduct, units: int) -> Tensor:
+    """The matrix (units, features) of the whole product: y = matrix x."""
+    n = weight.shape[-1]
     whole: Tensor = None
     for factor in range(settings.factors - 1, -1, -1):
         rows = n if whole is not None else min(units, n)
-        matrix = circulant(home.weight[factor], rows)
+        matrix = circulant(weight[factor], rows)
         if settings.diagonal == "learned":
-            matrix = matrix * ops.tile(home.diagonal[factor].expand_dims(1), (1, rows, 1))
+            matrix = matrix * ops.tile(diagonal[factor].expand_dims(1), (1, rows, 1))
         if settings.diagonal == "fixed":
-            matrix = matrix * ops.tile(rolled(home.diagonal[factor])[:, :rows].expand_dims(2), (1, 1, n))
-        whole = matrix if whole is None else ops.BatchMatMul()(whole, matrix)
+            matrix = matrix * ops.tile(rolled(diagonal[factor])[:, :rows].expand_dims(2), (1, 1, n))
+        whole = matrix if whole is None else as_type(ops.BatchMatMul()(whole, matrix), weight.dtype)
     return whole.reshape((-1, n))[:units]
 
 
-def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Tensor:
-    """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal."""
-    n = x.shape[-1]
+def circulant_product(layer: Layer, home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Tensor:
+    """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal. Fourier transforms know no low type."""
+    n, weight = x.shape[-1], as_type(home.weight, x.dtype)
+    diagonal: Tensor = None if settings.diagonal == "none" else as_type(home.diagonal, x.dtype)
     y = x.reshape((-1, n))
     if settings.algorithm(n, units, FFT_COST) == "dense":
-        y = ops.MatMul(transpose_b=True)(y, explicit(home, settings, units))
+        y = product(layer, ops.MatMul(transpose_b=True), y, explicit(weight, diagonal, settings, units))
     else:
         y = y.expand_dims(1)  # (rows, 1, features): every block has the same input
         for factor in range(settings.factors):
             if settings.diagonal == "learned":
-                y = y * home.diagonal[factor]
-            y = correlation(y, home.weight[factor])  # (rows, blocks, features)
+                y = y * diagonal[factor]
+            y = correlation(y, weight[factor])  # (rows, blocks, features)
             if settings.diagonal == "fixed":
-                y = y * rolled(home.diagonal[factor])
-        y = y.reshape((-1, home.weight.shape[1] * n))[:, :units]
+                y = y * rolled(diagonal[factor])
+        y = y.reshape((-1, weight.shape[1] * n))[:, :units]
     return y.reshape((*x.shape[:-1], units))
 
 
@@ -79,7 +80,7 @@ class CirculantDense(Layer):
     settings: Settings
 
     def construct(self, x: Tensor, call: Call) -> Tensor:
-        y = product(self, self.settings, x, self.settings.units)
+        y = circulant_product(self, self, self.settings, x, self.settings.units)
         if self.settings.bias:
-            y = ops.bias_add(y.reshape((-1, self.settings.units)), self.bias).reshape(y.shape)
+            y = ops.bias_add(y.reshape((-1, self.settings.units)), as_type(self.bias, x.dtype)).reshape(y.shape)
         return apply(self, self.settings.activation, y)

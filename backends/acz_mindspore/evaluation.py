@@ -37,7 +37,7 @@ def forward_best(
 ) -> dict[str, Array]:
     model.set_train(False)
     with in_mode(ms.PYNATIVE_MODE):
-        logits, _ = model.logits(to_device(model, inputs), {})
+        logits = model.logits(to_device(model, inputs), {})
         whole = {"output": model.finish(logits), "logits": logits}
         finite = [ops.isfinite(value).all(1) for value in whole.values()]
         found = {"finite": ops.logical_and(*finite)}

@@ -12,6 +12,7 @@ import mindspore as ms
 from mindspore import Tensor, nn, ops
 from mindspore.train import serialization
 
+from acz.backend.inputs import MASK
 from acz.backend.signature import OUTPUT, ports
 from acz.foundation.errors import SpecError
 from acz_mindspore.model import Model, in_mode
@@ -27,7 +28,7 @@ class Deployed(nn.Cell):
         super().__init__(auto_prefix=False)
         self.model, self.ports = model, ports(model.spec, masks)
         self.keys = [port.key for port in self.ports]
-        self.frames = [port.key.removesuffix(".mask") if port.is_mask else "" for port in self.ports]
+        self.frames = [port.key.removesuffix(MASK) if port.is_mask else "" for port in self.ports]
 
     def construct(self, *inputs: Tensor) -> Tensor:
         fed = {}
@@ -35,8 +36,9 @@ class Deployed(nn.Cell):
             fed[key] = value
         for key, frames in zip(self.keys, self.frames):  # noqa: B905
             if frames != "":
+                # a loaded graph does not check types, and its kernel of LogicalNot would read the bytes of any
                 fed[key] = of_the_frames(fed[frames], fed[key])
-        return self.model(fed)
+        return self.model.finish(self.model.logits(fed))
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str], masks: str = "bool") -> None:
@@ -53,10 +55,29 @@ def export(model: Model, path: Path, metadata: Mapping[str, str], masks: str = "
         file.user_info.update(metadata)
         name_ends(file.graph, [port.name for port in deployed.ports])
 
-    with in_mode(ms.GRAPH_MODE), in_one_file():
+    with in_mode(ms.GRAPH_MODE), in_one_file(), as_constants(deployed):
         deployed.set_inputs(*inputs)
         ms.export(deployed, *inputs, file_name=str(path), file_format="MINDIR", custom_func=describe)
     path.chmod(stat.S_IRUSR | stat.S_IWUSR)  # MindSpore leaves it read-only
+
+
+@contextmanager
+def as_constants(model: nn.Cell) -> Iterator[None]:
+    """Let statistics be constants of a graph, not parameters: a MindIR can't say that a parameter is not trained."""
+    held = [(cell, dict(cell.parameters_and_names(expand=False))) for _, cell in model.cells_and_names()]
+    held = [(cell, own) for cell, own in held if not all(p.requires_grad for p in own.values())]
+    for cell, own in held:
+        for name, p in own.items():
+            if not p.requires_grad:
+                delattr(cell, name)
+                setattr(cell, name, Tensor(p.asnumpy()))
+    try:
+        yield
+    finally:
+        for cell, own in held:
+            for name, p in own.items():  # all of them, so that their order is as before
+                delattr(cell, name)
+                cell.insert_param_to_cell(name, p)
 
 
 def of_the_frames(x: Tensor, mask: Tensor) -> Tensor:
@@ -65,7 +86,7 @@ def of_the_frames(x: Tensor, mask: Tensor) -> Tensor:
     Side by side, the two must have equal sides, and nothing is broadcast.
     """
     numbers = ops.expand_dims(ops.cast(mask, ms.float32), 2)
-    return ops.cat((ops.cast(x[:, :, :1], ms.float32), numbers), 2)[:, :, 1] > 0.0
+    return ops.cat((ops.cast(x[:, :, :1], ms.float32), numbers), 2)[:, :, 1] != 0.0
 
 
 def name_ends(graph: Any, inputs: list[str]) -> None:

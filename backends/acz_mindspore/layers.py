@@ -15,16 +15,20 @@ from acz_mindspore.base import (
     Call,
     Layer,
     apply,
+    as_type,
     batch_norm,
     drop,
     l2_normalize,
     linear,
     log_softmax,
     number,
+    pooled,
+    product,
     sigmoid,
     softmax,
+    tanh,
 )
-from acz_mindspore.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
+from acz_mindspore.circulant import CirculantDense, circulant_product  # noqa: F401 (in LAYERS)
 from acz_mindspore.pooling import FramePool  # noqa: F401 (in LAYERS)
 from acz_mindspore.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
 
@@ -33,7 +37,7 @@ class Dense(Layer):
     settings: dense.Dense
 
     def construct(self, x: Tensor, call: Call) -> Tensor:
-        y = linear(x, self.weight, self.bias if self.settings.bias else None)
+        y = linear(self, x, self.weight, self.bias if self.settings.bias else None)
         return apply(self, self.settings.activation, y)
 
 
@@ -93,11 +97,15 @@ class Conv2d(Layer):
             filters, channels, size, _ = self.weight.shape
             videos, _, height, width = x.shape
             windows = ops.unfold(x, size)  # (videos, channels * size * size, places)
-            weight = ops.tile(self.weight.reshape((1, filters, channels * size * size)), (videos, 1, 1))
-            y = ops.BatchMatMul()(weight, windows).reshape((videos, filters, height - size + 1, width - size + 1))
+            weight = ops.tile(
+                as_type(self.weight, x.dtype).reshape((1, filters, channels * size * size)), (videos, 1, 1)
+            )
+            y = product(self, ops.BatchMatMul(), weight, windows).reshape(
+                (videos, filters, height - size + 1, width - size + 1)
+            )
         else:
-            y = ops.conv2d(x, self.weight)
-        return ops.bias_add(y, self.bias) if self.settings.bias else y
+            y = product(self, ops.conv2d, x, self.weight)
+        return ops.bias_add(y, as_type(self.bias, y.dtype)) if self.settings.bias else y
 
 
 class MaxPool2d(Layer):
@@ -123,8 +131,8 @@ class AttentionCluster(Layer):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         settings = self.settings
         videos, frames, features = x.shape
-        h = self.tanh(linear(x, self.hidden.weight, self.hidden.bias)) if settings.hidden else x
-        s = linear(h, self.score.weight, self.score.bias if settings.score_bias else None)
+        h = tanh(self, linear(self, x, self.hidden.weight, self.hidden.bias)) if settings.hidden else x
+        s = linear(self, h, self.score.weight, self.score.bias if settings.score_bias else None)
         if settings.score_scale == "1/sqrt(features)":
             s = s * ops.rsqrt(number(features, x))
         if settings.score_norm:
@@ -136,11 +144,12 @@ class AttentionCluster(Layer):
         else:
             valid = ops.tile(call[0].reshape((videos, 1, frames)).astype(x.dtype), (1, settings.units, 1))
             a = ops.softmax(s * valid + (1.0 - valid) * LOWEST if axis == 2 else s, axis) * valid
-        v = ops.BatchMatMul()(a, x)  # (videos, units, features)
+        v = pooled(a, x)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:
-            alpha, beta = self.alpha.reshape((1, -1, 1)), self.beta.reshape((1, -1, 1))
+            alpha = as_type(self.alpha, x.dtype).reshape((1, -1, 1))
+            beta = as_type(self.beta, x.dtype).reshape((1, -1, 1))
             v = l2_normalize(ops.tile(alpha, (videos, 1, features)) * v + ops.tile(beta, (videos, 1, features)))
         if settings.output_scale == "1/sqrt(units)":
             v = v * ops.rsqrt(number(settings.units, x))
@@ -152,7 +161,7 @@ class ContextGating(Layer):
 
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         norm = self.settings.norm
-        g = linear(x, self.weight, None if norm else self.bias)
+        g = linear(self, x, self.weight, None if norm else self.bias)
         g = sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
         return g, x * g
 
@@ -162,10 +171,10 @@ class DeepContextGating(Layer):
 
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         settings = self.settings
-        h = ops.relu(linear(x, self.hidden.weight, None))
+        h = ops.relu(linear(self, x, self.hidden.weight, None))
         h = batch_norm(self, self.hidden_norm, settings.norm, h, call)
         h = drop(self, h, settings.dropout, call, "dropout")
-        g = linear(h, self.gate.weight, None)
+        g = linear(self, h, self.gate.weight, None)
         g = sigmoid(batch_norm(self, self.gate_norm, settings.norm, g, call))
         return g, x * g
 
@@ -177,11 +186,12 @@ class MixtureOfExperts(Layer):
         classes, mixtures = self.settings.classes, self.settings.mixtures
         circulant = self.settings.circulant
         if circulant:
-            gates = product(self.gates, circulant, x, classes * (mixtures + 1))
-            experts = ops.bias_add(product(self.experts, circulant, x, classes * mixtures), self.experts.bias)
+            gates = circulant_product(self, self.gates, circulant, x, classes * (mixtures + 1))
+            experts = circulant_product(self, self.experts, circulant, x, classes * mixtures)
+            experts = ops.bias_add(experts, as_type(self.experts.bias, x.dtype))
         else:
-            gates = linear(x, self.gates.weight, None)
-            experts = linear(x, self.experts.weight, self.experts.bias)
+            gates = linear(self, x, self.gates.weight, None)
+            experts = linear(self, x, self.experts.weight, self.experts.bias)
         gates = softmax(gates.reshape((-1, mixtures + 1)))
         experts = sigmoid(experts).reshape((-1, mixtures))
         return (gates[:, :mixtures] * experts).sum(-1).reshape((-1, classes))  # (videos, classes)

@@ -4,47 +4,154 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import mindspore as ms
 import numpy as np
 from mindspore import Tensor, nn, ops
 
+from acz.backend.inputs import CallInputs
 from acz.foundation.arrays import Array
+from acz.foundation.errors import InputError, MissingError
 from acz.model.spec import Spec
-from acz_mindspore.base import Call, log_softmax, number, sigmoid, softmax
+from acz_mindspore.base import LOW, Call, Layer, Mixed, as_type, check_low, log_softmax, number, sigmoid, softmax
 from acz_mindspore.devices import use_device
 from acz_mindspore.layers import LAYERS
 from acz_mindspore.pooling import over_bags
 
 
-class Model(nn.Cell):
+def is_tensor(value: Any) -> bool:
+    return isinstance(value, Tensor)
+
+
+def is_shape(value: Any) -> bool:
+    return isinstance(value, tuple)
+
+
+def shape_of(value: Any) -> tuple[int, ...]:
+    """The shape of a tensor, or of a placeholder."""
+    return cast(tuple[int, ...], value if isinstance(value, tuple) else value.shape)
+
+
+@ops.constexpr
+def keys_of(names: Sequence[str], shapes: Sequence[tuple[int, ...] | None], rule: CallInputs) -> tuple[str, ...]:
+    """The core's keys of what a call gives, "" for nothing: runs in Python when a graph is compiled.
+
+    Raises:
+        InputError: as acz.backend.inputs says.
+    """
+    rule.gather(None, dict(zip(names, shapes, strict=True)))
+    return tuple("" if shape is None else rule.keys[name] for name, shape in zip(names, shapes, strict=True))
+
+
+class Layers(nn.CellDict):
+    """The layers of a stream by name. A cell that replaces a layer gets its parameters' names from the layer's path."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(auto_prefix=False)
+        self._stream = stream
+
+    def __setitem__(self, name: str, layer: nn.Cell) -> None:
+        super().__setitem__(name, layer)
+        if not isinstance(layer, Layer):
+            layer.update_parameters_name(f"{self._stream}.{name}.")
+
+
+class Model(Mixed):
     """A model of the zoo. `parameters_dict()` has the spec's paths and layouts.
 
-    Called with the inputs by name, (videos, frames, features) or (videos, *shape), and `<name>.mask`, bool (videos,
-    frames), for padded videos; gives the output (videos, classes). In training mode dropout is MindSpore's own.
+    Called as acz.backend.inputs says, with (videos, frames, features) or (videos, *shape), and masks (videos, frames) of any
+    type for padded videos; gives the output (videos, classes), or the logits where `returns_logits` is True. In training mode
+    dropout is MindSpore's own.
     """
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        if cls.__name__.startswith(f"{Model.__name__}Opt"):  # a class that MindSpore has written
+            raise MissingError(
+                "MindSpore's amp level O1 and its lists of operations rewrite the source of `construct`, which does not name "
+                "this module's layers; take level O2 or O3"
+            )
+        return super().__new__(cls, *args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name == "amp_strategy":
+            raise MissingError(
+                "MindSpore's amp level auto casts every product, also those whose gradients half precision does not hold; "
+                "take level O2 or O3"
+            )
+        super().__setattr__(name, value)
 
     def __init__(self, spec: Spec, dtype: Any) -> None:
         super().__init__(auto_prefix=False)
         self.spec = spec
         self.dtype, self.output = dtype, spec.output
-        self.sources = [(name, stream.input) for name, stream in spec.streams.items()]
+        self._returns_logits = False
+        self._inputs, self._shapes = CallInputs(spec, is_tensor, shape_of), CallInputs(spec, is_shape, shape_of)
+        self._only = next(iter(spec.inputs)) if len(spec.inputs) == 1 else ""
+        self._sources = [(name, stream.input) for name, stream in spec.streams.items()]
         for name in (*spec.streams, "trunk"):
-            self.insert_child_to_cell(name, nn.CellDict(auto_prefix=False))
+            self.insert_child_to_cell(name, Layers(name))
         for placed in spec.layout:
             stream, name = placed.path.split(".")
             getattr(self, stream)[name] = LAYERS[placed.layer.type](placed, dtype)
 
-    def logits(
+    @property
+    def returns_logits(self) -> bool:
+        """Let a call give the logits. A graph of an outer cell that is compiled already keeps what it has."""
+        return self._returns_logits
+
+    @returns_logits.setter
+    def returns_logits(self, value: bool) -> None:
+        self._returns_logits = bool(value)
+        self.compile_cache.clear()
+
+    def add_flags(self, **flags: Any) -> nn.Cell:
+        if self.dtype == ms.float64 and LOW.keys() & flags.keys():
+            raise MissingError("mixed precision is for a module in float32; build it with precision='float32'")
+        return super().add_flags(**flags)
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        if len(given) > 1:
+            raise InputError(f"one dictionary comes by position, not {len(given)} values; {self._inputs.how_to_call()}")
+        self._inputs.gather(given[0] if given else None, named)
+        return super().__call__(*given, **named)
+
+    def construct(self, inputs: Any = None, **named: Any) -> Tensor:
+        logits = self.logits(self._gathered(inputs, named))
+        return logits if self.returns_logits else self.finish(logits)
+
+    def _gathered(self, inputs: Any, named: Mapping[str, Any]) -> Mapping[str, Tensor]:
+        """The inputs of a call by the core's keys. Graphs are compiled of it, so that an outer cell calls in the same ways."""
+        given = named
+        if isinstance(inputs, Tensor):
+            given = {self._only: inputs}
+        elif inputs is not None:
+            given = inputs
+        names: tuple[str, ...] = ()
+        shapes: tuple[Any, ...] = ()
+        for name in given.keys():  # noqa: SIM118  MindSpore's graph mode iterates over no dictionary
+            names += (name,)
+            shapes += (None if given[name] is None else given[name].shape,)
+        keys, arrays = keys_of(names, shapes, self._shapes), {}
+        for i in range(len(names)):
+            if keys[i] != "":
+                arrays[keys[i]] = given[names[i]]
+        return arrays
+
+    def logits(self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None) -> Tensor:
+        """The trunk's last values, (videos, classes): what the losses take. `inputs` has the core's keys, `<name>.mask` for masks."""
+        return self._logits_and_records(inputs, dropout)[0]
+
+    def _logits_and_records(
         self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The trunk's last values, (videos, classes): what the losses take; and the recordable, in the spec's order."""
+        """The logits, and the recordable in the spec's order."""
         vectors, recorded = [], ()
-        for name, source in self.sources:
-            x = inputs[source].astype(self.dtype)
+        for name, source in self._sources:
+            x = as_type(inputs[source], self.dtype)
             mask = inputs.get(f"{source}.mask")
             if mask is not None:
+                mask = as_type(mask, ms.bool_)
                 x = ops.masked_fill(x, ops.logical_not(mask).expand_dims(2), number(0.0, x))  # 0.0 rounds x to float32
             x, found = self._through(name, x, (mask, dropout))
             vectors.append(x)
@@ -52,9 +159,6 @@ class Model(nn.Cell):
         x = ops.cat(vectors, 1) if len(vectors) > 1 else vectors[0]
         x, found = self._through("trunk", x, (None, dropout))
         return x, recorded + found
-
-    def construct(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self.finish(self.logits(inputs)[0])
 
     def finish(self, logits: Tensor) -> Tensor:
         """The output of logits."""
@@ -64,10 +168,34 @@ class Model(nn.Cell):
             return log_softmax(logits)
         return sigmoid(logits) if self.output == "sigmoid" else logits
 
+    def to(self, *args: Any, **kwargs: Any) -> nn.Cell:
+        """Cast the parameters. In half precision running statistics stay in float32, and so does what is no product."""
+        trained, fixed = [], {}
+        for p in self.get_parameters():
+            if p.name in self.spec.parameters and p.name not in self.spec.trained:
+                fixed[p.name] = p.value()
+            else:
+                trained.append(p)
+        super().to(*args, **kwargs)
+        dtypes = {p.dtype for p in trained}
+        for dtype in dtypes:
+            check_low(dtype)
+        if len(dtypes) == 1 and dtypes <= {ms.float32, ms.float64}:
+            self.dtype = dtypes.pop()
+            return self
+        for name, value in fixed.items():
+            self.parameters_dict()[name].data = value
+        return self
+
     def _through(self, name: str, x: Tensor, call: Call) -> tuple[Tensor, tuple[Tensor, ...]]:
-        recorded = ()
+        recorded: tuple[Tensor, ...] = ()
         for layer in getattr(self, name).values():
-            found = over_bags(layer, x, call) if layer.bag else layer(x, call)
+            if not isinstance(layer, Layer):  # a cell of the user's
+                found = (as_type(layer(x), self.dtype),)
+            elif layer.bag:
+                found = over_bags(layer, x, call)
+            else:
+                found = layer(x, call)
             found = found if isinstance(found, tuple) else (found,)
             recorded += found
             x = found[-1]
@@ -114,7 +242,7 @@ def forward(
 ) -> dict[str, Array]:
     model.set_train(training)
     with in_mode(ms.PYNATIVE_MODE):
-        logits, values = model.logits(to_device(model, inputs), to_device(model, dropout or {}))
+        logits, values = model._logits_and_records(to_device(model, inputs), to_device(model, dropout or {}))
         recorded = dict(zip(model.spec.recordable, values, strict=True))
         found = {"output": model.finish(logits), "logits": logits} | {path: recorded[path] for path in record}
     model.set_train(False)

@@ -6,7 +6,7 @@ from mindspore import Tensor, ops
 
 from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
-from acz_mindspore.base import Call, Layer, l2_normalize, number
+from acz_mindspore.base import Call, Layer, l2_normalize, number, pooled
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -21,7 +21,7 @@ def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
     if kind == "sum":
         if mask is None:
             return x.sum(1)
-        return ops.BatchMatMul()(mask.reshape((videos, 1, frames)).astype(x.dtype), x).reshape((videos, features))
+        return pooled(mask.reshape((videos, 1, frames)).astype(x.dtype), x).reshape((videos, features))
     if kind == "l2_norm":
         s = pool("sum", x * x, mask)
         return s * ops.rsqrt(ops.maximum(s, number(1e-12, x)))

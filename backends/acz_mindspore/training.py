@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -17,7 +17,7 @@ from acz.foundation.processes.silence import silence_output
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
 from acz_mindspore.base import log_softmax, number
-from acz_mindspore.model import Model, in_mode, to_device
+from acz_mindspore.model import Model, in_mode, load_parameters, to_device
 
 
 def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
@@ -85,7 +85,7 @@ def loss_and_gradients(
     trained = trained_parameters(model)
 
     def run(*values: Tensor) -> Tensor:
-        logits, _ = model.logits({**fed, **dict(zip(floats, values, strict=True))}, masks)
+        logits = model.logits({**fed, **dict(zip(floats, values, strict=True))}, masks)
         return loss_of(model, logits, answers)
 
     positions = tuple(range(len(floats))) if floats else None
@@ -133,7 +133,7 @@ class Step(nn.Cell):
             inputs[self.inputs[i]] = values[i]
         for i in range(len(self.masks)):
             masks[self.masks[i]] = values[len(self.inputs) + i]
-        logits, _ = self.model.logits(inputs, masks)
+        logits = self.model.logits(inputs, masks)
         return self.loss(self.model, logits, labels), logits
 
     def construct(
@@ -194,14 +194,17 @@ class Trainer:
     trained: list[Parameter]
     m: list[Parameter]
     v: list[Parameter]
+    kept: list[str]
+    """Paths of the statistics that stay."""
     step: int = 0
     graphs: dict[tuple[tuple[str, ...], ...], Step] = field(default_factory=dict)
 
 
-def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
-    trained = trained_parameters(model)
+def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
+    trained = [p for p in trained_parameters(model) if p.name not in frozen]
+    kept = [path for path in model.spec.statistics if path in frozen]
     m, v = ([Parameter(ops.zeros_like(p), f"{name}.{p.name}", False) for p in trained] for name in "mv")
-    return Trainer(model, optimizer, loss, trained, m, v)
+    return Trainer(model, optimizer, loss, trained, m, v, kept)
 
 
 def training_step(
@@ -225,7 +228,11 @@ def training_step(
     fed, masks = to_device(model, inputs), to_device(model, dropout)
     answers = to_device(model, {"labels": labels})["labels"]
     with in_mode(ms.GRAPH_MODE), silence_output() if first else nullcontext():  # MindSpore warns of few threads
-        return graph(*scalars, answers, *fed.values(), *masks.values())
+        kept = {path: model.parameters_dict()[path].asnumpy().copy() for path in trainer.kept}
+        answer = graph(*scalars, answers, *fed.values(), *masks.values())
+    if kept:
+        load_parameters(model, kept)
+    return answer
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:

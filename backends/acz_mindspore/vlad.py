@@ -6,7 +6,7 @@ from mindspore import Tensor, ops
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_mindspore.base import Call, Layer, batch_norm, l2_normalize, linear, number
+from acz_mindspore.base import Call, Layer, as_type, batch_norm, l2_normalize, linear, number
 
 
 def shares(s: Tensor) -> Tensor:
@@ -27,11 +27,16 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     videos, frames, _ = x.shape
     norm, clusters = layer.settings.norm, layer.settings.clusters
-    s = linear(x, layer.assignment.weight, None if norm else layer.assignment.bias)
+    s = linear(layer, x, layer.assignment.weight, None if norm else layer.assignment.bias)
     a = shares(batch_norm(layer, layer.norm, norm, s, call) if norm else s)
     if call[0] is not None:
         a = a * ops.tile(call[0].reshape((videos, frames, 1)).astype(x.dtype), (1, 1, clusters))
     return a
+
+
+def sums(x: Tensor, a: Tensor) -> Tensor:
+    """Sums of the frames by their shares, (videos, features, clusters); never in a low type, as `pooled` says."""
+    return as_type(ops.BatchMatMul(transpose_a=True)(x, a), x.dtype)
 
 
 def of_clusters(v: Tensor) -> Tensor:
@@ -46,35 +51,36 @@ def of_clusters(v: Tensor) -> Tensor:
     )  # (videos, features * clusters)
 
 
-def each(value: Tensor, videos: int) -> Tensor:
-    """(features, clusters) for each video: MindSpore is slow where it broadcasts."""
-    return ops.tile(value.expand_dims(0), (videos, 1, 1))
+def each(value: Tensor, x: Tensor) -> Tensor:
+    """(features, clusters) for each video of x, in its type: MindSpore is slow where it broadcasts."""
+    return ops.tile(as_type(value, x.dtype).expand_dims(0), (x.shape[0], 1, 1))
 
 
 class NetVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
-        v = ops.BatchMatMul(transpose_a=True)(x, a)
-        return a, of_clusters(v - each(self.centres, x.shape[0]) * total)
+        v = sums(x, a)
+        return a, of_clusters(v - each(self.centres, x) * total)
 
 
 class LightVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
-        return a, of_clusters(ops.BatchMatMul(transpose_a=True)(x, a))
+        return a, of_clusters(sums(x, a))
 
 
 class NetFV(SoftAssignment):
     settings: vlad.NetFV
 
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
-        videos, coupling = x.shape[0], self.settings.coupling
+        coupling = self.settings.coupling
         a = assign(self, x, call)
-        c = each(self.centres if coupling is None else self.assignment.weight * number(coupling, x), videos)
-        precision = each(ops.reciprocal(self.spread * self.spread + number(LEAST_SPREAD, x)), videos)
+        c = each(self.centres if coupling is None else self.assignment.weight * number(coupling, x), x)
+        spread = as_type(self.spread, x.dtype)
+        precision = each(ops.reciprocal(spread * spread + number(LEAST_SPREAD, x)), x)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
-        ax, axx = ops.BatchMatMul(transpose_a=True)(x, a), ops.BatchMatMul(transpose_a=True)(x * x, a)
+        ax, axx = sums(x, a), sums(x * x, a)
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * precision * precision - total
         return a, ops.cat((of_clusters(residual * precision), l2_normalize(second.flatten(start_dim=1))), 1)

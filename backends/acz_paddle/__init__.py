@@ -27,6 +27,6 @@ INFO = BackendInfo(
     native=NativeFormat("paddle", "", recognises, 'acz.build(spec, "paddle").set_state_dict(paddle.load(FILE))'),
     fft_cost=6.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("dtype finish logits place spec".split()),
+    reserved_streams=frozenset("device dtype finish logits place returns_logits spec".split()),
     order=3,
 )

@@ -8,7 +8,10 @@ from typing import Any
 import paddle
 import paddle.nn.functional as F
 from paddle import ParamAttr, Tensor, nn
+from paddle.utils import unique_name
 
+from acz.foundation.arrays import Shape
+from acz.model.layers.base import Role
 from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
 
@@ -23,26 +26,66 @@ class Call:
     recorded: dict[str, Tensor] = field(default_factory=dict)
 
 
-class Layer(nn.Layer):
+WIDE = {paddle.float16: paddle.float32, paddle.bfloat16: paddle.float32}
+"""The precision in which sums, norms and exponentials of a lower one are computed."""
+
+
+def wide(x: Tensor) -> Tensor:
+    """x, in float32 at least."""
+    return x.astype(WIDE[x.dtype]) if x.dtype in WIDE else x
+
+
+class Holder(nn.Layer):
+    """Parameters below one path.
+
+    Their names in PaddlePaddle are unique in the process: optimisers keep their state by these names, and a program its
+    variables. Where statistics are among the parameters, all keep their precision when the model is cast to a lower one.
+    """
+
+    def __init__(self, path: str, dtype: str) -> None:
+        super().__init__(dtype=dtype)
+        self.path = path
+
+    def add(self, name: str, shape: Shape, role: Role, dtype: Any) -> None:
+        """Register a parameter or statistic, as zeros."""
+        unique = unique_name.generate(f"{self.path}.{name}")
+        if role == "statistic":
+            self.register_buffer(name, paddle.zeros(shape, dtype))
+            getattr(self, name).name = unique
+        else:
+            attributes = ParamAttr(unique, nn.initializer.Constant(0.0), trainable=role == "trained")
+            self.add_parameter(name, self.create_parameter(shape, attributes, dtype))
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Restore a pickled or copied holder. Pickled parameters come back as plain tensors without a name."""
+        super().__setstate__(state)
+        values = {name: value for name, value in self._parameters.items() if not hasattr(value, "trainable")}
+        for name, value in values.items():
+            del self._parameters[name]
+            with paddle.device.device_guard(value.place):
+                self.add(name, value.shape, "fixed" if value.stop_gradient else "trained", value.dtype)
+            self._parameters[name].set_value(value)
+
+    def _apply(self, func: Any, device: Any, dtype: Any, blocking: Any, include_sublayers: bool = True) -> None:
+        """The one way of all casts and moves in PaddlePaddle, mixed precision's too."""
+        narrow = dtype is not None and paddle.empty([0], dtype).dtype in WIDE
+        super()._apply(func, device, None if narrow and self._buffers else dtype, blocking, include_sublayers)
+
+
+class Layer(Holder):
     """A layer in place. Its parameters are registered under the spec's names, as zeros."""
 
     def __init__(self, placed: PlacedLayer, dtype: str) -> None:
-        super().__init__(dtype=dtype)
-        self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
+        super().__init__(placed.path, dtype)
+        self.settings, self.bag = placed.layer, placed.bag
         for name, parameter in placed.parameters.items():
             *parents, last = name.split(".")
-            home: nn.Layer = self
+            home: Holder = self
             for parent in parents:
                 if not hasattr(home, parent):
-                    home.add_sublayer(parent, nn.Layer(dtype=dtype))
+                    home.add_sublayer(parent, Holder(f"{home.path}.{parent}", dtype))
                 home = getattr(home, parent)
-            path = f"{placed.path}.{name}"
-            if parameter.role == "statistic":
-                home.register_buffer(last, paddle.zeros(parameter.shape, dtype))
-                getattr(home, last).name = path
-            else:
-                attributes = ParamAttr(path, nn.initializer.Constant(0.0), trainable=parameter.role == "trained")
-                home.add_parameter(last, home.create_parameter(parameter.shape, attributes, dtype))
+            home.add(last, parameter.shape, parameter.role, dtype)
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         raise TypeError(f"{type(self).__name__} has no forward")
@@ -52,6 +95,11 @@ def apply(function: str | None, x: Tensor) -> Tensor:
     if function is None:
         return x
     return {"relu": F.relu, "relu6": F.relu6, "tanh": paddle.tanh, "sigmoid": F.sigmoid}[function](x)
+
+
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x weight + bias, in the precision of x."""
+    return F.linear(x, weight.astype(x.dtype), None if bias is None else bias.astype(x.dtype))
 
 
 def log_softmax(x: Tensor) -> Tensor:
@@ -78,13 +126,15 @@ def rsqrt(x: Tensor) -> Tensor:
 
 
 def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
+    dtype, x = x.dtype, wide(x)
     # paddle.inference runs square in place, and takes the result for x
     squares = x.square() if paddle.in_dynamic_mode() else x * x
-    return x * rsqrt(squares.sum(-1, keepdim=True).clip(min=epsilon))
+    return (x * rsqrt(squares.sum(-1, keepdim=True).clip(min=epsilon))).astype(dtype)
 
 
 def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, call: Call) -> Tensor:
     """Over all axes but the last; `home` holds weight, bias and the running statistics."""
+    dtype, x = x.dtype, wide(x)
     mean, variance = home.running_mean, home.running_variance
     if layer.training:
         rows = x.flatten(0, -2)
@@ -99,6 +149,11 @@ def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, 
             variance = (rows - mean).square().mean(0)
         with paddle.no_grad():
             correction = count / (count - 1).clip(min=1.0) if settings.variance == "unbiased" else 1.0
-            home.running_mean.lerp_(mean, 1 - settings.decay)
-            home.running_variance.lerp_(variance * correction, 1 - settings.decay)
-    return (x - mean) * (rsqrt(variance + settings.epsilon) * home.weight) + home.bias
+            move(home.running_mean, mean, 1 - settings.decay)
+            move(home.running_variance, variance * correction, 1 - settings.decay)
+    return ((x - mean) * (rsqrt(variance + settings.epsilon) * home.weight) + home.bias).astype(dtype)
+
+
+def move(statistic: Tensor, sample: Tensor, share: float) -> None:
+    """Move a running statistic towards a sample. In a program of PaddlePaddle `lerp_` would not reach the statistic."""
+    paddle.assign(statistic.lerp(sample, share), statistic)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-import paddle.nn.functional as F
+import paddle
 from paddle import Tensor
 from paddle.autograd import PyLayer
-from paddle.fft import irfft, rfft
+from paddle.fft import fft, ifft, irfft, rfft
 
 from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
 from acz_paddle import INFO
-from acz_paddle.base import Call, Layer, apply
+from acz_paddle.base import Call, Layer, apply, linear, wide
 
 FFT_COST = INFO.fft_cost
 
@@ -41,6 +41,16 @@ class Correlation(PyLayer):
         return of_x, irfft((change.conj() * spectrum).flatten(0, -3).sum(0), n=n)
 
 
+@paddle.jit.marker.unified(for_ast=False)  # where bytecode is traced, this is one operation
+def correlate(x: Tensor, w: Tensor) -> Tensor:
+    """As Correlation. In a program the gradient is PaddlePaddle's: a PyLayer gets no complex numbers back there."""
+    if paddle.in_dynamic_mode():
+        return Correlation.apply(x, w)
+    if w.shape[-1] < 0:  # traced bytecode may not know it, and irfft wants a number
+        return ifft(fft(x) * fft(w).conj()).real()
+    return irfft(rfft(x) * rfft(w).conj(), n=w.shape[-1])
+
+
 def circulant(w: Tensor, rows: int) -> Tensor:
     """The first rows of each block's matrix, [b, i, j] = w[b, (j - i) mod n]: w (blocks, n) to (blocks, rows, n).
 
@@ -55,15 +65,15 @@ def circulant(w: Tensor, rows: int) -> Tensor:
 
 def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
     """The matrix (units, features) of the whole product: y = matrix x. `home` holds weight and diagonal."""
-    n = home.weight.shape[-1]
+    weight, n = wide(home.weight), home.weight.shape[-1]
     whole: Tensor = None
     for factor in reversed(range(settings.factors)):
         rows = n if whole is not None else min(units, n)
-        matrix = circulant(home.weight[factor], rows)
+        matrix = circulant(weight[factor], rows)
         if settings.diagonal == "learned":
-            matrix = matrix * home.diagonal[factor].unsqueeze(1)
+            matrix = matrix * wide(home.diagonal)[factor].unsqueeze(1)
         if settings.diagonal == "fixed":
-            matrix = matrix * home.diagonal[factor].roll(1, -1)[:, :rows].unsqueeze(2)
+            matrix = matrix * wide(home.diagonal)[factor].roll(1, -1)[:, :rows].unsqueeze(2)
         whole = matrix if whole is None else whole @ matrix
     return whole.flatten(0, 1)[:units]
 
@@ -71,15 +81,15 @@ def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
 def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Tensor:
     """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal."""
     if settings.algorithm(x.shape[-1], units, FFT_COST) == "dense":
-        return F.linear(x, explicit(home, settings, units).t())
-    y = x.unsqueeze(-2)  # (videos, ..., 1, features): every block has the same input
+        return linear(x, explicit(home, settings, units).t())
+    y = wide(x).unsqueeze(-2)  # (videos, ..., 1, features): every block has the same input
     for factor in range(settings.factors):
         if settings.diagonal == "learned":
-            y = y * home.diagonal[factor]
-        y = Correlation.apply(y, home.weight[factor])  # (videos, ..., blocks, features)
+            y = y * wide(home.diagonal)[factor]
+        y = correlate(y, wide(home.weight)[factor])  # (videos, ..., blocks, features)
         if settings.diagonal == "fixed":
-            y = y * home.diagonal[factor].roll(1, -1)
-    return y.flatten(-2)[..., :units]
+            y = y * wide(home.diagonal)[factor].roll(1, -1)
+    return y.flatten(-2)[..., :units].astype(x.dtype)
 
 
 class CirculantDense(Layer):
@@ -87,4 +97,4 @@ class CirculantDense(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         y = product(self, self.settings, x, self.settings.units)
-        return apply(self.settings.activation, y + self.bias if self.settings.bias else y)
+        return apply(self.settings.activation, y + self.bias.astype(y.dtype) if self.settings.bias else y)

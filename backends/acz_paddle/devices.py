@@ -53,6 +53,13 @@ def set_threads(count: int) -> None:
     core.set_num_threads(count)
 
 
+def device_name(place: core.Place) -> str:
+    """CUDAPlace(1) to `GPU:1`."""
+    if place.is_gpu_place():
+        return f"GPU:{place.gpu_device_id()}"
+    return f"Ascend:{place.custom_device_id()}" if place.is_custom_place() else "CPU"
+
+
 def native_device(device: str) -> core.Place:
     """`GPU:1` to CUDAPlace(1)."""
     kind, number = split_device(device)

@@ -11,7 +11,7 @@ from paddle import Tensor, nn
 from paddle.static import InputSpec
 
 from acz.backend.signature import OUTPUT, ports
-from acz_paddle.model import Model
+from acz_paddle.model import Model, named_by_path
 
 
 class Deployed(nn.Layer):
@@ -26,7 +26,7 @@ class Deployed(nn.Layer):
         for port in self.ports:
             if port.is_mask:
                 fed[port.key] = of_the_frames(fed[port.key.removesuffix(".mask")], fed[port.key])
-        return self.model(fed)
+        return self.model.finish(self.model.logits(fed))
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str], masks: str = "bool") -> None:
@@ -34,7 +34,8 @@ def export(model: Model, path: Path, metadata: Mapping[str, str], masks: str = "
     deployed.eval()
     inputs = [InputSpec(list(port.shape), port.dtype, port.name) for port in deployed.ports]
     unread = set(model.spec.inputs) - {stream.input for stream in model.spec.streams.values()}
-    paddle.jit.save(deployed, str(path / "model"), [inputs], skip_prune_program=bool(unread))
+    with named_by_path(model):
+        paddle.jit.save(deployed, str(path / "model"), [inputs], skip_prune_program=bool(unread))
     name_output(path / "model.json")
     (path / "acz.json").write_text(json.dumps(dict(metadata)) + "\n")
 
@@ -45,7 +46,7 @@ def of_the_frames(x: Tensor, mask: Tensor) -> Tensor:
     Side by side, the two must have equal sides, and nothing is broadcast.
     """
     numbers = paddle.unsqueeze(paddle.cast(mask, "float32"), 2)
-    return paddle.concat([paddle.cast(x[:, :, :1], "float32"), numbers], 2)[:, :, 1] > 0.0
+    return paddle.concat([paddle.cast(x[:, :, :1], "float32"), numbers], 2)[:, :, 1] != 0.0
 
 
 def name_output(program: Path) -> None:

@@ -9,7 +9,7 @@ from paddle import Tensor
 from acz.backend.native_layers import native_layers
 from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.layers.attention import LOWEST
-from acz_paddle.base import Call, Layer, apply, batch_norm, drop, l2_normalize, log_softmax
+from acz_paddle.base import Call, Layer, apply, batch_norm, drop, l2_normalize, linear, log_softmax, wide
 from acz_paddle.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_paddle.pooling import FramePool  # noqa: F401 (in LAYERS)
 from acz_paddle.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
@@ -19,7 +19,7 @@ class Dense(Layer):
     settings: dense.Dense
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        y = F.linear(x, self.weight, self.bias if self.settings.bias else None)
+        y = linear(x, self.weight, self.bias if self.settings.bias else None)
         return apply(self.settings.activation, y)
 
 
@@ -39,12 +39,12 @@ class Activation(Layer):
 
 class Softmax(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        return F.softmax(x, -1)
+        return F.softmax(wide(x), -1).astype(x.dtype)
 
 
 class LogSoftmax(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        return log_softmax(x)
+        return log_softmax(wide(x)).astype(x.dtype)
 
 
 class Dropout(Layer):
@@ -74,10 +74,12 @@ class Conv2d(Layer):
     settings: image.Conv2d
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        y = F.conv2d(x, self.weight)
+        y = F.conv2d(x, self.weight.astype(x.dtype))
         if not self.settings.bias:
             return y
-        bias = self.bias.reshape([-1, 1, 1])  # F.conv2d itself takes longer over adding it than over the convolution
+        bias = self.bias.astype(y.dtype).reshape(
+            [-1, 1, 1]
+        )  # F.conv2d itself takes longer over adding it than over the convolution
         return y.add_(bias) if paddle.in_dynamic_mode() else y + bias
 
 
@@ -99,13 +101,14 @@ class AttentionCluster(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
         features = x.shape[-1]
-        h = paddle.tanh(F.linear(x, self.hidden.weight, self.hidden.bias)) if settings.hidden else x
-        s = F.linear(h, self.score.weight, self.score.bias if settings.score_bias else None)
+        h = paddle.tanh(linear(x, self.hidden.weight, self.hidden.bias)) if settings.hidden else x
+        s = linear(h, self.score.weight, self.score.bias if settings.score_bias else None)
         if settings.score_scale == "1/sqrt(features)":
             s = s * features**-0.5
         if settings.score_norm:
             s = batch_norm(self, self.score_norm, settings.score_norm, s, call)
-        s = drop(self, s, settings.score_dropout, call, "score_dropout").transpose([0, 2, 1])  # (videos, units, frames)
+        s = drop(self, s, settings.score_dropout, call, "score_dropout")
+        s = wide(s).transpose([0, 2, 1])  # (videos, units, frames)
         axis = 2 if settings.normalize_over == "frames" else 1
         if call.mask is None:
             a = F.softmax(s, axis)
@@ -113,11 +116,11 @@ class AttentionCluster(Layer):
             valid = call.mask.unsqueeze(1)
             a = F.softmax(s.masked_fill(~valid, LOWEST) if axis == 2 else s, axis) * valid.astype(s.dtype)
         call.recorded[f"{self.path}.weights"] = a.transpose([0, 2, 1])
-        v = a @ x  # (videos, units, features)
+        v = a.astype(x.dtype) @ x  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:
-            v = l2_normalize(self.alpha.unsqueeze(1) * v + self.beta.unsqueeze(1))
+            v = l2_normalize(wide(self.alpha).unsqueeze(1) * wide(v) + wide(self.beta).unsqueeze(1)).astype(x.dtype)
         if settings.output_scale == "1/sqrt(units)":
             v = v * settings.units**-0.5
         return v.flatten(1)  # (videos, units * features)
@@ -128,7 +131,7 @@ class ContextGating(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
-        g = F.linear(x, self.weight, None if norm else self.bias)
+        g = linear(x, self.weight, None if norm else self.bias)
         g = F.sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
         call.recorded[f"{self.path}.gates"] = g
         return x * g
@@ -139,10 +142,10 @@ class DeepContextGating(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
-        h = F.relu(F.linear(x, self.hidden.weight))
+        h = F.relu(linear(x, self.hidden.weight))
         h = batch_norm(self, self.hidden_norm, settings.norm, h, call)
         h = drop(self, h, settings.dropout, call, "dropout")
-        g = F.linear(h, self.gate.weight)
+        g = linear(h, self.gate.weight)
         g = F.sigmoid(batch_norm(self, self.gate_norm, settings.norm, g, call))
         call.recorded[f"{self.path}.gates"] = g
         return x * g
@@ -155,12 +158,13 @@ class MixtureOfExperts(Layer):
         classes, mixtures = self.settings.classes, self.settings.mixtures
         if circulant := self.settings.circulant:
             gates = product(self.gates, circulant, x, classes * (mixtures + 1))
-            experts = product(self.experts, circulant, x, classes * mixtures) + self.experts.bias
+            experts = product(self.experts, circulant, x, classes * mixtures)
+            experts = experts + self.experts.bias.astype(experts.dtype)
         else:
-            gates = F.linear(x, self.gates.weight)
-            experts = F.linear(x, self.experts.weight, self.experts.bias)
-        gates = F.softmax(gates.reshape([-1, classes, mixtures + 1]), 2)
-        experts = F.sigmoid(experts)
+            gates = linear(x, self.gates.weight)
+            experts = linear(x, self.experts.weight, self.experts.bias)
+        gates = F.softmax(wide(gates).reshape([-1, classes, mixtures + 1]), 2)
+        experts = F.sigmoid(wide(experts))
         experts = experts.reshape([-1, classes, mixtures])  # (videos, classes, mixtures)
         return (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
 

@@ -2,58 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import paddle
 import paddle.nn.functional as F
 from paddle import Tensor, nn
 from paddle.base import core
 
+from acz.backend.inputs import MASK, CallInputs
 from acz.foundation.arrays import Array
+from acz.foundation.errors import InputError
 from acz.model.spec import Spec
-from acz_paddle.base import Call, log_softmax
-from acz_paddle.devices import native_device
+from acz_paddle.base import WIDE, Call, Layer, log_softmax, wide
+from acz_paddle.devices import device_name, native_device
 from acz_paddle.layers import LAYERS
 from acz_paddle.pooling import over_bags
+
+
+def is_array(value: Any) -> bool:
+    return isinstance(value, (Tensor, paddle.pir.Value))
+
+
+def shape_of(value: Any) -> Sequence[Any]:
+    shape: Sequence[Any] = value.shape
+    return shape
 
 
 class Model(nn.Layer):
     """A model of the zoo. `state_dict()` has the spec's paths and layouts.
 
-    Called with the inputs by name, (videos, frames, features) or (videos, *shape), and `<name>.mask`, bool
-    (videos, frames), for padded videos; gives the output (videos, classes). In training mode dropout is
-    PaddlePaddle's own.
+    Called as acz.backend.inputs says, it gives the output (videos, classes), or the logits where `returns_logits` is
+    True. In training mode dropout is PaddlePaddle's own.
     """
 
-    def __init__(self, spec: Spec, place: core.Place, dtype: str) -> None:
+    def __init__(self, spec: Spec, device: str, dtype: str) -> None:
         super().__init__(dtype=dtype)
-        self.spec = spec
-        self.place, self.dtype = place, dtype
+        self.spec, self.returns_logits = spec, False
+        self._inputs = CallInputs(spec, is_array, shape_of)
+        self._set(device, dtype)
         for placed in spec.layout:
             stream, name = placed.path.split(".")
             if stream not in dict(self.named_children()):
                 self.add_sublayer(stream, nn.LayerDict())
             dict(self.named_children())[stream][name] = LAYERS[placed.layer.type](placed, dtype)
 
+    def _set(self, device: str, dtype: Any) -> None:
+        """Note where the parameters are, and their dtype but for those that keep theirs."""
+        self.device, self.dtype = device, paddle.empty([0], dtype).dtype
+        # PaddlePaddle has no products of half precision on a CPU: there the values between the layers are float32
+        self._values = WIDE.get(self.dtype, self.dtype) if device == "CPU" else self.dtype
+
+    def _apply(self, func: Any, device: Any, dtype: Any, blocking: Any, include_sublayers: bool = True) -> None:
+        """The one way of all casts and moves in PaddlePaddle, mixed precision's too."""
+        super()._apply(func, device, dtype, blocking, include_sublayers)
+        self._set(self.device if device is None else device_name(device), self.dtype if dtype is None else dtype)
+
+    def astype(self, dtype: Any = None) -> Model:
+        """Cast all parameters; PaddlePaddle's own leaves them unchanged."""
+        self.to(dtype=dtype)
+        return self
+
+    @property
+    def place(self) -> core.Place:
+        return native_device(self.device)
+
     def logits(self, inputs: Mapping[str, Tensor], call: Call | None = None) -> Tensor:
         """The trunk's last values, (videos, classes): what the losses take."""
         call = Call() if call is None else call
         vectors = []
         for name, stream in self.spec.streams.items():
-            x = inputs[stream.input].astype(self.dtype)
-            call.mask = inputs.get(f"{stream.input}.mask")
-            if call.mask is not None:
+            x = inputs[stream.input].astype(self._values)
+            call.mask = None
+            if f"{stream.input}{MASK}" in inputs:
+                call.mask = inputs[f"{stream.input}{MASK}"].astype(paddle.bool)
                 x = x.masked_fill(~call.mask.unsqueeze(2), 0.0)
             vectors.append(self._through(name, x, call))
         call.mask = None
         x = paddle.concat(vectors, 1) if len(vectors) > 1 else vectors[0]
         return self._through("trunk", x, call)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self.finish(self.logits(inputs))
+    def forward(self, inputs: Any = None, *others: Any, **named: Any) -> Tensor:
+        logits = self.logits(self._gather(inputs, others, named))
+        return logits if self.returns_logits else self.finish(logits)
+
+    @paddle.jit.not_to_static
+    def _gather(self, given: Any, others: Sequence[Any], named: Mapping[str, Any]) -> dict[str, Any]:
+        """The arrays of a call by the core's keys. PaddlePaddle runs this as it is while it traces a model."""
+        if others:
+            raise InputError(f"inputs come by name where there are several; {self._inputs.how_to_call()}")
+        if named and "forward" in vars(self) and not paddle.in_dynamic_mode():
+            raise InputError("to_static(..., full_graph=True) takes no inputs by keyword; call it with a dictionary")
+        return self._inputs.gather(given, named)
 
     def finish(self, logits: Tensor) -> Tensor:
-        """The output of logits."""
+        """The output of logits, in float32 at least."""
+        logits = wide(logits)
         if self.spec.output == "softmax":
             return F.softmax(logits, -1)
         if self.spec.output == "log_softmax":
@@ -61,18 +106,34 @@ class Model(nn.Layer):
         return F.sigmoid(logits) if self.spec.output == "sigmoid" else logits
 
     def _through(self, name: str, x: Tensor, call: Call) -> Tensor:
-        for layer in dict(self.named_children()).get(name, {}).values():
-            x = over_bags(layer, x, call) if layer.bag else layer(x, call)
-            call.recorded[layer.path] = x
+        for key, layer in dict(self.named_children()).get(name, {}).items():
+            if not isinstance(layer, Layer):
+                x = layer(x)  # a user's own
+            elif layer.bag:
+                x = over_bags(layer, x, call)
+            else:
+                x = layer(x, call)
+            call.recorded[f"{name}.{key}"] = x
         return x
 
 
 def build(spec: Spec, device: str, dtype: str) -> Model:
-    place = native_device(device)
-    with paddle.base.dygraph.guard(place):
-        model = Model(spec, place, dtype)
-    model.eval()
-    return model
+    with paddle.device.device_guard(native_device(device)):
+        return Model(spec, device, dtype)
+
+
+@contextmanager
+def named_by_path(model: Model) -> Iterator[None]:
+    """Name the parameters in files as the spec does, and not as this process numbers them."""
+    parameters = model.state_dict()
+    names = {path: value.name for path, value in parameters.items()}
+    try:
+        for path, value in parameters.items():
+            value.name = path
+        yield
+    finally:
+        for path, value in parameters.items():
+            value.name = names[path]
 
 
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:
@@ -87,7 +148,8 @@ def dump_parameters(model: Model) -> dict[str, Array]:
 
 def to_device(model: Model, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
     """NumPy arrays as tensors on the model's device."""
-    return {name: paddle.to_tensor(value, place=model.place) for name, value in arrays.items()}
+    place = model.place
+    return {name: paddle.to_tensor(value, place=place) for name, value in arrays.items()}
 
 
 def forward(

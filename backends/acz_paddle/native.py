@@ -8,11 +8,12 @@ import paddle
 
 from acz.foundation.arrays import Array
 from acz.foundation.files.unpickle import load
-from acz_paddle.model import Model
+from acz_paddle.model import Model, named_by_path
 
 
 def save_native(model: Model, path: Path) -> None:
-    paddle.save(model.state_dict(), str(path))
+    with named_by_path(model):
+        paddle.save(model.state_dict(), str(path))
 
 
 def read_native(path: Path) -> dict[str, Array]:

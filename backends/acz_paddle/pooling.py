@@ -7,7 +7,7 @@ from paddle import Tensor
 
 from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
-from acz_paddle.base import Call, Layer, l2_normalize, rsqrt
+from acz_paddle.base import Call, Layer, l2_normalize, rsqrt, wide
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -38,8 +38,10 @@ class FramePool(Layer):
     settings: pooling.FramePool
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        found = [pool(kind, x, call.mask) for kind in self.settings.pooling]  # of (videos, features)
-        return paddle.concat([l2_normalize(y) for y in found] if self.settings.normalize else found, 1)
+        pooled = [pool(kind, wide(x), call.mask) for kind in self.settings.pooling]  # of (videos, features)
+        return paddle.concat([l2_normalize(y) for y in pooled] if self.settings.normalize else pooled, 1).astype(
+            x.dtype
+        )
 
 
 def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:
@@ -55,4 +57,4 @@ def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:
     held = call.mask.any(1)
     y = layer(x.reshape([-1, bag, features]), call)
     call.mask = mask
-    return pool("mean", y.reshape([videos, -1, y.shape[-1]]), held.reshape([videos, -1]))
+    return pool("mean", wide(y).reshape([videos, -1, y.shape[-1]]), held.reshape([videos, -1])).astype(y.dtype)

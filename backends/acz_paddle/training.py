@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from acz.foundation.arrays import Array
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
 from acz_paddle.base import Call, log_softmax
-from acz_paddle.model import Model, to_device
+from acz_paddle.model import Model, load_parameters, to_device
 
 
 def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
@@ -100,13 +100,16 @@ class Trainer:
     trained: dict[str, Tensor]
     m: dict[str, Tensor]
     v: dict[str, Tensor]
+    kept: list[str]
+    """Paths of the statistics that stay."""
     step: int = 0
 
 
-def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
-    trained = trained_parameters(model)
+def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
+    trained = {path: value for path, value in trained_parameters(model).items() if path not in frozen}
+    kept = [path for path in model.spec.statistics if path in frozen]
     m, v = ({path: paddle.zeros_like(value) for path, value in trained.items()} for _ in range(2))
-    return Trainer(model, optimizer, loss, trained, m, v)
+    return Trainer(model, optimizer, loss, trained, m, v, kept)
 
 
 def training_step(
@@ -120,11 +123,14 @@ def training_step(
     model.train()
     fed = to_device(model, {**inputs, "labels": labels})
     call = Call(dropout=to_device(model, dropout))
+    kept = {path: model.state_dict()[path].clone() for path in trainer.kept}
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, fed["labels"])
     gradients = paddle.grad(value, list(trainer.trained.values()))
     prepare(trainer, gradients)
     update(trainer, gradients, learning_rate)
+    if kept:
+        load_parameters(model, kept)
     return value.detach(), hits(logits.detach(), fed["labels"])
 
 

@@ -8,7 +8,7 @@ from paddle import Tensor
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_paddle.base import Call, Layer, batch_norm, l2_normalize, rsqrt
+from acz_paddle.base import Call, Layer, batch_norm, l2_normalize, linear, rsqrt, wide
 
 
 class SoftAssignment(Layer):
@@ -18,12 +18,17 @@ class SoftAssignment(Layer):
 def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     norm = layer.settings.norm
-    s = F.linear(x, layer.assignment.weight, None if norm else layer.assignment.bias)
-    a = F.softmax(batch_norm(layer, layer.norm, norm, s, call) if norm else s, -1)
+    s = linear(x, layer.assignment.weight, None if norm else layer.assignment.bias)
+    a = F.softmax(wide(batch_norm(layer, layer.norm, norm, s, call) if norm else s), -1)
     if call.mask is not None:
         a = a * call.mask.unsqueeze(2).astype(a.dtype)
     call.recorded[f"{layer.path}.assignments"] = a
     return a
+
+
+def summed(x: Tensor, a: Tensor) -> Tensor:
+    """The sum of the frames x for each cluster by the shares a, (videos, features, clusters)."""
+    return wide(paddle.matmul(x, a.astype(x.dtype), transpose_x=True))
 
 
 def of_clusters(v: Tensor) -> Tensor:
@@ -38,12 +43,12 @@ class NetVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
         total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        return of_clusters(paddle.matmul(x, a, transpose_x=True) - self.centres * total)
+        return of_clusters(summed(x, a) - wide(self.centres) * total).astype(x.dtype)
 
 
 class LightVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        return of_clusters(paddle.matmul(x, assign(self, x, call), transpose_x=True))
+        return of_clusters(summed(x, assign(self, x, call))).astype(x.dtype)
 
 
 class NetFV(SoftAssignment):
@@ -52,11 +57,11 @@ class NetFV(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         coupling = self.settings.coupling
         a = assign(self, x, call)
-        c = self.centres if coupling is None else self.assignment.weight * coupling
-        precision = 1.0 / (self.spread * self.spread + LEAST_SPREAD)
+        c = wide(self.centres) if coupling is None else wide(self.assignment.weight) * coupling
+        spread = wide(self.spread)
+        precision = 1.0 / (spread * spread + LEAST_SPREAD)
         total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        ax = paddle.matmul(x, a, transpose_x=True)  # (videos, features, clusters)
-        axx = paddle.matmul(x * x, a, transpose_x=True)
+        ax, axx = summed(x, a), summed(x * x, a)
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * (precision * precision) - total
-        return paddle.concat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)
+        return paddle.concat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1).astype(x.dtype)

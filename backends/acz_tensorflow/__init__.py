@@ -48,8 +48,11 @@ INFO = BackendInfo(
         ),
     ),
     native=NativeFormat("keras", ".keras", recognises, "import acz_tensorflow.model; keras.models.load_model(FILE)"),
+    mixed_precision="keras.config.set_dtype_policy('mixed_bfloat16')",
     fft_cost=6.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("device finish graphs input logits output spec state steps".split()),
+    reserved_streams=frozenset(
+        "device finish graphs input logits output replace replaced returns_logits spec state steps".split()
+    ),
     order=2,
 )

@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 from tensorflow import Tensor
 
+from acz.model.layers.base import Parameter
 from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
 
@@ -21,30 +22,54 @@ class Call:
 
     training: bool = False
     mask: Tensor | None = None  # bool (videos, frames)
+    dtype: str | None = None
+    """The type that layers take, and that products are computed in. None: the type of the parameters."""
     dropout: Mapping[str, Tensor] | None = None
     """Masks by path. None: the framework draws its own; a path that is missing drops nothing."""
     recorded: dict[str, Tensor] = field(default_factory=dict)
 
 
 class Layer(keras.layers.Layer):
-    """A layer in place. `own` holds its parameters by local name, as zeros; their names are the spec's paths."""
+    """A layer in place. `own` holds its parameters by local name, as zeros; their names are the spec's paths.
+
+    The model calls `call` itself. Keras' policy for low precision is the model's: in its call a parameter is read in
+    that type, but for those of a batch norm.
+    """
 
     def __init__(self, placed: PlacedLayer, dtype: str) -> None:
         scope = re.sub(r"^_|[^\w.]", ".", placed.path, flags=re.ASCII)  # what TensorFlow's graphs take for a name
         super().__init__(name=scope, dtype=dtype)
         self.placed, self.settings = placed, placed.layer
-        self.own = {
-            name: self.add_weight(
-                shape=parameter.shape,
-                initializer="zeros",
-                trainable=parameter.role == "trained",
-                name=f"{placed.path}.{name}",
-            )
-            for name, parameter in placed.parameters.items()
-        }
+        self.own = {name: self._variable(name, parameter) for name, parameter in placed.parameters.items()}
+        self.build((None, *placed.input_shape))
+
+    def _variable(self, name: str, parameter: Parameter) -> keras.Variable:
+        beside = f"{name.rpartition('.')[0]}.running_mean".lstrip(".")  # of the same batch norm, if it is in one
+        return self.add_weight(
+            shape=parameter.shape,
+            initializer="zeros",
+            trainable=parameter.role == "trained",
+            name=f"{self.placed.path}.{name}",
+            autocast=beside not in self.placed.parameters,
+            aggregation="mean"
+            if parameter.role == "statistic"
+            else "none",  # of the replicas of a tf.distribute strategy
+        )
+
+    def build(self, input_shape: Any) -> None:
+        """Nothing is left to make; Keras notes the shape, which its summaries show."""
+
+    def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
+        return (None, *self.placed.output_shape)
 
     def call(self, x: Tensor, call: Call) -> Tensor:
+        """The layer's values, in the type of x or in float32."""
         raise TypeError(f"{type(self).__name__} has no call")
+
+
+def widened(x: Any) -> Any:
+    """x, in float32 where its type has fewer bits: for sums of many numbers, exponentials and statistics."""
+    return tf.cast(x, tf.float32) if x.dtype in (tf.float16, tf.bfloat16) else x
 
 
 def apply(function: str | None, x: Tensor) -> Tensor:
@@ -54,11 +79,12 @@ def apply(function: str | None, x: Tensor) -> Tensor:
 
 
 def softmax(x: Tensor) -> Tensor:
-    """Over the last axis.
+    """Over the last axis, in float32 or float64.
 
     TensorFlow's own rounds by an element's place in memory: of equal videos it makes videos that differ in the last bit,
     and a batch norm behind it makes that large.
     """
+    x = widened(x)
     e = tf.exp(x - tf.stop_gradient(tf.reduce_max(x, -1, keepdims=True)))
     return e / tf.reduce_sum(e, -1, keepdims=True)
 
@@ -66,6 +92,7 @@ def softmax(x: Tensor) -> Tensor:
 def linear(x: Tensor, weight: Any, bias: Any = None) -> Tensor:
     """x (..., features) times weight (features, units), one matrix product whatever the axes before."""
     features, units = weight.shape
+    x = tf.cast(x, weight.dtype)
     y = tf.matmul(x if len(x.shape) == 2 else tf.reshape(x, (-1, features)), weight)
     if bias is not None:
         y = tf.nn.bias_add(y, bias)
@@ -93,12 +120,14 @@ def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Te
 
 def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
     # not x / sqrt(), which TensorFlow rewrites into rsqrt(), and that rounds by an element's place in memory
+    x = widened(x)
     length = tf.sqrt(tf.maximum(tf.reduce_sum(x * x, -1, keepdims=True), epsilon))
     return x / tf.maximum(length, epsilon**0.5)
 
 
 def batch_norm(own: Mapping[str, Any], settings: BatchNormSettings, x: Tensor, call: Call, prefix: str = "") -> Tensor:
-    """Over all axes but the last; `own` holds weight, bias and the running statistics."""
+    """Over all axes but the last, in float32 or float64; `own` holds weight, bias and the running statistics."""
+    x = widened(x)
     weight, bias = own[f"{prefix}weight"], own[f"{prefix}bias"]
     running_mean, running_variance = own[f"{prefix}running_mean"], own[f"{prefix}running_variance"]
     mean, variance = running_mean, running_variance

@@ -11,7 +11,7 @@ from tensorflow import Tensor
 from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
 from acz_tensorflow import INFO
-from acz_tensorflow.base import Call, Layer, apply
+from acz_tensorflow.base import Call, Layer, apply, widened
 
 FFT_COST = INFO.fft_cost
 
@@ -70,14 +70,14 @@ def product(own: Mapping[str, Any], settings: CirculantProduct, x: Tensor, units
     if settings.algorithm(n, units, FFT_COST) == "dense":
         y = tf.matmul(rows, explicit(own, settings, units, prefix), transpose_b=True)
     else:
-        y = rows[:, None]  # (rows, 1, features): every block has the same input
+        y = widened(rows)[:, None]  # (rows, 1, features): every block has the same input
         for factor in range(settings.factors):
             if settings.diagonal == "learned":
-                y = y * own[diagonal][factor]
-            y = correlation(y, weight[factor])  # (rows, blocks, features)
+                y = y * widened(own[diagonal][factor])
+            y = correlation(y, widened(weight[factor]))  # (rows, blocks, features)
             if settings.diagonal == "fixed":
-                y = y * tf.roll(own[diagonal][factor], 1, -1)
-        y = tf.reshape(y, (-1, weight.shape[1] * n))[:, :units]
+                y = y * tf.roll(widened(own[diagonal][factor]), 1, -1)
+        y = tf.cast(tf.reshape(y, (-1, weight.shape[1] * n))[:, :units], x.dtype)
     return y if len(x.shape) == 2 else tf.reshape(y, [*tf.unstack(tf.shape(x)[:-1]), units])
 
 

@@ -19,6 +19,7 @@ from acz_tensorflow.base import (
     l2_normalize,
     linear,
     softmax,
+    widened,
 )
 from acz_tensorflow.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_tensorflow.pooling import FramePool  # noqa: F401 (in LAYERS)
@@ -53,7 +54,7 @@ class Softmax(Layer):
 
 class LogSoftmax(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
-        return tf.nn.log_softmax(x)
+        return tf.nn.log_softmax(widened(x))
 
 
 class Dropout(Layer):
@@ -107,6 +108,7 @@ class AttentionCluster(Layer):
         settings, own = self.settings, self.own
         h = tf.tanh(linear(x, own["hidden.weight"], own["hidden.bias"])) if settings.hidden else x
         s = linear(h, own["score.weight"], own.get("score.bias"))
+        s = widened(s)
         if settings.score_scale == "1/sqrt(features)":
             s = s * self.placed.input_shape[-1] ** -0.5
         if settings.score_norm:
@@ -120,11 +122,11 @@ class AttentionCluster(Layer):
         if call.mask is not None:
             a = a * tf.cast(tf.expand_dims(call.mask, 1), a.dtype)
         call.recorded[f"{self.placed.path}.weights"] = tf.transpose(a, (0, 2, 1))
-        v = tf.matmul(a, x)  # (videos, units, features)
+        v = tf.matmul(tf.cast(a, x.dtype), x)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:
-            v = l2_normalize(own["alpha"][:, None] * v + own["beta"][:, None])
+            v = l2_normalize(widened(own["alpha"][:, None]) * widened(v) + widened(own["beta"][:, None]))
         if settings.output_scale == "1/sqrt(units)":
             v = v * settings.units**-0.5
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, units * features)
@@ -138,7 +140,7 @@ class ContextGating(Layer):
         g = linear(x, own["weight"], own.get("bias"))
         g = tf.sigmoid(batch_norm(own, norm, g, call, "norm.") if norm else g)
         call.recorded[f"{self.placed.path}.gates"] = g
-        return x * g
+        return x * tf.cast(g, x.dtype)
 
 
 class DeepContextGating(Layer):
@@ -152,7 +154,7 @@ class DeepContextGating(Layer):
         g = linear(h, own["gate.weight"])
         g = tf.sigmoid(batch_norm(own, settings.norm, g, call, "gate_norm."))
         call.recorded[f"{self.placed.path}.gates"] = g
-        return x * g
+        return x * tf.cast(g, x.dtype)
 
 
 class MixtureOfExperts(Layer):
@@ -167,7 +169,7 @@ class MixtureOfExperts(Layer):
             gates = linear(x, own["gates.weight"])
             experts = linear(x, own["experts.weight"], own["experts.bias"])
         gates = softmax(tf.reshape(gates, (-1, classes, mixtures + 1)))
-        experts = tf.sigmoid(experts)
+        experts = tf.sigmoid(widened(experts))
         experts = tf.reshape(experts, (-1, classes, mixtures))  # (videos, classes, mixtures)
         return tf.reduce_sum(gates[:, :, :-1] * experts, 2)  # (videos, classes)
 

@@ -6,6 +6,8 @@ import json
 import zipfile
 from pathlib import Path
 
+import keras
+
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.model.spec import Spec
@@ -22,6 +24,9 @@ def read_native(path: Path) -> dict[str, Array]:
         config = json.loads(archive.read("config.json"))
     if config.get("registered_name") != "acz>Model":
         raise DataError("it holds another model than one of acz")
-    model = build(Spec.from_dict(config["config"]["spec"]), "CPU", config["config"]["dtype"])
+    settings = config["config"]
+    if replaced := sorted(settings.get("replaced", ())):
+        raise DataError(f"its layer '{replaced[0]}' is replaced by another than the spec's")
+    model = build(Spec.from_dict(settings["spec"]), "CPU", keras.DTypePolicy(settings["dtype"]).variable_dtype)
     model.load_weights(path)
     return dump_parameters(model)

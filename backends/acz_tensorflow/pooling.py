@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
-from acz_tensorflow.base import Call, Layer, l2_normalize
+from acz.model.spec import PlacedLayer
+from acz_tensorflow.base import Call, Layer, l2_normalize, widened
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
-    """One number for each feature, of the valid frames of each video."""
+    """One number for each feature, of the valid frames of each video; in float32 or float64."""
+    x = widened(x)
     if kind == "max":
         if mask is None:
             return tf.reduce_max(x, 1)
         y = tf.reduce_max(tf.where(tf.expand_dims(mask, 2), x, LOWEST), 1)
         return tf.where(tf.reduce_any(mask, 1, keepdims=True), y, 0.0)
     if kind == "sum":
-        return tf.reduce_sum(x, 1) if mask is None else tf.matmul(tf.cast(mask, x.dtype)[:, None], x)[:, 0]
+        return tf.reduce_sum(x, 1) if mask is None else tf.matmul(tf.expand_dims(tf.cast(mask, x.dtype), 1), x)[:, 0]
     if kind == "l2_norm":
         s = pool("sum", x * x, mask)
         return s / tf.maximum(tf.sqrt(tf.maximum(s, 1e-12)), 1e-6)  # not x / sqrt(): see l2_normalize
@@ -36,14 +40,14 @@ class FramePool(Layer):
         return tf.concat([l2_normalize(y) for y in found] if self.settings.normalize else found, 1)
 
 
-def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:
-    """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
-    mask, bag, features = call.mask, layer.placed.bag, layer.placed.input_shape[-1]
+def over_bags(placed: PlacedLayer, run: Callable[[Tensor, Call], Tensor], x: Tensor, call: Call) -> Tensor:
+    """A layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
+    mask, bag, features = call.mask, placed.bag, placed.input_shape[-1]
     videos, frames = tf.unstack(tf.shape(x)[:2])
     fill = [0, tf.math.floormod(-frames, bag)]
     valid = tf.fill([videos, frames], True) if mask is None else mask
     call.mask = tf.reshape(tf.pad(valid, [[0, 0], fill]), (-1, bag))
     held = tf.reshape(tf.reduce_any(call.mask, 1), (videos, -1))  # (videos, bags)
-    y = layer(tf.reshape(tf.pad(x, [[0, 0], fill, [0, 0]]), (-1, bag, features)), call=call)
+    y = run(tf.reshape(tf.pad(x, [[0, 0], fill, [0, 0]]), (-1, bag, features)), call)
     call.mask = mask
-    return pool("mean", tf.reshape(y, (videos, -1, *layer.placed.output_shape)), held)
+    return pool("mean", tf.reshape(y, (videos, -1, *placed.output_shape)), held)

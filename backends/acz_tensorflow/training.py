@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 import tensorflow as tf
 from tensorflow import Tensor
@@ -78,7 +79,8 @@ def loss_and_gradients(
     training: bool = True,
 ) -> tuple[float, dict[str, Array]]:
     def run(fed: Tensors, labels: Tensors, dropout: Tensors) -> tuple[Tensor, dict[str, Tensor]]:
-        wanted = trained_variables(model) | {name: value for name, value in fed.items() if value.dtype.is_floating}
+        floats = {name: fed[name] for name in model.spec.inputs if name in fed and fed[name].dtype.is_floating}
+        wanted = trained_variables(model) | floats
         with tf.GradientTape() as tape:
             tape.watch(list(wanted.values()))
             value = LOSSES[loss](model, model.logits(fed, Call(training, dropout=dropout)), labels["labels"])
@@ -101,17 +103,20 @@ class Trainer:
     trained: dict[str, tf.Variable]
     m: dict[str, tf.Variable]
     v: dict[str, tf.Variable]
+    kept: list[keras.Variable]
+    """The statistics that stay."""
     step: int = 0
 
 
-def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
-    trained = trained_variables(model)
+def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
+    trained = {path: value for path, value in trained_variables(model).items() if path not in frozen}
+    kept = [model.state[path] for path in model.spec.statistics if path in frozen]
     with tf.device(model.device):
         m, v = (
             {path: tf.Variable(tf.zeros_like(value), trainable=False) for path, value in trained.items()}
             for _ in range(2)
         )
-    return Trainer(model, optimizer, loss, Graphs(model.device), trained, m, v)
+    return Trainer(model, optimizer, loss, Graphs(model.device), trained, m, v, kept)
 
 
 def training_step(
@@ -122,10 +127,13 @@ def training_step(
     learning_rate: float,
 ) -> tuple[Tensor, Tensor]:
     def run(fed: Tensors, labels: Tensors, dropout: Tensors, numbers: Tensors) -> tuple[Tensor, Tensor]:
+        kept = [tf.identity(variable.value) for variable in trainer.kept]
         with tf.GradientTape() as tape:
             logits = trainer.model.logits(fed, Call(True, dropout=dropout))
             value = LOSSES[trainer.loss](trainer.model, logits, labels["labels"])
         update(trainer, prepare(trainer, tape.gradient(value, list(trainer.trained.values()))), numbers)
+        for variable, before in zip(trainer.kept, kept, strict=True):
+            variable.assign(before)
         return value, hits(logits, labels["labels"])
 
     trainer.step += 1

@@ -7,7 +7,7 @@ from tensorflow import Tensor
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_tensorflow.base import Call, Layer, batch_norm, l2_normalize, linear, softmax
+from acz_tensorflow.base import Call, Layer, batch_norm, l2_normalize, linear, softmax, widened
 
 
 class SoftAssignment(Layer):
@@ -39,13 +39,15 @@ class NetVLAD(SoftAssignment):
     def call(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
-        v = of_clusters(tf.matmul(x, a, transpose_a=True) - self.own["centres"] * total)
+        sums = tf.matmul(x, tf.cast(a, x.dtype), transpose_a=True)
+        v = of_clusters(widened(sums) - widened(self.own["centres"]) * total)
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
 
 class LightVLAD(SoftAssignment):
     def call(self, x: Tensor, call: Call) -> Tensor:
-        v = of_clusters(tf.matmul(x, assign(self, x, call), transpose_a=True))
+        a = assign(self, x, call)
+        v = of_clusters(widened(tf.matmul(x, tf.cast(a, x.dtype), transpose_a=True)))
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
 
@@ -54,9 +56,10 @@ class NetFV(SoftAssignment):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         coupling, own = self.settings.coupling, self.own
-        a = assign(self, x, call)
-        c = own["centres"] if coupling is None else own["assignment.weight"] * coupling
-        sigma = own["spread"] * own["spread"] + LEAST_SPREAD
+        a, x = assign(self, x, call), widened(x)
+        c = widened(own["centres"]) if coupling is None else widened(own["assignment.weight"]) * coupling
+        spread = widened(own["spread"])
+        sigma = spread * spread + LEAST_SPREAD
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
         ax = tf.matmul(x, a, transpose_a=True)  # (videos, features, clusters)
         axx = tf.matmul(x * x, a, transpose_a=True)

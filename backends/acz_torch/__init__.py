@@ -29,6 +29,6 @@ INFO = BackendInfo(
     ),
     fft_cost=5.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("device dtype finish logits spec".split()),
+    reserved_streams=frozenset("device dtype finish logits returns_logits spec".split()),
     order=1,
 )

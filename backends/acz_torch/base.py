@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -9,6 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from acz.model.layers.attention import LOWEST
+from acz.model.layers.base import Parameter
 from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
 
@@ -25,24 +28,57 @@ class Call:
     """True where large weights may be kept packed: in evaluations by the product itself, which knows when they change."""
 
 
-class Layer(nn.Module):
-    """A layer in place. Its parameters are registered under the spec's names, uninitialised."""
+LOW = (torch.float16, torch.bfloat16)
+"""Types in which sums of squares, small epsilons and running statistics lose their meaning."""
 
-    def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
-        super().__init__()
-        self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
-        for name, parameter in placed.parameters.items():
-            *parents, last = name.split(".")
-            home: nn.Module = self
-            for parent in parents:
-                if not hasattr(home, parent):
-                    home.add_module(parent, nn.Module())
-                home = getattr(home, parent)
+
+class Parameters(nn.Module):
+    """Parameters and statistics under their names, uninitialised. No cast makes a statistic less precise than float32."""
+
+    def __init__(self, parameters: Mapping[str, Parameter], dtype: torch.dtype, device: torch.device) -> None:
+        nn.Module.__init__(self)
+        for name, parameter in parameters.items():
             value = torch.empty(parameter.shape, dtype=dtype, device=device)
             if parameter.role == "statistic":
-                home.register_buffer(last, value)
+                self.register_buffer(name, value)
             else:
-                home.register_parameter(last, nn.Parameter(value, requires_grad=parameter.role == "trained"))
+                self.register_parameter(name, nn.Parameter(value, requires_grad=parameter.role == "trained"))
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Any:
+        statistics = dict(self.named_buffers(recurse=False))
+        super()._apply(fn, recurse)
+        for name, value in self.named_buffers(recurse=False):
+            if value.dtype in LOW:
+                setattr(self, name, statistics[name].to(value.device, torch.float32))
+        return self
+
+
+class Product(Parameters):
+    """A layer's part with a weight (features, units) and perhaps a bias (units)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, getattr(self, "bias", None))
+
+
+class Layer(Parameters):
+    """A layer in place. Its parameters have the spec's names; those of `hidden.weight` and so on are in a part `hidden`."""
+
+    def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
+        own = {name: parameter for name, parameter in placed.parameters.items() if "." not in name}
+        Parameters.__init__(self, own, dtype, device)
+        self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
+        parts: dict[str, dict[str, Parameter]] = {}
+        for name, parameter in placed.parameters.items():
+            part, _, last = name.rpartition(".")
+            if part:
+                parts.setdefault(part, {})[last] = parameter
+        for part, inside in parts.items():
+            if "running_mean" in inside:
+                settings = next(filter(None, (getattr(placed.layer, name, None) for name in (part, "norm"))))
+                self.add_module(part, Norm(settings, inside, dtype, device))
+            else:
+                kind = Product if len(inside["weight"].shape) == 2 else Parameters
+                self.add_module(part, kind(inside, dtype, device))
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         raise TypeError(f"{type(self).__name__} has no forward")
@@ -63,45 +99,157 @@ def sigmoid(x: Tensor) -> Tensor:
     return torch.where(x > 0, 1.0, e) / (1.0 + e)
 
 
-def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Tensor:
-    if not layer.training or rate == 0.0:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """x (..., features) by weight (features, units), plus a bias (units): every product of the layers.
+
+    A CPU's product of one row and a bias begins with the bias and adds the terms to it one by one, so each rounds by the
+    size of the sum and not by its own. The bias is therefore added afterwards. A graph serves any number of rows.
+    """
+    any_rows = torch.compiler.is_exporting() or torch.jit.is_tracing()
+    if bias is not None and (any_rows or x.numel() == x.shape[-1]):
+        y = x @ weight
+        return y + bias.to(y.dtype)
+    return F.linear(x, weight.t(), bias)
+
+
+def drop(dropout: nn.Module, x: Tensor, call: Call, path: str) -> Tensor:
+    """Drop by a call's mask of the path, or by PyTorch's own dropout in a call without masks."""
+    if not dropout.training:
         return x
     if call.dropout is None:
-        return F.dropout2d(x, rate) if getattr(layer.settings, "over", "") == "channels" else F.dropout(x, rate)
-    mask = call.dropout.get(f"{layer.path}.{name}" if name else layer.path)
-    return x if mask is None else x * (mask.to(x.dtype) * (1.0 / (1.0 - rate)))
+        return dropout(x)
+    mask = call.dropout.get(path)
+    return x if mask is None else x * (mask.to(x.dtype) * (1.0 / (1.0 - dropout.p)))
+
+
+def lowest(x: Tensor) -> float:
+    """The value of padded frames below all others: LOWEST, or the least number of a type that does not hold it."""
+    return max(LOWEST, torch.finfo(x.dtype).min)
+
+
+def in_float32(compute: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Tensor:
+    """A function of tensors, computed in float32 where they are less precise or autocast would make them so.
+
+    Returns:
+        The result, in the type of `x`.
+    """
+    kind = x.device.type
+    automatic = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    if x.dtype not in LOW and not automatic:
+        return compute(x, *others)
+    raised = [value.float() if value.dtype in LOW else value for value in (x, *others)]
+    if not automatic:
+        return compute(*raised).to(x.dtype)
+    with torch.autocast(kind, enabled=False):
+        return compute(*raised).to(x.dtype)
 
 
 def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
-    return x * torch.rsqrt((x * x).sum(-1, keepdim=True).clamp_min(epsilon))
+    def normalize(values: Tensor) -> Tensor:
+        squares = (values * values).sum(-1, keepdim=True)
+        y = values * torch.rsqrt(squares.clamp_min(epsilon))
+        if x.dtype == torch.float16:  # it does not hold the gradient at a zero vector, which is 1e6
+            y = torch.where(squares < epsilon, y.detach(), y)
+        return y
+
+    return in_float32(normalize, x)
 
 
-def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, call: Call) -> Tensor:
-    """Over all axes but the last; `home` holds weight, bias and the running statistics."""
-    if not layer.training:
-        scale = torch.rsqrt(home.running_variance + settings.epsilon) * home.weight
-        return (x - home.running_mean) * scale + home.bias
-    rows = x.flatten(0, -2)
-    if call.mask is not None and x.ndim == 3:
-        valid = call.mask.reshape(-1, 1).to(x.dtype)
-        count = valid.sum().clamp_min(1.0)
-        mean = (rows * valid).sum(0) / count
-        variance = ((rows - mean).square() * valid).sum(0) / count
-        y = (x - mean) * (torch.rsqrt(variance + settings.epsilon) * home.weight) + home.bias
-    else:
-        # PyTorch's own sums the rows one by one; without their mean to begin with, equal rows would differ from what it sums to
-        about = rows.detach().mean(0)
-        count = torch.tensor(float(len(rows)), dtype=x.dtype, device=x.device)
-        y, mean, scale = torch.native_batch_norm(
-            rows - about, home.weight, home.bias, None, None, True, 0.0, settings.epsilon
-        )
-        y, mean = y.reshape(x.shape), mean + about
-        variance = (scale.double() ** -2 - settings.epsilon).clamp_min(0.0).to(x.dtype)
-    with torch.no_grad():
-        correction = count / (count - 1).clamp_min(1.0) if settings.variance == "unbiased" else 1.0
-        home.running_mean.lerp_(mean, 1 - settings.decay)
-        home.running_variance.lerp_(variance * correction, 1 - settings.decay)
-    return y
+class Norm(Parameters, nn.BatchNorm1d):
+    """Batch normalisation over all axes but the last, in float32 at least.
+
+    To PyTorch's tools it is a batch norm: `update_bn` works, and so do parameter groups by type, and `eval()` of the batch
+    norms alone. Its statistics move by `momentum` as PyTorch defines it; None makes them the mean of all batches.
+    """
+
+    def __init__(
+        self,
+        settings: BatchNormSettings,
+        parameters: Mapping[str, Parameter],
+        dtype: torch.dtype,
+        device: torch.device,
+    ) -> None:
+        Parameters.__init__(self, parameters, dtype, device)
+        self.take(settings)
+
+    def take(self, settings: BatchNormSettings) -> None:
+        """Set the attributes of PyTorch's batch norms from a layer's settings."""
+        self.eps, self.momentum, self.variance = settings.epsilon, 1 - settings.decay, settings.variance
+        self.num_features, self.affine = len(self.weight), True
+        self.batches, self.synchronised = 0, False
+        self.track_running_stats = False  # PyTorch would look for `num_batches_tracked` in every state_dict
+
+    def __getattr__(self, name: str) -> Any:
+        if name == "running_var":  # nn.SyncBatchNorm.convert_sync_batchnorm reads it
+            raise AttributeError(
+                "PyTorch's SyncBatchNorm knows no masks and takes frames for features; call acz_torch.model.synchronise"
+            )
+        return super().__getattr__(name)
+
+    def extra_repr(self) -> str:
+        return f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, variance={self.variance}"
+
+    def reset_running_stats(self) -> None:
+        self.running_mean.zero_()
+        self.running_variance.fill_(1.0)
+        self.batches = 0
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        kind = x.dtype
+        x = x.to(torch.promote_types(kind, self.running_mean.dtype))
+        weight, bias = self.weight.to(x.dtype), self.bias.to(x.dtype)
+        if not self.training:
+            scale = torch.rsqrt(self.running_variance + self.eps) * weight
+            return ((x - self.running_mean) * scale + bias).to(kind)
+        rows = x.flatten(0, -2)
+        mask = call.mask if x.ndim == 3 else None
+        if mask is not None or self.synchronised or torch.jit.is_tracing():
+            valid = torch.ones_like(rows[:, :1]) if mask is None else mask.reshape(-1, 1).to(x.dtype)
+            count = self._total(valid.sum()).clamp_min(1.0)
+            mean = self._total((rows * valid).sum(0)) / count
+            variance = self._total(((rows - mean).square() * valid).sum(0)) / count
+            y = (x - mean) * (torch.rsqrt(variance + self.eps) * weight) + bias
+        else:
+            # PyTorch's own sums the rows one by one; without their mean to begin with, equal rows would differ from what it sums to
+            about = rows.detach().mean(0)
+            count = torch.tensor(float(len(rows)), dtype=x.dtype, device=x.device)
+            y, mean, scale = torch.native_batch_norm(rows - about, weight, bias, None, None, True, 0.0, self.eps)
+            y, mean = y.reshape(x.shape), mean + about
+            variance = (scale.double() ** -2 - self.eps).clamp_min(0.0).to(x.dtype)
+        self._move(count.detach(), mean.detach(), variance.detach())
+        return y.to(kind)
+
+    def _move(self, count: Tensor, mean: Tensor, variance: Tensor) -> None:
+        """Let the running statistics take in those of a batch."""
+        share = self.momentum
+        if share is None:
+            self.batches += 1
+            share = 1.0 / self.batches
+        correction = count / (count - 1).clamp_min(1.0) if self.variance == "unbiased" else 1.0
+        with torch.no_grad():
+            self.running_mean.lerp_(mean, share)
+            self.running_variance.lerp_(variance * correction, share)
+
+    def _total(self, part: Tensor) -> Tensor:
+        """The sum of all processes, where the module is synchronised."""
+        several = self.synchronised and torch.distributed.is_available() and torch.distributed.is_initialized()
+        return TotalOfProcesses.apply(part) if several else part
+
+
+class TotalOfProcesses(torch.autograd.Function):
+    """The sum of a tensor of every process. So is its gradient: each process's loss depends on all of them."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        total = x.clone()
+        torch.distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        total = gradient.clone()
+        torch.distributed.all_reduce(total)
+        return total
 
 
 class Packed:

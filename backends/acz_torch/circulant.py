@@ -5,13 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
 from acz_torch import INFO
-from acz_torch.base import Call, Layer, apply
+from acz_torch.base import Call, Layer, apply, in_float32, linear
 
 FFT_COST = INFO.fft_cost
 
@@ -69,15 +68,19 @@ def explicit(home: Any, settings: CirculantProduct, units: int) -> Tensor:
 def product(home: Any, settings: CirculantProduct, x: Tensor, units: int) -> Tensor:
     """x (videos, ..., features) to (videos, ..., units); `home` holds weight and diagonal."""
     if settings.algorithm(x.shape[-1], units, FFT_COST) == "dense":
-        return F.linear(x, explicit(home, settings, units))
-    y = x.unsqueeze(-2)  # (videos, ..., 1, features): every block has the same input
-    for factor in range(settings.factors):
-        if settings.diagonal == "learned":
-            y = y * home.diagonal[factor]
-        y = Correlation.apply(y, home.weight[factor])  # (videos, ..., blocks, features)
-        if settings.diagonal == "fixed":
-            y = y * home.diagonal[factor].roll(1, -1)
-    return y.flatten(-2)[..., :units]
+        return linear(x, explicit(home, settings, units).t())
+
+    def by_transforms(x: Tensor, weight: Tensor, *diagonal: Tensor) -> Tensor:
+        y = x.unsqueeze(-2)  # (videos, ..., 1, features): every block has the same input
+        for factor in range(settings.factors):
+            if settings.diagonal == "learned":
+                y = y * diagonal[0][factor]
+            y = Correlation.apply(y, weight[factor])  # (videos, ..., blocks, features)
+            if settings.diagonal == "fixed":
+                y = y * diagonal[0][factor].roll(1, -1)
+        return y.flatten(-2)[..., :units]
+
+    return in_float32(by_transforms, x, home.weight, *([home.diagonal] if settings.diagonal != "none" else []))
 
 
 class CirculantDense(Layer):

@@ -34,8 +34,7 @@ class Deployed(nn.Module):
 
 
 def export(model: Model, path: Path, metadata: Mapping[str, str], masks: str = "bool") -> None:
-    model.eval()
-    deployed = Deployed(model, masks)
+    deployed = Deployed(model, masks).eval()
     videos = Dim("videos", min=1)
     sample, axes = {}, {}
     for port in deployed.ports:

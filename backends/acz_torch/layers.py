@@ -6,13 +6,12 @@ from functools import reduce
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from acz.backend.native_layers import native_layers
 from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
-from acz.model.layers.attention import LOWEST
 from acz.model.spec import PlacedLayer
-from acz_torch.base import Call, Layer, Packed, apply, batch_norm, drop, l2_normalize, sigmoid
+from acz_torch.base import Call, Layer, Norm, Packed, Product, apply, drop, l2_normalize, linear, lowest, sigmoid
 from acz_torch.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_torch.pooling import FramePool  # noqa: F401 (in LAYERS)
 from acz_torch.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
@@ -33,7 +32,7 @@ class Dense(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         bias = self.bias if self.settings.bias else None
         y = self.packed.product(x, self.weight, bias) if call.packs else None
-        return apply(self.settings.activation, F.linear(x, self.weight.t(), bias) if y is None else y)
+        return apply(self.settings.activation, linear(x, self.weight, bias) if y is None else y)
 
 
 class Rescale(Layer):
@@ -63,17 +62,26 @@ class LogSoftmax(Layer):
 class Dropout(Layer):
     settings: dropout.Dropout
 
+    def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__(placed, dtype, device)
+        kind = nn.Dropout2d if self.settings.over == "channels" else nn.Dropout
+        self.dropout = kind(self.settings.rate)
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        return drop(self, x, self.settings.rate, call)
+        return drop(self.dropout, x, call, self.path)
 
 
-class BatchNorm(Layer):
+class BatchNorm(Layer, Norm):
     settings: normalize.BatchNorm
+
+    def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
+        Layer.__init__(self, placed, dtype, device)
+        self.take(self.settings)
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         if x.ndim == 4:  # an image: channels last and back
-            return batch_norm(self, self, self.settings, x.movedim(1, -1), call).movedim(-1, 1)
-        return batch_norm(self, self, self.settings, x, call)
+            return Norm.forward(self, x.movedim(1, -1), call).movedim(-1, 1)
+        return Norm.forward(self, x, call)
 
 
 class L2Normalize(Layer):
@@ -111,22 +119,25 @@ class Flatten(Layer):
 class AttentionCluster(Layer):
     settings: attention.AttentionCluster
 
+    def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__(placed, dtype, device)
+        self.score_dropout = nn.Dropout(self.settings.score_dropout)
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
         features = x.shape[-1]
-        h = torch.tanh(F.linear(x, self.hidden.weight.t(), self.hidden.bias)) if settings.hidden else x
-        s = F.linear(h, self.score.weight.t(), self.score.bias if settings.score_bias else None)
+        s = self.score(torch.tanh(self.hidden(x)) if settings.hidden else x)
         if settings.score_scale == "1/sqrt(features)":
             s = s * features**-0.5
         if settings.score_norm:
-            s = batch_norm(self, self.score_norm, settings.score_norm, s, call)
-        s = drop(self, s, settings.score_dropout, call, "score_dropout").transpose(1, 2)  # (videos, units, frames)
+            s = self.score_norm(s, call)
+        s = drop(self.score_dropout, s, call, f"{self.path}.score_dropout").transpose(1, 2)  # (videos, units, frames)
         axis = 2 if settings.normalize_over == "frames" else 1
         if call.mask is None:
             a = torch.softmax(s, axis)
         else:
             valid = call.mask[:, None, :]
-            a = torch.softmax(s.masked_fill(~valid, LOWEST) if axis == 2 else s, axis) * valid
+            a = torch.softmax(s.masked_fill(~valid, lowest(s)) if axis == 2 else s, axis) * valid
         call.recorded[f"{self.path}.weights"] = a.transpose(1, 2)
         v = a @ x  # (videos, units, features)
         if settings.pre_normalize:
@@ -143,8 +154,8 @@ class ContextGating(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
-        g = F.linear(x, self.weight.t(), None if norm else self.bias)
-        g = sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
+        g = linear(x, self.weight, None if norm else self.bias)
+        g = sigmoid(self.norm(g, call) if norm else g)
         call.recorded[f"{self.path}.gates"] = g
         return x * g
 
@@ -152,13 +163,14 @@ class ContextGating(Layer):
 class DeepContextGating(Layer):
     settings: gating.DeepContextGating
 
+    def __init__(self, placed: PlacedLayer, dtype: torch.dtype, device: torch.device) -> None:
+        super().__init__(placed, dtype, device)
+        self.dropout = nn.Dropout(self.settings.dropout)
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        settings = self.settings
-        h = F.relu(F.linear(x, self.hidden.weight.t()))
-        h = batch_norm(self, self.hidden_norm, settings.norm, h, call)
-        h = drop(self, h, settings.dropout, call, "dropout")
-        g = F.linear(h, self.gate.weight.t())
-        g = sigmoid(batch_norm(self, self.gate_norm, settings.norm, g, call))
+        h = self.hidden_norm(F.relu(self.hidden(x)), call)
+        h = drop(self.dropout, h, call, f"{self.path}.dropout")
+        g = sigmoid(self.gate_norm(self.gate(h), call))
         call.recorded[f"{self.path}.gates"] = g
         return x * g
 
@@ -172,8 +184,7 @@ class MixtureOfExperts(Layer):
             gates = product(self.gates, circulant, x, classes * (mixtures + 1))
             experts = product(self.experts, circulant, x, classes * mixtures) + self.experts.bias
         else:
-            gates = F.linear(x, self.gates.weight.t())
-            experts = F.linear(x, self.experts.weight.t(), self.experts.bias)
+            gates, experts = self.gates(x), self.experts(x)
         gates = gates.unflatten(1, (classes, mixtures + 1)).softmax(2)
         experts = sigmoid(experts)
         experts = experts.unflatten(1, (classes, mixtures))  # (videos, classes, mixtures)
@@ -181,3 +192,42 @@ class MixtureOfExperts(Layer):
 
 
 LAYERS: dict[str, type[Layer]] = native_layers(globals())
+
+
+def to_linears(module: nn.Module) -> nn.Module:
+    """Replace the dense products within a module by nn.Linear, in place, for tools that look for it.
+
+    The module computes the same; its state_dict has other layouts from then on. Left as they are: circulant products, the
+    weight of context_gating, and a NetFV whose centres are those of its assignment.
+    """
+    for name, child in module.named_children():
+        coupled = isinstance(module, NetFV) and module.settings.coupling is not None
+        if isinstance(child, (Dense, Product)) and not coupled:
+            native = _linear_of(child)
+            if isinstance(child, Dense) and child.settings.activation:
+                native = nn.Sequential(native, Function(child.settings.activation))
+            setattr(module, name, native)
+        else:
+            to_linears(child)
+    return module
+
+
+def _linear_of(product: Dense | Product) -> nn.Linear:
+    weight, bias = product.weight, getattr(product, "bias", None)
+    native = nn.Linear(*weight.shape, bias=bias is not None, device=weight.device, dtype=weight.dtype)
+    with torch.no_grad():
+        native.weight.copy_(weight.t())
+        if bias is not None:
+            native.bias.copy_(bias)
+    return native.train(product.training)
+
+
+class Function(nn.Module):
+    """A function by its name in the spec, as a module."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return apply(self.name, x)

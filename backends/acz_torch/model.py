@@ -8,24 +8,33 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from acz.backend.inputs import CallInputs
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
-from acz_torch.base import Call
+from acz_torch.base import Call, Layer, Norm
 from acz_torch.devices import native_device
 from acz_torch.layers import LAYERS
 from acz_torch.pooling import over_bags
 
 
+def shape_of(value: Tensor) -> torch.Size:
+    return value.shape
+
+
 class Model(nn.Module):
     """A model of the zoo. `state_dict()` has the spec's paths and layouts.
 
-    Called with the inputs by name, (videos, frames, features) or (videos, *shape), and `<name>.mask`, bool (videos, frames), for
-    padded videos; gives the output (videos, classes). In training mode dropout is PyTorch's own.
+    Called with the inputs by name, (videos, frames, features) or (videos, *shape), and `<name>.mask`, (videos, frames), not
+    0 where a frame is valid: `module({"features": x, "features.mask": m})`, `module(features=x, features_mask=m)`, or
+    `module(x)` where there is one input. Gives the output, (videos, classes), or, where `returns_logits` is True, what
+    `finish` makes the output of. In training mode dropout is PyTorch's own.
     """
 
     def __init__(self, spec: Spec, device: torch.device, dtype: torch.dtype) -> None:
         super().__init__()
         self.spec = spec
+        self.returns_logits = False
+        self._inputs = CallInputs(spec, torch.is_tensor, shape_of)
         for placed in spec.layout:
             stream, name = placed.path.split(".")
             if not hasattr(self, stream):
@@ -41,7 +50,12 @@ class Model(nn.Module):
         return next(self.parameters()).dtype
 
     def logits(self, inputs: Mapping[str, Tensor], call: Call | None = None) -> Tensor:
-        """The trunk's last values, (videos, classes): what the losses take."""
+        """The trunk's last values, (videos, classes), which the losses take.
+
+        Args:
+            inputs: `<name>` and `<name>.mask`, unchecked. A module in DistributedDataParallel is called instead, with
+                `returns_logits` set.
+        """
         call = Call() if call is None else call
         vectors = []
         for name, stream in self.spec.streams.items():
@@ -55,8 +69,9 @@ class Model(nn.Module):
         x = torch.cat(vectors, 1) if len(vectors) > 1 else vectors[0]
         return self._through("trunk", x, call)
 
-    def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
-        return self.finish(self.logits(inputs))
+    def forward(self, given: Mapping[str, Tensor] | Tensor | None = None, /, **named: Tensor) -> Tensor:
+        logits = self.logits(self._inputs.gather(given, named))
+        return logits if self.returns_logits else self.finish(logits)
 
     def finish(self, logits: Tensor) -> Tensor:
         """The output of logits."""
@@ -66,15 +81,21 @@ class Model(nn.Module):
             return torch.log_softmax(logits, -1)
         return torch.sigmoid(logits) if self.spec.output == "sigmoid" else logits
 
-    def _through(self, name: str, x: Tensor, call: Call) -> Tensor:
-        for layer in getattr(self, name, {}).values():
-            x = over_bags(layer, x, call) if layer.bag else layer(x, call)
-            call.recorded[layer.path] = x
+    def _through(self, stream: str, x: Tensor, call: Call) -> Tensor:
+        for name, layer in getattr(self, stream, {}).items():
+            x = _through_layer(layer, x, call)
+            call.recorded[f"{stream}.{name}"] = x
         return x
 
 
+def _through_layer(layer: nn.Module, x: Tensor, call: Call) -> Tensor:
+    if not any(isinstance(part, Layer) for part in layer.modules()):
+        return layer(x)  # a user's own layer
+    return over_bags(layer, x, call) if layer.bag else layer(x, call)  # one of ours, or a wrapper around one
+
+
 def build(spec: Spec, device: str, dtype: str) -> Model:
-    return Model(spec, native_device(device), getattr(torch, dtype)).eval()
+    return Model(spec, native_device(device), getattr(torch, dtype))
 
 
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:
@@ -108,3 +129,14 @@ def forward(
         found = {"output": model.finish(logits), "logits": logits} | {path: call.recorded[path] for path in record}
     model.eval()
     return {name: value.cpu().numpy() for name, value in found.items()}
+
+
+def synchronise(model: nn.Module, on: bool = True) -> nn.Module:
+    """Let the batch norms within a module take the statistics of all processes, in training.
+
+    Padded frames do not count, and processes may have different numbers of videos.
+    """
+    for part in model.modules():
+        if isinstance(part, Norm):
+            part.synchronised = on
+    return model

@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from acz.model.layers import pooling
-from acz.model.layers.attention import LOWEST
-from acz_torch.base import Call, Layer, l2_normalize
+from acz_torch.base import Call, Layer, in_float32, l2_normalize, lowest
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
     """One number for each feature, of the valid frames of each video."""
+    return in_float32(lambda x: _pool(kind, x, mask), x)
+
+
+def _pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
     if kind == "max":
         if mask is None:
             return x.amax(1)
-        return x.masked_fill(~mask[:, :, None], LOWEST).amax(1).masked_fill(~mask.any(1, keepdim=True), 0.0)
+        return x.masked_fill(~mask[:, :, None], lowest(x)).amax(1).masked_fill(~mask.any(1, keepdim=True), 0.0)
     if kind == "sum":
         return x.sum(1) if mask is None else (mask[:, None].to(x.dtype) @ x).squeeze(1)
     if kind == "l2_norm":
-        s = pool("sum", x * x, mask)
+        s = _pool("sum", x * x, mask)
         return s * torch.rsqrt(s.clamp_min(1e-12))
     count = x.shape[1] if mask is None else mask.sum(1, keepdim=True).clamp_min(1).to(x.dtype)
-    mean = pool("sum", x, mask) / count
-    return mean if kind == "mean" else pool("sum", (x - mean[:, None]).square(), mask) / count
+    mean = _pool("sum", x, mask) / count
+    return mean if kind == "mean" else _pool("sum", (x - mean[:, None]).square(), mask) / count
 
 
 class FramePool(Layer):
@@ -34,11 +39,11 @@ class FramePool(Layer):
         return torch.cat([l2_normalize(y) for y in found] if self.settings.normalize else found, 1)
 
 
-def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:
+def over_bags(layer: Any, x: Tensor, call: Call) -> Tensor:
     """The layer's vectors of each video's bags, averaged over the bags that have a valid frame."""
     mask, bag, (videos, frames, features) = call.mask, layer.bag, x.shape
     exporting = torch.compiler.is_exporting()
-    if exporting or frames % bag:
+    if exporting or torch.jit.is_tracing() or frames % bag:
         # torch.export can't leave open whether an axis has the size 1: there is one bag more, without valid frames
         count = (frames + (2 * bag if exporting else bag) - 1) // bag
         place = torch.arange(count * bag, device=x.device).reshape(count, bag)

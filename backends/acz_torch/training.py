@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -90,20 +90,25 @@ class Trainer:
     settings: Adam
     penalties: dict[str, float]
     loss: str
+    kept: list[str]
+    """Paths of the statistics that stay."""
 
 
-def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
+def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
+    for path in model.spec.trained:
+        model.get_parameter(path).requires_grad_(path not in frozen)
     kind = torch.optim.AdamW if optimizer.decoupled else torch.optim.Adam
-    trained = [p for p in model.parameters() if p.requires_grad]
+    trained = {path: p for path, p in model.named_parameters() if p.requires_grad}
     native = kind(
-        trained,
+        trained.values(),
         lr=optimizer.learning_rate,
         betas=(optimizer.beta1, optimizer.beta2),
         eps=optimizer.epsilon,
         weight_decay=optimizer.weight_decay,
         fused=True,
     )
-    return Trainer(model, native, optimizer, optimizer.penalties(model.spec.trained), loss)
+    kept = [path for path in model.spec.statistics if path in frozen]
+    return Trainer(model, native, optimizer, optimizer.penalties(trained), loss, kept)
 
 
 def training_step(
@@ -117,6 +122,7 @@ def training_step(
     model.train()
     fed, answers = to_device(model, inputs), to_device(model, {"labels": labels})["labels"]
     call = Call(dropout=to_device(model, dropout))
+    kept = {path: model.state_dict()[path].clone() for path in trainer.kept}
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, answers)
     value.backward()
@@ -124,6 +130,8 @@ def training_step(
     optimizer.param_groups[0]["lr"] = learning_rate
     optimizer.step()
     optimizer.zero_grad()
+    if kept:
+        model.load_state_dict(kept, strict=False)
     return value.detach(), hits(logits.detach(), answers)
 
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_torch.base import Call, Layer, batch_norm, l2_normalize
+from acz_torch.base import Call, Layer, in_float32, l2_normalize
 
 CACHED = 2**19
 """Numbers that stay in a core's cache from one pass to the next: 2 MiB of float32."""
@@ -19,8 +18,10 @@ CACHED = 2**19
 def by_videos(aggregate: Callable[[Tensor, Tensor], Tensor], size: int, x: Tensor, a: Tensor) -> Tensor:
     """`aggregate` of frames and their shares. On a CPU it takes a few videos at a time, as many as stay in its cache if one's
     clusters are `size` numbers: forward and backward are many passes over little arithmetic."""
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or torch.jit.is_tracing():
+        return aggregate(x, a)
     count = max(1, CACHED // size)
-    if x.device.type != "cpu" or torch.compiler.is_compiling() or len(x) <= count:
+    if len(x) <= count:
         return aggregate(x, a)
     return torch.cat([aggregate(*few) for few in zip(x.split(count), a.split(count), strict=True)])
 
@@ -31,9 +32,8 @@ class SoftAssignment(Layer):
 
 def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
-    norm = layer.settings.norm
-    s = F.linear(x, layer.assignment.weight.t(), None if norm else layer.assignment.bias)
-    a = torch.softmax(batch_norm(layer, layer.norm, norm, s, call) if norm else s, -1)
+    s = layer.assignment(x)
+    a = torch.softmax(layer.norm(s, call) if layer.settings.norm else s, -1)
     if call.mask is not None:
         a = a * call.mask[:, :, None]
     call.recorded[f"{layer.path}.assignments"] = a
@@ -50,11 +50,14 @@ def of_clusters(v: Tensor) -> Tensor:
 
 class NetVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        def aggregate(x: Tensor, a: Tensor) -> Tensor:
-            total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-            return of_clusters(torch.addcmul(x.transpose(1, 2) @ a, self.centres, total, value=-1))
+        def residuals(x: Tensor, a: Tensor, centres: Tensor) -> Tensor:
+            def aggregate(x: Tensor, a: Tensor) -> Tensor:
+                total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
+                return of_clusters(torch.addcmul(x.transpose(1, 2) @ a, centres, total, value=-1))
 
-        return by_videos(aggregate, self.centres.numel(), x, assign(self, x, call))
+            return by_videos(aggregate, centres.numel(), x, a)
+
+        return in_float32(residuals, x, assign(self, x, call), self.centres)
 
 
 class LightVLAD(SoftAssignment):
@@ -62,7 +65,10 @@ class LightVLAD(SoftAssignment):
         def aggregate(x: Tensor, a: Tensor) -> Tensor:
             return of_clusters(x.transpose(1, 2) @ a)
 
-        return by_videos(aggregate, self.assignment.weight.numel(), x, assign(self, x, call))
+        def sums(x: Tensor, a: Tensor) -> Tensor:
+            return by_videos(aggregate, x.shape[-1] * a.shape[-1], x, a)
+
+        return in_float32(sums, x, assign(self, x, call))
 
 
 class NetFV(SoftAssignment):
@@ -70,15 +76,20 @@ class NetFV(SoftAssignment):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         coupling = self.settings.coupling
-        c = self.centres if coupling is None else self.assignment.weight * coupling
-        precision = 1.0 / (self.spread * self.spread + LEAST_SPREAD)
-        squared = precision * precision
 
-        def aggregate(x: Tensor, a: Tensor) -> Tensor:
-            total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-            ax, axx = x.transpose(1, 2) @ a, (x * x).transpose(1, 2) @ a  # (videos, features, clusters)
-            residual = torch.addcmul(ax, c, total, value=-1)
-            second = torch.addcmul(-total, torch.addcmul(axx, c, ax + residual, value=-1), squared)
-            return torch.cat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)
+        def vectors(x: Tensor, a: Tensor, centres: Tensor, spread: Tensor) -> Tensor:
+            c = centres if coupling is None else centres * coupling
+            precision = 1.0 / (spread * spread + LEAST_SPREAD)
+            squared = precision * precision
 
-        return by_videos(aggregate, c.numel(), x, assign(self, x, call))
+            def aggregate(x: Tensor, a: Tensor) -> Tensor:
+                total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
+                ax, axx = x.transpose(1, 2) @ a, (x * x).transpose(1, 2) @ a  # (videos, features, clusters)
+                residual = torch.addcmul(ax, c, total, value=-1)
+                second = torch.addcmul(-total, torch.addcmul(axx, c, ax + residual, value=-1), squared)
+                return torch.cat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)
+
+            return by_videos(aggregate, c.numel(), x, a)
+
+        centres = self.centres if coupling is None else self.assignment.weight
+        return in_float32(vectors, x, assign(self, x, call), centres, self.spread)

@@ -8,7 +8,15 @@ from typing import Annotated
 import typer
 
 from acz.cli.data.youtube8m import youtube8m
-from acz.cli.options import Backend, Device, Json, Threads, print_json
+from acz.cli.options import (
+    Backend,
+    Device,
+    Json,
+    Threads,
+    backend_names,
+    print_json,
+    run_folders,
+)
 from acz.foundation.processes.environment import configure_process, cores
 
 data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
@@ -97,13 +105,17 @@ def show_command(
     run: Annotated[
         Path | None,
         typer.Option(
-            help="The folder of a run, or a checkpoint: draws also the attention of its units.", show_default=False
+            help="The folder of a run, or a checkpoint: draws also the attention of its units.",
+            show_default=False,
+            autocompletion=run_folders,
         ),
     ] = None,
     mnist: Annotated[
         Path | None, typer.Option(help="Folder with the four IDX files of MNIST, if the videos were made from them.")
     ] = None,
-    backend: Annotated[str, typer.Option(help="The backend that computes the attention.")] = "numpy",
+    backend: Annotated[
+        str, typer.Option(help="The backend that computes the attention.", autocompletion=backend_names)
+    ] = "numpy",
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:

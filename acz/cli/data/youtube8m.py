@@ -37,6 +37,7 @@ def show(
     frames, labels = about["frames"], about["labels"]
     print(f"{about['videos']:,} videos in {about['shards']:,} shards, {about['level']} level")
     if about["level"] == "frame":
+        print(f"features: {', '.join(f'{name} {width}' for name, width in about['features'].items())}")
         print(f"frames a video: {frames['fewest']:,} .. {frames['most']:,}, {frames['mean']:,} on average")
     print(f"labels: {labels['a_video']} a video, {labels['classes']:,} classes; the most frequent:")
     print_table(["label", "videos"], [[name, f"{count:,}"] for name, count in about["frequent"][:10]], right={1})
@@ -127,8 +128,8 @@ def synthesize(
 def _print_defects(about: dict[str, Any]) -> None:
     from acz.api.youtube8m import cut_videos
 
-    if about_cut := cut_videos(about):
-        print(about_cut)
+    for line in cut_videos(about):
+        print(line)
     if about["defects"]:
         print()
         print_table(

@@ -5,22 +5,21 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from pydantic import BaseModel
 
 from acz.data.base import Description, Location
 from acz.data.folder import manifest_hash
 from acz.data.youtube8m import settings
-from acz.data.youtube8m.location import count_classes, is_converted, recognises, shards_at, split_of
+from acz.data.youtube8m.location import converted_split, count_classes, is_converted, recognises, shards_at, split_of
 from acz.data.youtube8m.reading.mapped import MappedSource
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.reading.sources import HeldSource, RecordSource
-from acz.data.youtube8m.settings import WIDTHS, Reading
-from acz.data.youtube8m.shards.check import first_level
+from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.shards.declared import declared_first
 from acz.data.youtube8m.shards.index import build_index, layout_of
 from acz.data.youtube8m.shards.pickled import pickled_videos
-from acz.data.youtube8m.shards.video import Criteria, Level
+from acz.data.youtube8m.shards.video import Criteria
 from acz.foundation.errors import DataError
 from acz.foundation.progress import show_progress
 
@@ -68,13 +67,17 @@ def open_youtube8m(
     reading = reading or Reading()
     folder = Path(location) if isinstance(location, (str, Path)) else Path(next(iter(location))).parent
     if is_converted(location):
-        source = MappedSource(folder, split)
+        source = MappedSource(folder, converted_split(folder, split))
         if source.classes != reading.classes:
             raise DataError(f"{folder}: was converted with {source.classes} classes, and {reading.classes} are wanted")
         return YouTube8M(source, "frame", folder, split, reading, rank, world)
     paths = split_of(location, split)
     if paths[0].suffix == ".pkl":
-        criteria = Criteria(WIDTHS, reading.classes, reading.unlabelled)
+        criteria = Criteria(
+            classes=reading.classes,
+            unlabelled=reading.unlabelled,
+            equal_lengths=reading.unequal_lengths == "fail",
+        )
         videos = HeldSource(pickled_videos(paths, criteria, reading.on_bad_record == "skip"))
         return YouTube8M(videos, "frame", folder, split, reading, rank, world)
     records = open_records(paths, reading)
@@ -84,8 +87,9 @@ def open_youtube8m(
 def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource:
     """Open TFRecord shards, in this order. Raises DataError."""
     with show_progress() as shown:
-        level = cast(Level, first_level(paths[0]))
-        criteria = Criteria(WIDTHS, reading.classes, reading.unlabelled, level)
+        criteria = declared_first(paths).criteria(
+            reading.classes, reading.unlabelled, reading.unequal_lengths == "fail"
+        )
         index = build_index(paths, criteria, reading.on_bad_record == "skip", shown)
         if index.defects:
             counted = ", ".join(f"{count} {kind}" for kind, count in sorted(index.defects.items()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,17 @@ from acz.data.base import Location
 from acz.data.folder import read_manifest, read_origin
 from acz.foundation.errors import DataError
 
-SHARD = re.compile(r"(?!\.)(.*\.tfrecord(\.gz)?|(train|validate|test).*\.pkl)", re.DOTALL)
-"""Names of shards, and of the pickles that PaddlePaddle's converter makes of them."""
+SHARD = re.compile(r"(?!\.)(.*\.tfrecords?(-\d+-of-\d+)?(\.gz)?|(train|valid|test).*\.pkl)", re.DOTALL | re.IGNORECASE)
+"""Names of shards, as the official download, TensorFlow Datasets and others end them, and of the pickles that
+PaddlePaddle's converter makes of shards."""
+WORDS = {"train": r"train", "validate": r"valid(ate|ation)?|(val|eval|dev)(?![a-z])", "test": r"test"}
+"""The words by which names tell the splits."""
 PREFIXES = {"train": ("train",), "test": ("validate", "test")}
-"""The beginnings of the file names of each split; the first one that some file has counts."""
+"""The words that each split reads; the first one that some shard has counts."""
+READ_NAMES = "*.tfrecord, *.tfrecords, *.tfrecord.gz, NAME-train.tfrecord-00000-of-00001, or PaddlePaddle's train*.pkl"
+"""The names that are read, for messages."""
+DEEPEST = 3
+"""Folders below a location in which shards are looked for."""
 CONVERTED = "youtube-8m"
 """The name that the manifest of a converted folder gives as its origin."""
 SETTINGS = "settings.json"
@@ -24,17 +32,76 @@ SYNTHETIC = "synthetic YouTube-8M"
 
 
 def shards_at(location: Location) -> list[Path]:
-    """The shards of a folder, a glob, a file or a list of these, sorted; the list may be empty."""
+    """The shards of a folder, a glob, a file or a list of these, sorted; the list may be empty.
+
+    Where a folder holds no shard itself, those in its folders count, as in the official layout: frame/train/, and so on.
+
+    Raises:
+        DataError: The folders below hold shards of frames and shards of videos.
+    """
     if not isinstance(location, (str, Path)):
         return sorted({shard for part in location for shard in shards_at(part)})
     path = Path(location)
     if path.is_dir():
-        candidates = list(path.iterdir())
-    elif path.is_file() or not glob.has_magic(str(location)):
-        candidates = [path]
-    else:
-        candidates = [Path(name) for name in glob.glob(str(location))]
-    return sorted(file.absolute() for file in candidates if SHARD.fullmatch(file.name) and file.is_file())
+        return _named_shards(list(path.iterdir())) or _shards_below(path)
+    if path.is_file() or not glob.has_magic(str(location)):
+        return _named_shards([path])
+    return _named_shards([Path(name) for name in glob.glob(str(location))])
+
+
+def _named_shards(candidates: list[Path]) -> list[Path]:
+    # a link to a file that is gone counts as a shard: whoever opens it learns that it can't be read
+    return sorted(
+        file.absolute() for file in candidates if SHARD.fullmatch(file.name) and (file.is_file() or file.is_symlink())
+    )
+
+
+def _shards_below(folder: Path) -> list[Path]:
+    shards: list[Path] = []
+    for depth in range(1, DEEPEST + 1):
+        shards += _named_shards([path for path in folder.glob("*/" * depth + "*") if path.suffix != ".pkl"])
+    levels = {part.lower() for path in shards for part in path.relative_to(folder.absolute()).parts[:-1]}
+    if {"frame", "video"} <= levels:
+        raise DataError(f"{folder}: holds shards of frames and shards of videos; name its folder frame or video")
+    return sorted(path for path in shards if not path.relative_to(folder.absolute()).parts[0].startswith("."))
+
+
+def word_of(shard: Path, root: Path) -> str | None:
+    """The split that names tell: the beginning of the shard's name, a word in it, or a folder between `root` and it."""
+    name = shard.name.lower()
+    folders = shard.relative_to(root).parts[-2::-1] if shard.is_relative_to(root) else ()
+    for word, pattern in WORDS.items():
+        if re.match(pattern, name):
+            return word
+    for word, pattern in WORDS.items():
+        if re.search(rf"[-_.]({pattern})[-_.]", name) or any(re.fullmatch(pattern, part.lower()) for part in folders):
+            return word
+    return None
+
+
+def words_of(location: Location, shards: list[Path]) -> list[str | None]:
+    """The split of each shard of a location, as `word_of` tells it."""
+    alone = isinstance(location, (str, Path)) and Path(location).is_dir()
+    root = Path(str(location)).absolute() if alone else Path(os.path.commonpath([path.parent for path in shards]))
+    return [word_of(path, root) for path in shards]
+
+
+def refuse_repeated(shards: list[Path]) -> None:
+    """Raise DataError where a shard is there twice: plain and packed, or under two names."""
+    for first, other in repeated(shards):
+        raise DataError(f"{first} and {other.name} are the same shard; remove one, or give a glob that has one of them")
+
+
+def repeated(shards: list[Path]) -> list[tuple[Path, Path]]:
+    """The pairs of shards that are one shard twice."""
+    seen: dict[Path, Path] = {}
+    pairs = []
+    for path in shards:
+        real = path.resolve()
+        first = seen.setdefault(real.with_name(real.name.removesuffix(".gz")), path)
+        if first is not path:
+            pairs.append((first, path))
+    return pairs
 
 
 def is_converted(location: Location) -> bool:
@@ -58,24 +125,46 @@ def recognises(location: Location) -> bool:
 def split_of(location: Location, name: str) -> list[Path]:
     """The shards of a split.
 
-    Names of `train` begin with train; those of `test` with validate, or with test where no name begins with validate.
-    Shards whose names begin with none of these words belong to every split. Raises DataError where no shard belongs to it.
+    The split `test` has the validation shards, or else the test shards. Shards whose names tell no split
+    belong to every split. Raises DataError where no shard belongs to it, or one is there twice.
     """
     shards = shards_at(location)
     shown = str(location) if isinstance(location, (str, Path)) else ", ".join(map(str, location))
     if not shards:
-        raise DataError(f"{shown}: no shards (*.tfrecord, *.tfrecord.gz) are there")
+        raise DataError(f"{shown}: no shards are there ({READ_NAMES})")
+    refuse_repeated(shards)
+    words = words_of(location, shards)
     prefixes = PREFIXES.get(name, (name,))
-    for prefix in prefixes:
-        if chosen := [path for path in shards if path.name.startswith(prefix)]:
+    for wanted in (*prefixes, None):
+        if chosen := [path for path, word in zip(shards, words, strict=True) if word == wanted]:
             return chosen
-    known = tuple(prefix for several in PREFIXES.values() for prefix in several)
-    if chosen := [path for path in shards if not path.name.startswith(known)]:
-        return chosen
     raise DataError(
         f"{shown}: {len(shards)} shards, from {shards[0].name} on, and none begins with {' or '.join(prefixes)}, "
         f"as those of the split '{name}' do; give a folder or a glob that has both splits, or another --split"
     )
+
+
+def converted_split(folder: Path, name: str) -> str:
+    """The name of a split in a converted folder: that of `test` is validate, where there is one, as it is of shards."""
+    names = read_manifest(folder).splits
+    return next((prefix for prefix in PREFIXES.get(name, ()) if prefix in names), name)
+
+
+def shards_by_split(location: Location) -> dict[str, list[Path]]:
+    """The shards of each split by its word: train, validate or test.
+
+    Shards whose names tell no split belong to `test`, and so do the validation shards where there are no test shards.
+
+    Raises DataError where a shard is there twice.
+    """
+    shards = [path for path in shards_at(location) if path.suffix != ".pkl"]
+    refuse_repeated(shards)
+    splits: dict[str, list[Path]] = {word: [] for word in WORDS}
+    for path, word in zip(shards, words_of(location, shards) if shards else [], strict=True):
+        splits[word or "test"].append(path)
+    if not splits["test"]:
+        splits = {"train": splits["train"], "test": splits["validate"]}
+    return {word: chosen for word, chosen in splits.items() if chosen}
 
 
 def read_settings(folder: Path) -> dict[str, Any]:

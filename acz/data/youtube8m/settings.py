@@ -10,7 +10,7 @@ CLASSES = 3862
 MOST_FRAMES = 300
 """Frames of a video that are read; the official reader cuts there, too."""
 WIDTHS = {"rgb": 1024, "audio": 128}
-"""Features of a frame."""
+"""Features of a frame of the official files."""
 
 
 class Sampling(BaseModel):
@@ -69,6 +69,8 @@ class Reading(BaseModel):
     labels: Literal["multi_hot", "indices"] = "multi_hot"
     """The form of labels: uint8 (videos, classes), or int32 (videos, most_labels), filled up with -1."""
     most_labels: int = Field(default=64, gt=0, le=2**12)
+    unequal_lengths: Literal["cut", "fail"] = "cut"
+    """`cut` cuts the modalities of a video to the shortest, as the official reader does; `fail` calls such a video bad."""
     classes: int = Field(default=CLASSES, gt=0, le=2**24)
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that read; 0 reads in this process. Batches do not depend on it."""

@@ -32,6 +32,7 @@ def average_precision(
 
     Source: AveragePrecisionCalculator.ap_at_n of the YouTube-8M starter code.
     """
+    scores, hits = np.asarray(scores), np.asarray(hits)
     total = int(np.count_nonzero(hits)) if positives is None else positives
     if at is not None:
         total = min(total, at)
@@ -40,7 +41,7 @@ def average_precision(
     if ties == "youtube-8m":
         shuffled = shuffle(len(scores))
         scores, hits = scores[shuffled], hits[shuffled]
-    ranked = np.asarray(hits, np.bool_)[descending(scores)][:at]
+    ranked = hits.astype(np.bool_)[descending(scores)][:at]
     ranks = np.flatnonzero(ranked) + 1
     return math.fsum((np.arange(1, len(ranks) + 1) / ranks).tolist()) / total
 

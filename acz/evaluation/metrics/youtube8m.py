@@ -25,6 +25,8 @@ Labels = Array | Sequence[Sequence[int]]
 - an array (videos, classes), above 0 where a video has the label;
 - an int array (videos), the class of each video;
 - a list of classes for each video.
+
+A tensor counts as an array, and so do lists of zeros and ones that are as wide as there are classes.
 """
 
 
@@ -39,7 +41,8 @@ class YouTube8MMetrics:
     - mAP: the mean over all classes of the average precision of the class's predictions. A class without labels has 0.
 
     Equal scores rank by the smaller class, then by the video's number. `ties="youtube-8m"` ranks the selected
-    predictions as the official calculator does. Its order depends on the batches.
+    predictions as the official calculator does. Its order depends on the batches. Its mAP is the mean over the classes
+    with labels: the official calculator has left out the others since 31 May 2019.
 
     If each video has its number, batches, processes and the order of merging do not change one bit of the result. For
     that the object keeps `top_k` scores, classes and hits of each video, its number and its loss. Everything else is
@@ -258,7 +261,8 @@ class YouTube8MMetrics:
 
         Returns:
             `hit_at_1`, `perr`, `map` and `gap`, each 0 .. 1; `average_precision` (classes); and the mean `loss`, where
-            the videos have a loss.
+            the videos have a loss. `map_all_classes` and `map_labelled_classes` are both definitions of mAP: the mean
+            over all classes, and over those with labels. `map` is the first, and with `ties="youtube-8m"` the second.
 
         Raises:
             DataError: there are no videos, a video was counted twice, or only a part of the videos has a loss.
@@ -278,11 +282,15 @@ class YouTube8MMetrics:
         else:
             batches = np.broadcast_to(self.rows["batch"][order][:, None], listed.shape)[listed]
             gap, by_class = compute_official_precisions(*flat, batches, self.positives)
+        total = math.fsum(by_class.tolist())
+        all_classes, labelled_classes = total / self.classes, total / max(int(np.count_nonzero(self.positives)), 1)
         labels = np.arange(1, self.classes + 1)
         figures: dict[str, Any] = {
             "hit_at_1": self.hits_at_1 / videos,
             "perr": math.fsum((self.recalled[1:] / labels).tolist()) / videos,
-            "map": math.fsum(by_class.tolist()) / self.classes,
+            "map": all_classes if self.ties == "acz" else labelled_classes,
+            "map_all_classes": all_classes,
+            "map_labelled_classes": labelled_classes,
             "gap": gap,
             "average_precision": by_class,
         }

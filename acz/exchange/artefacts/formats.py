@@ -15,6 +15,7 @@ from acz.backend.signature import PLAIN, Form, Masks
 from acz.exchange.artefacts.jobs import ArtefactArguments
 from acz.exchange.artefacts.onnx.writer import write_onnx
 from acz.foundation.errors import MissingError, SpecError, nearest
+from acz.foundation.installation import install_command
 from acz.model.checkpoint import Checkpoint
 
 ONNX = "onnx"
@@ -82,15 +83,15 @@ class BackendMaker(Maker):
     artefact: ArtefactFormat
 
     def require_installed(self) -> None:
-        needed = [("made", self.info.framework, self.info.install, is_installed(self.info))]
-        if self.artefact.needs:
-            needed += [("run", self.artefact.needs, self.artefact.needs_install, is_importable(self.artefact.needs))]
-        for verb, module, install, here in needed:
-            if not here:
-                raise MissingError(
-                    f"the format '{self.name}' is {verb} by {module}, which is not installed; "
-                    f'pip install "{install}" brings it'
-                )
+        if not is_installed(self.info):
+            raise MissingError(
+                f"the format '{self.name}' is made by {self.info.framework}, which is not installed; {self.info.advice}"
+            )
+        if self.artefact.needs and not is_importable(self.artefact.needs):
+            raise MissingError(
+                f"the format '{self.name}' is run by {self.artefact.needs}, which is not installed; "
+                f"{install_command(self.artefact.needs_install)} brings it"
+            )
 
     def write(
         self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend, form: Form = PLAIN
@@ -118,7 +119,7 @@ class OnnxMaker(Maker):
     def require_installed(self) -> None:
         if not all(find_spec(module) for module in ("onnx", "onnxruntime")):
             raise MissingError(
-                f"the format '{self.name}' needs onnx and onnxruntime; pip install \"acz[export]\" brings them"
+                f"the format '{self.name}' needs onnx and onnxruntime; {install_command('acz[export]')} brings them"
             )
 
     def write(

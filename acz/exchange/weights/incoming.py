@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend.registry import native_formats
-from acz.exchange.weights.matching import DoesNotFit, Entry, Match, System, allow, for_batches, listing, match
+from acz.exchange.weights.finding import find_model, named_arrays, parameters_of
+from acz.exchange.weights.matching import Match, System, allow, for_batches, match, refusal
 from acz.exchange.weights.readers.contents import Contents
 from acz.exchange.weights.readers.kinds import file_kind, read
 from acz.exchange.weights.suggestion import suggestion
@@ -19,6 +20,7 @@ from acz.foundation.files.hashing import contents_hash
 from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
+from acz.zoo.config import load_config
 
 SEED = 0
 """The seed of the starting values of parameters that were allowed to be missing."""
@@ -26,54 +28,77 @@ SEED = 0
 
 @dataclass
 class Converted:
-    """The result of a conversion. `notes` are for the person who asked for it."""
+    """The result of a conversion."""
 
     system: str
     guessed: bool
+    """True where the system was recognised from the file."""
     spec: Spec
     parameters: dict[str, Array]
     optimizer: dict[str, Array]
     notes: list[str] = field(default_factory=list)
+    """Remarks for the person who converts."""
+    model: str = ""
+    """The options that name the model, where it was found from the file."""
 
 
 def convert(
     path: Path,
-    respecify: Callable[[Mapping[str, Any]], Spec],
+    respecify: Callable[[Mapping[str, Any]], Spec] | None,
     out: Path,
     system: str | None = None,
     allowed: Sequence[str] = (),
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     batch_size: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Converted:
-    """Read `path`, fit it to a model, and write the checkpoint `out`. `respecify` gives the model with changed settings.
+    """Read a file, fit it to a model, and write a checkpoint.
 
-    Without `system` it is recognised from the file's kind and names, if only one fits. `progress` is told what is being done, and which step
-    of how many it is. `batch_size` is that of the system's batches, in videos, where its function depends on it.
+    Args:
+        path: the file.
+        respecify: gives the model with settings changed, by dotted path. None: the model is found from the file.
+        out: the checkpoint.
+        system: the system of the file. None: it is recognised from the file, if only one fits.
+        allowed: patterns of names that need not fit.
+        progress: told what is being done, and which step of how many it is.
+        batch_size: the number of videos in a batch of the system, where its function depends on it.
+        overrides: changes by dotted path of a model that is found from the file.
 
-    Raises DataError (the file), SpecError (the model or the system), DoesNotFit with every name and shape that does not fit
-    and is not allowed, MissingError (a framework that must read the file).
+    Raises:
+        DataError: the file is missing or damaged.
+        SpecError: the model or the system is not known, or does not belong to the file.
+        DoesNotFit: names or shapes do not fit and are not allowed. Everything is listed.
+        MissingError: a framework that must read the file is not installed.
     """
-
-    spec = respecify({})
+    spec = respecify({}) if respecify else None
     if system is not None and system not in SYSTEMS:
         raise SpecError(f"there is no system '{system}'; {nearest(system, SYSTEMS)}")
     kind = file_kind(path)
     if kind == "acz":
         raise DataError(f"{path} is a checkpoint of acz already; --to writes it as {', '.join(native_formats())}")
     if system is not None and kind not in SYSTEMS[system].kinds:
-        fitting = [name for name, one in SYSTEMS.items() if kind in one.kinds]
+        fitting = [name for name, other in SYSTEMS.items() if kind in other.kinds]
         raise SpecError(f"{path} is a file of {kind}, which '{system}' has not; --from {' or '.join(fitting)}")
     progress(f"reading {path.name}", 0, 3)
     contents = read(path, kind)
     if out.resolve() in [file.resolve() for file in (path, *contents.files)]:
         raise SpecError(f"--out {out} is the file that is read; take another")
     progress("fitting it to the model", 1, 3)
-    chosen = SYSTEMS[system] if system else _guess(path, kind, contents, spec)
+    words = ""
+    if respecify is None or spec is None:
+        candidate = find_model(path, kind, contents, system, overrides or {}, allowed)
+        chosen, spec, words = candidate.system, candidate.spec, candidate.words
+
+        def respecify(more: Mapping[str, Any]) -> Spec:
+            return load_config(candidate.model, {**candidate.changes, **(overrides or {}), **more}).spec
+
+    else:
+        chosen = SYSTEMS[system] if system else _guess(path, kind, contents, spec)
     try:
-        done = _fit(path, chosen, contents, spec, respecify, allowed, batch_size)
+        converted = _fit(path, chosen, contents, spec, respecify, allowed, batch_size)
     except DataError as error:
         raise DataError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
-    done.guessed = system is None
+    converted.guessed, converted.model = system is None, words
     progress(f"writing {out.name}", 2, 3)
     source = {
         "system": chosen.name,
@@ -81,12 +106,16 @@ def convert(
         "sha256": contents_hash(contents.files or _files(path)),
         **({"batch_size": batch_size} if batch_size else {}),
     }
-    save_checkpoint(out, done.spec, done.parameters, done.optimizer, {"converted_from": source})
-    return done
+    save_checkpoint(out, converted.spec, converted.parameters, converted.optimizer, {"converted_from": source})
+    return converted
 
 
 def _guess(path: Path, kind: str, contents: Contents, spec: Spec) -> System:
-    """The one system of this kind of file whose table finds most of the file's names."""
+    """Find the one system of this kind of file whose table has most of the file's names.
+
+    Raises:
+        SpecError: there is no such system, or there are several.
+    """
     hits: dict[str, int] = {}
     for name, system in SYSTEMS.items():
         if kind not in system.kinds or (contents.unnamed and system.name_arrays is None):
@@ -95,7 +124,7 @@ def _guess(path: Path, kind: str, contents: Contents, spec: Spec) -> System:
             entries = system.table(spec)
         except SpecError:
             continue
-        names = {one for entry in entries for one in entry.names}
+        names = {entry_name for entry in entries for entry_name in entry.names}
         hits[name] = len(names & set(system.gather(contents.named))) + bool(contents.unnamed)
     best = [name for name, count in hits.items() if count and count == max(hits.values())]
     if len(best) == 1:
@@ -116,62 +145,42 @@ def _fit(
     allowed: Sequence[str],
     batch_size: int | None,
 ) -> Converted:
+    """Fit the arrays of a file to a spec. The arguments are those of `convert`.
+
+    Raises:
+        DataError: an array holds no weights.
+        DoesNotFit: names or shapes do not fit and are not allowed.
+    """
     entries, notes = for_batches(system, system.table(spec), batch_size)
-    named = _named(system, contents, entries)
-    state = {name: value for name, value in named.items() if system.is_optimizer(name)}
-    arrays = system.gather({name: value for name, value in named.items() if name not in state})
-    result = match(spec, entries, arrays)
-    result.otherwise = system.otherwise(spec, arrays)
-    without = allow(result, allowed)
-    if not result.fits:
+    named = named_arrays(system, contents, spec)
+    arrays = parameters_of(system, named)
+    matched = match(spec, entries, arrays)
+    matched.otherwise = system.otherwise(spec, arrays)
+    without = allow(matched, allowed)
+    if not matched.fits:
         changes = suggestion(system, spec, arrays, respecify)
-        raise DoesNotFit(_refusal(path, system, result, entries, spec, changes))
-    notes = [*result.notes, *notes, *system.notes(arrays)]
+        raise refusal(f"{path} ({system.name})", matched, entries, spec, changes)
+    notes = [*matched.notes, *notes, *system.notes(arrays)]
     if without:
         start = initial_parameters(spec, SEED)
-        result.found |= {name: start[name] for name in without}
+        matched.parameters |= {name: start[name] for name in without}
         notes.append(f"starting values of seed {SEED}, as was allowed: {', '.join(without)}")
-    optimizer, note = _optimizer(system, spec, result, state)
+    state = {name: value for name, value in named.items() if system.is_optimizer(name)}
+    optimizer, note = _optimizer(system, spec, matched, state)
     notes += [note] if note else []
-    parameters = {name: result.found[name] for name in spec.parameters}
+    parameters = {name: matched.parameters[name] for name in spec.parameters}
     return Converted(system.name, False, spec, parameters, optimizer, notes)
 
 
-def _named(system: System, contents: Contents, entries: list[Entry]) -> dict[str, Array]:
-    if not contents.unnamed:
-        return contents.named
-    if system.name_arrays is None:
-        raise DataError(f"holds arrays without names, which '{system.name}' can't tell apart")
-    return system.name_arrays(contents.unnamed, entries)
-
-
-def _optimizer(system: System, spec: Spec, result: Match, state: Mapping[str, Array]) -> tuple[dict[str, Array], str]:
-    """Adam's state, and what is said of it."""
+def _optimizer(system: System, spec: Spec, matched: Match, state: Mapping[str, Array]) -> tuple[dict[str, Array], str]:
+    """Adam's state, and a remark about it."""
     if not state:
         return {}, ""
-    kept = system.optimizer(spec, result, state)
+    kept = system.optimizer(spec, matched, state)
     if isinstance(kept, str):
         count = "1 entry of the optimiser is" if len(state) == 1 else f"{len(state)} entries of the optimiser are"
         return {}, f"{count} left out: {kept}"
     return kept, f"{len(state)} entries of the optimiser: Adam's moments and step {int(kept['step'])} are kept"
-
-
-def _refusal(
-    path: Path,
-    system: System,
-    result: Match,
-    entries: list[Entry],
-    spec: Spec,
-    changes: Mapping[str, Any],
-) -> str:
-    counts = f"{len(result.wrong)} of another shape, {len(result.missing)} missing, {len(result.left_over)} left over"
-    counts += f", {len(result.otherwise)} of another formula" if result.otherwise else ""
-    end = "  --allow NAME lets one of these pass; wildcards work"
-    if changes:
-        words = " ".join(f"--set {key}={'null' if value is None else value}" for key, value in changes.items())
-        allowed = "; --allow NAME lets another formula pass" if result.otherwise else ""
-        end = f"  with these words {'the shapes fit' if allowed else 'it fits'}: {words}{allowed}"
-    return f"{path} ({system.name}) does not fit the model: {counts}\n{listing(result, entries, spec)}\n{end}"
 
 
 def _files(path: Path) -> list[Path]:

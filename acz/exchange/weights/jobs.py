@@ -21,15 +21,20 @@ class ReadArguments:
 
 @dataclass(frozen=True)
 class SaveArguments:
-    """The checkpoint that is read, the native file that is written, and the dtype of its parameters."""
+    """A checkpoint, and the native file to write."""
 
     checkpoint: Path
     out: Path
     dtype: str
+    """The dtype of the parameters in the native file."""
 
 
 def read_native(backend: Backend, arguments: ReadArguments, arrays: Mapping[str, Array]) -> tuple[list[str], Arrays]:
-    """A job: the arrays of a native file. The value lists their names; the arrays are named by their place in it."""
+    """A job: read a native file.
+
+    Returns:
+        The names of its arrays, and the arrays by their place among the names.
+    """
     contents = cast(NativeFiles, backend).read_native(arguments.path)
     return list(contents), {str(number): value for number, value in enumerate(contents.values())}
 

@@ -19,7 +19,14 @@ from acz.model.checkpoint import Checkpoint
 
 
 def find_native(to: str, out: Path) -> tuple[BackendInfo, NativeFormat]:
-    """The kind of file that is called `to`, ready to be written to `out`, and the backend that writes it.
+    """Find a kind of file by its name.
+
+    Args:
+        to: the name of the kind.
+        out: the file that will be written.
+
+    Returns:
+        The backend that writes the kind, and the kind.
 
     Raises:
         SpecError: the kind is unknown, or its readers ask for another suffix.
@@ -32,9 +39,7 @@ def find_native(to: str, out: Path) -> tuple[BackendInfo, NativeFormat]:
     if native.suffix and out.suffix != native.suffix:
         raise SpecError(f"{to} reads files named *{native.suffix} only; take --out {out.with_suffix(native.suffix)}")
     if not is_installed(info):
-        raise MissingError(
-            f'{info.framework}, which writes these files, is not installed; pip install "{info.install}" brings it'
-        )
+        raise MissingError(f"{info.framework}, which writes these files, is not installed; {info.advice}")
     return info, native
 
 
@@ -45,10 +50,20 @@ def to_native(
     out: Path,
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
 ) -> int:
-    """Write a checkpoint, read from `source`, as the file `out`; gives the number of arrays.
+    """Write a checkpoint as a framework's own file.
 
-    The framework writes it and reads it back in a process of its own; every array must come back with the same bits, or
-    nothing is left. `progress` is told what is being done, and which step of how many it is.
+    The framework writes it and reads it back in a process of its own. Every array must come back with the same bits, or
+    nothing is left.
+
+    Args:
+        checkpoint: the checkpoint.
+        source: its file.
+        info: the backend that writes.
+        out: the file to write.
+        progress: told what is being done, and which step of how many it is.
+
+    Returns:
+        The number of arrays.
 
     Raises:
         SpecError: `out` is the checkpoint.
@@ -64,17 +79,18 @@ def to_native(
         worker.run(save_native, SaveArguments(source.resolve(), made, dtype))
         progress("reading it back", 1, 3)
         names, arrays = worker.run(read_native, ReadArguments(made))
-        want = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
-        _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, want, info.name)
+        expected = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
+        _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, expected, info.name)
         progress(f"keeping {out.name}", 2, 3)
         write_atomically(out, lambda temporary: shutil.copyfile(made, temporary))
-    return len(want)
+    return len(expected)
 
 
-def _require_same_bits(found: Mapping[str, Array], want: Mapping[str, Array], to: str) -> None:
-    for name in {**want, **found}:
-        one, other = found.get(name), want.get(name)
-        if one is None or other is None or (one.dtype, one.shape) != (other.dtype, other.shape):
+def _require_same_bits(returned: Mapping[str, Array], expected: Mapping[str, Array], to: str) -> None:
+    """Raise CheckFailed unless both have the same names, types, shapes and bits. `to` is the framework."""
+    for name in {**expected, **returned}:
+        value, wanted = returned.get(name), expected.get(name)
+        if value is None or wanted is None or (value.dtype, value.shape) != (wanted.dtype, wanted.shape):
             raise CheckFailed(f"'{name}' does not come back from {to}'s file as it was; nothing was written")
-        if one.tobytes() != other.tobytes():
+        if value.tobytes() != wanted.tobytes():
             raise CheckFailed(f"'{name}' does not come back from {to}'s file with the same bits; nothing was written")

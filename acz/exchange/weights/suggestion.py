@@ -1,4 +1,4 @@
-"""The --set words that would make a model fit a file, read off the shapes in it."""
+"""The --set words that would make a model fit a file, from the shapes in the file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ SETTINGS: dict[tuple[str, str], tuple[str, ...]] = {
     ("dense", "weight"): ("fan_in", "units"),
     ("dense", "bias"): ("units",),
 }
-"""The setting of its layer that each axis of a parameter follows; `features` is the input's, `fan_in` is that where nothing lies between."""
+"""The setting of its layer that each axis of a parameter follows.
+
+`features` is the input's. `fan_in` is the input's too, unless the layer has a hidden layer of its own.
+"""
 
 
 def suggestion(
@@ -31,30 +34,58 @@ def suggestion(
     arrays: Mapping[str, Array],
     respecify: Callable[[Mapping[str, Any]], Spec],
 ) -> dict[str, Any]:
-    """Settings under which the file fits, or none where they can't be told. `respecify` gives the spec with settings changed."""
-    changes: dict[str, Any] = dict(system.settings(spec, arrays))
+    """Find settings under which a file fits.
+
+    Args:
+        system: the system of the file.
+        spec: a model that the file does not fit.
+        arrays: the parameters in the file.
+        respecify: gives the model with settings changed.
+
+    Returns:
+        Values by dotted path. Empty where the shapes do not tell them.
+    """
     try:
-        changed = respecify(changes)
-        changes |= _from_shapes(changed, match(changed, system.table(changed), arrays))
+        changes = likely_changes(system, spec, arrays, respecify)
         changed = respecify(changes)
         return changes if match(changed, system.table(changed), arrays).fits else {}
     except AczError:
         return {}
 
 
-def _from_shapes(spec: Spec, result: Match) -> dict[str, Any]:
+def likely_changes(
+    system: System,
+    spec: Spec,
+    arrays: Mapping[str, Array],
+    respecify: Callable[[Mapping[str, Any]], Spec],
+) -> dict[str, Any]:
+    """Read settings off the names and shapes in a file. The arguments are those of `suggestion`.
+
+    Returns:
+        Values by dotted path. The file may fit under them or not.
+
+    Raises:
+        AczError: the settings give no model of the system.
+    """
+    changes: dict[str, Any] = dict(system.settings(spec, arrays))
+    changed = respecify(changes)
+    return changes | _from_shapes(changed, match(changed, system.table(changed), arrays))
+
+
+def _from_shapes(spec: Spec, matched: Match) -> dict[str, Any]:
+    """Settings that follow from parameters of another shape."""
     placed_layers = {placed.path: placed for placed in spec.layout}
     changes: dict[str, Any] = {}
-    for path, (_, there, here) in result.wrong.items():
+    for path, (_, shape_in_file, shape) in matched.wrong.items():
         stream, layer, name = path.split(".", 2)
         placed = placed_layers[f"{stream}.{layer}"]
         axes = SETTINGS.get((placed.layer.type, name), ())
-        if len(axes) != len(there):
+        if len(axes) != len(shape_in_file):
             continue
-        for axis, found, wanted in zip(axes, there, here, strict=True):
+        for axis, side_in_file, side in zip(axes, shape_in_file, shape, strict=True):
             setting = _setting(spec, placed, axis)
-            if found != wanted and setting:
-                changes.setdefault(setting, found)
+            if side_in_file != side and setting:
+                changes.setdefault(setting, side_in_file)
     return changes
 
 

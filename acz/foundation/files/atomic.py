@@ -12,6 +12,8 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from acz.foundation.files.texts import OTHER_BYTES
+
 PARTIAL = ".partial"
 """The end of the names of temporary files."""
 
@@ -69,8 +71,8 @@ def sync(path: Path) -> None:
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """Write a text file completely or not at all. Raises OSError."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """Write a text file in UTF-8 completely or not at all. Raises OSError."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8", errors=OTHER_BYTES))
 
 
 def remove_leftovers(folder: Path) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
+from acz.foundation.files.texts import decode_text
 
 
 class Budget(Protocol):
@@ -41,9 +42,9 @@ class Unbuilt:
 
 
 def text(value: Any) -> str:
-    """A string of Python 3, or one of Python 2 decoded as Latin-1. Raises DataError for anything else."""
+    """A string of Python 3, or the bytes of one of Python 2 as UTF-8. Raises DataError for anything else."""
     if isinstance(value, bytes):
-        return value.decode("latin1")
+        return decode_text(value)
     if not isinstance(value, str):
         raise DataError(f"a string was expected, got {type(value).__name__}")
     return value

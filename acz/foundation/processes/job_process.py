@@ -16,7 +16,7 @@ from acz.foundation.files.locks import hold_folder, remove_abandoned
 from acz.foundation.processes.json_lines import LineProcess
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 
 class WorkerDied(AczError):

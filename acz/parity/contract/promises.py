@@ -21,7 +21,7 @@ from acz.parity.contract.model import (
     statistics,
     threads,
 )
-from acz.parity.contract.training import arrays, best_classes, finite, losses, optimizer, steps
+from acz.parity.contract.training import arrays, best_classes, finite, frozen, losses, optimizer, steps
 
 Promise = Callable[[Backend, BackendInfo], Iterator[str]]
 PROMISES: dict[str, Promise] = {
@@ -42,6 +42,7 @@ PROMISES: dict[str, Promise] = {
         steps,
         arrays,
         optimizer,
+        frozen,
         native_files,
     )
 }

@@ -40,9 +40,7 @@ def ready(backend: Backend, precision: str = "float32", case: Case = CASE, devic
 
 def started(backend: Backend, case: Case) -> tuple[Batch, Any]:
     """A batch of the case, and a trainer at its start, in float64."""
-    model = backend.build(case.spec, "CPU", "float64")
-    backend.load_parameters(model, floats(case.parameters, "float64"))
-    return case.batch("plain"), backend.start_training(model, ADAM, case.loss)
+    return case.batch("plain"), backend.start_training(ready(backend, "float64", case), ADAM, case.loss)
 
 
 def floats(arrays: Mapping[str, Array], precision: str) -> Arrays:

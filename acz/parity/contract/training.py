@@ -15,7 +15,7 @@ from acz.backend.protocol import Backend
 from acz.foundation.arrays import Arrays
 from acz.model.losses import LOSSES
 from acz.model.spec import Spec
-from acz.parity.contract.samples import CASE, SPEC, floats, hostile_scores, ready, same, started
+from acz.parity.contract.samples import ADAM, CASE, SPEC, floats, hostile_scores, ready, same, started
 from acz.reference.execution import run
 from acz.reference.ranking import best_first, top_classes
 from acz.reference.samples import Case
@@ -145,3 +145,25 @@ def optimizer(backend: Backend, info: BackendInfo) -> Iterator[str]:
     for who in (trainer, other):
         if not same(backend.dump_optimizer(who), kept):
             yield "the optimiser's state must be copied in and out, with the same bits"
+
+
+def frozen(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """A step changes no frozen parameter or statistic, and the optimiser keeps no moments of them."""
+    model, batch = ready(backend, "float64"), CASE.batch("plain")
+    paths = ("x.norm.running_mean", "trunk.last.weight")
+    trainer = backend.start_training(model, ADAM, CASE.loss, paths)
+    before = backend.dump_parameters(model)
+    backend.training_step(trainer, batch.inputs, batch.labels, batch.dropout, 0.1)
+    after = backend.dump_parameters(model)
+    for path in (*SPEC.trained, *SPEC.statistics):
+        if (after[path].tobytes() == before[path].tobytes()) != (path in paths):
+            yield f"with {', '.join(paths)} frozen, a step {'changes' if path in paths else 'leaves'} {path}"
+    state = backend.dump_optimizer(trainer)
+    wanted = {"step", *(f"{moment}.{path}" for moment in "mv" for path in SPEC.trained if path not in paths)}
+    if set(state) != wanted:
+        yield f"with {', '.join(paths)} frozen, dump_optimizer gives {', '.join(sorted(state))}"
+        return
+    _, whole = started(backend, CASE)
+    backend.load_optimizer(trainer, backend.dump_optimizer(whole))
+    if set(backend.dump_optimizer(trainer)) != wanted:
+        yield "load_optimizer takes moments of frozen parameters"

@@ -38,7 +38,8 @@ EXACT = 1e-8
 class Training:
     """The loss of each of 50 steps and the parameters after them, with the same batches and the same masks.
 
-    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. In the coupled form
+    Both forms of weight decay and both of clipping take part, and an L2 penalty of some parameters. One model has frozen
+    parameters and statistics. In the coupled form
     no batch has a mask of frames; in the decoupled form each has one. So each form needs a single compiled graph.
     """
 
@@ -94,7 +95,8 @@ def training_arguments(
     penalties = {path: factor for path, factor in zip(case.spec.trained, cycle(PENALTIES), strict=False) if factor}
     rates = tuple(adam.learning_rate * (0.5 + 0.5 * float(np.cos(step / steps))) for step in range(steps))
     penalised = adam.model_copy(update={"l2_penalty": penalties})
-    return jobs.TrainingArguments(case.spec, precision, case.loss, penalised, rates, STEPS_AFTER_CHECKPOINT), arrays
+    arguments = jobs.TrainingArguments(case.spec, precision, case.loss, penalised, rates, STEPS_AFTER_CHECKPOINT)
+    return replace(arguments, frozen=case.frozen), arrays
 
 
 def train_and_save(case: Case, comparison: Comparison, backend: str, precision: Precision) -> Arrays:

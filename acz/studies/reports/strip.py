@@ -9,6 +9,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError
+from acz.foundation.installation import install_command
 from acz.studies.reports.attention import Attention, Video
 
 if TYPE_CHECKING:
@@ -58,7 +59,8 @@ def _figure(height: float) -> Figure:
     try:
         from matplotlib.figure import Figure
     except ImportError:
-        raise MissingError('pictures need matplotlib, which is not installed; pip install "acz[report]"') from None
+        command = install_command("acz[report]")
+        raise MissingError(f"pictures need matplotlib, which is not installed; {command} brings it") from None
     return Figure(figsize=(WIDTH, height), dpi=DOTS, layout="constrained")
 
 

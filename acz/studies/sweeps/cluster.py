@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from acz.foundation.errors import Interrupted, MissingError, SpecError
+from acz.foundation.installation import install_command
 from acz.foundation.processes.interrupt import interruptible
 from acz.foundation.progress import Progress
 from acz.studies.sweeps.trial import GRACE, Job, Outcome, Outcomes, run_trial
@@ -55,7 +56,7 @@ def run_on_ray(
     try:
         import ray as library
     except ImportError as error:
-        raise MissingError(f"engine 'ray' needs Ray ({error}); pip install \"acz[ray]\" installs it") from None
+        raise MissingError(f"engine 'ray' needs Ray ({error}); {install_command('acz[ray]')} installs it") from None
     ray: Any = library  # its types are incomplete
     with _joined(ray, address):
         _check_resources(ray.nodes(), resources, bool(address), shown)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from acz.foundation.processes.json_lines import describe_end
 
 if TYPE_CHECKING:
-    from typing_extensions import Self
+    from typing import Self
 
 GRACE = 60.0
 """Seconds in which a trial must save its state after a request to end."""

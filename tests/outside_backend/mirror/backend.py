@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,15 +91,17 @@ class Trainer:
     model: Model
     optimizer: Adam
     loss: str
+    frozen: frozenset[str]
     m: dict[str, Array] = field(default_factory=dict)
     v: dict[str, Array] = field(default_factory=dict)
     step: int = 0
 
 
-def start_training(model: Model, optimizer: Adam, loss: str) -> Trainer:
-    shapes = {path: model.spec.parameters[path].shape for path in model.spec.trained}  # parameters may be loaded later
+def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
+    trained = [path for path in model.spec.trained if path not in frozen]
+    shapes = {path: model.spec.parameters[path].shape for path in trained}  # parameters may be loaded later
     m, v = ({path: np.zeros(shape, model.dtype) for path, shape in shapes.items()} for _ in range(2))
-    return Trainer(model, optimizer, loss, m, v)
+    return Trainer(model, optimizer, loss, frozenset(frozen), m, v)
 
 
 def training_step(
@@ -112,12 +114,13 @@ def training_step(
     model, optimizer = trainer.model, trainer.optimizer
     result = run(model.spec, model.parameters, inputs, True, False, dropout)
     _, gradients = loss_and_gradients(model, inputs, labels, trainer.loss, dropout)
-    trained = {path: model.parameters[path] for path in model.spec.trained}
+    trained = {path: model.parameters[path] for path in trainer.m}
     prepared = prepare_gradients(np, optimizer, trained, {path: gradients[path] for path in trained})
     trainer.step += 1
     numbers = adam_numbers(optimizer, trainer.step, learning_rate)
     trained, trainer.m, trainer.v = adam_update(np, optimizer, trained, prepared, trainer.m, trainer.v, numbers)
-    model.parameters |= trained | {path: new.astype(model.dtype) for path, new in result.updated.items()}
+    moved = {path: new for path, new in result.updated.items() if path not in trainer.frozen}
+    model.parameters |= trained | {path: new.astype(model.dtype) for path, new in moved.items()}
     best_class = result.logits.argmax(axis=1)
     hits = best_class == labels if labels.ndim == 1 else labels[np.arange(len(labels)), best_class] > 0
     return float(loss_of(trainer.loss, result.logits, result.output, labels)), int(hits.sum())
@@ -128,4 +131,5 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
-    trainer.m, trainer.v, trainer.step = split_moments(state)
+    m, v, trainer.step = split_moments(state)
+    trainer.m, trainer.v = ({path: part[path] for path in trainer.m} for part in (m, v))

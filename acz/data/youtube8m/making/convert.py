@@ -1,7 +1,7 @@
 """Conversion of shards to memory-mapped arrays, in the format of `acz.data.folder`.
 
-A shard has the arrays `rgb` and `audio`, uint8 (videos, frames, features), filled up with zeros to the frames of a
-batch; `rgb.lengths` and `audio.lengths`; `labels`, uint8 (videos, classes); and `id`, uint8 (videos, 64), filled up
+A shard has an array for each modality, as `rgb` and `audio`, uint8 or float32 (videos, frames, features), filled up
+with zeros to the frames of a batch; `rgb.lengths` and `audio.lengths`; `labels`, uint8 (videos, classes); and `id`, uint8 (videos, 64), filled up
 with zeros. Any reader of the format reads them; YouTube-8M's reader samples frames, too.
 """
 
@@ -23,6 +23,7 @@ from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
+from acz.foundation.files.texts import encode_text
 
 ID_BYTES = 64
 VIDEOS = 512
@@ -73,7 +74,8 @@ def _arrays(source: RecordSource, numbers: Array) -> dict[str, Array]:
     count = len(numbers)
     frames = count_frames(Reading(), source.longest)
     arrays: dict[str, Array] = {
-        key: np.zeros((count, frames, width), np.uint8) for key, width in source.criteria.widths.items()
+        key: np.zeros((count, frames, width), np.float32 if key in source.floats else np.uint8)
+        for key, width in source.widths.items()
     }
     lengths = np.zeros(count, np.int32)
     arrays["labels"] = np.zeros((count, source.criteria.classes), np.uint8)
@@ -83,8 +85,8 @@ def _arrays(source: RecordSource, numbers: Array) -> dict[str, Array]:
         for key, value in video.features.items():
             arrays[key][row, : lengths[row]] = value[:frames]
         arrays["labels"][row, video.labels] = 1
-        ids.append(video.id.encode("latin1"))
+        ids.append(encode_text(video.id))
         if len(ids[-1]) > ID_BYTES:
             raise DataError(f"the id {video.id} has {len(ids[-1])} bytes; at most {ID_BYTES} are kept")
     arrays["id"] = np.array(ids, f"S{ID_BYTES}").view(np.uint8).reshape(count, ID_BYTES)
-    return arrays | {f"{key}.lengths": lengths for key in source.criteria.widths}
+    return arrays | {f"{key}.lengths": lengths for key in source.widths}

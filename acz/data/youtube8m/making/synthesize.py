@@ -29,6 +29,7 @@ from acz.foundation.files.atomic import remove_leftovers, write_atomically
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
 from acz.foundation.files.protobuf import bytes_field, varint
+from acz.foundation.files.texts import encode_text
 from acz.foundation.files.tfrecord import framed
 from acz.foundation.randomness import generator
 
@@ -117,7 +118,7 @@ def encode(name: str, labels: list[int], features: dict[str, Array]) -> bytes:
     def entry(key: str, value: bytes) -> bytes:
         return bytes_field(1, bytes_field(1, key.encode()) + bytes_field(2, value))
 
-    context = entry("id", bytes_field(1, bytes_field(1, name.encode())))
+    context = entry("id", bytes_field(1, bytes_field(1, encode_text(name))))
     context += entry("labels", bytes_field(3, bytes_field(1, b"".join(map(varint, labels)))))
     lists = b""
     for key, frames in features.items():

@@ -22,11 +22,12 @@ class Form:
     """The arrays of a batch. Every batch of a data set has one form, so that a framework compiles it once.
 
     `frames` is the length of the axis of frames. A video with fewer frames is filled up with zeros; the mask marks its
-    frames.
+    frames. `floats` names the inputs of frames that are float32; the others are uint8.
     """
 
     names: tuple[str, ...]
     widths: Mapping[str, int]
+    floats: tuple[str, ...]
     frames: int
     reading: Reading
 
@@ -47,7 +48,7 @@ class Form:
             if name.startswith(MEAN):
                 shapes[name] = ((width,), "<f4")
                 continue
-            shapes[name] = ((self.frames, width), "|u1")
+            shapes[name] = ((self.frames, width), "<f4" if name in self.floats else "|u1")
             if self.masks:
                 shapes["mask"] = ((self.frames,), "|b1")
         return shapes

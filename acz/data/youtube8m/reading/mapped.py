@@ -11,6 +11,7 @@ from acz.data.folder import Split
 from acz.data.youtube8m.shards.video import Video
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
+from acz.foundation.files.texts import decode_text
 
 
 class MappedSource:
@@ -19,21 +20,24 @@ class MappedSource:
     def __init__(self, folder: Path, name: str) -> None:
         self.split = Split(folder, name)
         self.starts = self.split.starts
-        needed = {"rgb", "audio", "rgb.lengths", "audio.lengths", "id"}
-        missing = needed - set(self.split.shards[0])
+        first = self.split.shards[0]
+        names = [key.removesuffix(".lengths") for key in first if key.endswith(".lengths")]
+        missing = {"id", *names} - set(first) if names else {"rgb.lengths"}
         if missing:
             raise DataError(f"{folder}/{name}: no '{min(missing)}' in its shards; convert them again")
-        self.longest = self.split.shards[0]["rgb"].shape[1]
-        self.classes = self.split.shards[0]["labels"].shape[-1]
+        self.widths = {key: first[key].shape[2] for key in sorted(names, key=lambda key: (key != "rgb", key))}
+        self.floats = [key for key in names if first[key].dtype != np.uint8]
+        self.longest = first[names[0]].shape[1]
+        self.classes = first["labels"].shape[-1]
 
     def videos(self, numbers: Array) -> Iterator[Video]:
         shards = np.searchsorted(self.starts, numbers, side="right") - 1
         for number, index in zip(numbers.tolist(), shards.tolist(), strict=True):
             shard, row = self.split.shards[index], number - int(self.starts[index])
-            lengths = {int(shard[f"{key}.lengths"][row]) for key in ("rgb", "audio")}
+            lengths = {int(shard[f"{key}.lengths"][row]) for key in self.widths}
             length = lengths.pop()
             if lengths or not 0 < length <= self.longest:
                 raise DataError(f"{self.split.folder}/{self.split.name}: video {number} has a damaged number of frames")
-            features = {key: np.asarray(shard[key][row, :length]) for key in ("rgb", "audio")}
-            name = bytes(shard["id"][row]).rstrip(b"\0").decode("latin1")
+            features = {key: np.asarray(shard[key][row, :length]) for key in self.widths}
+            name = decode_text(bytes(shard["id"][row]).rstrip(b"\0"))
             yield Video(name, np.flatnonzero(shard["labels"][row]).tolist(), features)

@@ -94,6 +94,7 @@ class Pool:
             "reading": form.reading.model_dump(),
             "names": form.names,
             "widths": dict(form.widths),
+            "floats": list(form.floats),
             "frames": form.frames,
             "criteria": criteria,
             "videos": videos,

@@ -13,7 +13,7 @@ from acz.data.youtube8m.reading.batch import Form, count_frames, fill
 from acz.data.youtube8m.reading.plan import batches, order
 from acz.data.youtube8m.reading.pool import Batch, Pool
 from acz.data.youtube8m.reading.sources import RecordSource, Source
-from acz.data.youtube8m.settings import WIDTHS, Reading
+from acz.data.youtube8m.settings import Reading
 from acz.data.youtube8m.shards.video import MEAN, Level
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
@@ -39,7 +39,7 @@ class YouTube8M:
             raise DataError(f"rank {rank} of {world} processes; ranks are 0 .. {world - 1}")
         self.source, self.level, self.folder, self.name, self.reading = source, level, folder, name, reading
         self.rank, self.world = rank, world
-        self.widths = WIDTHS
+        self.widths, self.floats = source.widths, source.floats
         self._ids: dict[int, str] = {}
         self._pool: Pool | None = None
         self._lock = Lock()
@@ -54,7 +54,8 @@ class YouTube8M:
 
     def form(self, names: Sequence[str]) -> Form:
         """The form of batches with these inputs."""
-        return Form(tuple(names), self.widths, count_frames(self.reading, self.source.longest), self.reading)
+        frames = count_frames(self.reading, self.source.longest)
+        return Form(tuple(names), self.widths, tuple(self.floats), frames, self.reading)
 
     def require(self, spec: Spec, loss: Loss | None = None) -> None:
         """Check that a model can read these videos.
@@ -68,11 +69,13 @@ class YouTube8M:
                     f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(self.input_names)}"
                 )
             width = self.widths[name.removeprefix(MEAN)]
-            if self.level == "frame" and (not entry.has_frames or entry.features != width or entry.dtype != "uint8"):
+            dtype = "float32" if name in self.floats else "uint8"
+            if self.level == "frame" and (not entry.has_frames or entry.features != width or entry.dtype != dtype):
+                rescaled = ", and a layer of type rescale first" if dtype == "uint8" else ""
                 raise DataError(
-                    f"{self.folder}: '{name}' has {width} features a frame, uint8; "
+                    f"{self.folder}: '{name}' has {width} features a frame, {dtype}; "
                     f"the model reads {entry.dtype} {entry.resolve()}. "
-                    f"Write {name}: {{frames: 300, features: {width}, dtype: uint8}}, and a layer of type rescale first"
+                    f"Write {name}: {{frames: 300, features: {width}, dtype: {dtype}}}{rescaled}"
                 )
             if self.level == "video" and (entry.resolve() != (width,) or entry.dtype != "float32"):
                 raise DataError(

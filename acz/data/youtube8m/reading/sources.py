@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
 
@@ -14,7 +14,7 @@ import numpy as np
 from acz.data.youtube8m.settings import Reading
 from acz.data.youtube8m.shards.index import Index
 from acz.data.youtube8m.shards.records import TAIL, BadRecord, check_content, unpack
-from acz.data.youtube8m.shards.video import Criteria, Video, frame_head, parse
+from acz.data.youtube8m.shards.video import Criteria, Video, frame_size, parse
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import name_in_errors
@@ -31,6 +31,14 @@ class Source(Protocol):
     longest: int
     """No video has more frames."""
 
+    @property
+    def widths(self) -> Mapping[str, int]:
+        """Features of a frame, or of a video, by modality."""
+
+    @property
+    def floats(self) -> Sequence[str]:
+        """The modalities whose frames are float32; the others' are uint8."""
+
     def videos(self, numbers: Array) -> Iterator[Video]:
         """These videos, in this order. Raises DataError that names the file and the record."""
 
@@ -42,6 +50,8 @@ class HeldSource:
         self.held = [video for shard in shards for video in shard]
         self.starts = np.cumsum([0, *map(len, shards)])
         self.longest = max(video.frames for video in self.held)
+        self.widths = {key: value.shape[-1] for key, value in self.held[0].features.items()}
+        self.floats = [key for key, value in self.held[0].features.items() if value.dtype != np.uint8]
 
     def videos(self, numbers: Array) -> Iterator[Video]:
         return (self.held[number] for number in numbers.tolist())
@@ -122,8 +132,8 @@ class RecordSource:
     def __init__(self, index: Index, criteria: Criteria, reading: Reading) -> None:
         self.index, self.criteria, self.verify = index, criteria, reading.verify
         self.starts = index.starts
-        frame = sum(width + len(frame_head(width)) for width in criteria.widths.values())
-        self.longest = int(index.lengths.max()) // frame
+        self.widths, self.floats = criteria.widths, criteria.floats
+        self.longest = int(index.lengths.max()) // frame_size(criteria)
         self.opened = Opened()
         self.unpacked: OrderedDict[Path, Unpacked] = OrderedDict()
         # A video leaves the shuffle buffer after as many other videos as the buffer holds, on average,

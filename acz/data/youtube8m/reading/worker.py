@@ -24,7 +24,8 @@ from acz.foundation.errors import AczError
 from acz.foundation.processes.environment import configure_process
 from acz.foundation.processes.json_lines import answer_lines
 
-ALIGNMENT = 4096
+ALIGNMENT = mmap.ALLOCATIONGRANULARITY
+"""Slots and arrays begin at a multiple of it, as mmap wants it: 4 KiB on x86-64, 16 or 64 KiB on many arm64 systems."""
 
 
 def slot_size(form: Form, videos: int) -> int:
@@ -56,7 +57,7 @@ class _Reader:
     def __init__(self, descriptor: int, setup: dict[str, Any]) -> None:
         self.descriptor = descriptor
         reading = Reading.model_validate(setup["reading"])
-        self.form = Form(tuple(setup["names"]), setup["widths"], setup["frames"], reading)
+        self.form = Form(tuple(setup["names"]), setup["widths"], tuple(setup["floats"]), setup["frames"], reading)
         self.criteria = Criteria(**setup["criteria"])
         self.videos: int = setup["videos"]
         self.opened = Opened()

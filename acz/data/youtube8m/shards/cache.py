@@ -18,7 +18,7 @@ import numpy as np
 from acz.foundation.arrays import Array
 from acz.foundation.files.atomic import write_atomically
 
-MAGIC = b"acz-youtube8m-1\n"
+MAGIC = b"acz-youtube8m-2\n"
 
 
 def folder() -> Path:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import zlib
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ HEAD, TAIL = 12, 4
 """Bytes before and after the content of a record."""
 LONGEST = 2**26
 """Bytes of a record's content; a video of 300 frames has some 350,000."""
-MOST_RECORDS = 2**16
+MOST_RECORDS = 2**24
 """Records of a shard; the official ones have a thousand."""
 PART = 2**20
 
@@ -36,10 +37,13 @@ Kind = Literal[
     "no message",
     "missing feature",
     "wrong frame size",
-    "unequal rgb and audio lengths",
+    "unequal lengths",
     "no frames",
     "no labels",
     "labels out of range",
+    "unreadable shard",
+    "empty shard",
+    "video twice",
 ]
 
 
@@ -105,13 +109,13 @@ class Layout:
 
 def scan(path: Path) -> Layout:
     """Find every record by the heads of the records. Raises DataError where the file can't be read."""
-    lengths: list[int] = []
+    lengths = array("q")
     cut = None
     with _reading(path):
         packed = is_packed(path)
         try:
             for length in _scan_packed(path) if packed else _scan_plain(path):
-                _check_count(len(lengths))
+                _check_count(path, len(lengths))
                 lengths.append(length)
         except BadRecord as error:
             cut = error
@@ -143,7 +147,7 @@ def contents(path: Path) -> Iterator[bytes | BadRecord]:
 
     Raises:
         BadRecord: The shard ends early; the message has no place.
-        DataError: The file can't be read.
+        DataError: The file can't be read, or has too many records.
     """
     for length, left in _walk(path):
         body = left.take(length)
@@ -216,14 +220,15 @@ def _walk(path: Path) -> Iterator[tuple[int, _Left]]:
             head = file.read(HEAD)
             if not head:
                 return
-            _check_count(number)
+            _check_count(path, number)
             length = length_of(head)
             yield length, _Left(path, file, length + TAIL)
 
 
-def _check_count(number: int) -> None:
+def _check_count(path: Path, number: int) -> None:
+    """Raise DataError at the record after the last one that a shard may have."""
     if number >= MOST_RECORDS:
-        raise BadRecord("no message", f"at most {MOST_RECORDS:,} records of a shard are read")
+        raise DataError(f"{path}: holds more than {MOST_RECORDS:,} records, the most that are read; split the shard")
 
 
 def unpack(path: Path, target: IO[bytes]) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from acz.data.youtube8m.settings import CLASSES, WIDTHS
-from acz.data.youtube8m.shards.check import CUT, Report, first_level, judged
+from acz.data.youtube8m.settings import CLASSES
+from acz.data.youtube8m.shards.check import CUT, SHORTENED, Report, judged
+from acz.data.youtube8m.shards.declared import declared_first, read_declared
 from acz.data.youtube8m.shards.records import BadRecord
 from acz.data.youtube8m.shards.video import Criteria
 
@@ -27,11 +28,12 @@ def look_at(
 
     Returns counts, defects by kind and in words, the most frequent labels, and the first `videos` videos.
     """
-    total = sum(path.stat().st_size for path in paths)
-    done = 0
+    sizes = [path.stat().st_size if path.is_file() else 0 for path in paths]
+    total, done = sum(sizes), 0
     report, frames = Report(), Counter[int]()
     shown: list[dict[str, Any]] = []
-    for path in paths:
+    for path, size in zip(paths, sizes, strict=True):
+        report.shards.append((path, report.videos))
         for record in judged(path, criteria):
             report.add(record)
             if isinstance(record, BadRecord):
@@ -40,8 +42,9 @@ def look_at(
             if len(shown) < videos:
                 labels = [_named(label, names) for label in record.labels]
                 shown.append({"id": record.id, "frames": record.frames, "labels": labels})
-        done += path.stat().st_size
+        done += size
         progress(done, total)
+    report.count_repeated()
     counted = sum(report.labels.values())
     return {
         "shards": len(paths),
@@ -54,7 +57,12 @@ def look_at(
         },
         "labels": {"all": counted, "a_video": round(counted / max(report.videos, 1), 2), "classes": len(report.labels)},
         "frequent": [[_named(label, names), count] for label, count in report.labels.most_common(MOST_LABELS)],
+        "features": {
+            key: f"{width:,} {'float32' if criteria.level == 'video' or key in criteria.floats else 'uint8'}"
+            for key, width in criteria.widths.items()
+        },
         CUT: report.cut,
+        SHORTENED: report.shortened,
         "defects": dict(report.defects),
         "named": report.named,
         "first": shown,
@@ -62,9 +70,8 @@ def look_at(
 
 
 def criteria_for(paths: Sequence[Path], classes: int = CLASSES, unlabelled: bool = False) -> Criteria:
-    """The demands on the records of these shards, with the level of the first shard."""
-    level: Any = first_level(paths[0])
-    return Criteria(WIDTHS, classes, unlabelled, level)
+    """The demands on the records of these shards, which must be like those of the first shard that can be read."""
+    return declared_first([path for path in paths if path.is_file()], read_declared).criteria(classes, unlabelled)
 
 
 def _named(label: int, names: list[str] | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, Literal
 
@@ -14,6 +14,7 @@ from acz.data.youtube8m.shards.messages import feature_list, float_list, lean
 from acz.data.youtube8m.shards.records import BadRecord
 from acz.foundation.arrays import Array
 from acz.foundation.files.protobuf import NotAMessage, varint
+from acz.foundation.files.texts import decode_text
 
 Level = Literal["frame", "video"]
 MEAN = "mean_"
@@ -26,6 +27,14 @@ class Criteria:
 
     widths: Mapping[str, int] = field(default_factory=lambda: dict(WIDTHS))
     """Features of a frame by modality; a record needs all of them."""
+    floats: tuple[str, ...] = ()
+    """The modalities whose frames are lists of floats, and not of bytes."""
+    keys: Mapping[str, str] = field(default_factory=dict)
+    """The names of modalities in the record, where they differ."""
+    id_key: str = "id"
+    """The feature that holds the id."""
+    equal_lengths: bool = False
+    """Refuse a video whose modalities have different numbers of frames. Otherwise all are cut to the shortest."""
     classes: int = CLASSES
     unlabelled: bool = False
     """Take videos without labels."""
@@ -36,13 +45,15 @@ class Criteria:
 class Video:
     """A video: its id, its labels in the file's order, and its features by modality.
 
-    Features are uint8 (frames, features), or float32 (features) at video level. Arrays may be views of the record;
-    frames are not cut yet.
+    Features are uint8 or float32 (frames, features), or float32 (features) at video level. Arrays may be views of the
+    record; frames are not cut to the most that are read yet.
     """
 
     id: str
     labels: list[int]
     features: dict[str, Array]
+    shortened: bool = False
+    """True where modalities had different numbers of frames and were cut to the shortest."""
 
     @property
     def frames(self) -> int:
@@ -61,13 +72,18 @@ def parse(content: bytes, criteria: Criteria) -> Video:
     try:
         message = lean(content)
         context = message.context.feature
-        if "id" not in context or len(context["id"].bytes_list.value) != 1:
-            raise BadRecord("missing feature", "it has no 'id', which must be one text")
-        name = context["id"].bytes_list.value[0].decode("latin1")
-        if criteria.level == "frame":
-            features = {key: _frames(message, key, width, name) for key, width in criteria.widths.items()}
-        else:
+        if criteria.id_key not in context or len(context[criteria.id_key].bytes_list.value) != 1:
+            raise BadRecord("missing feature", f"it has no '{criteria.id_key}', which must be one text")
+        name = decode_text(context[criteria.id_key].bytes_list.value[0])
+        if criteria.level == "video":
             features = {MEAN + key: _floats(context, MEAN + key, width, name) for key, width in criteria.widths.items()}
+        else:
+            features = {
+                key: (_float_frames if key in criteria.floats else _frames)(
+                    message, criteria.keys.get(key, key), width, name
+                )
+                for key, width in criteria.widths.items()
+            }
         labels = list(context["labels"].int64_list.value) if "labels" in context else []
     except NotAMessage as error:
         raise BadRecord("no message", f"its content is not a tf.SequenceExample or tf.Example: {error}") from None
@@ -75,31 +91,27 @@ def parse(content: bytes, criteria: Criteria) -> Video:
 
 
 def checked(video: Video, criteria: Criteria) -> Video:
-    """The same video. Raises BadRecord where it does not meet the criteria."""
+    """The same video, cut to its shortest modality. Raises BadRecord where it does not meet the criteria."""
     sizes = {key: len(value) for key, value in video.features.items() if value.ndim == 2}
     if len(set(sizes.values())) > 1:
-        counts = ", ".join(f"{count} frames of {key}" for key, count in sizes.items())
-        raise BadRecord("unequal rgb and audio lengths", f"video {video.id} has {counts}")
+        if criteria.equal_lengths:
+            counts = ", ".join(f"{count} frames of {key}" for key, count in sizes.items())
+            raise BadRecord("unequal lengths", f"video {video.id} has {counts}")
+        shortest = min(sizes.values())
+        features = {key: value[:shortest] if value.ndim == 2 else value for key, value in video.features.items()}
+        video = replace(video, features=features, shortened=True)
     if 0 in sizes.values():
         raise BadRecord("no frames", f"video {video.id} has no frames")
     if not video.labels and not criteria.unlabelled:
-        raise BadRecord("no labels", f"video {video.id} has no labels")
+        raise BadRecord("no labels", f"video {video.id} has no labels; --unlabelled takes such videos, for inference")
     wrong = [label for label in video.labels if not 0 <= label < criteria.classes]
     if wrong:
         raise BadRecord(
-            "labels out of range", f"video {video.id} has the label {wrong[0]}; classes are 0 .. {criteria.classes - 1}"
+            "labels out of range",
+            f"video {video.id} has the label {wrong[0]}; classes are 0 .. {criteria.classes - 1}, "
+            "or as many as --classes says",
         )
     return video
-
-
-def level_of(content: bytes) -> Level:
-    """The level of a record: frames, or means of frames. Raises BadRecord."""
-    try:
-        message = lean(content)
-    except NotAMessage as error:
-        raise BadRecord("no message", f"its content is not a tf.SequenceExample or tf.Example: {error}") from None
-    means = any(name.startswith(MEAN) for name in message.context.feature)
-    return "video" if means and not len(message.feature_lists.feature_list) else "frame"
 
 
 @cache
@@ -112,6 +124,14 @@ def frame_head(width: int) -> Array:
     for _ in range(3):
         head = b"\x0a" + varint(len(head) + width) + head
     return np.frombuffer(head, np.uint8)
+
+
+def frame_size(criteria: Criteria) -> int:
+    """The fewest bytes that a frame of all modalities takes in a record."""
+    return sum(
+        len(frame_head(4 * width)) + 4 * width if key in criteria.floats else len(frame_head(width)) + width
+        for key, width in criteria.widths.items()
+    )
 
 
 def _frames(message: Any, key: str, width: int, name: str) -> Array:
@@ -140,6 +160,22 @@ def _frames(message: Any, key: str, width: int, name: str) -> Array:
             )
         frames.append(values[0])
     return np.frombuffer(b"".join(frames), np.uint8).reshape(-1, width)
+
+
+def _float_frames(message: Any, key: str, width: int, name: str) -> Array:
+    """float32 (frames, width) of one modality."""
+    lists = message.feature_lists.feature_list
+    if key not in lists:
+        raise BadRecord("missing feature", f"video {name} has no frames of '{key}'")
+    frames = [np.array(frame.float_list.value, np.float32) for frame in feature_list(lists[key]).feature]
+    for number, frame in enumerate(frames):
+        if len(frame) != width:
+            raise BadRecord(
+                "wrong frame size", f"video {name}: frame {number} of '{key}' has {len(frame)} floats, not {width}"
+            )
+        if not np.isfinite(frame).all():
+            raise BadRecord("no message", f"video {name}: frame {number} of '{key}' holds NaN or infinity")
+    return np.array(frames, np.float32).reshape(-1, width)
 
 
 def _floats(context: Any, key: str, width: int, name: str) -> Array:

@@ -15,6 +15,7 @@ from acz.exchange.artefacts.onnx.pooling import over_bags
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError
 from acz.foundation.files.atomic import write_atomically
+from acz.foundation.installation import install_command
 from acz.foundation.version import __version__
 from acz.model.parameters import check_parameters
 from acz.model.spec import Spec
@@ -52,7 +53,7 @@ def build_model(
         from onnx import helper
     except ImportError:
         raise MissingError(
-            "the library onnx, which writes the file, is not installed: pip install 'acz[export]'"
+            f"the library onnx, which writes the file, is not installed; {install_command('acz[export]')} brings it"
         ) from None
     check_parameters(spec, parameters)
     size = spec.parameter_count * np.dtype(dtype).itemsize

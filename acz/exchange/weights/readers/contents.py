@@ -16,19 +16,27 @@ MOST_AXES = 32
 
 @dataclass
 class Contents:
-    """The contents of a file: arrays by name, or in order where the file records no names.
-
-    `name` and `files` say what was read, where that is not just the path that was given.
-    """
+    """The contents of a file: arrays by name, or in order where the file records no names."""
 
     named: dict[str, Array] = field(default_factory=dict)
     unnamed: list[Array] = field(default_factory=list)
     name: str = ""
+    """The name of the checkpoint, where the given path has another."""
     files: list[Path] = field(default_factory=list)
+    """The files that were read, where they are not the given path alone."""
 
 
 def size_of(shape: Shape, dtype: str, what: str) -> int:
-    """Bytes of an array, in a whole number of any size. Raises DataError that names `what`, where the shape is not valid."""
+    """Compute the bytes of an array, without overflow.
+
+    Args:
+        shape: the shape in the file.
+        dtype: NumPy's name of the type.
+        what: the array, for errors.
+
+    Raises:
+        DataError: the shape is not valid.
+    """
     if len(shape) > MOST_AXES:
         raise DataError(f"{what}: has {len(shape):,} axes; at most {MOST_AXES} are read")
     size = np.dtype(dtype).itemsize
@@ -40,7 +48,17 @@ def size_of(shape: Shape, dtype: str, what: str) -> int:
 
 
 def array_over(data: bytes, shape: Shape, dtype: str, what: str) -> Array:
-    """The array over its bytes, little-endian. Raises DataError that names `what`, unless these are as many as the shape says."""
+    """Make an array over its little-endian bytes.
+
+    Args:
+        data: the bytes.
+        shape: the shape in the file.
+        dtype: NumPy's name of the type.
+        what: the array, for errors.
+
+    Raises:
+        DataError: the shape is not valid, or needs another number of bytes.
+    """
     size = size_of(shape, dtype, what)
     if size != len(data):
         raise DataError(f"{what}: {dtype} {shape} needs {size:,} bytes, the file holds {len(data):,}")

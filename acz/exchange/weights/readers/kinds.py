@@ -1,7 +1,8 @@
-"""Kinds of files that hold weights, told by their first bytes, and their arrays.
+"""Kinds of files that hold weights, recognised by their first bytes, and their arrays.
 
-Nothing in a file is run. The kinds in READERS are read here, byte by byte and pickles by `acz.foundation.files.unpickle`, so that no
-framework is needed for them; a kind that only its backend describes is read by that backend, in a process of its own.
+Nothing in a file is run. The kinds in READERS are read here: byte by byte, and pickles by
+`acz.foundation.files.unpickle`. They need no framework. A kind that only its backend describes is read by that backend,
+in a process of its own.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ PADDLE_TYPES = {0: "b1", 1: "i2", 2: "i4", 3: "i8", 4: "f2", 5: "f4", 6: "f8", 2
 
 
 def file_kind(path: Path) -> str:
-    """The kind of a file of weights: `tensorflow`, `acz`, or the native kind of a backend.
+    """Recognise the kind of a file of weights: `tensorflow`, `acz`, or the native kind of a backend.
 
     Raises:
         DataError: the file is missing, can't be read, or is of no known kind.
@@ -76,7 +77,11 @@ def file_kind(path: Path) -> str:
 
 
 def read(path: Path, kind: str) -> Contents:
-    """The arrays of a file of a kind that `file_kind` gave.
+    """Read the arrays of a file.
+
+    Args:
+        path: the file or folder.
+        kind: the kind that `file_kind` gave.
 
     Raises:
         DataError: the file is damaged.
@@ -86,22 +91,33 @@ def read(path: Path, kind: str) -> Contents:
 
 
 def in_framework(info: BackendInfo, path: Path) -> Contents:
-    """The arrays of a native file, read by its backend in a process of its own."""
+    """Read the arrays of a native file by its backend, in a process of its own.
+
+    Args:
+        info: the backend.
+        path: the file.
+
+    Raises:
+        MissingError: the framework is not installed.
+        DataError: the framework can't read the file.
+    """
     if not is_installed(info):
-        raise MissingError(
-            f'{path} is read by {info.framework}, which is not installed; pip install "{info.install}" brings it'
-        )
+        raise MissingError(f"{path} is read by {info.framework}, which is not installed; {info.advice}")
     with Worker(info.name) as worker:
         try:
             names, arrays = worker.run(read_native, ReadArguments(path.resolve()))
         except JobFailed as error:
-            why = str(error).partition("\n")[0][:300]
-            raise DataError(f"{path}: {info.name} can't read it: {why}") from None
+            reason = str(error).partition("\n")[0][:300]
+            raise DataError(f"{path}: {info.name} can't read it: {reason}") from None
     return Contents({name: arrays[str(number)] for number, name in enumerate(names)})
 
 
 def read_mindspore(path: Path) -> Contents:
-    """A .ckpt: messages one after the other. An array above 512 MiB comes in several parts with one tag."""
+    """Read a .ckpt of MindSpore: messages, one after the other. Parts of a large array have the same tag.
+
+    Raises:
+        DataError: the file is damaged.
+    """
     content = path.read_bytes()
     if content[-17:-10] == b"crc_num":  # a checksum that can follow
         content = content[:-17]
@@ -119,27 +135,34 @@ def read_mindspore(path: Path) -> Contents:
         if about.setdefault(value.tag, described) != described:
             raise DataError(f"{path}: '{value.tag}' is given twice, differently")
         parts.setdefault(value.tag, []).append(tensor.tensor_content)
-    found = {}
+    arrays = {}
     for name, (shape, dtype) in about.items():
         data = b"".join(parts[name])
         # a number alone is recorded with the dims [0]
         sides = () if shape == (0,) and len(data) == np.dtype(dtype).itemsize else shape
-        found[name] = array_over(data, sides, dtype, f"{path}: '{name}'")
-    return Contents(found)
+        arrays[name] = array_over(data, sides, dtype, f"{path}: '{name}'")
+    return Contents(arrays)
 
 
 def read_paddle(path: Path) -> Contents:
-    """A pickled dictionary (.pdparams of fluid.save), PaddlePaddle's own stream (one or many variables, without names),
-    or a folder: of one variable a file, or with one parameter file in it."""
+    """Read a file or folder of PaddlePaddle.
+
+    Args:
+        path: a pickled dictionary (.pdparams of fluid.save), a stream of variables without names, a folder with a file
+            for each variable, or a folder with one parameter file.
+
+    Raises:
+        DataError: it has another kind, or is damaged.
+    """
     if path.is_dir():
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "__")))
         together = [file for file in files if file.suffix == ".pdparams"]
         if len(together) == 1:
             return read_paddle(together[0])
-        found = {file.name: read_paddle(file).unnamed for file in files}
-        if not found or not all(len(arrays) == 1 for arrays in found.values()):
+        variables = {file.name: read_paddle(file).unnamed for file in files}
+        if not variables or not all(len(arrays) == 1 for arrays in variables.values()):
             raise DataError(f"{path}: no folder of parameters: one variable a file, or one .pdparams file")
-        return Contents({name: arrays[0] for name, arrays in found.items()})
+        return Contents({name: arrays[0] for name, arrays in variables.items()})
     with path.open("rb") as file:
         head = file.read(4)
     if head == bytes(4):
@@ -155,11 +178,15 @@ def read_paddle(path: Path) -> Contents:
 
 
 def _paddle_stream(path: Path) -> list[Array]:
-    """Variables one after the other, each: version 0, no levels of detail, tensor version 0, description, bytes."""
+    """Read variables that follow each other: version 0, no levels of detail, tensor version 0, description, bytes.
+
+    Raises:
+        DataError: the stream is damaged, or holds something else than dense tensors.
+    """
     content, at = path.read_bytes(), 0
-    found: list[Array] = []
+    variables: list[Array] = []
     while at < len(content):
-        what = f"{path}: variable {len(found)} at byte {at:,}"
+        what = f"{path}: variable {len(variables)} at byte {at:,}"
         try:
             version, levels, tensor_version, length = struct.unpack_from("<IQIi", content, at)
             at += 20
@@ -172,9 +199,9 @@ def _paddle_stream(path: Path) -> list[Array]:
         dtype = PADDLE_TYPES[described.data_type]
         shape = tuple(described.dims)
         size = size_of(shape, dtype, what)
-        found.append(array_over(content[at : at + size], shape, dtype, what))
+        variables.append(array_over(content[at : at + size], shape, dtype, what))
         at += size
-    return found
+    return variables
 
 
 READERS: dict[str, Callable[[Path], Contents]] = {

@@ -1,8 +1,11 @@
 """The protobuf messages that checkpoints of MindSpore, PaddlePaddle and TensorFlow are made of.
 
-They are built from field numbers here, so that no framework is needed. MindSpore's is `checkpoint.proto`: a list of (tag, tensor); a tensor
-is dims, the type's name and little-endian bytes. PaddlePaddle's is `VarType.TensorDesc` of `framework.proto`: type number and dims.
-TensorFlow's are `BundleHeaderProto` and `BundleEntryProto` of `tensor_bundle.proto`; of its slices only their presence is read.
+They are built from field numbers here, so that no framework is needed.
+
+- MindSpore's is `checkpoint.proto`: a list of (tag, tensor). A tensor has dims, the type's name and little-endian bytes.
+- PaddlePaddle's is `VarType.TensorDesc` of `framework.proto`: the number of the type, and dims.
+- TensorFlow's are `BundleHeaderProto` and `BundleEntryProto` of `tensor_bundle.proto`. Of slices only the presence is
+  read.
 """
 
 from __future__ import annotations
@@ -50,20 +53,20 @@ def _parsers() -> dict[str, Parse]:
 
 
 def checkpoint(content: bytes) -> Any:
-    """MindSpore's message. Raises NotAMessage, as all of these."""
+    """Read MindSpore's message. Raises NotAMessage."""
     return _parsers()["Checkpoint"](content)
 
 
 def tensor_description(content: bytes) -> Any:
-    """PaddlePaddle's message."""
+    """Read PaddlePaddle's message. Raises NotAMessage."""
     return _parsers()["TensorDesc"](content)
 
 
 def bundle_header(content: bytes) -> Any:
-    """TensorFlow's message about a checkpoint."""
+    """Read TensorFlow's message about a checkpoint. Raises NotAMessage."""
     return _parsers()["BundleHeader"](content)
 
 
 def bundle_entry(content: bytes) -> Any:
-    """TensorFlow's message about one variable."""
+    """Read TensorFlow's message about one variable. Raises NotAMessage."""
     return _parsers()["BundleEntry"](content)

@@ -1,8 +1,9 @@
 """Sorted string tables, LevelDB's file format (its doc/table_format.md): keys with values, in the order of the keys.
 
-A table is blocks and a footer of 48 bytes, which says where the block of blocks lies. Each block is followed by a byte for its compression
-and the masked CRC32C of both. A block is entries, restart points, and the number of these; an entry is three numbers (bytes that its key shares with the
-key before, bytes of the key after them, bytes of the value) and those bytes.
+A table has blocks and a footer of 48 bytes. The footer says where the block of blocks is. A byte for the compression and
+the masked CRC32C of both follow each block. A block has entries, restart points, and the number of restart points. An
+entry has three numbers and bytes: how many bytes its key shares with the key before, how many bytes of the key follow,
+how many bytes the value has, and these bytes.
 """
 
 from __future__ import annotations
@@ -25,14 +26,18 @@ COMPRESSION = {1: "snappy"}
 
 
 def is_table(path: Path) -> bool:
-    """Tell whether a file ends as tables do. Raises OSError."""
+    """True where a file ends like a table. Raises OSError."""
     with path.open("rb") as file:
         file.seek(max(path.stat().st_size - len(MAGIC), 0))
         return file.read() == MAGIC
 
 
 def read_table(path: Path) -> dict[bytes, bytes]:
-    """All entries of a table. Raises DataError where it is damaged, compressed or too large."""
+    """Read all entries of a table.
+
+    Raises:
+        DataError: the table is damaged, compressed or too large.
+    """
     try:
         with path.open("rb") as file:
             content = file.read(LARGEST + 1)
@@ -47,12 +52,16 @@ def read_table(path: Path) -> dict[bytes, bytes]:
 
 
 def entries_of(content: bytes) -> dict[bytes, bytes]:
-    """All entries of a table that is `content`. Raises DataError without its path."""
+    """Read all entries of a table from its content.
+
+    Raises:
+        DataError: the table is damaged. The message has no path.
+    """
     if len(content) < FOOTER or not content.endswith(MAGIC):
         raise DataError("cut off, or no sorted table: it does not end as one does")
     footer = content[-FOOTER : -len(MAGIC)]
     at = read_varints(footer, 0, 2)[1]  # past the place of the block about the table, which is not needed
-    found: dict[bytes, bytes] = {}
+    entries: dict[bytes, bytes] = {}
     last, end = b"", 0
     for _, place in _entries(_block(content, *read_varints(footer, at, 2)[0])):
         (offset, size), _ = read_varints(place, 0, 2)
@@ -60,16 +69,16 @@ def entries_of(content: bytes) -> dict[bytes, bytes]:
             raise DataError(f"its block at byte {offset:,} begins before the one before it ends")
         end = offset + size + TRAILER
         for key, value in _entries(_block(content, offset, size)):
-            if found and key <= last:
+            if entries and key <= last:
                 raise DataError(f"its keys are not in order at {key[:80]!r}")
-            if len(found) == MOST_ENTRIES:
+            if len(entries) == MOST_ENTRIES:
                 raise DataError(f"more than {MOST_ENTRIES:,} entries")
-            found[key], last = value, key
-    return found
+            entries[key], last = value, key
+    return entries
 
 
 def _block(content: bytes, offset: int, size: int) -> bytes:
-    """A block without its trailer. Raises DataError."""
+    """A block without its trailer. Raises DataError where it is damaged or compressed."""
     end = offset + size
     if end + TRAILER > len(content) - FOOTER:
         raise DataError(f"it announces a block of {size:,} bytes at byte {offset:,}, and has {len(content):,}")
@@ -82,7 +91,7 @@ def _block(content: bytes, offset: int, size: int) -> bytes:
 
 
 def _entries(block: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Keys and values. Raises DataError."""
+    """The keys and values of a block. Raises DataError where it is damaged."""
     restarts = int.from_bytes(block[-4:], "little")
     end = len(block) - 4 * (restarts + 1)
     if len(block) < 4 or end < 0:

@@ -1,7 +1,8 @@
 """TensorFlow's checkpoints of the second format (tf.train.Saver since 1.0, and a SavedModel's variables), without TensorFlow.
 
-PREFIX.index is a sorted table: under the empty key a BundleHeaderProto, under each variable's name a BundleEntryProto (tensorflow/core/protobuf/
-tensor_bundle.proto), which says where in the files PREFIX.data-00000-of-00001 its bytes lie, and their masked CRC32C.
+PREFIX.index is a sorted table. It has a BundleHeaderProto under the empty key, and a BundleEntryProto under each
+variable's name (tensorflow/core/protobuf/tensor_bundle.proto). An entry says where the variable's bytes are in the files
+PREFIX.data-00000-of-00001, and has their masked CRC32C.
 """
 
 from __future__ import annotations
@@ -47,10 +48,17 @@ class _Variable:
 
 
 def find_prefix(path: Path) -> Path | None:
-    """The beginning of the names of a checkpoint's files, from that, one of the files, or their folder. None for another thing.
+    """Find the prefix of a checkpoint: the beginning of the names of its files.
 
-    Of a folder it is the one that its file `checkpoint` names, as TensorFlow has it, or else the only one in it, or in the folder `variables`
-    of a SavedModel. Raises DataError where there are several, or none of that name.
+    Args:
+        path: the prefix, one of the files, or their folder. In a folder it is the checkpoint that the file `checkpoint`
+            names, or else the only one in it, or in the folder `variables` of a SavedModel.
+
+    Returns:
+        The prefix, or None where the path is something else.
+
+    Raises:
+        DataError: the folder has several checkpoints, or not the one that `checkpoint` names.
     """
     if path.is_dir():
         return _prefix_in(path)
@@ -60,33 +68,42 @@ def find_prefix(path: Path) -> Path | None:
 
 
 def _index(prefix: Path) -> Path:
+    """The index of a checkpoint."""
     return prefix.with_name(f"{prefix.name}.index")
 
 
 def _prefix_in(folder: Path) -> Path | None:
+    """The prefix of the checkpoint in a folder, as `find_prefix` finds it."""
     latest = folder / "checkpoint"
     if latest.is_file():
         with latest.open("rb") as file:
-            found = LATEST.search(file.read(2**16))
+            named = LATEST.search(file.read(2**16))
         # the folder may have been moved since: files lie beside this one, whatever path is written in it
-        name = Path(found[1].decode("utf-8", "replace")).name if found else ""
+        name = Path(named[1].decode("utf-8", "replace")).name if named else ""
         if not name:
             raise DataError(f"{latest}: names no checkpoint; give the checkpoint itself, as {folder}/model.ckpt-N")
         if f"{name}.index" not in [file.name for file in folder.iterdir()]:
             raise DataError(f"{latest} names '{name}', of which there is no file {name}.index beside it")
         return folder / name
     for place in (folder, folder / "variables"):
-        found_here = sorted(place.glob("*.index"))
-        if len(found_here) > 1:
-            names = ", ".join(file.stem for file in found_here[:8])
+        indices = sorted(place.glob("*.index"))
+        if len(indices) > 1:
+            names = ", ".join(file.stem for file in indices[:8])
             raise DataError(f"{place}: holds several checkpoints and no file 'checkpoint'; give one of them: {names}")
-        if found_here:
-            return found_here[0].with_suffix("")
+        if indices:
+            return indices[0].with_suffix("")
     return None
 
 
 def read_tensorflow(path: Path) -> Contents:
-    """The variables of a checkpoint. Raises DataError where it is damaged, or holds what is no array of numbers."""
+    """Read the variables of a checkpoint.
+
+    Args:
+        path: what `find_prefix` takes.
+
+    Raises:
+        DataError: the checkpoint is damaged, or holds a variable that is not an array of numbers.
+    """
     prefix = find_prefix(path)
     if prefix is None:
         raise DataError(f"{path}: no checkpoint of TensorFlow")
@@ -108,7 +125,7 @@ def read_tensorflow(path: Path) -> Contents:
 
 
 def _shards(content: bytes | None) -> int:
-    """The number of data files. Raises DataError."""
+    """The number of data files. Raises DataError where the header is damaged, or of a format that is not read."""
     header = None if content is None else _parse(messages.bundle_header, content, "its header")
     if header is None:
         raise DataError("a sorted table, but it has no header of a checkpoint")
@@ -122,6 +139,7 @@ def _shards(content: bytes | None) -> int:
 
 
 def _variable(key: bytes, content: bytes, shards: int) -> _Variable:
+    """The place of a variable, from its entry in the index. Raises DataError where it is not an array of numbers."""
     name = key.decode("utf-8", "backslashreplace")
     entry = _parse(messages.bundle_entry, content, f"'{name}'")
     if entry.slices:
@@ -139,6 +157,7 @@ def _variable(key: bytes, content: bytes, shards: int) -> _Variable:
 
 
 def _parse(read: Any, content: bytes, what: str) -> Any:
+    """Read a message. Raises DataError that names `what`."""
     try:
         return read(content)
     except NotAMessage:
@@ -146,24 +165,29 @@ def _parse(read: Any, content: bytes, what: str) -> Any:
 
 
 def _read_shard(path: Path, variables: list[_Variable]) -> dict[str, Array]:
-    """The arrays in a data file, none larger than the bytes that it holds for it. Raises DataError."""
-    found = {}
+    """Read the arrays in a data file.
+
+    Raises:
+        DataError: an array overlaps another, is not within the file, or has another checksum.
+    """
+    arrays = {}
     end, before = 0, ""
     try:
         whole = path.stat().st_size
         with path.open("rb") as file:
-            for one in sorted(variables, key=lambda variable: (variable.offset, variable.size)):
-                what = f"{path}: '{one.name}'"
-                if one.offset < end:  # so that all of them together are no larger than the file
+            for variable in sorted(variables, key=lambda variable: (variable.offset, variable.size)):
+                what = f"{path}: '{variable.name}'"
+                if variable.offset < end:  # so that all of them together are no larger than the file
                     raise DataError(f"{what} begins before '{before}' ends")
-                if one.offset + one.size > whole:
-                    raise DataError(f"{what} ends at byte {one.offset + one.size:,}, and the file at {whole:,}")
-                end, before = one.offset + one.size, one.name
-                file.seek(one.offset)
-                data = file.read(one.size)
-                if masked(data) != one.checksum:
+                if variable.offset + variable.size > whole:
+                    place = variable.offset + variable.size
+                    raise DataError(f"{what} ends at byte {place:,}, and the file at {whole:,}")
+                end, before = variable.offset + variable.size, variable.name
+                file.seek(variable.offset)
+                data = file.read(variable.size)
+                if masked(data) != variable.checksum:
                     raise DataError(f"{what} is not what was written: the checksum is wrong")
-                found[one.name] = array_over(data, one.shape, one.dtype, what)
+                arrays[variable.name] = array_over(data, variable.shape, variable.dtype, what)
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error.strerror or error}") from None
-    return found
+    return arrays

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from acz.exchange.weights.matching import Entry, System, pointwise, transposed
 from acz.exchange.weights.systems.shapes import chain, not_a_model_of, only_stream
+from acz.foundation.arrays import Array
 from acz.model.spec import PlacedLayer, Spec
 
 EXTRACTOR = (
@@ -61,9 +65,25 @@ def _table(spec: Spec) -> list[Entry]:
     )
 
 
+WITHOUT_HEAD = {"model.trunk": {}, "model.output": "none"}
+"""The changes for an extractor that was saved without the layer that it is trained with."""
+
+
+def extractor_candidates(arrays: Mapping[str, Array]) -> list[tuple[str, dict[str, Any]]]:
+    """The extractor with or without its last layer, where the arrays are those of an extractor."""
+    if not any(name.endswith("conv1.weight") for name in arrays):
+        return []
+    return [("flash_mnist/extractor", {} if "fc2.weight" in arrays else WITHOUT_HEAD)]
+
+
+def _candidates(arrays: Mapping[str, Array]) -> list[tuple[str, dict[str, Any]]]:
+    return extractor_candidates(arrays) or [("flash_mnist/attention_cluster", {})]
+
+
 FLASH_MNIST = System(
     "flash-mnist",
     "PyTorch files of Flash-MNIST's authors: zip or legacy container, Python 2 or 3, saved on CPU or GPU",
     ("torch",),
     _table,
+    candidates=_candidates,
 )

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
 from acz.exchange.weights.matching import Entry, Match, System, pointwise
-from acz.exchange.weights.systems.flash_mnist import classifier_layers, dense, extractor_layers
+from acz.exchange.weights.systems.flash_mnist import classifier_layers, dense, extractor_candidates, extractor_layers
 from acz.exchange.weights.systems.shapes import not_a_model_of
 from acz.foundation.arrays import Array
 from acz.model.spec import Spec
@@ -98,6 +99,12 @@ def _settings(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, object]:
     return {setting: None} if has_hidden and "0.seq.2.weight" not in arrays else {}
 
 
+def _candidates(arrays: Mapping[str, Array]) -> list[tuple[str, dict[str, Any]]]:
+    """The extractor, or the attention cluster with or without a tanh layer before the scores."""
+    form = "_hidden" if "0.seq.2.weight" in arrays else ""
+    return extractor_candidates(arrays) or [(f"flash_mnist/attention_cluster{form}", {})]
+
+
 MINDSPORE_PORT = System(
     "mindspore-port",
     "MindSpore .ckpt files of mindspore-ai/models, AttentionCluster, fc 1 and 2, and its extractor",
@@ -106,4 +113,5 @@ MINDSPORE_PORT = System(
     _is_optimizer,
     _adam,
     settings=_settings,
+    candidates=_candidates,
 )

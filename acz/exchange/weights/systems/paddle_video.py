@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from acz.exchange.weights.matching import Entry, Match, System, pointwise
-from acz.exchange.weights.systems.shapes import chain, not_a_model_of
+from acz.exchange.weights.systems.shapes import WITHOUT_AUDIO, chain, not_a_model_of
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.model.spec import Spec
@@ -85,6 +86,14 @@ def _name_arrays(arrays: Sequence[Array], entries: list[Entry]) -> dict[str, Arr
     )
 
 
+def _candidates(arrays: Mapping[str, Array]) -> list[tuple[str, dict[str, Any]]]:
+    """The attention clusters of rgb and audio, or of rgb alone. Both where the file has no names."""
+    forms: list[dict[str, Any]] = [{}, WITHOUT_AUDIO]
+    if arrays:
+        forms = [{} if "satt1.shift_w" in arrays else WITHOUT_AUDIO]
+    return [("youtube8m/attention_cluster", form) for form in forms]
+
+
 PADDLE_VIDEO = System(
     "paddle-video",
     "PaddlePaddle 1.x files of PaddleCV/video: .pdparams, .pdckpt, folders of parameters, inference models",
@@ -93,4 +102,5 @@ PADDLE_VIDEO = System(
     _is_optimizer,
     _adam,
     name_arrays=_name_arrays,
+    candidates=_candidates,
 )

@@ -153,5 +153,6 @@ POMONAM = System(
         arrays, "the norm of the whole batch gives the inputs of weights, and so the moments, another scale"
     ),
     settings=_settings,
+    candidates=lambda arrays: [("youtube8m/attention_cluster_experts:original", {})],
     notes=untrained_statistics,
 )

@@ -15,6 +15,8 @@ OPEN = {"units", "hidden", "filters", "bias", "score_bias", "initializer", "shif
 WITH_ACTIVATION = ("dense", "circulant_dense")
 SETTLED: Mapping[str, Mapping[str, object]] = {"activation": {"function": "relu"}, "max_pool2d": {"size": 2}}
 """Required settings by type of layer, where the default is not meant and no parameter's shape shows them."""
+WITHOUT_AUDIO = {"model.streams.audio": None, "model.inputs.audio": None}
+"""The changes of a model of rgb and audio, with a stream for each, to one of rgb alone."""
 
 
 def chain(

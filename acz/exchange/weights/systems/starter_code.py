@@ -57,7 +57,10 @@ def untrained_statistics(arrays: Mapping[str, Array]) -> list[str]:
 
 
 def settings_of_experts(placed: PlacedLayer, arrays: Mapping[str, Array]) -> list[tuple[str, object, object]]:
-    """The classes and mixtures of a mixture of experts: path of the setting, value in the spec, value in the file."""
+    """The classes and mixtures of a mixture of experts: path of the setting, value in the spec, value in the file.
+
+    Empty where the file has no dense experts.
+    """
 
     def width(name: str) -> int:
         value = arrays.get(f"{SCOPE}{name}")
@@ -65,8 +68,10 @@ def settings_of_experts(placed: PlacedLayer, arrays: Mapping[str, Array]) -> lis
 
     experts = width("experts/weights")
     classes = max(width("gates/weights") - experts, 0)  # each class has one more gate than experts
+    if not classes:
+        return []
     settings = placed.layer.model_dump()
     return [
         (f"model.{placed.path}.classes", settings["classes"], classes),
-        (f"model.{placed.path}.mixtures", settings["mixtures"], experts // max(classes, 1)),
+        (f"model.{placed.path}.mixtures", settings["mixtures"], experts // classes),
     ]

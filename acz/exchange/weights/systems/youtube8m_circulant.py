@@ -15,6 +15,7 @@ from itertools import product
 import numpy as np
 
 from acz.exchange.weights.matching import Entry, System, Turn
+from acz.exchange.weights.systems.compact import EMBEDDINGS, MODALITIES, NORM, compact_candidates, gathered_name
 from acz.exchange.weights.systems.shapes import WITH_ACTIVATION, chain, not_a_model_of
 from acz.exchange.weights.systems.starter_code import (
     SCOPE,
@@ -28,15 +29,6 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
 from acz.model.spec import PlacedLayer, Spec
 
-MODALITIES = ("video", "audio")
-"""The modalities of the inputs, in their order."""
-EMBEDDINGS = {
-    "DBoF": ("dbof", ("dense batch_norm activation frame_pool", "circulant_dense batch_norm activation frame_pool")),
-    "NetVLAD": ("netvlad", ("netvlad",)),
-    "Fisher_vector": ("fv", ("net_fv",)),
-    "Moment_Stats": ("moments", ("frame_pool",)),
-}
-"""The embeddings by name, in the order of the concatenation: the scope of the layer behind, and the possible layers."""
 BEFORE = ("", "l2_normalize", "batch_norm", "l2_normalize batch_norm")
 BEHIND = ("dense batch_norm activation", "circulant_dense batch_norm activation")
 TRUNKS = ("mixture_of_experts context_gating", "mixture_of_experts", "dense")
@@ -44,7 +36,6 @@ POOLING: Mapping[str, set[object]] = {
     "DBoF": {("max",), ("mean",), ("l2_norm",)},
     "Moment_Stats": {("mean", "variance")},
 }
-NORM = {"type": "batch_norm", "epsilon": 1e-3, "decay": 0.999, "variance": "unbiased"}
 SETTLED: Mapping[str, Mapping[str, object]] = {
     "batch_norm": NORM,
     "activation": {"function": "relu6"},
@@ -163,13 +154,9 @@ def _product(placed: PlacedLayer, scope: str, dense: str) -> list[Entry]:
         return [Entry(f"{placed.path}.weight", (f"{SCOPE}{scope}{dense}",))]
     kinds = {"weight": "circ", "diagonal": "diag"}
     return [
-        Entry(f"{placed.path}.{local}", (_gathered(f"{SCOPE}{scope}", kinds[local]),)) for local in placed.parameters
+        Entry(f"{placed.path}.{local}", (gathered_name(f"{SCOPE}{scope}", kinds[local]),))
+        for local in placed.parameters
     ]
-
-
-def _gathered(scope: str, kind: str) -> str:
-    """The name of the array that `_gather` makes from the vectors of a circulant layer."""
-    return f"{scope}weights_{kind}*_f*" if kind else f"{scope}weights*"
 
 
 def _embedding(stream: _Stream) -> list[Entry]:
@@ -212,7 +199,7 @@ def _otherwise(spec: Spec, arrays: Mapping[str, Array]) -> dict[str, str]:
     for stream in _parts(spec)[0]:
         formulas |= {placed.path: normalized for placed in stream.before if not placed.parameters}
         placed = stream.behind[0]
-        diagonal = arrays.get(_gathered(f"{SCOPE}{stream.scope}{EMBEDDINGS[stream.kind][0]}/", "diag"))
+        diagonal = arrays.get(gathered_name(f"{SCOPE}{stream.scope}{EMBEDDINGS[stream.kind][0]}/", "diag"))
         if diagonal is not None and "diagonal" in placed.parameters:
             in_file = "fixed" if np.all(np.abs(diagonal) == 1) else "learned"
             in_spec = getattr(placed.layer, "diagonal", "")
@@ -250,8 +237,8 @@ def _classifier(trunk: list[PlacedLayer], turn: Turn) -> list[Entry]:
         if getattr(first.layer, "circulant", None):
             scope = f"{SCOPE}circulant_{CIRCULANT_SIDES[side]}/"
             names = {
-                "weight": (_gathered(scope, "circ"), _gathered(scope, "")),
-                "diagonal": (_gathered(scope, "diag"),),
+                "weight": (gathered_name(scope, "circ"), gathered_name(scope, "")),
+                "diagonal": (gathered_name(scope, "diag"),),
                 "bias": (f"{scope}biases",),
             }
             entries.append(Entry(f"{first.path}.{local}", names[kind]))
@@ -272,7 +259,7 @@ def _gather(arrays: Mapping[str, Array]) -> dict[str, Array]:
         vector = BLOCK.fullmatch(name)
         if vector and (vector[2] or "/circulant_" in vector[1]):
             place = (int(vector[4] or 0), int(vector[3] or vector[5] or 0))  # factor, block
-            groups.setdefault(_gathered(vector[1], vector[2] or ""), {})[place] = name
+            groups.setdefault(gathered_name(vector[1], vector[2] or ""), {})[place] = name
     joined = dict(arrays)
     for group, names in groups.items():
         factors, blocks = (1 + max(place[axis] for place in names) for axis in (0, 1))
@@ -316,6 +303,7 @@ YOUTUBE8M_CIRCULANT = System(
     is_optimizer,
     lambda spec, match, arrays: why_left_out(arrays, "training resumes from the weights alone"),
     settings=_settings,
+    candidates=compact_candidates,
     otherwise=_otherwise,
     notes=untrained_statistics,
     gather=_gather,

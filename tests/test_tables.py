@@ -1,0 +1,125 @@
+"""Tables of the command line: they fit the terminal, keep all their words, and are one line a row in a pipe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from acz.api.models import differences, load_config
+from acz.api.studies import COLUMNS
+from acz.cli.options import print_table
+from acz.foundation.files.tables import plain_table, read_csv
+from acz.zoo.catalog import config_names
+from tests.conftest import TINY, Answer
+from tests.youtube8m_cases import write_shards
+
+Acz = Callable[..., Answer]
+ROOT = Path(__file__).parent.parent
+SWEEP = f"config: {TINY}\nbackend: numpy\ngrid: {{train.epochs: [1, 2], train.batch_size: [16, 32]}}\n"
+
+
+def letters(text: str) -> str:
+    """A text without its spaces, line ends and rules."""
+    return re.sub(r"[\s-]+", "", text)
+
+
+def test_a_table_is_wrapped_to_its_width_and_keeps_every_word() -> None:
+    rows = [
+        ["circulant_dense", "12,345", "  the product with a matrix of which one row is learned"],
+        ["dense", "7", ""],
+    ]
+    wide = plain_table(["layer", "numbers", "what"], rows, right={1})
+    assert wide.splitlines()[2] == "circulant_dense   12,345    the product with a matrix of which one row is learned"
+    for width in range(34, 90):
+        narrow = plain_table(["layer", "numbers", "what"], rows, right={1}, width=width).splitlines()
+        assert max(map(len, narrow)) <= width
+        assert "  12,345  " in narrow[2], "numbers stay whole"
+        column = narrow[0].index("what")
+        assert letters("".join(line[column:] for line in narrow[2:])) == letters(rows[0][2])
+        assert all(line[column : column + 2] in ("", "  ") for line in narrow[2:]), "each line keeps the indentation"
+        if width >= 40:
+            assert narrow[2].split()[0] == "circulant_dense", "words stay whole if they can"
+    assert plain_table(["layer", "numbers", "what"], rows, right={1}, width=100) == wide
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("models",),
+        ("models", "flash_mnist/*:*", "--long"),
+        ("show", "flash_mnist/multimodal"),
+        ("show", "youtube8m/compact/ensemble:circulant_hidden"),
+        ("parity-check", TINY.partition(":")[0], "--backends", "numpy", "--level", 1),
+        ("sweep", "sweep.yaml", "--dry-run"),
+        ("data", "youtube8m", "show", "shards"),
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_command_fits_a_terminal_of_100_columns_and_a_pipe_cuts_nothing(
+    acz: Acz, words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_shards(tmp_path / "shards", [5])
+    (tmp_path / "sweep.yaml").write_text(SWEEP)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "100")
+    fitted = acz(*words)
+    assert fitted.code == 0, fitted.err
+    assert max(map(len, fitted.out.splitlines())) <= 100
+    monkeypatch.delenv("COLUMNS")
+    piped = acz(*words)
+    assert len(piped.out.splitlines()) <= len(fitted.out.splitlines())
+    assert sorted(letters(piped.out)) == sorted(letters(fitted.out))
+
+
+@pytest.mark.slow
+def test_the_table_of_backends_fits_a_terminal_of_100_columns(acz: Acz, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "100")
+    assert max(map(len, acz("backends").out.splitlines())) <= 100
+
+
+def test_every_table_of_figures_fits_a_terminal_of_100_columns(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The recorded benchmarks and parity checks need frameworks; their rows do not."""
+    monkeypatch.setenv("COLUMNS", "100")
+    for path in sorted((ROOT / "docs/results").glob("bench_*.csv")):
+        print_table(list(COLUMNS), [[row[name] for name in COLUMNS] for row in read_csv(path)], right={4, 6, 8})
+    parity = read_csv(ROOT / "docs/results/parity.csv")
+    headers = ["model", "backend", "check", "measured", "bound"]
+    print_table(headers, [[row[name] for name in headers] for row in parity], right={3, 4})
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) > len(parity)
+    assert max(map(len, lines)) <= 100
+
+
+def test_models_are_grouped_by_family_and_a_remark_is_printed_once(acz: Acz) -> None:
+    lines = acz("models").out.splitlines()
+    families = [line for line in lines if line.endswith("/")]
+    assert families == ["flash_mnist/", "youtube8m/", "youtube8m/compact/"]
+    assert sum("divided by its own norm" in line for line in lines) == 1
+    assert any(line.startswith("youtube8m/compact/*: ") for line in lines)
+    assert not any(line.lstrip().startswith("dbof:tiny") for line in lines), "variants are listed on request"
+    assert any(line.lstrip().startswith("dbof:tiny") for line in acz("models", "dbof:*").out.splitlines())
+    row = next(line for line in lines if line.startswith("  attention_cluster_experts"))
+    assert row.endswith("  GAP 0.868")
+    assert "Hit@1 0.87, PERR 0.78" in acz("models", "youtube8m/attention_cluster", "--long").out
+    assert "PaddlePaddle/models" in acz("show", "youtube8m/attention_cluster").out
+
+
+def test_published_figures_belong_to_the_model_as_it_is() -> None:
+    name = "youtube8m/attention_cluster"
+    published = load_config(name).published
+    assert published is not None
+    assert published.figures == {"GAP": 0.84, "Hit@1": 0.87, "PERR": 0.78}
+    assert load_config(f"{name}:tiny").published is None
+    assert load_config(name, {"model.trunk.hidden1.units": 5}).published is None
+
+
+def test_models_that_share_a_difference_share_a_key() -> None:
+    compact = [load_config(name) for name in config_names("compact/*")]
+    assert list(differences(compact)) == ["youtube8m/compact/*"]
+    others = [load_config("youtube8m/compact/dbof"), load_config("youtube8m/attention_cluster_experts")]
+    assert list(differences(others)) == ["youtube8m/compact/dbof", "youtube8m/attention_cluster_experts"]
