@@ -272,7 +272,7 @@ def train_low(backend: Any, graph: bool, arrays: Arrays) -> tuple[list[str], Arr
 
     with mode(graph):
         step = amp.build_train_network(Loss(), optimizer, level="O0")
-        losses = np.array([float(step(inputs, labels)) for _ in range(5)])
+        losses = np.array([float(step(inputs, labels)) for _ in range(10)])
     moved = {name: np.abs(value - before[name]).max() for name, value in statistics(module).items()}
     kept = [str(p.dtype) for p in module.get_parameters()]
     assert ms.get_context("mode") == ms.PYNATIVE_MODE
