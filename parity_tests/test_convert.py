@@ -172,6 +172,7 @@ USE = {
 import torch
 model = acz.build(spec, "torch", seed=1)
 model.load_state_dict(torch.load(file, weights_only=True))
+model.eval()
 output = model({"features": torch.from_numpy(x)}).detach().numpy()
 """,
     "keras": """
