@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parent.parent
 MODELS = ["flash_mnist/attention_cluster:tiny", "youtube8m/frame_average:tiny"]
 BROWSER = any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome")))
-SLOW = {"aotinductor": "it compiles C++ for each model", "ncnn": "its converter needs seconds a model"}
-"""Clients that this test leaves to docs/clients.md."""
+SLOW = ["aotinductor"]
+"""Clients that this test leaves to docs/clients.md: it compiles C++ for each model."""
 
 
 def test_the_script_runs_whole_for_two_models(tmp_path: Path) -> None:

@@ -9,11 +9,11 @@
 # CLIENTS_PYTHON is an interpreter with acz and all four frameworks; by default .venv, which is made.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+. scripts/environment.sh
 
 if [ -z "${CLIENTS_PYTHON:-}" ]; then
-  [ -x .venv/bin/python ] || python3 -m venv .venv
-  echo "installing acz with its frameworks into .venv ..." >&2
-  .venv/bin/pip install --quiet --no-compile --disable-pip-version-check --constraint constraints.txt --editable ".[all]"
+  check_python .venv 3.11 3.12  # MindSpore has no wheel for 3.13
+  install .venv constraints.txt ".[all]"
   CLIENTS_PYTHON=.venv/bin/python
 fi
 PYTHONPATH=scripts exec "$CLIENTS_PYTHON" -m clients "$@"
