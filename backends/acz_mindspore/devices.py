@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import mindspore as ms
 from mindspore import device_context
+from mindspore.communication import GlobalComm
 
 from acz.backend.devices import split_device
 from acz.foundation.processes.silence import silence_output
@@ -35,8 +36,12 @@ def set_threads(count: int) -> None:
 
 
 def use_device(device: str) -> None:
-    """Make `GPU:1` MindSpore's device; a process has one."""
+    """Make `GPU:1` MindSpore's device; a process has one.
+
+    A process of a group keeps the number that its launcher gave, as MindSpore allows no other after `init`.
+    """
     kind, number = split_device(device)
-    ms.set_device(kind, number)
+    if not (GlobalComm.INITED and ms.get_current_device().device_target == kind):
+        ms.set_device(kind, number)
     if kind == "CPU":
         ms.runtime.launch_blocking()  # five times as fast for small operations, and errors appear where they happen
