@@ -14,7 +14,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TypeVar
 
@@ -22,7 +21,6 @@ import pytest
 
 from acz.foundation.files.locks import locked
 from acz.foundation.files.tables import read_csv
-from acz.foundation.installation import install_command
 from acz.studies.sweeps.results import finished
 from acz.training.log import read_log
 from tests.conftest import TINY, write_features
@@ -252,8 +250,6 @@ class Nodes:
 
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
-    if find_spec("ray") is None:
-        pytest.skip(f"Ray is not installed: {install_command('acz[ray]')}")
     made = Nodes()
     try:
         made.start_head()

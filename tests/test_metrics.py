@@ -18,6 +18,7 @@ from acz.evaluation.metrics import Ties, YouTube8MMetrics, average_precision, to
 from acz.evaluation.metrics.precision import descending
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
+from tests.metric_cases import identical, of, videos_of
 
 FOLDER = Path(os.environ.get("ACZ_GOLDEN", Path(__file__).parent / "fixtures/metrics"))
 GOLDEN = sorted(path.stem for path in FOLDER.glob("*.json") if json.loads(path.read_text()).get("kind") == "eval")
@@ -46,13 +47,6 @@ class Recorded:
             names.add("edge")
         best = falling[:, : self.top_k].ravel()
         return names | ({"selected"} if len(np.unique(best)) < len(best) else set())
-
-
-def of(classes: int, top_k: int, ties: Ties, *batches: tuple[Array, ...]) -> dict[str, Any]:
-    metrics = YouTube8MMetrics(classes, top_k, ties)
-    for scores, labels, *loss in batches:
-        metrics.update(scores, labels, loss=loss[0] if loss else None)
-    return metrics.result()
 
 
 @pytest.mark.parametrize("ties", ["acz", "youtube-8m"])
@@ -117,13 +111,6 @@ def plain(scores: Array, labels: Array, top_k: int) -> dict[str, Any]:
     }
 
 
-def videos_of(seed: int, videos: int, classes: int, values: int, density: float = 0.2) -> tuple[Array, Array]:
-    """Scores of `values` different numbers, some below 0, and labels."""
-    source = np.random.default_rng(seed)
-    scores = (source.integers(0, values, (videos, classes)) - values // 4).astype(np.float32) / np.float32(values)
-    return scores, (source.random((videos, classes)) < density).astype(np.uint8)
-
-
 HOSTILE = {
     "ties everywhere": (*videos_of(0, 40, 30, 3), 20),
     "all scores zero": (np.zeros((20, 25), np.float32), videos_of(1, 20, 25, 2)[1], 20),
@@ -161,58 +148,6 @@ def test_both_definitions_of_map_have_a_name() -> None:
         assert figures["map_labelled_classes"] == pytest.approx(1.0)
     nothing = of(5, 20, "youtube-8m", (scores, np.zeros_like(labels)))
     assert nothing["map"] == nothing["gap"] == 0
-
-
-class Tensor:
-    """An array of another library, which NumPy converts."""
-
-    def __init__(self, values: Any) -> None:
-        self.values = np.asarray(values)
-
-    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
-        return self.values.astype(dtype or self.values.dtype)
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __iter__(self) -> Any:
-        return iter(self.values)
-
-
-@pytest.mark.parametrize("classes", [3, 5, 700])
-@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.bool_])
-def test_labels_are_read_alike_in_every_form(classes: int, dtype: Any) -> None:
-    scores, labels = videos_of(12, 30, classes, 50)
-    wanted = of(classes, 20, "acz", (scores, labels))
-    labels = labels.astype(dtype)
-    for form in (
-        Tensor(labels),
-        labels.tolist(),
-        list(labels),
-        [Tensor(row) for row in labels],
-        [np.flatnonzero(row).tolist() for row in labels],
-        [Tensor(np.flatnonzero(row)) for row in labels],
-        tuple(map(tuple, labels.tolist())),
-    ):
-        assert identical(of(classes, 20, "acz", (scores, form)), wanted)
-        assert identical(of(classes, 20, "acz", (Tensor(scores), form)), wanted)
-    classes_of = scores.argmax(1)
-    wanted = of(classes, 20, "acz", (scores, np.eye(classes)[classes_of]))
-    for form in (classes_of, classes_of.tolist(), Tensor(classes_of), [Tensor(label) for label in classes_of]):
-        assert identical(of(classes, 20, "acz", (scores, form)), wanted)
-
-
-def test_labels_that_can_be_read_in_two_ways_are_refused() -> None:
-    scores = np.array([[0.9, 0.1], [0.2, 0.7]], np.float32)
-    with pytest.raises(DataError, match=r"pass them as a NumPy array \(2, 2\)"):
-        of(2, 20, "acz", (scores, [[1, 0], [0, 1]]))
-    with pytest.raises(DataError, match=r"labels must be numbers \(2, 2\)"):
-        of(2, 20, "acz", (scores, Tensor(np.zeros((2, 3)))))
-    assert of(2, 20, "acz", (scores, [[0], [1]]))["gap"] == 1.0
-
-
-def identical(first: dict[str, Any], second: dict[str, Any]) -> bool:
-    return first.keys() == second.keys() and all(np.array_equal(first[name], second[name]) for name in first)
 
 
 def counted(arguments: tuple[Array, Array, Array, Array]) -> YouTube8MMetrics:
@@ -284,14 +219,6 @@ def test_what_was_not_given_counts_as_zero() -> None:
     assert figures["hit_at_1"] == 0.5
     assert figures["perr"] == 0.25
     assert figures["gap"] == pytest.approx((1 / 2 + 2 / 3) / 3)
-
-
-def test_labels_may_be_lists_of_classes_one_class_or_zeros_and_ones() -> None:
-    scores, _ = videos_of(3, 6, 30, 50)
-    labels = np.array([3, 0, 29, 7, 7, 1])
-    forms = [labels, np.eye(30)[labels], np.eye(30, dtype=bool)[labels], [[n, n] for n in labels.tolist()]]
-    wanted = of(30, 20, "acz", (scores, labels))
-    assert all(identical(of(30, 20, "acz", (scores, form)), wanted) for form in forms)
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float64, np.int32, np.uint8])

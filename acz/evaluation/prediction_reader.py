@@ -111,14 +111,20 @@ def _csv_row(line: str) -> tuple[str, list[int], list[float]]:
     if "_" in pairs or not pairs.isascii():  # Python would take these for numbers
         word = next(word for word in words if "_" in word or not word.isascii())
         raise ValueError(f"{word!r} is not a number")
-    return name, [_number(int, word) for word in words[::2]], [_number(float, word) for word in words[1::2]]
+    return name, _numbers(int, words[::2], "label"), _numbers(float, words[1::2], "score")
 
 
-def _number(kind: Callable[[str], Any], word: str) -> Any:
+def _numbers(kind: Callable[[str], Any], words: list[str], title: str) -> list[Any]:
+    """Read words as numbers. Raises ValueError that names the first bad word."""
     try:
-        return kind(word)
+        return list(map(kind, words))
     except ValueError:
-        raise ValueError(f"{word!r} is not a {'label' if kind is int else 'score'}") from None
+        for word in words:
+            try:
+                kind(word)
+            except ValueError:
+                raise ValueError(f"{word!r} is not a {title}") from None
+        raise
 
 
 def _json_row(line: str) -> tuple[str, list[int], list[float]]:

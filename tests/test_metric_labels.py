@@ -1,0 +1,68 @@
+"""The forms of labels that the metrics read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
+from tests.metric_cases import identical, of, videos_of
+
+
+class Tensor:
+    """An array of another library, which NumPy converts."""
+
+    def __init__(self, values: Any) -> None:
+        self.values = np.asarray(values)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        return self.values.astype(dtype or self.values.dtype)
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __iter__(self) -> Any:
+        return iter(self.values)
+
+
+@pytest.mark.parametrize("classes", [3, 5, 700])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float32, np.bool_])
+def test_labels_are_read_alike_in_every_form(classes: int, dtype: Any) -> None:
+    scores, labels = videos_of(12, 30, classes, 50)
+    wanted = of(classes, 20, "acz", (scores, labels))
+    labels = labels.astype(dtype)
+    for form in (
+        Tensor(labels),
+        labels.tolist(),
+        list(labels),
+        [Tensor(row) for row in labels],
+        [np.flatnonzero(row).tolist() for row in labels],
+        [Tensor(np.flatnonzero(row)) for row in labels],
+        tuple(map(tuple, labels.tolist())),
+    ):
+        assert identical(of(classes, 20, "acz", (scores, form)), wanted)
+        assert identical(of(classes, 20, "acz", (Tensor(scores), form)), wanted)
+    classes_of = scores.argmax(1)
+    wanted = of(classes, 20, "acz", (scores, np.eye(classes)[classes_of]))
+    for form in (classes_of, classes_of.tolist(), Tensor(classes_of), [Tensor(label) for label in classes_of]):
+        assert identical(of(classes, 20, "acz", (scores, form)), wanted)
+
+
+def test_labels_that_can_be_read_in_two_ways_are_refused() -> None:
+    scores = np.array([[0.9, 0.1], [0.2, 0.7]], np.float32)
+    with pytest.raises(DataError, match=r"pass them as a NumPy array \(2, 2\)"):
+        of(2, 20, "acz", (scores, [[1, 0], [0, 1]]))
+    with pytest.raises(DataError, match=r"labels must be numbers \(2, 2\)"):
+        of(2, 20, "acz", (scores, Tensor(np.zeros((2, 3)))))
+    assert of(2, 20, "acz", (scores, [[0], [1]]))["gap"] == 1.0
+
+
+def test_labels_may_be_lists_of_classes_one_class_or_zeros_and_ones() -> None:
+    scores, _ = videos_of(3, 6, 30, 50)
+    labels = np.array([3, 0, 29, 7, 7, 1])
+    forms = [labels, np.eye(30)[labels], np.eye(30, dtype=bool)[labels], [[n, n] for n in labels.tolist()]]
+    wanted = of(30, 20, "acz", (scores, labels))
+    assert all(identical(of(30, 20, "acz", (scores, form)), wanted) for form in forms)
