@@ -23,7 +23,7 @@ def loss(
     known: Mapping[str, Array] | None = None,
 ) -> Array:
     """The loss of one batch, a number."""
-    result = run(spec, parameters, inputs, training, False, dropout, known)
+    result = run(spec, parameters, inputs, training, False, dropout, known, statistics=False)
     return LOSSES[kind].reference(result.logits, result.output, labels)
 
 

@@ -98,21 +98,25 @@ def run(
     record: bool = False,
     dropout: Mapping[str, Array] | None = None,
     known: Mapping[str, Array] | None = None,
+    statistics: bool = True,
 ) -> Result:
     """`forward` without its checks; parameters and inputs may be complex, for derivatives.
 
-    A layer whose output is `known`, by its path, is not run.
+    Args:
+        known: outputs of layers by path; neither these layers nor those before them in their stream run.
+        statistics: give the new running statistics in training.
     """
     known = known or {}
-    kind = np.result_type(np.float32, *(value.dtype for value in parameters.values()))
-    call = Call(training, dropout or {}, {} if record else None)
+    kind = np.result_type(np.float32, *{value.dtype for value in parameters.values()})
+    call = Call(training, dropout or {}, {} if record else None, {} if statistics else None)
 
-    def through(prefix: str, layers: Mapping[str, Any], x: Array) -> Array:
-        for name, layer in layers.items():
-            call.path = f"{prefix}.{name}"
-            if call.path in known:
-                x = known[call.path]
-                continue
+    def last_known(prefix: str, layers: Mapping[str, Any]) -> str | None:
+        return next((name for name in reversed(list(layers)) if f"{prefix}.{name}" in known), None) if known else None
+
+    def through(prefix: str, layers: Mapping[str, Any], x: Array, skipped: str | None) -> Array:
+        names = list(layers)
+        for name in names[names.index(skipped) + 1 :] if skipped else names:
+            call.path, layer = f"{prefix}.{name}", layers[name]
             bag = spec.bags.get(call.path, 0)
             p = {own: parameters[path] for own, path in spec.parameter_paths[call.path].items()}
             x = over_bags(layer, bag, x, p, call) if bag else layer.reference(x, p, call)
@@ -122,15 +126,19 @@ def run(
 
     vectors = []
     for name, stream in spec.streams.items():
-        x = np.asarray(inputs[stream.input])
-        x = x.astype(np.result_type(kind, x.dtype) if np.iscomplexobj(x) else kind)
         mask = inputs.get(f"{stream.input}.mask")
         call.mask = None if mask is None else np.asarray(mask, dtype=bool)
-        if call.mask is not None:
-            x = np.where(call.mask[:, :, None], x, x.dtype.type(0))  # whatever padding holds never counts
-        vectors.append(through(name, stream.layers, x))
+        skipped = last_known(name, stream.layers)
+        x = known[f"{name}.{skipped}"] if skipped else np.asarray(inputs[stream.input])
+        if skipped is None:
+            x = x.astype(np.result_type(kind, x.dtype) if np.iscomplexobj(x) else kind)
+            if call.mask is not None:
+                x = np.where(call.mask[:, :, None], x, x.dtype.type(0))  # whatever padding holds never counts
+        vectors.append(through(name, stream.layers, x, skipped))
     call.mask = None
-    logits = through("trunk", spec.trunk, np.concatenate(vectors, axis=1))  # (videos, sum of widths)
+    skipped = last_known("trunk", spec.trunk)
+    x = known[f"trunk.{skipped}"] if skipped else np.concatenate(vectors, axis=1)  # (videos, sum of widths)
+    logits = through("trunk", spec.trunk, x, skipped)
     functions = {"softmax": softmax, "log_softmax": log_softmax, "sigmoid": sigmoid}
     output = functions[spec.output](logits) if spec.output in functions else logits
-    return Result(logits, output, call.recorded or {}, call.updated)
+    return Result(logits, output, call.recorded or {}, call.updated or {})

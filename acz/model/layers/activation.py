@@ -15,8 +15,9 @@ Function = Literal["relu", "relu6", "tanh", "sigmoid"]
 
 def sigmoid(x: Array) -> Array:
     """1 / (1 + exp(-x)), without overflow: exp sees no positive number."""
-    e = np.exp(np.where(x.real > 0, -x, x))
-    return np.where(x.real > 0, 1 / (1 + e), e / (1 + e))
+    positive = x.real > 0
+    e = np.exp(np.where(positive, -x, x))
+    return np.where(positive, x.dtype.type(1), e) / (1 + e)
 
 
 def apply(function: Function, x: Array) -> Array:

@@ -30,9 +30,14 @@ def over_bags(layer: Layer, bag: int, x: Array, p: Mapping[str, Array], call: Ca
     videos, frames, features = x.shape
     fill = -frames % bag
     mask = np.ones((videos, frames), dtype=bool) if call.mask is None else call.mask
-    valid = np.pad(mask, ((0, 0), (0, fill))).reshape(-1, bag)  # (videos * bags, frames of a bag)
+    valid = _longer(mask, fill).reshape(-1, bag)  # (videos * bags, frames of a bag)
     mask_of_videos, call.mask = call.mask, valid
-    y = layer.reference(np.pad(x, ((0, 0), (0, fill), (0, 0))).reshape(-1, bag, features), p, call)
+    y = layer.reference(_longer(x, fill).reshape(-1, bag, features), p, call)
     call.mask = mask_of_videos
     filled = valid.any(axis=1).reshape(videos, -1, 1).astype(x.real.dtype)  # (videos, bags, 1)
     return (y.reshape(*filled.shape[:2], -1) * filled).sum(axis=1) / np.maximum(filled.sum(axis=1), 1)
+
+
+def _longer(x: Array, fill: int) -> Array:
+    """x (videos, frames, ...) with `fill` frames of zeros more."""
+    return np.concatenate([x, np.zeros((len(x), fill, *x.shape[2:]), x.dtype)], axis=1)

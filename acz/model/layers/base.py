@@ -113,8 +113,8 @@ class Call:
     """Masks of zeros and ones by path. A dropout layer without a mask gives its input."""
     recorded: dict[str, Array] | None = None
     """Inner values by path, or None where nothing is recorded."""
-    updated: dict[str, Array] = field(default_factory=dict)
-    """New running statistics by path, in training."""
+    updated: dict[str, Array] | None = field(default_factory=dict)
+    """New running statistics by path, in training, or None where nobody asks for them."""
     path: str = ""
     """The layer that runs now."""
     mask: Array | None = None
@@ -127,7 +127,8 @@ class Call:
 
     def update(self, name: str, value: Array) -> None:
         """Keep the new value of a running statistic of the layer that runs now."""
-        self.updated[f"{self.path}.{name}"] = value
+        if self.updated is not None:
+            self.updated[f"{self.path}.{name}"] = value
 
     def dropped(self, x: Array, rate: float, name: str = "") -> Array:
         """Drop the elements of x where the mask of this layer (and `name`) is 0. Scale the others by 1 / (1 - rate)."""

@@ -51,19 +51,18 @@ class BatchNormSettings(Layer):
         """
         mean, variance = p[f"{prefix}running_mean"], p[f"{prefix}running_variance"]
         if call.training:
-            valid = np.ones(x.shape[:-1], dtype=bool)
-            if call.mask is not None and x.ndim == 3:
-                valid = valid & call.mask
-            rows = x[valid]  # (rows, features)
+            has_padding = call.mask is not None and x.ndim == 3
+            rows = x[call.mask] if has_padding else np.ascontiguousarray(x.reshape(-1, x.shape[-1]))  # (rows, features)
             count = max(len(rows), 1)
             batch_mean = rows.sum(axis=0) / count
             batch_variance = ((rows - batch_mean) ** 2).sum(axis=0) / count
-            correction = count / max(count - 1, 1) if self.variance == "unbiased" else 1.0
-            call.update(f"{prefix}running_mean", self.decay * mean + (1 - self.decay) * batch_mean)
-            call.update(
-                f"{prefix}running_variance",
-                self.decay * variance + (1 - self.decay) * correction * batch_variance,
-            )
+            if call.updated is not None:
+                correction = count / max(count - 1, 1) if self.variance == "unbiased" else 1.0
+                call.update(f"{prefix}running_mean", self.decay * mean + (1 - self.decay) * batch_mean)
+                call.update(
+                    f"{prefix}running_variance",
+                    self.decay * variance + (1 - self.decay) * correction * batch_variance,
+                )
             mean, variance = batch_mean, batch_variance
         return (x - mean) / np.sqrt(variance + self.epsilon) * p[f"{prefix}weight"] + p[f"{prefix}bias"]
 
