@@ -2,13 +2,42 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import pytest
 
-from acz.api.parity import check_parity
-from acz.foundation.progress import Progress
+from acz.api.parity import open_participants
+from acz.backend.registry import installed
+from acz.backend.worker import Worker
+from acz.parity.cases import cases
+from acz.parity.comparison import compare_backends
+from acz.parity.mutants import MUTANTS
+from acz.parity.row import Row
 from parity_tests.conftest import BACKENDS, require
 
 pytestmark = pytest.mark.slow
+
+RowsOfMistake = Callable[[str, int], list[Row]]
+
+
+@pytest.fixture(scope="module")
+def rows(worker: Callable[[str], Worker]) -> RowsOfMistake:
+    """The rows of a level with a mistake in every backend. Each is compared once, in the workers of all tests."""
+    workers = {name: worker(name) for name in BACKENDS if name in installed()}
+
+    @functools.cache
+    def compare(mutant: str, level: int) -> list[Row]:
+        for running in workers.values():
+            running.wrap = MUTANTS[mutant]
+        try:
+            participants = open_participants(list(workers), [level])
+            return compare_backends(cases("layers/batch_norm"), participants, [level], workers=workers)
+        finally:
+            for running in workers.values():
+                running.wrap = None
+
+    return compare
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -24,9 +53,8 @@ pytestmark = pytest.mark.slow
         ("transposed_weight", 5),
     ],
 )
-def test_mistakes_are_caught_in_every_backend(mutant: str, level: int, backend: str) -> None:
+def test_mistakes_are_caught_in_every_backend(mutant: str, level: int, backend: str, rows: RowsOfMistake) -> None:
     require(backend)
-    report = check_parity("layers/batch_norm", backends=[backend], levels=[level], mutant=mutant, progress=Progress())
-    wrong = [row for row in report.rows if not row.passed]
+    wrong = [row for row in rows(mutant, level) if row.backend == backend and not row.passed]
     assert wrong
     assert not [row for row in wrong if row.problem], "caught by its numbers, not by a crash"

@@ -40,14 +40,15 @@ class Worker(JobProcess):
         backend: its registered name.
         threads: threads on the CPU.
         python: the interpreter that runs it, which may be that of another environment.
-        wrap: a function at the top level of a module; it is given the backend, and jobs are given what it returns.
+        wrap: a function at the top level of a module; it is given the backend, and jobs are given what it returns. The
+            attribute can be set again: the jobs after that are given what the new function returns.
     """
 
     def __init__(
         self, backend: str, threads: int = 1, python: str = sys.executable, wrap: Wrapper | None = None
     ) -> None:
-        self.backend = backend
-        command = [python, "-m", "acz.backend.worker", backend, str(threads), name_of(wrap) if wrap else ""]
+        self.backend, self.wrap = backend, wrap
+        command = [python, "-m", "acz.backend.worker", backend, str(threads)]
         super().__init__(f"the process of backend '{backend}'", command)
 
     def run(
@@ -66,7 +67,7 @@ class Worker(JobProcess):
         """
         types = job_types(job)
         given = types.arguments.dump_python(arguments, mode="json", warnings="error")
-        message = {"job": name_of(job), "arguments": given}
+        message = {"job": name_of(job), "arguments": given, "wrap": name_of(self.wrap) if self.wrap else ""}
         value, results = self.exchange(message, arrays or {}, timeout)
         return types.value.validate_python(value), results
 
@@ -116,13 +117,14 @@ def describe(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> 
     return Description(backend.versions(), backend.devices(), backend.capabilities()), {}
 
 
-def main(backend_name: str, threads: str, wrap: str) -> None:
+def main(backend_name: str, threads: str) -> None:
     """The loop of a worker. The first job imports the framework, so that a failure to do so is that job's answer."""
     configure_process(int(threads))
-    open_once = cache(lambda: _open(backend_name, int(threads), wrap))
+    open_once = cache(lambda: _open(backend_name, int(threads)))
+    wrap_once = cache(lambda wrap: load_function(wrap)(open_once()) if wrap else open_once())
 
     def answer(message: dict[str, Any]) -> dict[str, Any]:
-        backend, job = open_once(), load_function(message["job"])
+        backend, job = wrap_once(message["wrap"]), load_function(message["job"])
         types = job_types(job)
         with np.load(message["given"], allow_pickle=False) as given:
             arrays = {key: given[key] for key in given.files}
@@ -133,12 +135,12 @@ def main(backend_name: str, threads: str, wrap: str) -> None:
     answer_lines(answer)
 
 
-def _open(name: str, threads: int, wrap: str) -> Backend:
+def _open(name: str, threads: int) -> Backend:
     backend = find_backend(name)
     backend.set_threads(threads)
     gc.freeze()  # what the import made stays: no collection, of which MindSpore makes one a graph, need visit it
-    return load_function(wrap)(backend) if wrap else backend
+    return backend
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    main(*sys.argv[1:3])

@@ -45,6 +45,7 @@ def compare_backends(
     wrap: Wrapper | None = None,
     threads: int = 1,
     skip_slow_precision: bool = False,
+    workers: Mapping[str, Worker] | None = None,
 ) -> list[Row]:
     """Run levels on cases, every backend in a worker of its own, side by side.
 
@@ -54,10 +55,12 @@ def compare_backends(
         levels: numbers of levels.
         wrap: changes every backend, as a mutant does.
         skip_slow_precision: takes the decoupled training of level 3 in float64 alone, which saves a graph.
+        workers: workers by backend, which stay open and have `threads` and `wrap` of their own; by default they are
+            started here.
     """
     chosen = [level for level in LEVELS if level.number in levels]
     rows: list[Row] = []
-    with RunningComparison(participants, threads, wrap, skip_slow_precision) as comparison:
+    with RunningComparison(participants, threads, wrap, skip_slow_precision, workers) as comparison:
         started = [(level, case, comparison.start(level, case)) for level in chosen for case in cases]
         for done, (level, case, result) in enumerate(started):
             if progress is not None:
@@ -71,7 +74,12 @@ class RunningComparison:
     """A comparison while its workers run. A context manager; see `levels.base.Comparison`."""
 
     def __init__(
-        self, participants: Participants, threads: int, wrap: Wrapper | None, skip_slow_precision: bool
+        self,
+        participants: Participants,
+        threads: int,
+        wrap: Wrapper | None,
+        skip_slow_precision: bool,
+        workers: Mapping[str, Worker] | None = None,
     ) -> None:
         self.backends, self.formats = participants.backends, participants.formats
         self.skip_slow_precision = skip_slow_precision
@@ -84,7 +92,8 @@ class RunningComparison:
             self._queues = {name: ThreadPoolExecutor(1) for name in (*self.backends, *self.formats)}
             for pool in (self._checks, *self._queues.values()):
                 stack.callback(pool.shutdown, cancel_futures=True)
-            workers = {name: stack.enter_context(Worker(name, threads, wrap=wrap)) for name in self.backends}
+            if workers is None:
+                workers = {name: stack.enter_context(Worker(name, threads, wrap=wrap)) for name in self.backends}
             self._stack = stack.pop_all()
         self.answers = Answers(participants.reference, workers)
 
