@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend.protocol import Backend
-from acz.data.base import Data
+from acz.data.base import Data, require_labels
 from acz.data.batching import BATCH, padded
 from acz.evaluation.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
 from acz.evaluation.metrics.figures import SEVERAL_LABELS
@@ -68,6 +68,7 @@ def evaluate_by_class(
     metrics = YouTube8MMetrics(spec.width)
     size = min(batch_size, len(split))
     for examples in prefetch(split.in_order(size, list(spec.inputs))):
+        require_labels(split, examples.labels)
         labels, counts = examples.labels, {"logits": min(5, spec.width)}
         if several_labels(spec, labels):
             counts["output"] = min(_enough(labels, metrics.top_k), spec.width)
@@ -141,6 +142,7 @@ def score_predictions(
     metrics: YouTube8MMetrics | None = None
     accuracy = Accuracy()
     for examples in prefetch(split.in_order(BATCH, [])):
+        require_labels(split, examples.labels)
         ids = split.ids(examples.numbers)
         missing = [name for name in ids if name not in place]
         if missing:
