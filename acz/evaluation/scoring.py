@@ -115,7 +115,7 @@ def _with_several_labels(
 
 def score_predictions(
     path: Path, split: Data, progress: Callable[[int], None] = lambda done: None
-) -> tuple[dict[str, float], Array | None]:
+) -> tuple[dict[str, float], Array | None, int]:
     """Compute the figures of a file of predictions against the labels of a split. Videos are matched by id.
 
     A label that the file does not list has the score 0.
@@ -126,9 +126,8 @@ def score_predictions(
         progress: is told the number of videos of each finished batch.
 
     Returns:
-        The figures, with top5 where the file lists five labels; and the average precision of each class, (classes),
-            where
-        videos have several labels.
+        The figures, with top5 where the file lists five labels; the average precision of each class, (classes), where
+        videos have several labels; and the most labels that the file lists of a video.
 
     Raises:
         DataError: a video of the file is not in the split, or a video of the split is not in the file.
@@ -168,7 +167,7 @@ def score_predictions(
     figures = accuracy.result()
     if width < 5:
         del figures["top5"]  # too few labels are listed
-    return _with_several_labels(figures, metrics)
+    return *_with_several_labels(figures, metrics), width
 
 
 def _widened(values: Array, width: int, filler: float) -> Array:
