@@ -216,6 +216,32 @@ def test_many_shards_hold_what_one_does(tmp_path: Path, rgb: Array, monkeypatch:
     assert split.ids(np.array([4, 2, 1])) == ["e", "ccc", "bb"]
 
 
+@pytest.mark.parametrize("labels", [list(range(40)), [[n, 40] for n in range(40)]])
+def test_held_out_videos_keep_their_labels_and_names(tmp_path: Path, source: np.random.Generator, labels: Any) -> None:
+    rgb = source.standard_normal((40, 4, 3)).astype(np.float32)
+    names = [f"v{n}" for n in range(40)]
+    arrays = {"rgb": rgb, "labels": labels, "id": names, "lengths": np.arange(40) % 5}
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        acz.write_data(tmp_path / name, {"train": arrays}, hold_out=0.2, seed=seed, progress=SILENT)
+    held = {name: Split(tmp_path / name, "validation").ids(np.arange(8)) for name in "abc"}
+    assert held["a"] == held["b"] != held["c"]
+    numbers = []
+    for split, count in (("train", 32), ("validation", 8)):
+        opened = Split(tmp_path / "a", split)
+        assert len(opened) == count
+        own = np.array([names.index(name) for name in opened.ids(np.arange(count))])
+        numbers += own.tolist()
+        examples = all_of(opened)
+        given = (
+            np.array(labels) if isinstance(labels[0], int) else np.eye(41, dtype=int)[own] + np.eye(41, dtype=int)[40]
+        )
+        np.testing.assert_array_equal(examples.labels, given[own] if given.ndim == 1 else given)
+        valid = np.arange(4) < (own % 5)[:, None]
+        np.testing.assert_array_equal(examples.inputs["rgb.mask"], valid)
+        np.testing.assert_array_equal(examples.inputs["rgb"], np.where(valid[:, :, None], rgb[own], 0))
+    assert sorted(numbers) == list(range(40))
+
+
 def test_the_command(acz: Callable[..., Answer], tmp_path: Path, rgb: Array, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     np.save("a,b.npy", rgb)

@@ -121,6 +121,12 @@ def test_splits_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
         acz.write_data(tmp_path / "d", {}, progress=SILENT)
     with pytest.raises(DataError, match=r"'\.\./x' can't be the name of a split"):
         acz.write_data(tmp_path / "d", {"../x": {"rgb": RGB}}, progress=SILENT)
+    for share in (0.0, 0.05, 0.95, 1.0):
+        with pytest.raises(DataError, match=r"of 5 videos is [05]; hold out at least one, and not all"):
+            acz.write_data(tmp_path / "d", {"train": {"rgb": RGB}}, hold_out=share, progress=SILENT)
+    for given in ({"test": {"rgb": RGB}}, {"train": {"rgb": RGB}, "validation": {"rgb": RGB}}):
+        with pytest.raises(SpecError, match="makes a split 'validation' of the split 'train'"):
+            acz.write_data(tmp_path / "d", given, hold_out=0.5, progress=SILENT)
     with pytest.raises(SpecError, match="classes must be a whole number"):
         acz.write_data(tmp_path / "d", {"train": {"rgb": RGB}}, classes=0, progress=SILENT)
     assert not (tmp_path / "d").exists()

@@ -93,6 +93,8 @@ def write_data(
     *,
     classes: int | None = None,
     several_labels: bool | None = None,
+    hold_out: float | None = None,
+    seed: int = 0,
     progress: Progress | None = None,
 ) -> WrittenData:
     """Write arrays as a data set: your own features, with labels and names or without.
@@ -108,6 +110,8 @@ def write_data(
             input. Each is an array, a sequence, or the path of a file; `acz data from-arrays` lists the files.
         classes: the number of classes; by default the columns of the labels, or their largest class and 1.
         several_labels: True or False to store zeros and ones, or a class a video; by default as the labels are given.
+        hold_out: the share of the training videos, drawn at random, that become the split `validation`.
+        seed: the draw follows from it.
 
     Raises:
         DataError: a value is not possible, and the message has the file, the row and the value; or `folder` holds
@@ -126,6 +130,12 @@ def write_data(
         for name, arrays in splits.items()
     }
     require_alike(given)
+    if hold_out is not None:
+        if "train" not in given or "validation" in given:
+            raise SpecError(
+                "hold_out (--hold-out) makes a split 'validation' of the split 'train'; give that one alone"
+            )
+        given["train"], given["validation"] = given["train"].hold_out(hold_out, seed)
     labels = [split.labels for split in given.values() if split.labels is not None]
     chosen = choose_classes(labels, classes, several_labels)
     with show_progress(progress) as shown:

@@ -41,6 +41,16 @@ def from_arrays(
             show_default=False,
         ),
     ] = None,
+    hold_out: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="The share of the training videos that become --validation, as in 0.2.",
+            show_default=False,
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="The seed of --hold-out.")] = 0,
     classes: Annotated[
         int | None,
         typer.Option(
@@ -89,7 +99,8 @@ def from_arrays(
         if name in splits:
             raise SpecError(f"{option}: the split '{name}' is given twice")
         splits[name] = _named_files(arrays, option)
-    print_result(write_data(out, splits, classes=classes, several_labels=several_labels), as_json)
+    written = write_data(out, splits, classes=classes, several_labels=several_labels, hold_out=hold_out, seed=seed)
+    print_result(written, as_json)
 
 
 def _named_files(text: str, option: str) -> dict[str, str]:

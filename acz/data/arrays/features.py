@@ -29,8 +29,8 @@ class Features:
     """The shape of a video's array; its frames are those of the longest video."""
     dtype: np.dtype[Any]
     """The dtype in which they are stored: uint8 or float32."""
-    part: Callable[[int, int], Array]
-    """`part(start, stop)`: the values of these videos, in the dtype that they have."""
+    rows: Callable[[Array], Array]
+    """`rows(numbers)`: the values of these videos, in the dtype that they have."""
     lengths: Array | None = None
     """The number of valid frames of each video, (videos); None where all frames are."""
     mask: Array | None = None
@@ -38,19 +38,19 @@ class Features:
     names: list[str] = field(default_factory=list)
     """The names of the videos, where each has a file of its own."""
 
-    def read(self, start: int, stop: int) -> Array:
-        """The values of videos start .. stop - 1 as they are stored: valid frames first, and zeros after them.
+    def read(self, numbers: Array) -> Array:
+        """The values of these videos as they are stored: valid frames first, and zeros after them.
 
         Raises:
             DataError: A value is not finite; the message has its file, row and place.
         """
         with np.errstate(over="ignore"):
-            values = np.asarray(self.part(start, stop), self.dtype)
+            values = np.asarray(self.rows(numbers), self.dtype)
         if self.mask is not None:
-            order = np.argsort(~self.mask[start:stop], axis=1, kind="stable")
+            order = np.argsort(~self.mask[numbers], axis=1, kind="stable")
             values = np.take_along_axis(values, _beside(order, values), axis=1)
         if self.lengths is not None:
-            padding = np.arange(values.shape[1]) >= self.lengths[start:stop, None]
+            padding = np.arange(values.shape[1]) >= self.lengths[numbers, None]
             if padding.any():
                 values = np.where(_beside(padding, values), values.dtype.type(0), values)
         if self.dtype.kind == "f":
@@ -59,9 +59,16 @@ class Features:
                 row, *place = (int(index) for index in np.argwhere(~finite)[0])
                 frame = f", frame {place[0]}" if len(place) > 1 else ""
                 raise DataError(
-                    f"{self.origin}: row {start + row}{frame}: {values[row][tuple(place)]} is not a finite float32 number"
+                    f"{self.origin}: row {numbers[row]}{frame}: {values[row][tuple(place)]} is not a finite float32 number"
                 )
         return values
+
+
+def take_rows(array: Array, numbers: Array) -> Array:
+    """Rows of an array; a view where they follow one another, which reads no more than it must."""
+    first, last = int(numbers[0]), int(numbers[-1])
+    rows: Array = array[first : last + 1] if last - first + 1 == len(numbers) else array[numbers]
+    return rows
 
 
 def _beside(frames: Array, values: Array) -> Array:
@@ -111,7 +118,7 @@ def _dense(origin: str, array: Array) -> Features:
     if array.ndim < 2 or array.size == 0:
         raise DataError(f"{origin}: features are (videos, frames, features) or (videos, features), got {array.shape}")
     dtype = _stored(origin, array.dtype)
-    return Features(origin, len(array), array.shape[1:], dtype, lambda start, stop: array[start:stop])
+    return Features(origin, len(array), array.shape[1:], dtype, lambda numbers: take_rows(array, numbers))
 
 
 def _listed(origin: str, places: list[str], get: Callable[[int], Array], names: list[str]) -> Features:
@@ -133,14 +140,14 @@ def _listed(origin: str, places: list[str], get: Callable[[int], Array], names: 
         raise DataError(f"{places[row]}: holds {lengths[row]} features, the first video {lengths[0]}")
     shape = (int(lengths.max()), *first.shape[1:])
 
-    def part(start: int, stop: int) -> Array:
-        values = np.zeros((stop - start, *shape), dtype)
-        for row in range(start, stop):
-            values[row - start, : lengths[row]] = get(row)
+    def rows(numbers: Array) -> Array:
+        values = np.zeros((len(numbers), *shape), dtype)
+        for row, number in enumerate(numbers.tolist()):
+            values[row, : lengths[number]] = get(number)
         return values
 
     padded = len(set(lengths.tolist())) > 1
-    return Features(origin, len(places), shape, dtype, part, lengths if padded else None, None, names)
+    return Features(origin, len(places), shape, dtype, rows, lengths if padded else None, None, names)
 
 
 def _stored(place: str, dtype: np.dtype[Any]) -> np.dtype[Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.data.arrays.features import IN_MEMORY
+from acz.data.arrays.features import IN_MEMORY, take_rows
 from acz.data.arrays.label_files import read_label_file
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
@@ -35,19 +35,19 @@ class Labels:
     """The place of the largest class, for messages."""
     classes: int | None
     """The number of classes, where the labels have a column for each."""
-    part: Callable[[int, int, int], Array]
-    """`part(start, stop, classes)`: zeros and ones of these videos, uint8 (videos, classes)."""
+    rows: Callable[[Array, int], Array]
+    """`rows(numbers, classes)`: zeros and ones of these videos, uint8 (videos, classes)."""
     single: Array | None = None
     """The class of each video, int64 (videos), where each has exactly one."""
     names: list[str] = field(default_factory=list)
     """The names of the videos, where the labels come with names."""
 
-    def read(self, start: int, stop: int, classes: int, several: bool) -> Array:
-        """The labels of videos start .. stop - 1 as they are stored."""
+    def read(self, numbers: Array, classes: int, several: bool) -> Array:
+        """The labels of these videos as they are stored."""
         if several:
-            return self.part(start, stop, classes)
+            return self.rows(numbers, classes)
         assert self.single is not None
-        return self.single[start:stop]
+        return self.single[numbers]
 
     def in_order_of(self, names: Sequence[str], origin: str) -> Labels:
         """These labels in the order of names of videos, of which each must be here once. Raises DataError."""
@@ -59,7 +59,7 @@ class Labels:
         if missing is not None:
             raise DataError(f"{self.origin}: has no labels of the video {missing!r}, which {origin} has")
         order = np.array([place[name] for name in names], np.int64)
-        lists = [np.flatnonzero(self.part(row, row + 1, self.least)[0]) for row in order.tolist()]
+        lists = [np.flatnonzero(self.rows(order[row : row + 1], self.least)[0]) for row in range(len(order))]
         return _of_lists(lists, self.origin, lambda row: f"video {names[row]!r}", list(names), self.several)
 
 
@@ -109,12 +109,12 @@ def _of_array(array: Array, origin: str) -> Labels:
             )
     videos, width = array.shape
 
-    def part(start: int, stop: int, classes: int) -> Array:
-        zeros_and_ones = np.zeros((stop - start, classes), np.uint8)
-        zeros_and_ones[:, :width] = array[start:stop] != 0
+    def rows_of(numbers: Array, classes: int) -> Array:
+        zeros_and_ones = np.zeros((len(numbers), classes), np.uint8)
+        zeros_and_ones[:, :width] = take_rows(array, numbers) != 0
         return zeros_and_ones
 
-    return Labels(origin, videos, True, width, f"{width} columns", width, part)
+    return Labels(origin, videos, True, width, f"{width} columns", width, rows_of)
 
 
 def _starts(array: Array) -> range:
@@ -143,7 +143,7 @@ def _of_sequence(values: Any, origin: str, place: Callable[[int], str], names: l
     if _are_zeros_and_ones(rows, origin):
         table = np.stack(rows)
         labels = _of_array(table, origin)
-        return Labels(origin, len(rows), True, labels.least, labels.place, labels.classes, labels.part, None, names)
+        return Labels(origin, len(rows), True, labels.least, labels.place, labels.classes, labels.rows, None, names)
     lists = []
     for number, row in enumerate(rows):
         whole = row.astype(np.int64) if row.dtype.kind in "iu" or not row.size else None
@@ -179,7 +179,7 @@ def _of_flat(
     flat: Array, counts: Array, origin: str, place: Callable[[int], str], names: list[str], several: bool
 ) -> Labels:
     """Labels of the classes of all videos, one after the other, and of the number of classes of each video."""
-    starts = np.concatenate([[0], np.cumsum(counts)])
+    starts = np.cumsum(counts) - counts
     owner = np.repeat(np.arange(len(counts)), counts)
     if (flat < 0).any():
         at = int((flat < 0).argmax())
@@ -188,13 +188,13 @@ def _of_flat(
         )
     largest = int(flat.argmax()) if len(flat) else 0
 
-    def part(start: int, stop: int, classes: int) -> Array:
-        zeros_and_ones = np.zeros((stop - start, classes), np.uint8)
-        own = slice(int(starts[start]), int(starts[stop]))
-        zeros_and_ones[owner[own] - start, flat[own]] = 1
+    def rows_of(numbers: Array, classes: int) -> Array:
+        zeros_and_ones = np.zeros((len(numbers), classes), np.uint8)
+        for row, (start, count) in enumerate(zip(starts[numbers].tolist(), counts[numbers].tolist(), strict=True)):
+            zeros_and_ones[row, flat[start : start + count]] = 1
         return zeros_and_ones
 
     where = f"{place(int(owner[largest]))}: class {flat[largest]}" if len(flat) else "no labels"
     least = int(flat.max(initial=-1)) + 1
     single = flat if (counts == 1).all() else None
-    return Labels(origin, len(counts), several, least, where, None, part, single, names)
+    return Labels(origin, len(counts), several, least, where, None, rows_of, single, names)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from acz.data.vocabulary import read_text
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.npy import map_npy
+from acz.foundation.randomness import generator
 from acz.model.names import PYTHON, STREAMS
 
 MASK = ".mask"
@@ -31,6 +32,8 @@ SPLIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*")
 class GivenSplit:
     """The arrays of a split: of the same videos, in one order."""
 
+    numbers: Array
+    """The rows that belong to the split, rising, (videos)."""
     inputs: Mapping[str, Features]
     labels: Labels | None
     names: Array | None
@@ -41,7 +44,16 @@ class GivenSplit:
     @property
     def videos(self) -> int:
         """The number of videos."""
-        return next(iter(self.inputs.values())).videos
+        return len(self.numbers)
+
+    def hold_out(self, share: float, seed: int) -> tuple[GivenSplit, GivenSplit]:
+        """Divide the videos at random: the others, and this share of them. Raises DataError where one has no videos."""
+        count = round(self.videos * share)
+        if not 0 < count < self.videos:
+            raise DataError(f"{share:g} of {self.videos:,} videos is {count:,}; hold out at least one, and not all")
+        order = generator(seed, "hold out").permutation(self.videos)
+        others, held_out = np.sort(order[count:]), np.sort(order[:count])
+        return replace(self, numbers=self.numbers[others]), replace(self, numbers=self.numbers[held_out])
 
 
 def open_split_of_arrays(split: str, arrays: Mapping[str, Any]) -> GivenSplit:
@@ -84,7 +96,8 @@ def open_split_of_arrays(split: str, arrays: Mapping[str, Any]) -> GivenSplit:
         )
     if names is not None:
         _require_different(split, names)
-    return GivenSplit(inputs, labels, names, {name: _origin(name, value) for name, value in arrays.items()})
+    numbers = np.arange(first.videos)
+    return GivenSplit(numbers, inputs, labels, names, {name: _origin(name, value) for name, value in arrays.items()})
 
 
 def _origin(name: str, value: Any) -> str:

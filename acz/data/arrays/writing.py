@@ -97,7 +97,7 @@ def write_arrays(
     made = {
         "what": "arrays",
         **({"classes": classes.count} if classes else {}),
-        "splits": {name: split.origins for name, split in splits.items()},
+        "splits": {name: {"videos": split.videos, **split.origins} for name, split in splits.items()},
     }
     total, done = sum(split.videos for split in splits.values()), 0
     with locked(out):
@@ -110,7 +110,8 @@ def write_arrays(
             step, written[name] = _videos_of_a_shard(split), []
             for start in range(0, split.videos, step):
                 stop = min(start + step, split.videos)
-                written[name].append(write_shard(out, name, start // step, _arrays(split, start, stop, classes)))
+                arrays = _arrays(split, split.numbers[start:stop], classes)
+                written[name].append(write_shard(out, name, start // step, arrays))
                 done += stop - start
                 progress(done, total)
         write_manifest(out, written, made)
@@ -132,16 +133,16 @@ def model_inputs(splits: Mapping[str, GivenSplit]) -> dict[str, dict[str, Any]]:
     return inputs
 
 
-def _arrays(split: GivenSplit, start: int, stop: int, classes: Classes | None) -> dict[str, Array]:
+def _arrays(split: GivenSplit, numbers: Array, classes: Classes | None) -> dict[str, Array]:
     arrays = {}
     for name, features in split.inputs.items():
-        arrays[name] = features.read(start, stop)
+        arrays[name] = features.read(numbers)
         if features.lengths is not None:
-            arrays[f"{name}{LENGTHS}"] = features.lengths[start:stop]
+            arrays[f"{name}{LENGTHS}"] = features.lengths[numbers]
     if split.labels is not None and classes is not None:
-        arrays[LABELS] = split.labels.read(start, stop, classes.count, classes.several)
+        arrays[LABELS] = split.labels.read(numbers, classes.count, classes.several)
     if split.names is not None:
-        arrays[ID] = split.names[start:stop]
+        arrays[ID] = split.names[numbers]
     return arrays
 
 
