@@ -1,11 +1,11 @@
 """The format of a folder of examples: memory-mapped shards, for the features of any videos.
 
     FOLDER/manifest.json            counts, shapes, hashes, how it was made
-    FOLDER/SPLIT/00000.NAME.npy     one array for each input, and `NAME.lengths` where videos are padded;
-                                    `labels` and `id` where the videos have labels and names
+    FOLDER/SPLIT/00000.NAME.npy     one array for each input, and perhaps `labels`, `id` and `NAME.lengths`
 
-`labels` is int64 (videos), a class each, or uint8 (videos, classes) of zeros and ones. `id` is text (videos). The
-manifest is written last, so a folder that has one is complete. `acz.data.arrays` makes such folders of arrays.
+`labels` is int64 (videos), a class each, or uint8 (videos, classes) of zeros and ones. `id` has the names of the videos.
+`NAME.lengths` has the numbers of valid frames where videos are padded. The manifest is written last, so a folder that
+has one is complete. `acz.data.arrays` makes such folders of arrays.
 """
 
 from __future__ import annotations
