@@ -31,6 +31,12 @@ def objects() -> Any:
     return ragged
 
 
+def damaged_names() -> Any:
+    names = np.array(list("abcde"))
+    names.view(np.uint32)[2] = 2**31
+    return names
+
+
 REFUSED: dict[str, dict[str, Any]] = {
     "rgb.npy: row 3, frame 1: nan is not a finite float32 number": {"rgb": spoilt(3, 1, 2)},
     "rgb.npy: row 0, frame 0: inf is not a finite float32 number": {"rgb": spoilt(0, 0, 0, value=1e39)},
@@ -42,6 +48,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "rows 1 and 4 have the same name, 'b'": {"rgb": RGB, "id": np.array(list("abcdb"))},
     "row 2: the name of the video is empty": {"rgb": RGB, "id": np.array(["a", "b", "", "d", "e"])},
     "names.npy: must be names": {"rgb": RGB, "id": RGB},
+    "names.npy: the names of videos are damaged: .* not a character": {"rgb": RGB, "id": damaged_names()},
     "y.npy: row 2: -7 is not the number of a class": {"rgb": RGB, "labels": np.array([0, 1, -7, 1, 2])},
     "y.npy: row 1: 0.5 is not the number of a class": {"rgb": RGB, "labels": np.array([0, 0.5, 1, 1, 2])},
     "y.npy: row 3: nan is not the number of a class": {"rgb": RGB, "labels": np.array([0, 1, 1, np.nan, 2])},
@@ -117,6 +124,9 @@ def test_splits_that_do_not_belong_together_are_refused(tmp_path: Path) -> None:
             acz.write_data(tmp_path / "d", {"train": train, "test": test}, progress=SILENT)
     with pytest.raises(DataError, match=r"row 3: class 9 is beyond the 5 classes, 0 \.\. 4"):
         acz.write_data(tmp_path / "d", {"train": {"rgb": RGB, "labels": [0, 1, 2, 9, 1]}}, classes=5, progress=SILENT)
+    for labels in ([0, 1, 2, 10**9, 1], [[0], [1], [], [10**9], [1]]):
+        with pytest.raises(DataError, match=r"row 3: class 1000000000; at most 10,000,000 classes are possible"):
+            acz.write_data(tmp_path / "d", {"train": {"rgb": RGB, "labels": labels}}, progress=SILENT)
     with pytest.raises(DataError, match="no split is given"):
         acz.write_data(tmp_path / "d", {}, progress=SILENT)
     with pytest.raises(DataError, match=r"'\.\./x' can't be the name of a split"):

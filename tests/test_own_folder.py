@@ -83,6 +83,20 @@ def test_names_are_texts_bytes_or_numbers(tmp_path: Path) -> None:
     assert not (tmp_path / "wrong").exists()
 
 
+def test_names_that_are_no_texts_are_damaged(tmp_path: Path) -> None:
+    data = unlabelled(tmp_path / "d", "test")
+    path = data / "test/00001.id.npy"
+    content = bytearray(path.read_bytes())
+    content[-2] = 0xFF  # a number beyond the last character
+    path.write_bytes(content)
+    split = Split(data, "test")
+    assert split.ids(np.array([0])) == NAMES[:1]
+    with pytest.raises(DataError, match=r"d/test: the names of videos are damaged"):
+        split.ids(np.array([2]))
+    with pytest.raises(DataError, match=r"00001\.id\.npy: its content is not what was written"):
+        verify(data)
+
+
 def test_a_folder_without_inputs_or_with_other_names_is_refused(tmp_path: Path) -> None:
     record = write_shard(tmp_path / "a", "train", 0, {"labels": np.arange(3)})
     write_manifest(tmp_path / "a", {"train": [record]}, {})

@@ -237,7 +237,10 @@ class Split:
             return [str(number) for number in numbers]
         of_shard = np.searchsorted(self.starts, numbers, side="right") - 1
         rows = zip(of_shard.tolist(), (numbers - self.starts[of_shard]).tolist(), strict=True)
-        return [name for shard, row in rows for name in names_in(self.shards[shard][ID][row : row + 1])]
+        try:
+            return [name for shard, row in rows for name in names_in(self.shards[shard][ID][row : row + 1])]
+        except DataError as error:
+            raise DataError(f"{self.folder}/{self.name}: {error}") from None
 
     def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
         """Every example once, in batches of `size`; the last batch may be smaller."""

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.npy import map_npy
-from acz.foundation.files.texts import decode_text
+from acz.foundation.files.texts import decode_text, texts_of
 
 LABELS, ID, LENGTHS = "labels", "id", ".lengths"
 """The names of arrays that are not inputs, and the end of such a name."""
@@ -66,6 +66,7 @@ def as_names(value: Any) -> Array:
         DataError: The value is something else; the message has the row.
     """
     if isinstance(value, np.ndarray) and value.dtype.kind == "U" and value.ndim == 1:
+        _texts(value)
         return value
     if isinstance(value, np.ndarray) and (value.ndim != 1 or value.dtype.kind not in "SOiu"):
         raise DataError(f"must be names (videos), got {value.dtype} {value.shape}")
@@ -85,7 +86,14 @@ def names_in(value: Array) -> list[str]:
     """The names of videos in rows of a stored `id`: texts (videos), or bytes of UTF-8 (videos, bytes)."""
     if value.ndim == 2:
         return [decode_text(bytes(row).rstrip(b"\0")) for row in value]
-    return [str(name) for name in value.tolist()]
+    return _texts(value)
+
+
+def _texts(value: Array) -> list[str]:
+    try:
+        return texts_of(value)
+    except ValueError as error:
+        raise DataError(f"the names of videos are damaged: {error}") from None
 
 
 def open_shards(folder: Path, split: str, records: Sequence[ShardRecord]) -> list[dict[str, Array]]:

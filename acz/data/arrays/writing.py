@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acz.data.arrays.features import Features
 from acz.data.arrays.labels import Labels
 from acz.data.arrays.split import GivenSplit
 from acz.data.folder import write_manifest, write_shard
 from acz.data.shards import ID, LABELS, LENGTHS
+from acz.data.vocabulary import MOST_CLASSES
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers
@@ -53,6 +53,8 @@ def choose_classes(labels: Sequence[Labels], classes: int | None, several: bool 
         raise DataError(f"labels must have the same classes in all splits; the columns are {words}")
     count = classes or next(iter(columns), None) or max(1, *(own.least for own in labels))
     for own in labels:
+        if own.least > MOST_CLASSES:
+            raise DataError(f"{own.origin}: {own.place}; at most {MOST_CLASSES:,} classes are possible")
         if own.least > count:
             raise DataError(f"{own.origin}: {own.place} is beyond the {count:,} classes, 0 .. {count - 1}")
     chosen = any(own.several for own in labels) if several is None else several
@@ -107,7 +109,7 @@ def write_arrays(
         remove_leftovers(out)
         written: dict[str, list[dict[str, Any]]] = {}
         for name, split in splits.items():
-            step, written[name] = _videos_of_a_shard(split), []
+            step, written[name] = _videos_of_a_shard(split, classes), []
             for start in range(0, split.videos, step):
                 stop = min(start + step, split.videos)
                 arrays = _arrays(split, split.numbers[start:stop], classes)
@@ -146,10 +148,8 @@ def _arrays(split: GivenSplit, numbers: Array, classes: Classes | None) -> dict[
     return arrays
 
 
-def _videos_of_a_shard(split: GivenSplit) -> int:
+def _videos_of_a_shard(split: GivenSplit, classes: Classes | None) -> int:
     """The number of videos of a shard, by the size of a video."""
-    return max(1, min(SHARD_VIDEOS, SHARD_BYTES // sum(map(_bytes_of_a_video, split.inputs.values()))))
-
-
-def _bytes_of_a_video(features: Features) -> int:
-    return math.prod(features.shape) * features.dtype.itemsize
+    size = sum(math.prod(features.shape) * features.dtype.itemsize for features in split.inputs.values())
+    size += classes.count if classes and classes.several else 0
+    return max(1, min(SHARD_VIDEOS, SHARD_BYTES // size))
