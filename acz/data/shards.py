@@ -51,7 +51,7 @@ def input_names(shard: Mapping[str, Any]) -> list[str]:
 
 
 def videos_of(arrays: Mapping[str, Array]) -> int:
-    """The number of videos of a shard's arrays. Raises DataError where arrays have different numbers, or are none."""
+    """The number of videos of a shard's arrays. Raises DataError where the numbers differ, or there is no array."""
     counts = {name: len(value) for name, value in arrays.items()}
     if len(set(counts.values())) != 1:
         words = ", ".join(f"'{name}' {count:,}" for name, count in counts.items()) or "no arrays"
