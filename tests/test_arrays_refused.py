@@ -70,6 +70,35 @@ REFUSED: dict[str, dict[str, Any]] = {
 FILES = {"rgb": "rgb", "audio": "audio", "labels": "y", "id": "names", "lengths": "l", "mask": "m", "rgb.lengths": "l"}
 
 
+class OnADevice:
+    """A tensor that NumPy can't read, as those that need gradients or are on a device."""
+
+    def __array__(self, *given: Any, **named: Any) -> Any:
+        raise RuntimeError("Can't call numpy() on Tensor that requires grad")
+
+
+@pytest.mark.parametrize(
+    ("message", "arrays"),
+    [
+        ("the array 'rgb': can't be read as an array: Can't call numpy", {"rgb": OnADevice()}),
+        ("the array 'rgb': row 1: can't be read as an array", {"rgb": [[[1.0]], [[1.0], [2.0, 3.0]]]}),
+        (r"the array 'rgb': row 1: holds \(1, 2\), the first video \(1, 1\)", {"rgb": [[[1.0]], [[2.0, 3.0]]]}),
+        ("the array 'rgb': must be an array, a sequence of arrays or a file, got int", {"rgb": 5}),
+        ("the array 'labels': row 1: can't be read as an array", {"rgb": RGB, "labels": [0, [[1], [2, 3]], 1, 1, 1]}),
+        ("the array 'labels': can't be read as an array: Can't call", {"rgb": RGB, "labels": OnADevice()}),
+        ("the array 'labels': must be an array, a list for each video or a file", {"rgb": RGB, "labels": {1, 2}}),
+        ("the array 'lengths': can't be read as an array", {"rgb": RGB, "lengths": [[1], [2, 3]]}),
+        ("the array 'id': row 1: the name of a video must be a text, got None", {"rgb": RGB, "id": ["a", None]}),
+        ("there is no file nowhere.npy", {"rgb": "nowhere.npy"}),
+        ("nowhere.csv: can't be read", {"rgb": RGB, "labels": "nowhere.csv"}),
+    ],
+)
+def test_values_in_memory_are_refused_in_one_line(message: str, arrays: dict[str, Any], tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=message) as caught:
+        acz.write_data(tmp_path / "d", {"train": arrays}, progress=SILENT)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("message", REFUSED)
 def test_a_bad_array_is_refused_with_file_row_and_value(message: str, tmp_path: Path) -> None:
     arrays: dict[str, Any] = {}

@@ -49,6 +49,7 @@ class Inferred(Result):
             "model": str(self.model),
             "with": self.predictor,
             "spec_hash": self.spec_hash,
+            "top_k": self.top_k,
         }
 
     def __str__(self) -> str:

@@ -64,6 +64,14 @@ class Features:
         return values
 
 
+def as_array(value: Any, place: str) -> Array:
+    """An array of numbers, a tensor or nested lists as NumPy's array. Raises DataError for other values."""
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # lists of unequal lengths; a tensor of a device
+        raise DataError(f"{place}: can't be read as an array: {str(error)[:200]}") from None
+
+
 def take_rows(array: Array, numbers: Array) -> Array:
     """Rows of an array; a view where they follow one another, which reads no more than it must."""
     first, last = int(numbers[0]), int(numbers[-1])
@@ -93,12 +101,13 @@ def open_features(name: str, value: Any) -> Features:
             return _open_files(str(value), path)
         return _dense(str(value), _map(path))
     origin = IN_MEMORY.format(name)
-    if hasattr(value, "__array__") and np.asarray(value).dtype != np.object_:
-        return _dense(origin, np.asarray(value))
+    if hasattr(value, "__array__") and (array := as_array(value, origin)).dtype != np.object_:
+        return _dense(origin, array)
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, bytes):
         raise DataError(f"{origin}: must be an array, a sequence of arrays or a file, got {type(value).__name__}")
-    arrays = [np.asarray(video) for video in value]
-    return _listed(origin, [f"{origin}: row {row}" for row in range(len(arrays))], arrays.__getitem__, [])
+    places = [f"{origin}: row {row}" for row in range(len(value))]
+    arrays = [as_array(video, place) for video, place in zip(value, places, strict=True)]
+    return _listed(origin, places, arrays.__getitem__, [])
 
 
 def _map(path: Path) -> Array:

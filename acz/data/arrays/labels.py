@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.data.arrays.features import IN_MEMORY, take_rows
+from acz.data.arrays.features import IN_MEMORY, as_array, take_rows
 from acz.data.arrays.label_files import read_label_file
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
@@ -80,8 +80,8 @@ def open_labels(value: Any) -> Labels:
             return _of_sequence(read.labels, str(path), read.place, read.names)
         return _of_array(map_npy(path), str(path))
     origin = IN_MEMORY.format("labels")
-    if hasattr(value, "__array__") and np.asarray(value).dtype != np.object_:
-        return _of_array(np.asarray(value), origin)
+    if hasattr(value, "__array__") and (array := as_array(value, origin)).dtype != np.object_:
+        return _of_array(array, origin)
     if not isinstance(value, Sequence | np.ndarray) or isinstance(value, bytes):
         raise DataError(f"{origin}: must be an array, a list for each video or a file, got {type(value).__name__}")
     return _of_sequence(list(value), origin, lambda row: f"row {row}", [])
@@ -134,7 +134,7 @@ def _whole(array: Array, origin: str) -> Array:
 
 def _of_sequence(values: Any, origin: str, place: Callable[[int], str], names: list[str]) -> Labels:
     """Labels of a sequence with a class, a list of classes, or a row of zeros and ones for each video."""
-    rows = [np.asarray(value) for value in values]
+    rows = [as_array(value, f"{origin}: {place(number)}") for number, value in enumerate(values)]
     for number, row in enumerate(rows):
         if row.ndim > 1 or (row.size and row.dtype.kind not in "biuf"):
             raise DataError(

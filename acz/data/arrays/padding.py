@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.data.arrays.features import IN_MEMORY, Features
+from acz.data.arrays.features import IN_MEMORY, Features, as_array
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.npy import map_npy
@@ -62,7 +62,7 @@ def add_mask(features: Features, name: str, value: Any) -> Features:
 def _open(name: str, value: Any) -> tuple[str, Array]:
     if isinstance(value, str | Path):
         return str(value), map_npy(Path(value))
-    return IN_MEMORY.format(name), np.asarray(value)
+    return IN_MEMORY.format(name), as_array(value, IN_MEMORY.format(name))
 
 
 def _frames(features: Features, origin: str) -> int:
