@@ -45,6 +45,19 @@ def test_a_table_is_wrapped_to_its_width_and_keeps_every_word() -> None:
     assert plain_table(["layer", "numbers", "what"], rows, right={1}, width=100) == wide
 
 
+@pytest.mark.parametrize("headers", [["float64", "bound", "float32", "bound"], ["promise", ""]])
+def test_each_column_has_a_name_of_its_own(headers: list[str]) -> None:
+    with pytest.raises(ValueError, match="each column needs a name of its own"):
+        plain_table(headers, [["1"] * len(headers)])
+
+
+def test_the_table_of_parity_says_which_bound_belongs_to_which_precision(acz: Acz) -> None:
+    header = acz("parity-check", TINY.partition(":")[0], "--backends", "numpy", "--level", 1).out.splitlines()[0]
+    assert re.split(r"\s{2,}", header) == [
+        *("model", "backend", "level", "float64", "float64 bound", "float32", "float32 bound", "verdict"),
+    ]
+
+
 @pytest.mark.parametrize(
     "words",
     [
