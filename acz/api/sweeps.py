@@ -246,10 +246,10 @@ def _require_fit(plans: Sequence[Plan]) -> None:
     opened: dict[tuple[Path, str], list[Data]] = {}
     for entry in plans:
         config = entry.trial.config
-        key = entry.data, repr(config.reading)
+        key = entry.data, repr(config.fitted_reading)
         try:
             if key not in opened:
-                opened[key] = [open_split(entry.data, split, config.reading) for split in ("train", "test")]
+                opened[key] = [open_split(entry.data, split, config.fitted_reading) for split in ("train", "test")]
             for split in opened[key]:
                 split.require(config.spec, choose_loss(config.recipe.loss, config.spec))
         except DataError as error:

@@ -16,7 +16,16 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, Field, ValidationError
 
-from acz.data.base import Data, Description, Examples, Location, NoReading, one_path, require_one_process
+from acz.data.base import (
+    Data,
+    Description,
+    Examples,
+    Location,
+    NoReading,
+    enough_outputs,
+    one_path,
+    require_one_process,
+)
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, nearest
 from acz.foundation.files.atomic import write_json
@@ -216,7 +225,10 @@ class Split:
             labels = shard["labels"]
             classes = labels.shape[1] if several else int(labels.max(initial=0)) + 1
             if classes > spec.width or (several and classes != spec.width) or labels.min(initial=0) < 0:
-                raise DataError(f"{self.folder}: labels reach {classes} classes, the model has {spec.width}")
+                raise DataError(
+                    f"{self.folder}: labels reach {classes} classes, the model has {spec.width}; "
+                    f"{enough_outputs(spec, classes)}"
+                )
 
     def take(self, numbers: Array, names: list[str]) -> Examples:
         """The examples of these numbers, in this order, with the named inputs.
