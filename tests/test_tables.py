@@ -63,6 +63,8 @@ def test_the_table_of_parity_says_which_bound_belongs_to_which_precision(acz: Ac
     [
         ("models",),
         ("models", "flash_mnist/*:*", "--long"),
+        ("layers",),
+        ("layers", "*"),
         ("show", "flash_mnist/multimodal"),
         ("show", "youtube8m/compact/ensemble:circulant_hidden"),
         ("parity-check", TINY.partition(":")[0], "--backends", "numpy", "--level", 1),
