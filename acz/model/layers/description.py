@@ -100,7 +100,7 @@ def _kind(kind: Any) -> str:
 
 
 def _default(field: FieldInfo) -> str:
-    """The default of a field as YAML has it; empty where there is none."""
+    """The default of a field as YAML has it; empty where it must be given."""
     if field.is_required():
         return ""
     value = field.get_default(call_default_factory=True)
