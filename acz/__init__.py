@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
     from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
     from acz.api.inference import Inferred, average_predictions, infer
-    from acz.api.models import BackendState, build, draw_model, list_backends, list_models
+    from acz.api.models import BackendState, LayerInfo, build, draw_model, list_backends, list_layers, list_models
     from acz.api.parity import BackendReport, ParityReport, check_backend, check_parity
     from acz.api.results import WrittenData
     from acz.api.studies import BenchReport, Report, bench, report
@@ -88,6 +88,8 @@ _HOMES = {
     "convert_youtube8m": "acz.api.youtube8m",
     "synthesize_youtube8m": "acz.api.youtube8m",
     "list_models": "acz.api.models",
+    "list_layers": "acz.api.models",
+    "LayerInfo": "acz.api.models",
     "list_backends": "acz.api.models",
     "build": "acz.api.models",
     "draw_model": "acz.api.models",
@@ -152,6 +154,7 @@ __all__ = [
     "Inferred",
     "InputError",
     "Interrupted",
+    "LayerInfo",
     "Loss",
     "MissingError",
     "NativeFile",
@@ -185,6 +188,7 @@ __all__ = [
     "infer",
     "list_backends",
     "list_formats",
+    "list_layers",
     "list_models",
     "load_checkpoint",
     "load_config",

@@ -21,6 +21,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "backends")]
 import acz  # noqa: E402
 from acz.foundation.version import __version__  # noqa: E402
 from acz.model.layers import LAYERS  # noqa: E402
+from acz.model.layers.description import settings_of  # noqa: E402
 
 for public in acz.__all__:  # autodoc lists the attributes that a module has; these are loaded when first used
     setattr(acz, public, getattr(acz, public))
@@ -72,16 +73,13 @@ class Layers(Directive):
         for name, layer in LAYERS.items():
             lines += [f".. rubric:: ``type: {name}``", "", f".. autoclass:: {layer.__module__}.{layer.__name__}()"]
             lines += ["   :no-members:", ""]
-            settings = {key: field for key, field in layer.model_fields.items() if key != "type"}
+            settings = settings_of(layer)
             if settings:
-                lines += ["   .. list-table::", "      :header-rows: 1", "", "      * - setting", "        - default"]
-                lines += ["        - values"]
-            for key, field in settings.items():
-                default = "required" if field.is_required() else f"``{field.get_default(call_default_factory=True)!r}``"
-                bounds = ", ".join(str(item) for item in field.metadata)
-                kind = re.sub(r"typing\.|acz\.[a-z_.]+\.|<class '(\w+)'>", r"\1", str(field.annotation))
-                lines += [f"      * - ``{key}``", f"        - {default}"]
-                lines += [f"        - ``{kind}``" + (f"; {bounds}" if bounds else "")]
+                lines += ["   .. list-table::", "      :header-rows: 1", "", "      * - setting", "        - values"]
+                lines += ["        - default", "        - meaning"]
+            for setting in settings:
+                lines += [f"      * - ``{setting.name}``", f"        - ``{setting.values}``"]
+                lines += [f"        - ``{setting.default or 'required'}``", f"        - {setting.meaning}"]
             lines += [""]
         container = nodes.container()
         self.state.nested_parse(StringList(lines, source="layers"), self.content_offset, container)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import acz
-from acz.studies.benchmarks import circulant, commands, features, metrics, steps, vlad, youtube8m
+from acz.studies.benchmarks import circulant, commands, features, metrics, steps, vlad, youtube8m, zoo
 from acz.studies.benchmarks.groups import GROUPS
 from parity_tests.conftest import require
 
@@ -34,6 +34,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
         metrics: {"VIDEOS": 2000, "TURN": 1000},
         steps: {"INFERENCE_SIZES": (1,), "STEP_SETTINGS": {"128 units, fc 2, batch 64": (128, 64)}},
         vlad: {"SIZES": ((15, 128),), "VIDEOS": 8, "CLASSES": 50},
+        zoo: {"MODELS": ("flash_mnist/extractor",), "VIDEOS": (4,)},
         youtube8m: {
             "VIDEOS": 32,
             "SHARDS": 2,

@@ -1,7 +1,7 @@
 """Figures of the documents.
 
-`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/clients.md and docs/results
-from docs/results/*.csv.
+`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/choosing.md, docs/clients.md
+and docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
@@ -19,6 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+from bench_tables import benchmarks, choosing
 from clients.page import page
 
 from acz.api.models import differences
@@ -37,6 +38,7 @@ RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
 CLIENTS = ROOT / "docs/clients.md"
+BENCHMARKS, CHOOSING = ROOT / "docs/benchmarks.md", ROOT / "docs/choosing.md"
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -151,7 +153,8 @@ def documents() -> dict[Path, str]:
         COMPACT.with_suffix(".md"): compact(),
         ROOT / "README.md": readme,
         ROOT / "docs/README.zh.md": chinese(readme),
-        ROOT / "docs/benchmarks.md": benchmarks(),
+        BENCHMARKS: benchmarks(BENCHMARKS.read_text(encoding="utf-8"), RESULTS),
+        CHOOSING: choosing(CHOOSING.read_text(encoding="utf-8"), RESULTS / "bench_zoo.csv"),
         CLIENTS: page(CLIENTS.read_text(encoding="utf-8"), read_csv(RESULTS / "clients.csv")),
     }
 
@@ -209,34 +212,6 @@ def compact() -> str:
     headers = ["model", *sizes_named, *(f"{name}: GAP, step" for name in next(iter(found.values())))]
     text = COMPACT.with_suffix(".md").read_text(encoding="utf-8")
     return replace_table(text, "compact_synthetic", markdown(headers, rows))
-
-
-def benchmarks() -> str:
-    """The page of benchmarks: a table for each group of figures and number of threads."""
-    text = (ROOT / "docs/benchmarks.md").read_text(encoding="utf-8")
-    groups: dict[str, list[dict[str, str]]] = defaultdict(list)
-    for path in sorted(RESULTS.glob("bench*.csv")):
-        for row in read_csv(path):
-            groups[row["group"]].append(row)
-    for name, rows in groups.items():
-        headers = ["what", "backend", "setting", "threads", "figure", "against", "ratio", "floor"]
-        cells = [
-            [
-                row["what"],
-                row["backend"],
-                row["setting"],
-                row["threads"],
-                f"{row['value']} {row['unit']}",
-                row["against"],
-                row["ratio"],
-                f"{row['floor']} {row['unit']}" if row["floor"] else "",
-            ]
-            for row in rows
-        ]
-        used = [i for i in range(len(headers)) if any(line[i] for line in cells)]
-        table = markdown([headers[i] for i in used], [[line[i] for i in used] for line in cells])
-        text = replace_table(text, name, table)
-    return text
 
 
 def tables() -> str:

@@ -26,6 +26,7 @@ from acz.studies.sweeps.results import finished, write_results
 from acz.studies.sweeps.trial import Job, Outcome, Outcomes, run_trial
 from acz.zoo.catalog import config_names
 from tests.conftest import TINY, Answer, write_features
+from tests.youtube8m_cases import write_shards
 
 UNITS = "model.streams.features.layers.attention.units"
 COMMON = f"config: {TINY}\nbackend: numpy\nset: {{train.epochs: 1, train.batch_size: 16}}\n"
@@ -212,6 +213,7 @@ def test_a_dry_run_lists_trials_and_leaves_nothing(
     assert shown.code == 0, shown.err
     assert [entry["trial"] for entry in json.loads(shown.out)] == ["units=1", "units=2"]
     assert "train.epochs=3" in json.loads(shown.out)[0]["command"]
+    assert "data/flash-digits: no data are there yet, so 2 of 2 trials are not checked with it" in shown.err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["two.yaml"]
 
     def refused(code: int, words: str, *typed: str) -> None:
@@ -227,6 +229,26 @@ def test_a_dry_run_lists_trials_and_leaves_nothing(
     refused(2, "--resources CPU=N says how many", "--engine", "ray", "--jobs", "2")
     refused(2, "--resources needs NAME=N, got 'GPU'", "--engine", "ray", "--resources", "GPU")
     refused(2, "there is no device 'GPU:'", "--device", "GPU:")
+
+
+@pytest.mark.parametrize("data", ["shards", "shards/*.tfrecord"])
+def test_a_dry_run_refuses_a_trial_that_cannot_read_its_data(
+    acz: Callable[..., Answer], data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tiny variant reads 4 features a frame, and the shards have 1,024."""
+    monkeypatch.chdir(tmp_path)
+    write_shards(tmp_path / "shards", [3])
+    write_shards(tmp_path / "shards", [3], split="validate")
+    units = "model.streams.rgb.layers.attention.units"
+    text = f"config: youtube8m/attention_cluster:SIZE\nbackend: numpy\ngrid: {{{units}: [1, 2]}}\n"
+    Path("tiny.yaml").write_text(text.replace("SIZE", "tiny"))
+    refused = acz("sweep", "tiny.yaml", "--data", data, "--dry-run")
+    assert refused.code == 2
+    assert f"trial units=1: {data}: 'rgb' has 1024 features a frame" in refused.err
+    Path("small.yaml").write_text(text.replace("SIZE", "small"))
+    whole = acz("sweep", "small.yaml", "--data", data, "--dry-run", "--set", "model.trunk.logits.units=3862")
+    assert (whole.code, whole.out.count("units=")) == (0, 2), whole.err
+    assert "not checked" not in whole.err
 
 
 def test_last_words_are_those_of_this_start(tmp_path: Path) -> None:

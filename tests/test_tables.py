@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from acz.api.models import differences, load_config
 from acz.api.studies import COLUMNS
 from acz.cli.options import print_table
 from acz.foundation.files.tables import plain_table, read_csv
-from acz.zoo.catalog import config_names
-from tests.conftest import TINY, Answer
-from tests.youtube8m_cases import write_shards
+from acz.model.checkpoint import save_checkpoint
+from acz.model.parameters import initial_parameters
+from acz.zoo.catalog import config_names, main_names
+from tests.conftest import TINY, Answer, write_features
+from tests.youtube8m_cases import record, write, write_shards
 
 Acz = Callable[..., Answer]
 ROOT = Path(__file__).parent.parent
@@ -45,19 +50,34 @@ def test_a_table_is_wrapped_to_its_width_and_keeps_every_word() -> None:
     assert plain_table(["layer", "numbers", "what"], rows, right={1}, width=100) == wide
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("models",),
-        ("models", "flash_mnist/*:*", "--long"),
-        ("show", "flash_mnist/multimodal"),
-        ("show", "youtube8m/compact/ensemble:circulant_hidden"),
-        ("parity-check", TINY.partition(":")[0], "--backends", "numpy", "--level", 1),
-        ("sweep", "sweep.yaml", "--dry-run"),
-        ("data", "youtube8m", "show", "shards"),
-    ],
-    ids=lambda words: words[0],
+@pytest.mark.parametrize("headers", [["float64", "bound", "float32", "bound"], ["promise", ""]])
+def test_each_column_has_a_name_of_its_own(headers: list[str]) -> None:
+    with pytest.raises(ValueError, match="each column needs a name of its own"):
+        plain_table(headers, [["1"] * len(headers)])
+
+
+def test_the_table_of_parity_says_which_bound_belongs_to_which_precision(acz: Acz) -> None:
+    header = acz("parity-check", TINY.partition(":")[0], "--backends", "numpy", "--level", 1).out.splitlines()[0]
+    assert re.split(r"\s{2,}", header) == [
+        *("model", "backend", "level", "float64", "float64 bound", "float32", "float32 bound", "verdict"),
+    ]
+
+
+QUICK: tuple[tuple[object, ...], ...] = (
+    ("models",),
+    ("models", "flash_mnist/*:*", "--long"),
+    ("layers",),
+    ("layers", "*"),
+    ("show", "flash_mnist/multimodal"),
+    ("show", "youtube8m/compact/ensemble:circulant_hidden"),
+    ("parity-check", TINY.partition(":")[0], "--backends", "numpy", "--level", 1),
+    ("sweep", "sweep.yaml", "--dry-run"),
+    ("data", "youtube8m", "show", "shards"),
 )
+"""Commands that print tables. They run twice: on a terminal and in a pipe."""
+
+
+@pytest.mark.parametrize("words", QUICK, ids=lambda words: words[0])
 def test_a_command_fits_a_terminal_of_100_columns_and_a_pipe_cuts_nothing(
     acz: Acz, words: tuple[object, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,10 +94,56 @@ def test_a_command_fits_a_terminal_of_100_columns_and_a_pipe_cuts_nothing(
     assert sorted(letters(piped.out)) == sorted(letters(fitted.out))
 
 
-@pytest.mark.slow
-def test_the_table_of_backends_fits_a_terminal_of_100_columns(acz: Acz, monkeypatch: pytest.MonkeyPatch) -> None:
+COSTLY: dict[str, tuple[int, tuple[object, ...], str]] = {
+    "verify": (1, ("data", "youtube8m", "verify", "bad"), "labels out of range"),
+    "sweep": (0, ("sweep", "done.yaml", "--data", "data", "--out", "out", "--jobs", 2), "epochs=2"),
+    "bench": (0, ("bench", "--only", "start", "--backends", "numpy", "--rounds", 1, "--seconds", 0.01), "first output"),
+    "backend_check": (0, ("backend-check", "numpy"), "best_classes"),
+    "backends": (0, ("backends",), "numpy"),
+    "export": (0, ("export", "tiny.safetensors", "--format", "onnx", "--out", "tiny.onnx"), "onnx"),
+}
+"""Commands that run once: exit code, words, and a part of a row. `backends` and `export` need the frameworks."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] if name in ("backends", "export") else []) for name in COSTLY],
+)
+def test_a_costly_command_prints_its_rows_in_100_columns(
+    acz: Acz, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(tmp_path / "bad/train00.tfrecord", [record("a", [2]), record("b", []), record("c", [4000])])
+    write_features(tmp_path / "data")
+    (tmp_path / "done.yaml").write_text(f"config: {TINY}\nbackend: numpy\ngrid: {{train.epochs: [1, 2]}}\n")
+    spec = load_config(TINY).spec
+    save_checkpoint(tmp_path / "tiny.safetensors", spec, initial_parameters(spec, 0, np.dtype(np.float32)))
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-    assert max(map(len, acz("backends").out.splitlines())) <= 100
+    code, words, row = COSTLY[name]
+    answer = acz(*words)
+    assert answer.code == code, answer.err
+    lines = answer.out.splitlines()
+    assert any(re.fullmatch(r"-+(  -+)+", line) for line in lines), "it prints a table"
+    assert any(row in line for line in lines), answer.out
+    sentences = ("bad/", str(tmp_path), "tiny.onnx: ")
+    assert max(len(line) for line in lines if not line.startswith(sentences)) <= 100
+
+
+def test_every_command_that_prints_a_table_is_tried() -> None:
+    functions = [
+        function
+        for path in (ROOT / "acz/cli").rglob("*.py")
+        for function in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(function, ast.FunctionDef)
+    ]
+    printing = {
+        function.name.removesuffix("_command")
+        for function in functions
+        if any(isinstance(node, ast.Name) and node.id == "print_table" for node in ast.walk(function))
+    }
+    tried = {str(words[-2] if words[0] == "data" else words[0]).replace("-", "_") for words in QUICK}
+    assert printing - {"print_table", "_print_defects"} == tried | COSTLY.keys() - {"verify"}
+    assert "verify" in COSTLY, "its table is that of _print_defects"
 
 
 def test_every_table_of_figures_fits_a_terminal_of_100_columns(
@@ -107,6 +173,18 @@ def test_models_are_grouped_by_family_and_a_remark_is_printed_once(acz: Acz) -> 
     assert row.endswith("  GAP 0.868")
     assert "Hit@1 0.87, PERR 0.78" in acz("models", "youtube8m/attention_cluster", "--long").out
     assert "PaddlePaddle/models" in acz("show", "youtube8m/attention_cluster").out
+
+
+def test_each_model_is_listed_with_its_description(acz: Acz, tmp_path: Path) -> None:
+    lines = acz("models").out.splitlines()
+    for name in main_names():
+        config = load_config(name)
+        assert any(line.startswith(f"  {name.rpartition('/')[2]} ") and config.description in line for line in lines), (
+            name
+        )
+    mine = tmp_path / "mine.yaml"
+    mine.write_text(f"description: A model of my own\nmodel: {json.dumps(load_config(TINY).spec.to_dict())}\n")
+    assert acz("show", mine).out.startswith(f"{mine}: A model of my own\n")
 
 
 def test_published_figures_belong_to_the_model_as_it_is() -> None:

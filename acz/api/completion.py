@@ -29,6 +29,13 @@ def complete_backends(beginning: str) -> list[str]:
     return [f"{before}{comma}{name}" for name in complete_backend(last) if name not in before.split(",")]
 
 
+def complete_layer(beginning: str) -> list[str]:
+    """List the types of layers that begin like this."""
+    from acz.model.layers import LAYERS  # it loads NumPy
+
+    return [name for name in LAYERS if name.startswith(beginning)]
+
+
 def complete_format(beginning: str) -> list[str]:
     """List the formats of `acz export` that begin like this, and `all`."""
     from acz.exchange.artefacts.formats import formats  # it loads NumPy

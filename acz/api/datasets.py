@@ -283,6 +283,7 @@ def show_video(
     run: str | Path | None = None,
     mnist: str | Path | None = None,
     backend: str = "numpy",
+    reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> dict[str, str | int]:
@@ -294,6 +295,7 @@ def show_video(
         run: a run's folder or a checkpoint.
         mnist: the folder of MNIST's four IDX files, if the videos were made from them.
         backend: what computes the attention.
+        reading: how the data set is read; by default as the run says.
 
     Returns:
         `picture`, `video`, `label` and `predicted`.
@@ -305,10 +307,14 @@ def show_video(
     location, path = Path(folder), Path(out)
     if path.suffix != ".png":
         raise DataError(f"a video is drawn as PNG; --out must end in .png, got {path}")
-    examples, description = open_split(location, split), recognise(location).describe(location)
-    checkpoint = open_checkpoint(Path(run))[0] if run is not None else None
-    if checkpoint:
-        examples.require(checkpoint.spec)
+    checkpoint, _, kept = open_checkpoint(Path(run)) if run is not None else (None, None, None)
+    spec, config = checkpoint.spec if checkpoint else None, load_config(kept["config"]) if kept else None
+    examples = open_split(
+        location, split, choose_reading(config.fitted_reading if config else None, reading or {}, location, spec)
+    )
+    description = recognise(location).describe(location)
+    if spec:
+        examples.require(spec)
     strip, label = take_video(examples, video, description, list(checkpoint.spec.inputs) if checkpoint else [])
     with show_progress(progress) as shown:
         shown.line(f"drawing video {video} of {location}/{split}")

@@ -11,7 +11,8 @@ from acz.api.reading import choose_reading
 from acz.api.results import Result, reports_progress, require_counts
 from acz.backend.build import build_model
 from acz.backend.registry import default_backend, find_backend
-from acz.data.registry import open_split
+from acz.data.registry import open_split, recognise
+from acz.data.youtube8m.settings import CLASSES
 from acz.evaluation.metrics.figures import in_words
 from acz.evaluation.predictions import SUBMITTED
 from acz.evaluation.scoring import evaluate_by_class, score_predictions
@@ -97,7 +98,9 @@ def evaluate(
     named = config.recipe.loss if config else None
     loss = LOSSES[named] if named else default_loss(checkpoint.spec)
     examples = open_split(
-        location, split, choose_reading(config.reading if config else None, reading or {}, location, checkpoint.spec)
+        location,
+        split,
+        choose_reading(config.fitted_reading if config else None, reading or {}, location, checkpoint.spec),
     )
     examples.require(checkpoint.spec, loss)
     opened = find_backend(name)
@@ -123,14 +126,24 @@ def evaluate_predictions(
 
     A line on standard error says where the file lists fewer labels of a video than the figures count.
 
+    Args:
+        reading: how the data set is read. Without `classes`, YouTube-8M has those that its files say, and those that
+            the predictions name.
+
     Raises:
         DataError: a video of one is not in the other, or a file is damaged.
     """
     location = Path(labels)
-    examples = open_split(location, split, choose_reading(None, reading or {}, location))
+    data_set, given = recognise(location), dict(reading or {})
+    examples = open_split(location, split, choose_reading(None, given, location))
+    widen = "classes" in data_set.Reading.model_fields and "classes" not in given
     with show_progress(progress) as shown:
         advance = Counter(shown, f"scoring {file}", len(examples))
-        figures, by_class, listed = score_predictions(Path(file), examples, advance)
+        figures, by_class, listed = score_predictions(Path(file), examples, advance, widen)
+        if widen and by_class is not None:
+            known = data_set.describe(location).classes or CLASSES
+            why = f"{file} names class {len(by_class) - 1}" if len(by_class) > known else f"the labels of {labels}"
+            shown.line(f"{len(by_class):,} classes count, for {why}; --classes takes another number")
         if by_class is not None and listed < min(SUBMITTED, len(by_class)):
             shown.line(
                 f"{file} lists {listed} labels of a video at most; GAP and mAP count {min(SUBMITTED, len(by_class))}, and "

@@ -115,7 +115,7 @@ def infer(
     else:
         name = backend or (run["backend"] if run else default_backend())
         opened = model_predictor(find_backend(name), checkpoint, device, threads or cores())
-    kept = load_config(run["config"]).reading if run else None
+    kept = load_config(run["config"]).fitted_reading if run else None
     with opened as predictor:
         spec = predictor.spec
         chosen = choose_reading(kept, reading or {}, location, spec)

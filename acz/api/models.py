@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,8 @@ from acz.foundation.errors import AczError, SpecError, nearest
 from acz.foundation.files.atomic import write_text_atomically
 from acz.foundation.progress import Progress, show_progress
 from acz.model.drawing import draw
+from acz.model.layers import LAYERS
+from acz.model.layers.description import Setting, formula, settings_of
 from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.zoo.catalog import config_names
@@ -24,14 +27,39 @@ from acz.zoo.config import Config, load_config
 
 __all__ = [
     "BackendState",
+    "LayerInfo",
     "build",
     "compression",
     "differences",
     "draw_model",
     "list_backends",
+    "list_layers",
     "list_models",
     "load_config",
 ]
+
+
+@dataclass(frozen=True, repr=False)
+class LayerInfo(Result):
+    """A layer that a model's YAML file can name."""
+
+    type: str
+    """The name that the file gives it."""
+    formula: str
+    """Its formula, shapes, parameters and source, in words."""
+    settings: tuple[Setting, ...]
+
+    @property
+    def summary(self) -> str:
+        """The first paragraph of the formula."""
+        return " ".join(self.formula.partition("\n\n")[0].split())
+
+    def to_json(self) -> dict[str, Any]:
+        return {"type": self.type, "formula": self.formula, "settings": [asdict(setting) for setting in self.settings]}
+
+    def __str__(self) -> str:
+        names = [setting.name if setting.default else f"{setting.name} (required)" for setting in self.settings]
+        return f"{self.type}: {self.summary} Settings: {', '.join(names) or 'none'}"
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,6 +95,26 @@ def list_models(pattern: str = "*") -> list[str]:
     if not names:
         raise SpecError(f"no model matches '{pattern}'; {nearest(pattern, config_names())}")
     return names
+
+
+def list_layers(pattern: str = "*") -> dict[str, LayerInfo]:
+    """The layers by type, with their formulas and settings.
+
+    Args:
+        pattern: a type, a part of one, or wildcards.
+
+    Raises:
+        SpecError: no layer matches.
+
+    Example:
+        >>> acz.list_layers()["dropout"].settings[0].values
+        'number >= 0 and < 1'
+    """
+    wildcards = pattern if any(letter in pattern for letter in "*?[") else f"*{pattern}*"
+    names = [pattern] if pattern in LAYERS else [name for name in LAYERS if fnmatchcase(name, wildcards)]
+    if not names:
+        raise SpecError(f"no layer matches '{pattern}'; {nearest(pattern, LAYERS)}")
+    return {name: LayerInfo(name, formula(LAYERS[name]), settings_of(LAYERS[name])) for name in names}
 
 
 def compression(config: Config) -> float | None:

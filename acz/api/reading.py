@@ -29,8 +29,8 @@ def choose_reading(
 ) -> BaseModel:
     """The reading of the data set at a location: that of a run (`kept`), changed by what is given.
 
-    Without a run the number of classes is that of the model, or else that of the folder, where it says how many it has.
-    A line on standard error says what is assumed.
+    Without a run the number of classes is that of the model. Without a model it is what the data set says, which reads
+    it when it is opened. A line on standard error says what is assumed.
 
     Raises:
         SpecError: a setting is not one of this data set, or its value is not valid.
@@ -41,8 +41,7 @@ def choose_reading(
         return validate(type(kept), {**kept.model_dump(), **given}, "reading")
     # a data set without settings has the reading of a configuration that says nothing
     kind = data_set.Reading if data_set.Reading.model_fields else DEFAULT.Reading
-    classes = spec.width if spec else data_set.describe(location).classes
-    start = {"classes": classes} if classes is not None and "classes" in kind.model_fields else {}
+    start = {"classes": spec.width} if spec is not None and "classes" in kind.model_fields else {}
     if spec is not None and "sampling" in data_set.Reading.model_fields and "sampling" not in given:
         with show_progress() as shown:
             shown.line(
@@ -50,3 +49,19 @@ def choose_reading(
                 "--sampling strata:100 takes 100"
             )
     return validate(kind, {**start, **given}, "reading")
+
+
+def say_classes(location: Path, spec: Spec) -> None:
+    """Say on standard error how many classes labels have, where the data set does not say what the model expects."""
+    if "classes" not in recognise(location).Reading.model_fields:
+        return
+    known, outputs = recognise(location).describe(location).classes, spec.width
+    with show_progress() as shown:
+        if known is None:
+            shown.line(
+                f"{location} does not say how many classes it has; the model has {outputs:,}, labels 0 .. {outputs - 1}"
+            )
+        elif known < outputs:
+            shown.line(
+                f"{location}: labels are 0 .. {known - 1}; the model has {outputs:,} outputs, and no video shows the others"
+            )

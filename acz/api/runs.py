@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from acz.api.reading import say_classes
 from acz.backend.devices import check_device
 from acz.backend.registry import find_backend
 from acz.data.registry import fingerprint, open_training
@@ -99,6 +100,8 @@ def new_run(
             taken.parameters, origin.path, contents_hash([origin.path]), taken.taken, taken.new, taken.left_out
         )
     run = _open(config, backend, device, data, fingerprint(data), folder, threads)
+    if "classes" not in config.reading.model_fields_set:
+        say_classes(data, config.spec)
     run.start = start
     return run
 
@@ -145,7 +148,7 @@ def _open(config: Config, name: str, device: str, data: Path, identity: str, fol
     backend = find_backend(name)
     check_device(backend, device)
     loss = choose_loss(config.recipe.loss, config.spec)
-    train, test = open_training(data, config.reading)
+    train, test = open_training(data, config.fitted_reading)
     train.require(config.spec, loss)
     test.require(config.spec, loss)
     return Run(

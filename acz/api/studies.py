@@ -134,10 +134,10 @@ def _open_data(runs: Sequence[ReportedRun], split: str = "test") -> OpenedData:
             identities[location] = fingerprint(location)
         if identities[location] != run.run.get("data_manifest"):
             raise DataError(f"{location} is no longer the data set that the run was trained on")
-        key = location, repr(run.config.reading)
+        key = location, repr(run.config.fitted_reading)
         if key not in opened:
             description = recognise(location).describe(location)
-            opened[key] = RunData(location, open_split(location, split, run.config.reading), description)
+            opened[key] = RunData(location, open_split(location, split, run.config.fitted_reading), description)
         return opened[key]
 
     data: dict[str, RunData | AczError] = {}

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from glob import glob
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,7 @@ class PlannedTrial(Result):
         return f"{self.name}: {self.config}, {self.backend}, {self.parameters:,} parameters, {self.state}"
 
 
+@reports_progress
 def plan_sweep(
     file: str | Path,
     *,
@@ -91,15 +93,24 @@ def plan_sweep(
     device: str | None = None,
     overrides: Mapping[str, Any] | None = None,
     threads: int = 1,
+    progress: Progress | None = None,
 ) -> list[PlannedTrial]:
     """List the trials of a sweep, and run none. Parameters are those of `sweep`.
 
+    Data that are not there yet are named in a line of progress, and their trials are listed unchecked.
+
     Raises:
-        SpecError, DataError: the file or its trials are not valid, or name no data.
+        SpecError, DataError: the file or its trials are not valid, name no data, or cannot read their data.
         MissingError: a backend is missing.
     """
     plans, folder, _ = _plans(file, out, data, backend, device, overrides, threads)
     check_unchanged(plans, folder, threads, cache(fingerprint))
+    missing = [entry for entry in plans if not _has_data(entry)]
+    with show_progress(progress) as shown:
+        _require_fit([entry for entry in plans if entry not in missing])
+        for location in dict.fromkeys(entry.data for entry in missing):
+            count = sum(entry.data == location for entry in missing)
+            shown.line(f"{location}: no data are there yet, so {count} of {len(plans)} trials are not checked with it")
     return [
         PlannedTrial(
             entry.trial.name,
@@ -219,19 +230,30 @@ def prepare_sweep(plans: Sequence[Plan], folder: Path, threads: int) -> None:
         DataError: a trial cannot read its data.
     """
     check_unchanged(plans, folder, threads, cache(fingerprint))
+    for entry in plans:
+        if is_made_here(entry.trial.config, entry.data):
+            _make_digits(entry.data, entry.trial.backend, threads)
+    _require_fit(plans)
+
+
+def _has_data(entry: Plan) -> bool:
+    """True where the data of a trial are there. The small data set of digits may still have to be made."""
+    return not is_made_here(entry.trial.config, entry.data) and bool(entry.data.exists() or glob(str(entry.data)))
+
+
+def _require_fit(plans: Sequence[Plan]) -> None:
+    """Raise DataError where a trial's model or loss cannot read its data. Each data set is opened once."""
     opened: dict[tuple[Path, str], list[Data]] = {}
     for entry in plans:
         config = entry.trial.config
-        if is_made_here(config, entry.data):
-            _make_digits(entry.data, entry.trial.backend, threads)
-        key = entry.data, repr(config.reading)
-        if key not in opened:
-            opened[key] = [*open_training(entry.data, config.reading)]
-        for split in opened[key]:
-            try:
+        key = entry.data, repr(config.fitted_reading)
+        try:
+            if key not in opened:
+                opened[key] = [*open_training(entry.data, config.fitted_reading)]
+            for split in opened[key]:
                 split.require(config.spec, choose_loss(config.recipe.loss, config.spec))
-            except DataError as error:
-                raise DataError(f"trial {entry.trial.name}: {error}") from None
+        except DataError as error:
+            raise DataError(f"trial {entry.trial.name}: {error}") from None
 
 
 def _make_digits(folder: Path, backend: str, threads: int) -> None:

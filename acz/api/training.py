@@ -11,12 +11,13 @@ from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
 from acz.api.results import Result, reports_progress, require_counts
 from acz.api.runs import is_made_here, new_run, open_origin, resumed_run
-from acz.backend.devices import check_device
+from acz.backend.devices import advise_on_device, check_device
 from acz.backend.registry import default_backend, find_backend
 from acz.evaluation.metrics.figures import deciding
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
+from acz.training.advice import advise_on_bias
 from acz.training.latest import latest_run, new_run_folder
 from acz.training.loop import train as run_training
 from acz.training.run import Run
@@ -59,7 +60,7 @@ def train(
     start_from: str | Path | None = None,
     allow: Sequence[str] = (),
     backend: str | None = None,
-    device: str = "CPU",
+    device: str | None = None,
     data: str | Path | None = None,
     out: str | Path | None = None,
     overrides: Mapping[str, Any] | None = None,
@@ -76,7 +77,8 @@ def train(
             A parameter that is not there, or has another shape, keeps its starting value if `allow` names it.
         allow: paths that may be missing in `start_from`, left over, or of another shape; wildcards work.
         backend: `torch`, `tensorflow`, `paddle`, `mindspore`, or another that is registered; by default the first installed.
-        device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence.
+        device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence. By default the CPU, and a line says so
+            where another device is here.
         data: the data set; by default the configuration's. The small one of scikit-learn's digits is made where it is missing.
         out: the run's folder; by default a new one under `runs/`.
         overrides: values by dotted path: `{"train.epochs": 3}`.
@@ -111,16 +113,21 @@ def train(
     else:
         chosen = load_config(DEFAULT if config is None else config, changes)
     name = default_backend(backend)
-    check_device(find_backend(name), device)
+    opened, place = find_backend(name), device or "CPU"
+    check_device(opened, place)
     location = data or (Path(chosen.data.folder) if chosen.data else None)
     if location is None:
         raise DataError(f"{chosen.name} names no data; give a folder with --data")
     require_settings(given, location)
     threads = threads or cores()
     if data is None and is_made_here(chosen, location):
-        make_flash_mnist(location, backend=name, device=device, threads=threads, progress=progress)
+        make_flash_mnist(location, backend=name, device=place, threads=threads, progress=progress)
     folder = Path(out) if out else new_run_folder(chosen.name)
-    run = new_run(chosen, name, device, location, folder, threads, origin, allow)
+    run = new_run(chosen, name, place, location, folder, threads, origin, allow)
+    with show_progress(progress) as shown:
+        for advice in (advise_on_bias(run), "" if device else advise_on_device(opened.devices())):
+            if advice:
+                shown.line(advice)
     return _trained(run, progress)
 
 

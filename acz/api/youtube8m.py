@@ -9,10 +9,10 @@ from typing import Any
 from acz.api.results import reports_progress, require_counts
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_records
-from acz.data.youtube8m.location import READ_NAMES, shards_at, shards_by_split
+from acz.data.youtube8m.location import READ_NAMES, count_classes, shards_at, shards_by_split
 from acz.data.youtube8m.making.convert import convert
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
-from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.settings import CLASSES, Reading
 from acz.data.youtube8m.shards.check import CUT, SHORTENED
 from acz.data.youtube8m.shards.summary import criteria_for, look_at
 from acz.foundation.errors import DataError
@@ -24,7 +24,7 @@ from acz.foundation.settings import validate
 def describe_youtube8m(
     shards: Sequence[str | Path],
     *,
-    classes: int = 3862,
+    classes: int | None = None,
     unlabelled: bool = False,
     videos: int = 0,
     vocabulary: str | Path | None = None,
@@ -36,6 +36,7 @@ def describe_youtube8m(
 
     Args:
         shards: shards, globs, or folders of them.
+        classes: labels are 0 .. classes - 1; by default what a synthesized folder says, else the official 3,862.
         unlabelled: True where videos without labels are no defect, as in the test shards.
         videos: how many of the first videos are listed.
         vocabulary: the official vocabulary.csv: names of the labels.
@@ -53,6 +54,7 @@ def describe_youtube8m(
         raise DataError(f"{', '.join(words)}: no shards are there ({READ_NAMES})")
     names = read_labels(Path(vocabulary)) if vocabulary else None
     with show_progress(progress) as shown:
+        classes = classes or _known_classes(words, shown)
         about: dict[str, Any] = look_at(
             paths,
             criteria_for(paths, classes, unlabelled),
@@ -61,6 +63,14 @@ def describe_youtube8m(
             lambda done, total: shown("reading every record", done // 2**20, total // 2**20, "MiB"),
         )
     return about
+
+
+def _known_classes(words: Sequence[str], shown: Progress) -> int:
+    """The number of classes that shards say, else the official one. A line of progress says which."""
+    known = count_classes(words)
+    origin = "as their folder says" if known else "as the official ones; --classes takes another number"
+    shown.line(f"labels are read as 0 .. {(known or CLASSES) - 1}, {origin}")
+    return known or CLASSES
 
 
 def cut_videos(about: Mapping[str, Any]) -> list[str]:
@@ -76,12 +86,13 @@ def convert_youtube8m(
     *,
     on_bad_record: str = "fail",
     verify: str = "all",
-    classes: int = 3862,
+    classes: int | None = None,
     unlabelled: bool = False,
     progress: Progress | None = None,
 ) -> int:
     """Convert frame-level shards to memory-mapped arrays, which are read without parsing; gives the number of videos.
 
+    Labels are 0 .. `classes` - 1, by default what a synthesized folder says, else the official 3,862.
     Splits keep their names: train, validate and test; without test shards, `test` has the validation shards. An interrupted call is resumed by the same call.
 
     Raises:
@@ -89,6 +100,8 @@ def convert_youtube8m(
     """
     require_counts(classes=classes)
     words = [str(shard) for shard in shards]
+    with show_progress(progress) as shown:
+        classes = classes or _known_classes(words, shown)
     given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
     reading = validate(Reading, given, "options")
     splits = shards_by_split(words[0] if len(words) == 1 else words)

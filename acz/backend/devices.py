@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from acz.backend.protocol import Backend
 from acz.foundation.errors import MissingError, SpecError
@@ -37,4 +38,15 @@ def check_device(backend: Backend, device: str) -> None:
         f"This machine offers backend '{backend.NAME}' ({versions}): {', '.join(here)}; "
         f"this build of the framework could use: {backend.capabilities()['devices']}. "
         f"Type --device {here[0]} instead, or see 'acz backends'."
+    )
+
+
+def advise_on_device(devices: Sequence[str]) -> str:
+    """Advice for a run on the CPU where a backend has other devices here; empty where it has none."""
+    others = [name for name in devices if name != "CPU"]
+    if not others:
+        return ""
+    kind = split_device(others[0])[0]
+    return (
+        f"this runs on the CPU, and {', '.join(others)} {'is' if len(others) == 1 else 'are'} here; add --device {kind}"
     )

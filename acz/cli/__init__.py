@@ -18,7 +18,7 @@ from acz.cli.data import data
 from acz.cli.evaluate import evaluate_command
 from acz.cli.export import export_command
 from acz.cli.infer import ensemble_command, infer_command
-from acz.cli.models import backends, models, show
+from acz.cli.models import backends, layers, models, show
 from acz.cli.parity import parity_check
 from acz.cli.report import report_command
 from acz.cli.sweep import sweep_command
@@ -79,6 +79,7 @@ def root(
 
 
 app.command("models")(models)
+app.command("layers")(layers)
 app.command("show")(show)
 app.command("backends")(backends)
 app.add_typer(data, name="data")

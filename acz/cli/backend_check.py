@@ -28,7 +28,7 @@ def backend_check(
         print_json(report.to_json())
     else:
         rows = [[promise, "broken" if lines else "kept"] for promise, lines in report.promises.items()]
-        print_table(["promise", ""], rows)
+        print_table(["promise", "verdict"], rows)
         print(report)
     if not report.passed:
         raise CheckFailed("\n  ".join([f"backend '{name}' breaks promises:", *report.failures]))

@@ -57,7 +57,7 @@ def evaluate_command(
         typer.Option(
             min=1,
             help="With --predictions, YouTube-8M: the labels are 0 .. classes - 1.",
-            show_default="as in a converted or synthesized folder, else 3862",
+            show_default="as in a converted or synthesized folder, else 3862; and those that the file names",
         ),
     ] = None,
     sampling: Sampling = None,

@@ -1,7 +1,8 @@
-"""The commands `acz models`, `acz show` and `acz backends`."""
+"""The commands `acz models`, `acz layers`, `acz show` and `acz backends`."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from acz.cli.options import (
     Json,
     Set,
     given_overrides,
+    layer_names,
     model_names,
     print_json,
     print_table,
@@ -97,6 +99,65 @@ def _print_long(config: Any, ratio: float | None) -> None:
         if text:
             print_text(f"{label}: {text}", indent=2)
     print()
+
+
+def layers(
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            help="The type of a layer, a part of one, or wildcards: 'vlad', '*gating'. Prints formulas and settings.",
+            show_default="all, a line each",
+            autocompletion=layer_names,
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the layers of models with their settings. With NAME print its formula, and each setting with its values.
+
+    docs/adding-a-model.md says how a YAML file names layers and settings.
+    """
+    from acz.api.models import list_layers
+
+    listed = list_layers(name or "*")
+    if as_json:
+        print_json([layer.to_json() for layer in listed.values()])
+        return
+    if name is None:
+        rows = [
+            [layer.type, layer.summary, ", ".join(s.name for s in layer.settings if "." not in s.name)]
+            for layer in listed.values()
+        ]
+        print_table(["layer", "what", "settings"], rows)
+        print()
+        print_text("'acz layers NAME' has a layer's formula, and the values, default and meaning of each setting.")
+        return
+    for layer in listed.values():
+        print(layer.type)
+        for paragraph in _paragraphs(layer.formula):
+            print()
+            for line in paragraph:
+                print_text(line, indent=2)
+        print()
+        rows = [[s.name, s.values, s.default or "required", s.meaning] for s in layer.settings]
+        if rows:
+            print_table(["setting", "values", "default", "meaning"], rows)
+        else:
+            print("It has no settings.")
+        print()
+
+
+def _paragraphs(text: str) -> list[list[str]]:
+    """The paragraphs of a docstring, each a list of its lines or of its points."""
+    paragraphs = []
+    for paragraph in text.split("\n\n"):
+        lines: list[str] = []
+        for line in paragraph.splitlines():
+            if lines and not re.match(r"- |Parameters:|Source:|[\w\[\], ]+ = ", line):
+                lines[-1] += f" {line.strip()}"
+            else:
+                lines.append(line)
+        paragraphs.append(lines)
+    return paragraphs
 
 
 def show(

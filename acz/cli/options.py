@@ -20,6 +20,13 @@ def model_names(incomplete: str) -> list[str]:
     return complete_model(incomplete)
 
 
+def layer_names(incomplete: str) -> list[str]:
+    """Complete the type of a layer."""
+    from acz.api.completion import complete_layer
+
+    return complete_layer(incomplete)
+
+
 def backend_names(incomplete: str) -> list[str]:
     """Complete the name of a backend."""
     from acz.api.completion import complete_backend

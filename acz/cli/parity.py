@@ -59,7 +59,7 @@ def parity_check(
     if as_json:
         print_json(report.to_json())
     else:
-        headers = ["model", "backend", "level", "float64", "bound", "float32", "bound", ""]
+        headers = ["model", "backend", "level", "float64", "float64 bound", "float32", "float32 bound", "verdict"]
         print_table(headers, report.summary(), right={3, 4, 5, 6})
         print(report)
     if not report.passed:

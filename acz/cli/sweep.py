@@ -69,7 +69,9 @@ def sweep_command(
         int | None,
         typer.Option(min=0, help="Number of further tries of a trial whose Ray worker was lost.", show_default="3"),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List the trials and do not run them.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check that each trial fits its data, list the trials, and run none.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Train every trial of a grid or list of overrides, each in its own process. Write a CSV and a page of results.

@@ -93,7 +93,7 @@ def train_command(
             start_from=start_from,
             allow=allow or [],
             backend=backend,
-            device=device or "CPU",
+            device=device,
             data=data,
             out=out,
             overrides=given_overrides(assignments),

@@ -143,6 +143,15 @@ class DataSet(Protocol):
         """The facts of a data set that pages and pictures show. Raises DataError."""
 
 
+def enough_outputs(spec: Spec, classes: int) -> str:
+    """The option that gives a model as many outputs as there are classes, for messages."""
+    for placed in reversed(spec.layout):
+        for setting in ("units", "classes"):
+            if placed.path.startswith("trunk.") and getattr(placed.layer, setting, None) == spec.width:
+                return f"--set model.{placed.path}.{setting}={classes} gives it {classes}"
+    return f"take a model with {classes} outputs"
+
+
 def one_path(location: Location) -> Path:
     """The path of a location that is a single file or folder. Raises DataError for a list."""
     if not isinstance(location, (str, Path)):

@@ -17,7 +17,16 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
-from acz.data.base import Data, Description, Examples, Location, NoReading, one_path, require_one_process
+from acz.data.base import (
+    Data,
+    Description,
+    Examples,
+    Location,
+    NoReading,
+    enough_outputs,
+    one_path,
+    require_one_process,
+)
 from acz.data.shards import (
     ID,
     LABELS,
@@ -187,7 +196,10 @@ class Split:
             labels = shard[LABELS]
             classes = labels.shape[1] if several else int(labels.max(initial=0)) + 1
             if classes > spec.width or (several and classes != spec.width) or labels.min(initial=0) < 0:
-                raise DataError(f"{self.folder}: labels reach {classes} classes, the model has {spec.width}")
+                raise DataError(
+                    f"{self.folder}: labels reach {classes} classes, the model has {spec.width}; "
+                    f"{enough_outputs(spec, classes)}"
+                )
 
     def take(self, numbers: Array, names: list[str]) -> Examples:
         """The examples of these numbers, in this order, with the named inputs.

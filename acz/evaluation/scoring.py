@@ -20,6 +20,9 @@ from acz.foundation.processes.prefetch import prefetch
 from acz.model.losses import Loss
 from acz.model.spec import Spec
 
+MOST_CLASSES = 2**16
+"""The most classes that a file of predictions can bring with it."""
+
 
 def evaluate(
     backend: Backend,
@@ -114,7 +117,7 @@ def _with_several_labels(
 
 
 def score_predictions(
-    path: Path, split: Data, progress: Callable[[int], None] = lambda done: None
+    path: Path, split: Data, progress: Callable[[int], None] = lambda done: None, widen: bool = False
 ) -> tuple[dict[str, float], Array | None, int]:
     """Compute the figures of a file of predictions against the labels of a split. Videos are matched by id.
 
@@ -124,6 +127,7 @@ def score_predictions(
         path: the file: npz, JSON lines or CSV.
         split: the examples.
         progress: is told the number of videos of each finished batch.
+        widen: let the figures have enough classes for those of the file, where it names more than the labels have.
 
     Returns:
         The figures, with top5 where the file lists five labels; the average precision of each class, (classes), where
@@ -138,6 +142,7 @@ def score_predictions(
     classes = np.concatenate([_widened(part.labels, width, NOTHING) for part in parts] or [np.empty((0, 0), np.int64)])
     scores = np.concatenate([_widened(part.scores, width, 0) for part in parts] or [np.empty((0, 0))])
     del parts
+    highest = int(classes.max(initial=NOTHING))
     metrics: YouTube8MMetrics | None = None
     accuracy = Accuracy()
     for examples in prefetch(split.in_order(BATCH, [])):
@@ -148,8 +153,11 @@ def score_predictions(
             raise DataError(f"{path} has no prediction for video {missing[0]!r}, or the data set has it twice")
         rows = np.array([place.pop(name) for name in ids])
         own_scores, own_classes = best_first(scores[rows], classes[rows])
-        if examples.labels.ndim == 2:
-            width_of_labels = examples.labels.shape[1]
+        labels = examples.labels
+        if labels.ndim == 2:
+            width_of_labels = labels.shape[1]
+            if widen and width_of_labels <= highest < MOST_CLASSES:
+                width_of_labels = highest + 1
             if (beyond := own_classes >= width_of_labels).any():
                 row = int(beyond.any(axis=1).argmax())
                 raise DataError(
@@ -157,8 +165,9 @@ def score_predictions(
                     f"0 .. {width_of_labels - 1}"
                 )
             metrics = metrics or YouTube8MMetrics(width_of_labels)
-            metrics.update_top(own_scores, own_classes, examples.labels, examples.numbers)
-        accuracy.update(own_classes, examples.labels)
+            labels = _widened(labels, width_of_labels, 0)
+            metrics.update_top(own_scores, own_classes, labels, examples.numbers)
+        accuracy.update(own_classes, labels)
         progress(len(ids))
     if place:
         raise DataError(

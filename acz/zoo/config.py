@@ -81,6 +81,14 @@ class Config:
             self.data.set if self.data else DEFAULT.name
         ).Reading()
 
+    @property
+    def fitted_reading(self) -> BaseModel:
+        """The reading, with as many classes as the model has outputs, unless the configuration gives their number."""
+        reading = self.reading
+        if "classes" not in type(reading).model_fields or "classes" in reading.model_fields_set:
+            return reading
+        return reading.model_copy(update={"classes": self.spec.width})
+
     def to_dict(self) -> dict[str, Any]:
         """Give the plain tree, with all changes applied. `load_config` makes an equal configuration from it."""
         tree: dict[str, Any] = {"description": self.description, "source": self.source}

@@ -13,8 +13,10 @@ from acz.cli.options import (
     Backend,
     Device,
     Json,
+    Sampling,
     Threads,
     backend_names,
+    given_reading,
     print_json,
     run_folders,
 )
@@ -118,6 +120,7 @@ def show_command(
     backend: Annotated[
         str, typer.Option(help="The backend that computes the attention.", autocompletion=backend_names)
     ] = "numpy",
+    sampling: Sampling = None,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
@@ -128,7 +131,10 @@ def show_command(
     configure_process(threads)
     from acz.api.datasets import show_video
 
-    about = show_video(folder, video, split=split, out=out, run=run, mnist=mnist, backend=backend, threads=threads)
+    reading = given_reading(sampling, None, None, None)
+    about = show_video(
+        folder, video, split=split, out=out, run=run, mnist=mnist, backend=backend, reading=reading, threads=threads
+    )
     if as_json:
         print_json(about)
     else:

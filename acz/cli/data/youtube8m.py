@@ -12,7 +12,14 @@ from acz.cli.options import Json, print_json, print_table
 youtube8m = typer.Typer(no_args_is_help=True, help="YouTube-8M: show, verify, convert or synthesize its shards.")
 
 Shards = Annotated[list[str], typer.Argument(help="Shards (.tfrecord, .tfrecord.gz), globs, or folders of shards.")]
-Classes = Annotated[int, typer.Option(min=1, help="The labels are 0 .. classes - 1.")]
+Classes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="The labels are 0 .. classes - 1.",
+        show_default="as in a synthesized folder, else the official 3862",
+    ),
+]
 Unlabelled = Annotated[bool, typer.Option("--unlabelled", help="Accept videos without labels, as in the test shards.")]
 OnBadRecord = Annotated[str, typer.Option(help="fail: stop at the first bad record. skip: leave out bad records.")]
 
@@ -24,7 +31,7 @@ def show(
     vocabulary: Annotated[
         Path | None, typer.Option(help="The official vocabulary.csv, with the names of the labels.", show_default=False)
     ] = None,
-    classes: Classes = 3862,
+    classes: Classes = None,
     as_json: Json = False,
 ) -> None:
     """Count videos, frames and labels, and list the first videos."""
@@ -51,7 +58,7 @@ def show(
 @youtube8m.command("verify")
 def verify(
     shards: Shards,
-    classes: Classes = 3862,
+    classes: Classes = None,
     unlabelled: Unlabelled = False,
     as_json: Json = False,
 ) -> None:
@@ -75,7 +82,7 @@ def convert(
     out: Annotated[Path, typer.Option(help="Folder to write.")],
     on_bad_record: OnBadRecord = "fail",
     verify: Annotated[str, typer.Option(help="The checksums to compare: first (of each shard), all or none.")] = "all",
-    classes: Classes = 3862,
+    classes: Classes = None,
     unlabelled: Unlabelled = False,
     as_json: Json = False,
 ) -> None:

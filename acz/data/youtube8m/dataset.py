@@ -65,11 +65,16 @@ def open_youtube8m(
         DataError: The files are missing or damaged; the message names the file, and the record where one is damaged.
     """
     reading = reading or Reading()
+    if "classes" not in reading.model_fields_set and (known := count_classes(location)):
+        reading = reading.model_copy(update={"classes": known})
     folder = Path(location) if isinstance(location, (str, Path)) else Path(next(iter(location))).parent
     if is_converted(location):
         source = MappedSource(folder, converted_split(folder, split))
-        if source.classes != reading.classes:
-            raise DataError(f"{folder}: was converted with {source.classes} classes, and {reading.classes} are wanted")
+        if source.classes > reading.classes:
+            raise DataError(
+                f"{folder}: was converted with {source.classes} classes, and {reading.classes} are wanted; "
+                f"a model that reads it has {source.classes} outputs or more"
+            )
         return YouTube8M(source, "frame", folder, split, reading, rank, world)
     paths = split_of(location, split)
     if paths[0].suffix == ".pkl":

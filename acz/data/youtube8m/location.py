@@ -177,12 +177,13 @@ def read_settings(folder: Path) -> dict[str, Any]:
 
 
 def count_classes(location: Location) -> int | None:
-    """The number of classes of a folder that was converted or synthesized here, or of a glob or a shard in one.
+    """The number of classes of a folder that was converted or synthesized here, or of a glob or shards in one.
 
-    None where the files do not say. Raises DataError where the manifest of a converted folder is damaged.
+    None where the files do not say, or say several numbers. Raises DataError where the manifest of a converted folder is damaged.
     """
     if not isinstance(location, (str, Path)):
-        return None
+        counts = {count_classes(part) for part in location}
+        return counts.pop() if len(counts) == 1 else None
     path = Path(location)
     if is_converted(path):
         origin = read_manifest(path).made.get("reading")

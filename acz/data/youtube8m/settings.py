@@ -72,6 +72,8 @@ class Reading(BaseModel):
     unequal_lengths: Literal["cut", "fail"] = "cut"
     """`cut` cuts the modalities of a video to the shortest, as the official reader does; `fail` calls such a video bad."""
     classes: int = Field(default=CLASSES, gt=0, le=2**24)
+    """Labels are 0 .. classes - 1. A configuration without it takes its model's outputs. Where there is no model, a data
+    set without it takes what its files say, if they say it."""
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that read; 0 reads in this process. Batches do not depend on it."""
     shuffle_buffer: int = Field(default=4096, gt=0, le=2**31)

@@ -46,7 +46,12 @@ def plain_table(
         rows: The cells, row by row.
         right: The columns that are aligned to the right, from 0.
         width: The most letters of a line. Cells are wrapped to keep it; None wraps nothing.
+
+    Raises:
+        ValueError: A column has no name, or the name of another column.
     """
+    if not all(headers) or len(set(headers)) < len(headers):
+        raise ValueError(f"each column needs a name of its own, got {', '.join(map(repr, headers))}")
     table = [list(headers), *map(list, rows)]
     widths = [max(map(len, column)) for column in zip(*table, strict=True)]
     if width is not None:

@@ -44,10 +44,11 @@ def log_softmax(x: Array, axis: int = -1) -> Array:
 
 
 class Activation(Layer):
-    """A function of each element: relu, relu6, tanh or sigmoid."""
+    """y = f(x), a function of each element: relu, relu6, tanh or sigmoid."""
 
     type: Literal["activation"] = "activation"
     function: Function
+    """The function: max(x, 0); that, at most 6; tanh; 1 / (1 + exp(-x))."""
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return self.function == "sigmoid"
@@ -57,7 +58,7 @@ class Activation(Layer):
 
 
 class Softmax(Layer):
-    """Softmax over the last axis."""
+    """y = exp(x) / sum exp(x) over the last axis."""
 
     type: Literal["softmax"] = "softmax"
 
@@ -69,7 +70,7 @@ class Softmax(Layer):
 
 
 class LogSoftmax(Layer):
-    """Log-softmax over the last axis."""
+    """y = x - log sum exp(x) over the last axis."""
 
     type: Literal["log_softmax"] = "log_softmax"
 

@@ -49,17 +49,29 @@ class AttentionCluster(Layer):
 
     type: Literal["attention_cluster"] = "attention_cluster"
     units: int = Field(gt=0, le=2**31)
+    """Attention units. Each gives a vector as long as the features."""
     hidden: int | None = Field(default=None, gt=0, le=2**31)
+    """The width of a tanh layer before the scores; without it scores are linear."""
     shift: bool = True
+    """Scale and shift each unit's vector by learned alpha and beta, and normalise it."""
     shift_start: Literal["normal", "identity"] = "normal"
+    """The starting values of alpha and beta: random, or 1 and 0."""
     pre_normalize: bool = False
+    """L2-normalise each unit's vector before the shift."""
     score_bias: bool = True
+    """Add a bias to the scores."""
     score_scale: Literal["1", "1/sqrt(features)"] = "1"
+    """The factor of the scores."""
     score_norm: BatchNormSettings | None = None
+    """Batch normalisation of the scores."""
     score_dropout: float = Field(default=0.0, ge=0, lt=1)
+    """The share of the scores that is dropped in training."""
     normalize_over: Literal["frames", "units"] = "frames"
+    """The axis of the softmax: a unit's weights over the frames, or a frame's over the units."""
     output_scale: Literal["1", "1/sqrt(units)"] = "1/sqrt(units)"
+    """The factor of the output."""
     initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights, and of a bias beside them."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         features, units = shape[-1], self.units

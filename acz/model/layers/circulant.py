@@ -99,8 +99,11 @@ class CirculantProduct(Layer):
 
     type: Literal["circulant_dense"] = "circulant_dense"
     factors: int = Field(default=1, gt=0, le=2**10)
+    """Circulant matrices in a chain."""
     diagonal: Literal["none", "learned", "fixed"] = "none"
+    """Numbers between the matrices: none, learned, or fixed random signs."""
     product: Literal["auto", "fft", "dense"] = "auto"
+    """The algorithm; it changes the time and not the function."""
 
     def product_parameters(self, features: int, units: int, initializer: WeightInitial) -> dict[str, Parameter]:
         """Give the parameters of a product of `features` to `units`, by local name."""
@@ -162,9 +165,13 @@ class CirculantDense(CirculantProduct):
     """
 
     units: int = Field(gt=0, le=2**31)
+    """Outputs."""
     bias: bool = True
+    """Add a learned bias."""
     activation: Function | None = None
+    """A function of each output."""
     initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights, and of a bias beside them."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         parameters = self.product_parameters(shape[-1], self.units, self.initializer)

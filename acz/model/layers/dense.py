@@ -20,9 +20,13 @@ class Dense(Layer):
 
     type: Literal["dense"] = "dense"
     units: int = Field(gt=0, le=2**31)
+    """Outputs; in the last layer the number of classes."""
     bias: bool = True
+    """Add a learned bias."""
     activation: Function | None = None
+    """A function of each output."""
     initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights, and of a bias beside them."""
     bias_start: float | None = None
     """The starting value of every bias, in place of the initializer's.
 
@@ -62,7 +66,9 @@ class Rescale(Layer):
 
     type: Literal["rescale"] = "rescale"
     scale: float = Field(gt=0)
+    """The factor. Bytes of YouTube-8M need 4 / 255."""
     offset: float = 0.0
+    """The number that is added. Bytes of YouTube-8M need 4 / 512 - 2."""
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         return x * x.real.dtype.type(self.scale) + x.real.dtype.type(self.offset)

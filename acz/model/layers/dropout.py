@@ -19,7 +19,9 @@ class Dropout(Layer):
 
     type: Literal["dropout"] = "dropout"
     rate: float = Field(ge=0, lt=1)
+    """The share that is dropped in training."""
     over: Literal["elements", "channels"] = "elements"
+    """Drop single elements, or whole channels of an image."""
 
     def output_shape(self, shape: Shape) -> Shape:
         if self.over == "channels" and len(shape) != 3:

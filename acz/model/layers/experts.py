@@ -32,9 +32,13 @@ class MixtureOfExperts(Layer):
 
     type: Literal["mixture_of_experts"] = "mixture_of_experts"
     classes: int = Field(gt=0, le=2**24)
+    """Classes, each with experts of its own."""
     mixtures: int = Field(default=2, gt=0, le=2**10)
+    """Experts of a class, beside the one that always gives 0."""
     circulant: CirculantProduct | None = None
+    """Circulant matrices in place of full ones."""
     initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights, and of a bias beside them."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         features = shape[-1]

@@ -22,7 +22,9 @@ class ContextGating(Layer):
 
     type: Literal["context_gating"] = "context_gating"
     norm: BatchNormSettings | None = None
+    """Batch normalisation of the gates, in place of a bias."""
     initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights, and of a bias beside them."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         features = shape[-1]
@@ -60,9 +62,13 @@ class DeepContextGating(Layer):
 
     type: Literal["deep_context_gating"] = "deep_context_gating"
     expansion: int = Field(default=2, gt=0, le=2**10)
+    """The width of the hidden layer, in times the features."""
     norm: BatchNormSettings = BatchNormSettings()
+    """Both batch normalisations."""
     dropout: float = Field(default=0.0, ge=0, lt=1)
+    """The share of the hidden layer that is dropped in training."""
     initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights, and of a bias beside them."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         features, wide = shape[-1], self.expansion * shape[-1]

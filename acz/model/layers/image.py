@@ -22,9 +22,13 @@ class Conv2d(Layer):
 
     type: Literal["conv2d"] = "conv2d"
     filters: int = Field(gt=0, le=2**20)
+    """Channels of the output."""
     size: int = Field(gt=0, le=1024)
+    """The side of a filter, in pixels."""
     bias: bool = True
+    """Add a learned bias."""
     initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights, and of a bias beside them."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         area = self.size * self.size
@@ -54,6 +58,7 @@ class MaxPool2d(Layer):
 
     type: Literal["max_pool2d"] = "max_pool2d"
     size: int = Field(default=2, gt=0, le=1024)
+    """The side of a tile, in pixels."""
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 3 or min(shape[1:]) < self.size:

@@ -35,14 +35,24 @@ def batch_norm_parameters(features: int, bias: Role = "trained") -> dict[str, Pa
 class BatchNormSettings(Layer):
     """The settings of batch normalisation. Frameworks differ in every default of them.
 
+    y = (x - mean) / sqrt(variance + epsilon) * weight + bias, with the batch's mean and variance in training, and the
+    running ones in evaluation. Padded frames enter no statistic.
+
     `decay` is the share of the running value that stays at a step. `variance` is the estimate that enters the
     running variance. Training always normalises with the biased estimate.
+
+    Parameters: weight, bias, running_mean and running_variance (features).
+
+    Source: Ioffe and Szegedy 2015, algorithms 1 and 2.
     """
 
     type: Literal["batch_norm"] = "batch_norm"
     epsilon: float = Field(default=1e-5, gt=0)
+    """The number that is added to the variance."""
     decay: float = Field(default=0.9, ge=0, lt=1)
+    """The share of the running mean and variance that stays at a step."""
     variance: Literal["biased", "unbiased"] = "biased"
+    """The estimate that enters the running variance."""
 
     def normalize(self, x: Array, p: Mapping[str, Array], call: Call, prefix: str = "") -> Array:
         """Normalise x (videos, ..., features) over all axes but the last. Padded frames enter no statistic.
@@ -84,6 +94,7 @@ class L2Normalize(Layer):
 
     type: Literal["l2_normalize"] = "l2_normalize"
     epsilon: float = Field(default=1e-12, gt=0)
+    """The least sum of squares."""
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         return l2_normalize(x, self.epsilon)

@@ -58,7 +58,9 @@ class FramePool(Layer):
 
     type: Literal["frame_pool"] = "frame_pool"
     pooling: tuple[Pooling, ...] = Field(min_length=1)
+    """The statistics, in this order."""
     normalize: bool = False
+    """Divide each statistic by its own L2 norm."""
 
     @field_validator("pooling", mode="before")
     @classmethod

@@ -29,7 +29,9 @@ class SoftAssignment(Layer):
     """
 
     clusters: int = Field(gt=0, le=2**31)
+    """Clusters, among which each frame is shared."""
     norm: BatchNormSettings | None = None
+    """Batch normalisation of the scores, in place of a bias."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         start = normal(shape[-1] ** -0.5)
@@ -107,6 +109,7 @@ class NetFV(SoftAssignment):
 
     type: Literal["net_fv"] = "net_fv"
     coupling: float | None = Field(default=None, ge=-1e3, le=1e3)
+    """Centres are this times the weights of the scores; without it they are learned."""
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         both, deviation = (shape[-1], self.clusters), shape[-1] ** -0.5

@@ -12,6 +12,7 @@ from acz.studies.benchmarks.metrics import measure_metrics
 from acz.studies.benchmarks.steps import measure_inference, measure_loop, measure_steps
 from acz.studies.benchmarks.vlad import measure_vlad
 from acz.studies.benchmarks.youtube8m import measure_youtube8m
+from acz.studies.benchmarks.zoo import measure_zoo
 
 GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "loop": measure_loop,
@@ -23,5 +24,6 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "youtube8m": measure_youtube8m,
     "metrics": measure_metrics,
     "vlad": measure_vlad,
+    "zoo": measure_zoo,
     "start": measure_start,
 }

@@ -171,7 +171,7 @@ def _compute_run(
         checkpoint=run.checkpoint.resolve(),
         data=data.location.resolve(),
         split=data.split.name,
-        reading=run.config.reading,
+        reading=run.config.fitted_reading,
         device=options.device,
     )
     with Worker(name, options.threads) as worker:

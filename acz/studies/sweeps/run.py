@@ -212,7 +212,7 @@ def _changes(entry: Plan, threads: int, fingerprint: Callable[[Path], str]) -> l
 def _settings(config: Config) -> dict[str, Any]:
     """The settings of a configuration that determine the numbers of a run, by path."""
     tree = {"model": config.spec.to_dict(), "train": config.recipe.model_dump(mode="json")}
-    return flat(tree | {"reading": config.reading.model_dump(mode="json")})
+    return flat(tree | {"reading": config.fitted_reading.model_dump(mode="json")})
 
 
 def _result(entry: Plan, words: str | None) -> str:

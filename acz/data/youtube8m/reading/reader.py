@@ -8,7 +8,8 @@ from threading import Lock
 
 import numpy as np
 
-from acz.data.base import Examples
+from acz.data.base import Examples, enough_outputs
+from acz.data.youtube8m.location import count_classes
 from acz.data.youtube8m.reading.batch import Form, count_frames, fill
 from acz.data.youtube8m.reading.plan import batches, order
 from acz.data.youtube8m.reading.pool import Batch, Pool
@@ -90,7 +91,16 @@ class YouTube8M:
                     f"and {path} reads bags of {bag}; let the sampling have frames: {bag}"
                 )
         if spec.width != self.reading.classes:
-            raise DataError(f"{self.folder}: labels have {self.reading.classes} classes, the model has {spec.width}")
+            raise DataError(
+                f"{self.folder}: labels have {self.reading.classes} classes, the model has {spec.width}; leave out "
+                f"data.reading.classes, or {enough_outputs(spec, self.reading.classes)}"
+            )
+        known = count_classes(self.folder)
+        if known is not None and known > spec.width and self.reading.on_bad_record == "fail":
+            raise DataError(
+                f"{self.folder}: labels are 0 .. {known - 1}, the model has {spec.width} outputs; "
+                f"{enough_outputs(spec, known)}"
+            )
         if loss is not None and (not loss.several_labels or self.reading.labels != "multi_hot"):
             fitting = sorted(known.name for known in LOSSES.values() if known.several_labels)
             raise DataError(
