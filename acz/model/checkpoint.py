@@ -123,13 +123,20 @@ def _opened(path: Path) -> Iterator[tuple[dict[str, str], Any]]:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("acz") != FORMAT:
+                if "acz" in metadata:
+                    raise CheckpointError(f"{path}: a checkpoint of format {metadata['acz']!r}; {FORMAT!r} is read")
                 raise CheckpointError(
-                    f"{path}: this is a safetensors file, but not a checkpoint of acz "
-                    f"(its metadata have acz={metadata.get('acz')!r}, not {FORMAT!r})"
+                    f"{path}: a safetensors file, but not a checkpoint of acz, whose metadata hold the model; {_advice(path)}"
                 )
             yield metadata, file
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise CheckpointError(f"{path}: damaged, or not safetensors: {error}") from None
+        raise CheckpointError(
+            f"{path}: damaged, or not safetensors: {error}; if another program wrote it, {_advice(path)}"
+        ) from None
+
+
+def _advice(path: Path) -> str:
+    return f"'acz convert {path} --model CONFIG --out CKPT' makes a checkpoint of it"
 
 
 def _state(metadata: Mapping[str, str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import cast
 
 from acz.backend.protocol import Backend, NativeFiles
+from acz.exchange.weights.readers.nested import choose_weights
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint
 
@@ -17,6 +18,8 @@ class ReadArguments:
     """A native file."""
 
     path: Path
+    key: str | None = None
+    """The key that holds the weights. None: the usual one."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +32,17 @@ class SaveArguments:
     """The dtype of the parameters in the native file."""
 
 
-def read_native(backend: Backend, arguments: ReadArguments, arrays: Mapping[str, Array]) -> tuple[list[str], Arrays]:
+def read_native(
+    backend: Backend, arguments: ReadArguments, arrays: Mapping[str, Array]
+) -> tuple[tuple[list[str], list[str]], Arrays]:
     """A job: read a native file.
 
     Returns:
-        The names of its arrays, and the arrays by their place among the names.
+        The names of its arrays and remarks, and the arrays by their place among the names.
     """
-    contents = cast(NativeFiles, backend).read_native(arguments.path)
-    return list(contents), {str(number): value for number, value in enumerate(contents.values())}
+    contents = choose_weights(cast(NativeFiles, backend).read_native(arguments.path), arguments.key)
+    names = list(contents.named)
+    return (names, contents.notes), {str(number): value for number, value in enumerate(contents.named.values())}
 
 
 def save_native(backend: Backend, arguments: SaveArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:

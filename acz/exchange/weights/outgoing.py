@@ -78,7 +78,7 @@ def to_native(
         progress(f"writing it in {info.name}", 0, 3)
         worker.run(save_native, SaveArguments(source.resolve(), made, dtype))
         progress("reading it back", 1, 3)
-        names, arrays = worker.run(read_native, ReadArguments(made))
+        (names, _), arrays = worker.run(read_native, ReadArguments(made))
         expected = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
         _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, expected, info.name)
         progress(f"keeping {out.name}", 2, 3)
