@@ -154,7 +154,7 @@ FILES = {
     "whole_inside": ["under 'model'", "left aside: epoch"],
     "running": ["under 'state_dict'", "left aside: hook"],
 }
-"""What is said of each file, in this order."""
+"""Parts of the remarks on each file, in their order."""
 
 
 @pytest.mark.parametrize("name", FILES)

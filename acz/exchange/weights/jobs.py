@@ -1,4 +1,4 @@
-"""Jobs of a backend's worker for conversions, through the seam alone."""
+"""The job of a backend's worker that writes a native file, through the seam alone."""
 
 from __future__ import annotations
 
@@ -8,18 +8,8 @@ from pathlib import Path
 from typing import cast
 
 from acz.backend.protocol import Backend, NativeFiles
-from acz.exchange.weights.readers.nested import choose_weights
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint
-
-
-@dataclass(frozen=True)
-class ReadArguments:
-    """A native file."""
-
-    path: Path
-    key: str | None = None
-    """The key that holds the weights. None: the usual one."""
 
 
 @dataclass(frozen=True)
@@ -30,19 +20,6 @@ class SaveArguments:
     out: Path
     dtype: str
     """The dtype of the parameters in the native file."""
-
-
-def read_native(
-    backend: Backend, arguments: ReadArguments, arrays: Mapping[str, Array]
-) -> tuple[tuple[list[str], list[str]], Arrays]:
-    """A job: read a native file.
-
-    Returns:
-        The names of its arrays and remarks, and the arrays by their place among the names.
-    """
-    contents = choose_weights(cast(NativeFiles, backend).read_native(arguments.path), arguments.key)
-    names = list(contents.named)
-    return (names, contents.notes), {str(number): value for number, value in enumerate(contents.named.values())}
 
 
 def save_native(backend: Backend, arguments: SaveArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:

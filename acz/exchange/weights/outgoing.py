@@ -11,7 +11,8 @@ import numpy as np
 from acz.backend.info import BackendInfo, NativeFormat
 from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
-from acz.exchange.weights.jobs import ReadArguments, SaveArguments, read_native, save_native
+from acz.exchange.weights.jobs import SaveArguments, save_native
+from acz.exchange.weights.readers.jobs import ReadArguments, read_native
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
 from acz.foundation.files.atomic import write_atomically

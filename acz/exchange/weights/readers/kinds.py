@@ -18,9 +18,9 @@ import numpy as np
 from acz.backend.info import BackendInfo
 from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
-from acz.exchange.weights.jobs import ReadArguments, read_native
 from acz.exchange.weights.readers import messages
 from acz.exchange.weights.readers.contents import Contents, array_over, size_of
+from acz.exchange.weights.readers.jobs import ReadArguments, read_native
 from acz.exchange.weights.readers.nested import choose_weights
 from acz.exchange.weights.readers.safetensors import is_checkpoint, is_safetensors, read_safetensors
 from acz.exchange.weights.readers.sorted_table import is_table
