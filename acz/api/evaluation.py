@@ -102,7 +102,7 @@ def evaluate(
         advance = Counter(shown, f"evaluating on {name}", len(examples))
         figures, by_class = evaluate_by_class(opened, model, checkpoint.spec, examples, loss, batch_size, advance)
     about = {"checkpoint": str(path), "spec_hash": checkpoint.spec.hash, "backend": name, "split": split}
-    return Evaluation(figures, about, f"{path} on {name}, {split}", by_class)
+    return Evaluation(figures, about, f"{path} on {name}, {examples.name}", by_class)
 
 
 @reports_progress
@@ -124,4 +124,4 @@ def evaluate_predictions(
     with show_progress(progress) as shown:
         figures, by_class = score_predictions(Path(file), examples, Counter(shown, f"scoring {file}", len(examples)))
     about = {"predictions": str(file), "labels": str(labels), "split": split}
-    return Evaluation(figures, about, f"{file}, {split}", by_class)
+    return Evaluation(figures, about, f"{file}, {examples.name}", by_class)

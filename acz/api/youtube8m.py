@@ -27,7 +27,7 @@ def describe_youtube8m(
     classes: int = 3862,
     unlabelled: bool = False,
     videos: int = 0,
-    vocabulary: str | Path | None = None,
+    class_names: str | Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Read every record of YouTube-8M shards and compare every checksum.
@@ -38,7 +38,7 @@ def describe_youtube8m(
         shards: shards, globs, or folders of them.
         unlabelled: True where videos without labels are no defect, as in the test shards.
         videos: how many of the first videos are listed.
-        vocabulary: the official vocabulary.csv: names of the labels.
+        class_names: names of the classes: a line each, or a CSV file with Index and Name, as the official vocabulary.csv.
 
     Returns:
         Counts of videos, frames and labels; `defects` by kind with some named; the `first` videos.
@@ -51,7 +51,7 @@ def describe_youtube8m(
     paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
     if not paths:
         raise DataError(f"{', '.join(words)}: no shards are there ({READ_NAMES})")
-    names = read_labels(Path(vocabulary)) if vocabulary else None
+    names = read_labels(Path(class_names)) if class_names else None
     with show_progress(progress) as shown:
         about: dict[str, Any] = look_at(
             paths,

@@ -70,7 +70,7 @@ def convert_command(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="Write a checkpoint as a file of a framework: torch, keras, paddle or mindspore.",
+            help="Write a checkpoint as a file of a framework: torch, keras (--out FILE.keras), paddle or mindspore (--out FILE.ckpt).",
             autocompletion=native_kinds,
         ),
     ] = None,

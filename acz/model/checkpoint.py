@@ -24,6 +24,7 @@ import numpy as np
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, SpecError
 from acz.foundation.files.atomic import write_atomically
+from acz.foundation.files.local import require_local
 from acz.model.parameters import check_parameters
 from acz.model.spec import Spec
 
@@ -117,6 +118,7 @@ def _opened(path: Path) -> Iterator[tuple[dict[str, str], Any]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    require_local(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
