@@ -119,8 +119,8 @@ def _fill_labels(target: Array, video: Video, reading: Reading) -> None:
         return
     if len(video.labels) > len(target):
         raise DataError(
-            f"video {video.id} has {len(video.labels)} labels, and {len(target)} are read; "
-            f"--set data.reading.most_labels={len(video.labels)} reads them"
+            f"video {video.id} has {len(video.labels)} labels and most_labels is {len(target)}; "
+            f"--set data.reading.most_labels={len(video.labels)} fits"
         )
     target[: len(video.labels)] = video.labels
     target[len(video.labels) :] = -1
