@@ -16,7 +16,16 @@ if TYPE_CHECKING:
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
     from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
     from acz.api.inference import Inferred, average_predictions, infer
-    from acz.api.models import BackendState, LayerInfo, build, draw_model, list_backends, list_layers, list_models
+    from acz.api.models import (
+        BackendState,
+        LayerInfo,
+        build,
+        draw_model,
+        list_backends,
+        list_layers,
+        list_models,
+        load,
+    )
     from acz.api.parity import BackendReport, ParityReport, check_backend, check_parity
     from acz.api.results import WrittenData
     from acz.api.studies import BenchReport, Report, bench, report
@@ -92,6 +101,7 @@ _HOMES = {
     "LayerInfo": "acz.api.models",
     "list_backends": "acz.api.models",
     "build": "acz.api.models",
+    "load": "acz.api.models",
     "draw_model": "acz.api.models",
     "BackendState": "acz.api.models",
     "load_config": "acz.zoo.config",
@@ -190,6 +200,7 @@ __all__ = [
     "list_formats",
     "list_layers",
     "list_models",
+    "load",
     "load_checkpoint",
     "load_config",
     "load_spec",

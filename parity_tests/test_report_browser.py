@@ -96,7 +96,7 @@ def test_a_report_of_several_labels_fits_its_window(width: int, tmp_path: Path) 
     names = tmp_path / "names.txt"
     names.write_text("\n".join(["a name of a class that is quite long, as those of games are", *"bcdef"]))
     out = tmp_path / "report.html"
-    report(tmp_path / "run", out, videos=0, labels=names)
+    report(tmp_path / "run", out, videos=0, class_names=names)
     measures, console = browse(out.read_text(encoding="utf-8"), width, tmp_path)
     assert not console
     assert measures["scroll"] <= measures["client"] <= width

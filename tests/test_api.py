@@ -236,6 +236,43 @@ def test_a_configuration_is_taken_where_its_name_is(features: Path, tmp_path: Pa
     assert repr(trained) == f"<Trained: {trained}>"
 
 
+def test_load_gives_the_weights_of_a_run_a_checkpoint_or_a_model(
+    trained: package.Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checkpoint = package.load_checkpoint(trained.checkpoint)
+    for target in (trained.folder, str(trained.folder), trained.checkpoint, checkpoint):
+        module = package.load(target, "numpy")
+        assert module.spec == checkpoint.spec
+        for path, value in checkpoint.parameters.items():
+            np.testing.assert_array_equal(module.parameters[path], value)
+    starting = package.build(TINY, "numpy", seed=3).parameters
+    for module in (
+        package.load(TINY, "numpy", seed=3),
+        package.load(checkpoint, "numpy", weights=False, seed=3),
+        package.build(checkpoint.spec, "numpy", seed=3),
+    ):
+        for path, value in starting.items():
+            np.testing.assert_array_equal(module.parameters[path], value)
+    assert package.load(trained.folder, "numpy", precision="float64").parameters["trunk.logits.bias"].dtype == "float64"
+    (tmp_path / "runs").mkdir()
+    trained.folder.rename(tmp_path / "runs/run")
+    monkeypatch.chdir(tmp_path)
+    latest = package.load(None, "numpy").parameters
+    assert all(np.array_equal(latest[path], value) for path, value in checkpoint.parameters.items())
+
+
+def test_weights_are_left_out_on_request_alone(trained: package.Trained, tmp_path: Path) -> None:
+    for target in (package.load_checkpoint(trained.checkpoint), str(trained.folder), str(trained.checkpoint)):
+        with pytest.raises(package.SpecError, match=r"acz.load\(..., backend, weights=False\)"):
+            package.build(target, "numpy")  # type: ignore[arg-type]
+    with pytest.raises(package.CheckpointError, match="there is no checkpoint"):
+        package.load(tmp_path / "none.safetensors", "numpy")
+    with pytest.raises(package.SpecError, match="did you mean 'flash_mnist/attention_cluster'"):
+        package.load("flash_mnist/attention_clutser", "numpy")
+    with pytest.raises(package.SpecError, match="no precision 'float16'"):
+        package.load(TINY, "numpy", precision="float16")
+
+
 def test_parity_is_a_call_and_its_report_says_what_held(acz: Acz) -> None:
     report = package.check_parity("flash_mnist/attention_cluster", backends=["numpy"], levels=[1], progress=SILENT)
     assert report.passed

@@ -132,6 +132,7 @@ HOSTILE = {
     "text as buffer": (array(b"(K\x01t", data=b"X\x04\x00\x00\x00abcd"), "its bytes"),
     "number as dtype": (array(b"(K\x01t", dtype=b"K\x04"), "dtype of numbers"),
     "another encoding": (b"\x80\x02c_codecs\nencode\nX\x01\x00\x00\x00aX\x05\x00\x00\x00utf-7\x86R.", "encoding"),
+    "tuple of a number": (b"\x80\x02c__builtin__\ntuple\nK\x01\x85R.", "else than a tuple"),
     "bytes of a size": (b"\x80\x02c__builtin__\nbytes\nJ\xff\xff\xff\x7f\x85R.", "bytes with arguments"),
     "huge string": (b"\x80\x02X\xff\xff\xff\x7fab.", "announced"),
     "huge bytes": (b"\x80\x04\x8e\xff\xff\xff\xff\xff\xff\xff\x7fab.", "announced"),

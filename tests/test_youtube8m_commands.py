@@ -155,7 +155,7 @@ def test_pickles_of_paddlepaddle_of_either_python(tmp_path: Path) -> None:
     assert np.flatnonzero(batch.labels[2]).tolist() == [2, 7]
     del videos[1]["audio"]
     (tmp_path / "train00.pkl").write_bytes(pickle.dumps(videos[:2], 4))
-    with pytest.raises(DataError, match=r"train00.pkl: record 1: it has no array 'audio'; on_bad_record: skip"):
+    with pytest.raises(DataError, match=r"train00.pkl: record 1: it has no array 'audio'; --on-bad-record skip"):
         open_split(tmp_path, "train")
     assert len(open_split(tmp_path, "train", Reading(on_bad_record="skip"))) == 3
     (tmp_path / "train00.pkl").write_bytes(pickle.dumps({"a": 1}))

@@ -157,7 +157,7 @@ def test_a_bad_record_is_named_counted_and_skipped(tmp_path: Path, kind: str) ->
         list(open_youtube8m(path, "train", Reading(unequal_lengths="fail")).in_order(4, ["rgb"]))
     assert f"{path}: record 2: " in str(caught.value)
     assert words in str(caught.value)
-    assert "on_bad_record: skip" in str(caught.value)
+    assert "--on-bad-record skip" in str(caught.value)
     data = open_youtube8m(path, "train", Reading(on_bad_record="skip", unequal_lengths="fail"))
     assert len(data) == 3
     assert data.ids(np.arange(3)) == ["v0", "v1", "v2"]

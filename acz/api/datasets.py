@@ -30,6 +30,7 @@ from acz.foundation.errors import CheckpointError, DataError, SpecError
 from acz.foundation.files.atomic import remove_leftovers, write_atomically
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.hashing import contents_hash
+from acz.foundation.files.local import require_local
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Counter, Progress, show_progress
@@ -69,6 +70,7 @@ def describe_data(folder: str | Path) -> dict[str, Any]:
     Raises:
         DataError: the manifest is damaged.
     """
+    require_local(folder)
     return read_origin(Path(folder))
 
 

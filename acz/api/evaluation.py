@@ -110,7 +110,7 @@ def evaluate(
         advance = Counter(shown, f"evaluating on {name}", len(examples))
         figures, by_class = evaluate_by_class(opened, model, checkpoint.spec, examples, loss, batch_size, advance)
     about = {"checkpoint": str(path), "spec_hash": checkpoint.spec.hash, "backend": name, "split": split}
-    return Evaluation(figures, about, f"{path} on {name}, {split}", by_class)
+    return Evaluation(figures, about, f"{path} on {name}, {examples.name}", by_class)
 
 
 @reports_progress
@@ -150,4 +150,4 @@ def evaluate_predictions(
                 "a label that is not listed counts 0: write more with 'acz infer --top-k'"
             )
     about = {"predictions": str(file), "labels": str(labels), "split": split}
-    return Evaluation(figures, about, f"{file}, {split}", by_class, listed)
+    return Evaluation(figures, about, f"{file}, {examples.name}", by_class, listed)

@@ -151,6 +151,7 @@ def convert(
     overrides: Mapping[str, Any] | None = None,
     allow: Sequence[str] = (),
     batch_size: int | None = None,
+    key: str | None = None,
     progress: Progress | None = None,
 ) -> Converted:
     """Bring weights of another system in. Everything in the file must fit the model; nothing in it is run.
@@ -164,6 +165,7 @@ def convert(
         overrides: values of the configuration by dotted path.
         allow: names that may be missing, left over, of another shape or formula; wildcards work.
         batch_size: videos in a batch of the original, where its function depends on that.
+        key: the key that holds the weights, in a file with dictionaries in each other; by default the usual one.
 
     Raises:
         DataError: the file is missing, damaged, or does not fit; every misfit is listed.
@@ -177,7 +179,7 @@ def convert(
 
     with show_progress(progress) as shown:
         known = None if model is None else respecify
-        converted = convert_weights(Path(file), known, Path(out), system, allow, shown, batch_size, changes)
+        converted = convert_weights(Path(file), known, Path(out), system, allow, shown, batch_size, changes, key)
     return Converted(
         Path(out),
         converted.system,

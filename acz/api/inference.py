@@ -64,7 +64,7 @@ def infer(
     data: str | Path | None = None,
     split: str = "test",
     top_k: int | None = None,
-    labels: str | Path | None = None,
+    class_names: str | Path | None = None,
     format: str | None = None,
     backend: str | None = None,
     device: str = "CPU",
@@ -83,7 +83,7 @@ def infer(
         data: a data set, or a `feature_*.pkl`; by default the run's.
         top_k: labels of each video; by default 50, enough for a mean with other files, and 20 in the competition's
             CSV. Where there are fewer classes, all are written.
-        labels: names of the labels: a line each, or a CSV file with Index and Name.
+        class_names: names of the classes: a line each, or a CSV file with Index and Name.
         format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.
         backend, device: by default the run's backend, or the first installed; not for artefacts.
         batch_size: videos at once.
@@ -107,7 +107,7 @@ def infer(
     location = Path(data) if data else (Path(run["data"]) if run else None)
     if location is None:
         raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
-    names = read_labels(Path(labels)) if labels else None
+    names = read_labels(Path(class_names)) if class_names else None
     opened: AbstractContextManager[Predictor]
     if artefact:
         name = artefact.name
@@ -129,7 +129,7 @@ def infer(
             fingerprint(location),
             split,
             top_k or KEPT[kind],
-            file_hash(Path(labels)) if labels else "",
+            file_hash(Path(class_names)) if class_names else "",
             kind,
             batch_size,
             chosen.model_dump_json(include={"sampling", "on_bad_record"}),

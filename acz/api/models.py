@@ -17,11 +17,14 @@ from acz.backend.worker import Worker, describe
 from acz.foundation.errors import AczError, SpecError, nearest
 from acz.foundation.files.atomic import write_text_atomically
 from acz.foundation.progress import Progress, show_progress
+from acz.model.checkpoint import Checkpoint
 from acz.model.drawing import draw
 from acz.model.layers import LAYERS
 from acz.model.layers.description import Setting, formula, settings_of
 from acz.model.precision import Precision
 from acz.model.spec import Spec
+from acz.training.latest import latest_run
+from acz.training.run_folder import open_checkpoint
 from acz.zoo.catalog import config_names
 from acz.zoo.config import Config, load_config
 
@@ -35,6 +38,7 @@ __all__ = [
     "list_backends",
     "list_layers",
     "list_models",
+    "load",
     "load_config",
 ]
 
@@ -200,8 +204,10 @@ def build(
     where the model has one input. x is (videos, frames, features). A mask is (videos, frames) of any dtype; a frame is
     valid where it is not 0.
 
+    For the weights of a run or a checkpoint call `acz.load`.
+
     Args:
-        spec: a spec, or the name of a model.
+        spec: a spec, or the name of a model. A checkpoint's `spec` gives the model without the checkpoint's weights.
         parameters: arrays by path; by default the spec's initial values for `seed`, the same in every backend.
         device: `CPU`, `GPU:1`, `Ascend:3`, ...
         precision: `float32` or `float64`.
@@ -215,10 +221,70 @@ def build(
     Example:
         >>> module = acz.build(acz.load_spec("flash_mnist/attention_cluster"), backend="torch")
     """
+    if isinstance(spec, Checkpoint) or (isinstance(spec, str) and _holds_weights(Path(spec))):
+        raise SpecError(
+            "acz.build gives starting values, and this has weights: acz.load(..., backend) loads them; "
+            "acz.load(..., backend, weights=False) builds the model without them"
+        )
+    named = spec if isinstance(spec, Spec) else load_config(spec).spec
+    return build_model(find_backend(backend), named, parameters, device, _precision(precision, backend), seed, logits)
+
+
+def load(
+    target: str | Path | Checkpoint | None,
+    backend: str,
+    *,
+    device: str = "CPU",
+    precision: str = "float32",
+    logits: bool = False,
+    weights: bool = True,
+    seed: int = 0,
+) -> Any:
+    """A run, a checkpoint or a model of the zoo as the framework's own module, with its weights.
+
+    The module is that of `acz.build`, in the mode of its framework's own modules: in PyTorch and PaddlePaddle call `eval()`
+    before inference.
+
+    Args:
+        target: the folder of a run, whose best checkpoint is taken; a checkpoint, or its file; or the name or file of a
+            configuration, which has no weights and gives starting values. None is the latest run.
+        backend: the backend whose module is built, whichever one trained the weights.
+        device: `CPU`, `GPU:1`, `Ascend:3`, ...
+        precision: `float32` or `float64`.
+        logits: let a call give the logits, as `acz.build` says.
+        weights: False builds the model of a run or a checkpoint with starting values.
+        seed: the seed of starting values.
+
+    Raises:
+        CheckpointError: the run has no checkpoint, or the file is damaged or of another program.
+        SpecError: there is no such model, or the precision is unknown.
+        MissingError: the backend or the device is not here.
+
+    Example:
+        >>> module = acz.load("runs/mine", "torch").eval()
+    """
+    chosen = _precision(precision, backend)
+    if isinstance(target, Checkpoint):
+        checkpoint: Checkpoint | None = target
+    elif target is None or _holds_weights(Path(target)):
+        checkpoint = open_checkpoint(latest_run() if target is None else Path(target))[0]
+    else:
+        checkpoint = None
+    spec = checkpoint.spec if checkpoint else load_config(target if isinstance(target, Path) else str(target)).spec
+    parameters = checkpoint.parameters if checkpoint and weights else None
+    return build_model(find_backend(backend), spec, parameters, device, chosen, seed, logits)
+
+
+def _holds_weights(path: Path) -> bool:
+    """True for a folder, and for a file that is not a configuration."""
+    return path.is_dir() or (path.is_file() and path.suffix not in (".yaml", ".yml")) or path.suffix == ".safetensors"
+
+
+def _precision(name: str, backend: str) -> Precision:
+    """The precision of this name. Raises SpecError; the message says how the framework mixes precisions."""
     names = [known.value for known in Precision]
-    if precision not in names:
+    if name not in names:
         info = infos().get(backend)
         advice = f"; for mixed precision type {info.mixed_precision}" if info and info.mixed_precision else ""
-        raise SpecError(f"there is no precision '{precision}'; {nearest(precision, names)}{advice}")
-    named = spec if isinstance(spec, Spec) else load_config(spec).spec
-    return build_model(find_backend(backend), named, parameters, device, Precision(precision), seed, logits)
+        raise SpecError(f"there is no precision '{name}'; {nearest(name, names)}{advice}")
+    return Precision(name)

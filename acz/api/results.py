@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from acz.foundation.errors import SpecError
+from acz.foundation.files.local import require_local
 from acz.foundation.progress import show_progress
 
 Parameters = ParamSpec("Parameters")
@@ -81,11 +83,19 @@ def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:
 
 
 def reports_progress(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
-    """Have everything that a function calls report to the function's `progress`, or to one bar on standard error."""
+    """Have everything that a function calls report to the function's `progress`, or to one bar on standard error.
+
+    Paths among its arguments must be of this machine. That is checked before anything starts.
+    """
+    known = inspect.signature(function).parameters
+    paths = {name for name, parameter in known.items() if "Path" in str(parameter.annotation)}
 
     @functools.wraps(function)
     def reporting(*arguments: Parameters.args, **named: Parameters.kwargs) -> Answer:
         given: Any = named.get("progress")
+        require_local(
+            *(value for name, value in [*zip(known, arguments, strict=False), *named.items()] if name in paths)
+        )
         with show_progress(given):
             return function(*arguments, **named)
 

@@ -64,7 +64,7 @@ def report(
     videos: int = 3,
     mnist: str | Path | None = None,
     parity: str | Path | None = None,
-    labels: str | Path | None = None,
+    class_names: str | Path | None = None,
     threads: int | None = None,
     progress: Progress | None = None,
 ) -> Report:
@@ -79,7 +79,7 @@ def report(
         videos: how many videos are drawn.
         mnist: the folder of MNIST's files, if the videos were made from them.
         parity: a CSV file that `acz parity-check --csv` wrote.
-        labels: names of the classes: a line each, or a CSV file with Index and Name.
+        class_names: names of the classes: a line each, or a CSV file with Index and Name.
 
     Raises:
         CheckpointError: a folder holds no run.
@@ -98,7 +98,7 @@ def report(
         videos=videos,
         mnist=None if mnist is None else Path(mnist),
         parity=[*(folder / "parity.csv" for folder in folders), PARITY] if parity is None else [Path(parity)],
-        labels=read_labels(Path(labels)) if labels else None,
+        labels=read_labels(Path(class_names)) if class_names else None,
     )
     opened = read_runs(folders)
     with show_progress(progress) as shown:

@@ -18,6 +18,7 @@ from acz.backend.registry import REFERENCE, default_backend, find_info
 from acz.data.base import Data
 from acz.data.registry import fingerprint, open_training
 from acz.foundation.errors import DataError, SpecError, nearest
+from acz.foundation.files.local import require_local
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
 from acz.model.losses import choose_loss
@@ -211,6 +212,7 @@ def _plans(
     Raises:
         MissingError: a backend is not here.
     """
+    require_local(out, data)
     path = find_sweep(str(file))
     read = read_sweep(path)
     chosen = read.model_copy(update={"backend": backend or read.backend, "device": device or read.device})

@@ -27,7 +27,7 @@ def describe_youtube8m(
     classes: int | None = None,
     unlabelled: bool = False,
     videos: int = 0,
-    vocabulary: str | Path | None = None,
+    class_names: str | Path | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Read every record of YouTube-8M shards and compare every checksum.
@@ -39,7 +39,7 @@ def describe_youtube8m(
         classes: labels are 0 .. classes - 1; by default what a synthesized folder says, else the official 3,862.
         unlabelled: True where videos without labels are no defect, as in the test shards.
         videos: how many of the first videos are listed.
-        vocabulary: the official vocabulary.csv: names of the labels.
+        class_names: names of the classes: a line each, or a CSV file with Index and Name, as the official vocabulary.csv.
 
     Returns:
         Counts of videos, frames and labels; `defects` by kind with some named; the `first` videos.
@@ -52,7 +52,7 @@ def describe_youtube8m(
     paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
     if not paths:
         raise DataError(f"{', '.join(words)}: no shards are there ({READ_NAMES})")
-    names = read_labels(Path(vocabulary)) if vocabulary else None
+    names = read_labels(Path(class_names)) if class_names else None
     with show_progress(progress) as shown:
         classes = classes or _known_classes(words, shown)
         about: dict[str, Any] = look_at(

@@ -226,8 +226,10 @@ class NativeFiles(Backend, Protocol):
     def save_native(self, model: Any, path: Path) -> None:
         """Write the model as the framework's own kind of file, which its users read without acz."""
 
-    def read_native(self, path: Path) -> dict[str, Array]:
+    def read_native(self, path: Path) -> dict[str, Any]:
         """The arrays of a native file by the names in it. Nothing in the file is run.
+
+        A file with dictionaries in each other gives them as they are; what is neither array nor dictionary comes as None.
 
         Raises whatever the framework raises for a file that it can't read.
         """

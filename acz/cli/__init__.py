@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import sys
 from contextlib import redirect_stdout, suppress
 from typing import Annotated, Any
@@ -24,6 +25,7 @@ from acz.cli.report import report_command
 from acz.cli.sweep import sweep_command
 from acz.cli.train import train_command
 from acz.foundation.errors import AczError
+from acz.foundation.files.local import require_local
 
 
 class Commands(TyperGroup):
@@ -34,7 +36,7 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except AczError as error:
-            _fail(str(error), error.exit_code)
+            _fail(_as_typed(str(error)), error.exit_code)
         except BrokenPipeError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(141)
@@ -103,8 +105,16 @@ def main() -> None:
             null = os.open(os.devnull, os.O_WRONLY)
             os.dup2(null, number)
             setattr(sys, name, open(number, "w", closefd=False))  # noqa: SIM115 (it stays open)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # what its encoding can't write, such as a name, is written as \\u....
+            stream.reconfigure(errors="backslashreplace")
     if os.environ.get("_ACZ_COMPLETE") == "complete_bash":
         _complete_in_bash()
+    try:
+        words = (part for word in sys.argv[1:] for part in re.split("[=,]", word))
+        require_local(*(word for word in words if not word.startswith("ray://")))  # a cluster's address is no path
+    except AczError as error:
+        _fail(str(error), error.exit_code)
     app()
 
 
@@ -128,6 +138,11 @@ def _complete_in_bash() -> None:
         app()
     print("\n".join(line.removeprefix(before + colon) for line in printed.getvalue().splitlines()))
     sys.exit()
+
+
+def _as_typed(message: str) -> str:
+    """A message about a setting of reading, with the option that sets it."""
+    return re.sub(r"^(?:reading|options)\.(\w+)[\w.]*", lambda word: f"--{word[1].replace('_', '-')}", message)
 
 
 def _fail(message: str, code: int) -> None:

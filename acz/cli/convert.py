@@ -59,11 +59,18 @@ def convert_command(
         int | None,
         typer.Option(min=1, help="Batch size of the original, where its function depends on it (pomonam: 1)."),
     ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(
+            help="The key that holds the weights, in a file with other entries or several sets of weights.",
+            show_default="the usual one: state_dict, model, ...",
+        ),
+    ] = None,
     to: Annotated[
         str | None,
         typer.Option(
             metavar="KIND",
-            help="Write a checkpoint as a file of a framework: torch, keras, paddle or mindspore.",
+            help="Write a checkpoint as a file of a framework: torch, keras (--out FILE.keras), paddle or mindspore (--out FILE.ckpt).",
             autocompletion=native_kinds,
         ),
     ] = None,
@@ -78,10 +85,10 @@ def convert_command(
     from acz.foundation.errors import SpecError
 
     if to is not None:
-        if source or model or assignments or allow or batch_size:
+        if source or model or assignments or allow or batch_size or key:
             raise SpecError(
                 "--to writes a checkpoint, which has its own model; "
-                "leave out --from, --model, --set, --allow and --batch-size"
+                "leave out --from, --model, --set, --allow, --batch-size and --key"
             )
         print_result(save_native(file, to, out), as_json)
         return
@@ -93,6 +100,7 @@ def convert_command(
         overrides=given_overrides(assignments),
         allow=allow or [],
         batch_size=batch_size,
+        key=key,
     )
     if converted.guessed:
         print(f"acz: {file} was recognised as {converted.system}; use --from for another system", file=sys.stderr)

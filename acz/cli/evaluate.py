@@ -38,7 +38,9 @@ def evaluate_command(
     ] = None,
     device: Device = "CPU",
     data: Annotated[Path | None, typer.Option(help="Folder of the data set.", show_default="that of the run")] = None,
-    split: Annotated[str, typer.Option(help="The split of the data set.")] = "test",
+    split: Annotated[
+        str, typer.Option(help="The split. Of YouTube-8M `test` is the validation shards, or else the test shards.")
+    ] = "test",
     batch_size: Annotated[
         int, typer.Option(min=1, help="Number of videos in a batch. The figures do not depend on it.")
     ] = 512,
@@ -69,8 +71,9 @@ def evaluate_command(
 ) -> None:
     """Evaluate the best checkpoint of a run, another checkpoint, or a file of predictions.
 
-    The figures are top-1, top-5 and loss, and Hit@1, PERR, mAP and GAP where videos have several labels. --json adds
-    the average precision of each class. A checkpoint runs in any backend, whichever one trained it.
+    The figures are top-1, top-5 and loss; where videos have several labels Hit@1, Hit@5, PERR, mAP, GAP and loss. The
+    loss of several labels is a sum over the classes, and a mean over the videos. --json adds the average precision of
+    each class. A checkpoint runs in any backend, whichever one trained it.
     """
     configure_process(threads)
     from acz.api.evaluation import evaluate, evaluate_predictions

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import (
+    ClassNames,
     Device,
     Json,
+    OldLabels,
     OnBadRecord,
     Sampling,
     Threads,
@@ -46,13 +48,11 @@ def infer_command(
         int | None,
         typer.Option(min=1, help="Number of best labels of each video.", show_default="50; 20 in youtube8m-csv"),
     ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="Names of the labels: a text file, one a line, or a CSV with Index and Name.", show_default=False
-        ),
-    ] = None,
-    split: Annotated[str, typer.Option(help="The split of the data set.")] = "test",
+    class_names: ClassNames = None,
+    labels: OldLabels = None,
+    split: Annotated[
+        str, typer.Option(help="The split. Of YouTube-8M `test` is the validation shards, or else the test shards.")
+    ] = "test",
     backend: Annotated[
         str | None,
         typer.Option(
@@ -82,7 +82,7 @@ def infer_command(
         data=data,
         split=split,
         top_k=top_k,
-        labels=labels,
+        class_names=class_names or labels,
         format=kind,
         backend=backend,
         device=device,

@@ -8,6 +8,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Collection
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -102,6 +103,16 @@ OnBadRecord = Annotated[
         show_default="as in the run or the configuration, else fail",
     ),
 ]
+ClassNames = Annotated[
+    Path | None,
+    typer.Option(
+        "--class-names",
+        help="Names of the classes: a text file, one a line, or a CSV with Index and Name, as YouTube-8M's vocabulary.csv.",
+        show_default=False,
+    ),
+]
+OldLabels = Annotated[Path | None, typer.Option("--labels", hidden=True, help="The old name of --class-names.")]
+OldVocabulary = Annotated[Path | None, typer.Option("--vocabulary", hidden=True, help="The old name of --class-names.")]
 Workers = Annotated[
     int | None,
     typer.Option(

@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import (
+    ClassNames,
     Device,
     Json,
+    OldLabels,
     Threads,
     backend_names,
     print_result,
@@ -48,12 +50,8 @@ def report_command(
             show_default="parity.csv in a run, or the results of the checkout",
         ),
     ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(
-            help="Names of the labels: a text file, one a line, or a CSV with Index and Name.", show_default=False
-        ),
-    ] = None,
+    class_names: ClassNames = None,
+    labels: OldLabels = None,
     threads: Threads = cores(),
     as_json: Json = False,
 ) -> None:
@@ -72,7 +70,7 @@ def report_command(
         videos=videos,
         mnist=mnist,
         parity=parity,
-        labels=labels,
+        class_names=class_names or labels,
         threads=threads,
     )
     print_result(page, as_json)

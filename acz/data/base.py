@@ -38,6 +38,7 @@ class Data(Protocol):
 
     folder: Path
     name: str
+    """The name of the split in the files: that of `test` may be validate."""
 
     @property
     def input_names(self) -> Sequence[str]:

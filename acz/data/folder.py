@@ -43,6 +43,7 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, nearest
 from acz.foundation.files.atomic import write_json
 from acz.foundation.files.hashing import array_hash, contents_hash
+from acz.foundation.files.local import require_local
 from acz.foundation.files.npy import write_npy
 from acz.foundation.randomness import generator
 from acz.model.losses import Loss
@@ -74,6 +75,7 @@ def write_shard(folder: str | Path, split: str, number: int, arrays: Mapping[str
         DataError: the arrays have different numbers of videos, or `id` holds no names.
         OSError: the disk is full, or the folder is read-only.
     """
+    require_local(folder)
     folder = Path(folder)
     record: dict[str, Any] = {"number": number, "count": videos_of(arrays), "files": {}}
     arrays = {name: as_names(value) if name == ID and np.ndim(value) == 1 else value for name, value in arrays.items()}
@@ -112,6 +114,7 @@ def write_manifest(folder: str | Path, splits: Mapping[str, list[dict[str, Any]]
     Raises:
         OSError: the disk is full, or the folder is read-only.
     """
+    require_local(folder)
     write_json(Path(folder) / "manifest.json", {"format": FORMAT, "made": dict(made), "splits": dict(splits)})
 
 

@@ -9,6 +9,7 @@ from acz.data.flash_mnist.dataset import FLASH_MNIST
 from acz.data.folder import FEATURES
 from acz.data.youtube8m.dataset import YOUTUBE8M
 from acz.foundation.errors import SpecError, nearest
+from acz.foundation.files.local import require_local
 from acz.foundation.settings import validate
 
 DATA_SETS: tuple[DataSet, ...] = (YOUTUBE8M, FLASH_MNIST, FEATURES)
@@ -18,7 +19,12 @@ DEFAULT: DataSet = YOUTUBE8M
 
 
 def recognise(location: Location) -> DataSet:
-    """The data set whose files lie at a location. Raises DataError where a manifest there is damaged."""
+    """The data set whose files lie at a location.
+
+    Raises:
+        DataError: The location is not on this machine, or a manifest there is damaged.
+    """
+    require_local(location)
     return next(data_set for data_set in DATA_SETS if data_set.recognises(location))
 
 

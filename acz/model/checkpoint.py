@@ -24,6 +24,7 @@ import numpy as np
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, SpecError
 from acz.foundation.files.atomic import write_atomically
+from acz.foundation.files.local import require_local
 from acz.model.parameters import check_parameters
 from acz.model.spec import Spec
 
@@ -117,19 +118,27 @@ def _opened(path: Path) -> Iterator[tuple[dict[str, str], Any]]:
     """
     from safetensors import SafetensorError, safe_open
 
+    require_local(path)
     if not path.is_file():
         raise CheckpointError(f"there is no checkpoint {path}")
     try:
         with safe_open(path, framework="numpy") as file:
             metadata = file.metadata() or {}
             if metadata.get("acz") != FORMAT:
+                if "acz" in metadata:
+                    raise CheckpointError(f"{path}: a checkpoint of format {metadata['acz']!r}; {FORMAT!r} is read")
                 raise CheckpointError(
-                    f"{path}: this is a safetensors file, but not a checkpoint of acz "
-                    f"(its metadata have acz={metadata.get('acz')!r}, not {FORMAT!r})"
+                    f"{path}: a safetensors file, but not a checkpoint of acz, whose metadata hold the model; {_advice(path)}"
                 )
             yield metadata, file
     except (SafetensorError, OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        raise CheckpointError(f"{path}: damaged, or not safetensors: {error}") from None
+        raise CheckpointError(
+            f"{path}: damaged, or not safetensors: {error}; if another program wrote it, {_advice(path)}"
+        ) from None
+
+
+def _advice(path: Path) -> str:
+    return f"'acz convert {path} --model CONFIG --out CKPT' makes a checkpoint of it"
 
 
 def _state(metadata: Mapping[str, str]) -> dict[str, Any]:

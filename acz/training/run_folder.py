@@ -15,6 +15,7 @@ from typing import Any
 
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_json
+from acz.foundation.files.local import require_local
 from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint, load_checkpoint
 from acz.training.run import Run
@@ -64,6 +65,7 @@ def open_checkpoint(path: Path) -> tuple[Checkpoint, Path, dict[str, Any] | None
 
 def check_new_folder(folder: Path) -> None:
     """Check that a folder is free for a new run. Raises CheckpointError where it has a run or other files."""
+    require_local(folder)
     if (folder / "run.json").exists():
         raise CheckpointError(f"{folder} already has a run; add --resume to resume it, or choose another --out")
     if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.foundation.errors import SpecError, nearest
+from acz.foundation.files.local import require_local
 from acz.foundation.files.yaml import read_yaml
 
 EXPERIMENTS = "experiments"
@@ -75,6 +76,7 @@ def find_file(name: str) -> tuple[Path, list[str]]:
     Raises:
         SpecError: there is no such file. The message has the nearest name.
     """
+    require_local(name)
     base, *changes = name.split(":") if not Path(name).is_file() else [name]
     for candidate in (Path(base), config_folder() / f"{base}.yaml"):
         if candidate.is_file():

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from acz.cli.options import Json, print_json, print_table
+from acz.cli.options import ClassNames, Json, OldVocabulary, print_json, print_table
 
 youtube8m = typer.Typer(no_args_is_help=True, help="YouTube-8M: show, verify, convert or synthesize its shards.")
 
@@ -28,16 +28,17 @@ OnBadRecord = Annotated[str, typer.Option(help="fail: stop at the first bad reco
 def show(
     shards: Shards,
     videos: Annotated[int, typer.Option(min=0, help="Number of videos to list.")] = 5,
-    vocabulary: Annotated[
-        Path | None, typer.Option(help="The official vocabulary.csv, with the names of the labels.", show_default=False)
-    ] = None,
+    class_names: ClassNames = None,
+    vocabulary: OldVocabulary = None,
     classes: Classes = None,
     as_json: Json = False,
 ) -> None:
     """Count videos, frames and labels, and list the first videos."""
     from acz.api.youtube8m import describe_youtube8m
 
-    about = describe_youtube8m(shards, classes=classes, unlabelled=True, videos=videos, vocabulary=vocabulary)
+    about = describe_youtube8m(
+        shards, classes=classes, unlabelled=True, videos=videos, class_names=class_names or vocabulary
+    )
     if as_json:
         print_json(about)
         return

@@ -11,7 +11,15 @@ from pydantic import BaseModel
 from acz.data.base import Description, Location
 from acz.data.folder import manifest_hash
 from acz.data.youtube8m import settings
-from acz.data.youtube8m.location import converted_split, count_classes, is_converted, recognises, shards_at, split_of
+from acz.data.youtube8m.location import (
+    converted_split,
+    count_classes,
+    is_converted,
+    name_in_files,
+    recognises,
+    shards_at,
+    split_of,
+)
 from acz.data.youtube8m.reading.mapped import MappedSource
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.reading.sources import HeldSource, RecordSource
@@ -69,7 +77,8 @@ def open_youtube8m(
         reading = reading.model_copy(update={"classes": known})
     folder = Path(location) if isinstance(location, (str, Path)) else Path(next(iter(location))).parent
     if is_converted(location):
-        source = MappedSource(folder, converted_split(folder, split))
+        split = converted_split(folder, split)
+        source = MappedSource(folder, split)
         if source.classes > reading.classes:
             raise DataError(
                 f"{folder}: was converted with {source.classes} classes, and {reading.classes} are wanted; "
@@ -77,6 +86,7 @@ def open_youtube8m(
             )
         return YouTube8M(source, "frame", folder, split, reading, rank, world)
     paths = split_of(location, split)
+    split = name_in_files(location, paths[0]) or split
     if paths[0].suffix == ".pkl":
         criteria = Criteria(
             classes=reading.classes,

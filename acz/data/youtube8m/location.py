@@ -144,6 +144,12 @@ def split_of(location: Location, name: str) -> list[Path]:
     )
 
 
+def name_in_files(location: Location, shard: Path) -> str | None:
+    """The split that names tell of one shard of a location."""
+    shards = shards_at(location)
+    return words_of(location, shards)[shards.index(shard)]
+
+
 def converted_split(folder: Path, name: str) -> str:
     """The name of a split in a converted folder: that of `test` is validate, where there is one, as it is of shards."""
     names = read_manifest(folder).splits

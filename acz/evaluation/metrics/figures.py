@@ -44,6 +44,8 @@ FIGURES: dict[str, Figure] = {
 }
 """Every figure by name, in the order of tables and messages."""
 
+HITS = {"top1": "Hit@1", "top5": "Hit@5"}
+"""The names of top-1 and top-5 where videos have several labels: one of them is among the best classes."""
 SEVERAL_LABELS = tuple(figure.name for figure in FIGURES.values() if figure.several_labels)
 """Names of the figures that only videos with several labels have."""
 
@@ -54,7 +56,13 @@ def deciding(names: Iterable[str]) -> Figure:
 
 
 def in_words(figures: Mapping[str, float]) -> str:
-    """Write figures for a reader, in order: `top-1 0.8512  loss 1.0321`."""
-    return "  ".join(
-        f"{figure.label} {figures[name]:.4f}" for name, figure in FIGURES.items() if figures.get(name) is not None
-    )
+    """Write figures for a reader, in order: `top-1 0.8512  loss 1.0321`.
+
+    Top-1 and top-5 of videos with several labels are Hit@1 and Hit@5. Each is written once.
+    """
+    labels = {name: figure.label for name, figure in FIGURES.items() if figures.get(name) is not None}
+    if any(name in labels for name in SEVERAL_LABELS):
+        labels |= {name: label for name, label in HITS.items() if name in labels}
+        if "top1" in labels:
+            labels.pop("hit_at_1", None)
+    return "  ".join(f"{label} {figures[name]:.4f}" for name, label in labels.items())

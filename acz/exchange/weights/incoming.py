@@ -51,6 +51,7 @@ def convert(
     progress: Callable[[str, int, int], None] = lambda what, done, total: None,
     batch_size: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    key: str | None = None,
 ) -> Converted:
     """Read a file, fit it to a model, and write a checkpoint.
 
@@ -63,6 +64,7 @@ def convert(
         progress: told what is being done, and which step of how many it is.
         batch_size: the number of videos in a batch of the system, where its function depends on it.
         overrides: changes by dotted path of a model that is found from the file.
+        key: the key that holds the weights, in a file of dictionaries. None: the usual one.
 
     Raises:
         DataError: the file is missing or damaged.
@@ -80,7 +82,7 @@ def convert(
         fitting = [name for name, other in SYSTEMS.items() if kind in other.kinds]
         raise SpecError(f"{path} is a file of {kind}, which '{system}' has not; --from {' or '.join(fitting)}")
     progress(f"reading {path.name}", 0, 3)
-    contents = read(path, kind)
+    contents = read(path, kind, key)
     if out.resolve() in [file.resolve() for file in (path, *contents.files)]:
         raise SpecError(f"--out {out} is the file that is read; take another")
     progress("fitting it to the model", 1, 3)
@@ -160,7 +162,7 @@ def _fit(
     if not matched.fits:
         changes = suggestion(system, spec, arrays, respecify)
         raise refusal(f"{path} ({system.name})", matched, entries, spec, changes)
-    notes = [*matched.notes, *notes, *system.notes(arrays)]
+    notes = [*contents.notes, *matched.notes, *notes, *system.notes(arrays)]
     if without:
         start = initial_parameters(spec, SEED)
         matched.parameters |= {name: start[name] for name in without}

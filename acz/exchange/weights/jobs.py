@@ -1,4 +1,4 @@
-"""Jobs of a backend's worker for conversions, through the seam alone."""
+"""The job of a backend's worker that writes a native file, through the seam alone."""
 
 from __future__ import annotations
 
@@ -13,13 +13,6 @@ from acz.model.checkpoint import load_checkpoint
 
 
 @dataclass(frozen=True)
-class ReadArguments:
-    """A native file."""
-
-    path: Path
-
-
-@dataclass(frozen=True)
 class SaveArguments:
     """A checkpoint, and the native file to write."""
 
@@ -27,16 +20,6 @@ class SaveArguments:
     out: Path
     dtype: str
     """The dtype of the parameters in the native file."""
-
-
-def read_native(backend: Backend, arguments: ReadArguments, arrays: Mapping[str, Array]) -> tuple[list[str], Arrays]:
-    """A job: read a native file.
-
-    Returns:
-        The names of its arrays, and the arrays by their place among the names.
-    """
-    contents = cast(NativeFiles, backend).read_native(arguments.path)
-    return list(contents), {str(number): value for number, value in enumerate(contents.values())}
 
 
 def save_native(backend: Backend, arguments: SaveArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:

@@ -11,7 +11,8 @@ import numpy as np
 from acz.backend.info import BackendInfo, NativeFormat
 from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
-from acz.exchange.weights.jobs import ReadArguments, SaveArguments, read_native, save_native
+from acz.exchange.weights.jobs import SaveArguments, save_native
+from acz.exchange.weights.readers.jobs import ReadArguments, read_native
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, MissingError, SpecError, nearest
 from acz.foundation.files.atomic import write_atomically
@@ -78,7 +79,7 @@ def to_native(
         progress(f"writing it in {info.name}", 0, 3)
         worker.run(save_native, SaveArguments(source.resolve(), made, dtype))
         progress("reading it back", 1, 3)
-        names, arrays = worker.run(read_native, ReadArguments(made))
+        (names, _), arrays = worker.run(read_native, ReadArguments(made))
         expected = {name: value.astype(dtype) for name, value in checkpoint.parameters.items()}
         _require_same_bits({name: arrays[str(number)] for number, name in enumerate(names)}, expected, info.name)
         progress(f"keeping {out.name}", 2, 3)

@@ -12,6 +12,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
+from acz.foundation.files.local import require_local
 from acz.foundation.files.texts import OTHER_BYTES
 
 PARTIAL = ".partial"
@@ -43,8 +44,10 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     `write` fills a temporary file in the same folder, which is synced and renamed.
 
     Raises:
+        DataError: The path is not on this machine.
         OSError: The disk is full, or the folder is read-only. The error names `path`; the temporary file is removed.
     """
+    require_local(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=PARTIAL)
     os.close(handle)

@@ -140,6 +140,14 @@ def _dictionary(budget: Budget, arguments: tuple[Any, ...]) -> dict[Any, Any]:
     return {dictionary_key(key): value for key, value in pairs}
 
 
+def _tuple(budget: Budget, arguments: tuple[Any, ...]) -> tuple[Any, ...]:
+    """`tuple` of a tuple: PaddlePaddle stores a tensor in a dictionary of dictionaries as its name and its values."""
+    (values,) = arguments
+    if type(values) is not tuple:
+        raise Refused("tuple of something else than a tuple")
+    return values
+
+
 def dictionary_key(value: Any) -> Any:
     """The same value, as a key. Raises Refused for a value whose hash may take long."""
     if type(value) not in (str, bytes, int):
@@ -159,6 +167,8 @@ _ADMITTED_GLOBALS: dict[tuple[str, str], Callable[[Budget, tuple[Any, ...]], Any
     ("_codecs", "encode"): _encode,
     ("__builtin__", "bytes"): _bytes,
     ("builtins", "bytes"): _bytes,
+    ("builtins", "tuple"): _tuple,
+    ("__builtin__", "tuple"): _tuple,
     ("collections", "OrderedDict"): _dictionary,
 }
 GLOBALS = {key: Global(".".join(key), make) for key, make in _ADMITTED_GLOBALS.items()}

@@ -37,7 +37,7 @@ def chart(title: str, x_name: str, curves: Sequence[Curve], percent: bool = Fals
     if not points:
         return "<p>No points yet.</p>"
     low_x, high_x = min(x for x, _ in points), max(x for x, _ in points)
-    x_ticks = ticks(low_x, high_x, 6)
+    x_ticks = ticks(low_x, high_x, 6, whole=True)
     y_ticks = ticks(min(y for _, y in points), max(y for _, y in points), 5)
     bottom, top = y_ticks[0], y_ticks[-1]
 
@@ -74,13 +74,14 @@ def chart(title: str, x_name: str, curves: Sequence[Curve], percent: bool = Fals
     return "\n".join([*parts, "</svg>"])
 
 
-def ticks(low: float, high: float, count: int) -> list[float]:
-    """About `count` round numbers that enclose low .. high, at least two."""
+def ticks(low: float, high: float, count: int, whole: bool = False) -> list[float]:
+    """About `count` round numbers that enclose low .. high, at least two. `whole`: whole numbers alone, perhaps fewer."""
     if high <= low:
         low, high = low - (abs(low) * 0.1 or 1), high + (abs(high) * 0.1 or 1)
     rough = (high - low) / count
     power = 10.0 ** math.floor(math.log10(rough))
     step = next((nice * power for nice in (1, 2, 5) if nice * power >= rough), 10 * power)
+    step = max(step, 1.0) if whole else step
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     return [index * step for index in range(first, last + 1)]
 

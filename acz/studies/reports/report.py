@@ -73,6 +73,8 @@ class Computed:
     attention: dict[str, RunAttention] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     backends: dict[str, str] = field(default_factory=dict)
+    splits: set[str] = field(default_factory=set)
+    """The splits that were predicted, by their names in the files."""
 
 
 def write_report(
@@ -178,6 +180,7 @@ def _compute_run(
         if attention_layers(run.spec) and numbers:
             computed.attention[run.label] = RunAttention(*predict_attention(worker, request, numbers))
         arrays = predict(worker, request, count, lambda done: advance(done, count))
+    computed.splits.add(data.split.name)
     computed.predicted.append((run, data.description, arrays))
 
 
@@ -185,7 +188,8 @@ def _mistakes(computed: Computed, names: Sequence[str] | None) -> str:
     parts = [note(f"{label}: {problem}") for label, problem in computed.problems.items()]
     if computed.predicted:
         backends = ", ".join(f"{label} on {name}" for label, name in computed.backends.items())
-        text = f"Predictions of the best checkpoints on the test split, computed with backends: {backends}."
+        splits = " and ".join(sorted(computed.splits))
+        text = f"Predictions of the best checkpoints on the split {splits}, computed with backends: {backends}."
         parts.insert(0, note(text))
         parts.append(mistakes(computed.predicted, names))
     return "\n".join(parts)

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from acz.evaluation.metrics.figures import FIGURES, SEVERAL_LABELS, deciding
+from acz.evaluation.metrics.figures import FIGURES, HITS, SEVERAL_LABELS, deciding
 from acz.foundation.files.tables import read_csv
 from acz.studies.reports.curves import Curve, chart, number
 from acz.studies.reports.page import figure, folded, note, table
@@ -59,7 +59,10 @@ def overview(runs: Sequence[ReportedRun]) -> str:
     headers += [*(NAMES[name].replace("test", "best") for name in decides), "at epoch"]
     headers += [*(NAMES[name].replace("test", "last") for name in figures), "videos/s"]
     return table(
-        "Figures on the test split; videos/s is the median over the training", headers, rows, (1, 2, 2 + several_models)
+        "Figures on the split that evaluates (of YouTube-8M's shards: validate); videos/s is the median over the training",
+        headers,
+        rows,
+        (1, 2, 2 + several_models),
     )
 
 
@@ -98,12 +101,8 @@ def curves(runs: Sequence[ReportedRun], groups: Sequence[Sequence[ReportedRun]])
         figure(chart("training loss by step", "step", lines), "training loss by step, the mean over the epoch so far")
     )
     lines = [_curve(run, run.of_kind("train"), "top1", "step") for run in runs]
-    charts.append(
-        figure(
-            chart("training top-1 by step", "step", lines, True),
-            "training top-1 by step, the mean over the epoch so far",
-        )
-    )
+    title = f"training {HITS['top1'] if all(run.several_labels for run in runs) else 'top-1'} by step"
+    charts.append(figure(chart(title, "step", lines, True), f"{title}, the mean over the epoch so far"))
     parts.append(f'<div class="charts">{"".join(charts)}</div>')
     parts += [differences(group) for group in groups if len(group) > 1]
     if len(runs) > 1 and all(len(group) == 1 for group in groups):

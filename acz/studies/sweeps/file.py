@@ -15,6 +15,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from acz.foundation.errors import SpecError, nearest
+from acz.foundation.files.local import require_local
 from acz.foundation.files.yaml import read_yaml
 from acz.foundation.settings import validate
 from acz.zoo.catalog import EXPERIMENTS, config_folder
@@ -79,6 +80,7 @@ def find_sweep(name: str) -> Path:
     Raises:
         SpecError: There is no such sweep; the message gives the nearest name.
     """
+    require_local(name)
     stem = name.removeprefix(f"{EXPERIMENTS}/")
     folder = config_folder() / EXPERIMENTS
     for candidate in (Path(name), folder / f"{stem}.yaml"):

@@ -120,7 +120,7 @@ def _fill_labels(target: Array, video: Video, reading: Reading) -> None:
     if len(video.labels) > len(target):
         raise DataError(
             f"video {video.id} has {len(video.labels)} labels and most_labels is {len(target)}; "
-            "set it to the number that your videos have"
+            f"--set data.reading.most_labels={len(video.labels)} fits"
         )
     target[: len(video.labels)] = video.labels
     target[len(video.labels) :] = -1

@@ -88,7 +88,7 @@ class YouTube8M:
             if bag != sampling.frames:
                 raise DataError(
                     f"{self.folder}: the sampling takes bags of {sampling.frames} frames, "
-                    f"and {path} reads bags of {bag}; let the sampling have frames: {bag}"
+                    f"and {path} reads bags of {bag}; --set data.reading.sampling.frames={bag} fits"
                 )
         if spec.width != self.reading.classes:
             raise DataError(
@@ -105,7 +105,8 @@ class YouTube8M:
             fitting = sorted(known.name for known in LOSSES.values() if known.several_labels)
             raise DataError(
                 f"{self.folder}: videos have several labels each, as {self.reading.labels}; "
-                f"{loss.name} does not take that. labels: multi_hot is taken by {', '.join(fitting)}"
+                f"{loss.name} does not take that. With --set data.reading.labels=multi_hot, "
+                f"--set train.loss=NAME takes {', '.join(fitting)}"
             )
 
     def take(self, numbers: Array, names: Sequence[str]) -> Examples:

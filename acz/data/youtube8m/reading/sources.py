@@ -111,7 +111,7 @@ class Unpacked:
         """The path by which other processes open the file. Raises DataError on systems without /proc."""
         path = f"/proc/{os.getpid()}/fd/{self.file.fileno()}"
         if not os.path.exists(path):
-            raise DataError("gzip shards are read by one process on this system: set workers to 0, or unpack them")
+            raise DataError("gzip shards are read by one process on this system: --workers 0 does that, or unpack them")
         return path
 
 
@@ -168,7 +168,7 @@ class RecordSource:
         """The same error with its place, and the setting that leaves the record out."""
         shard = int(self.index.shard_of(np.array([number]))[0])
         placed = error.at(self.index.paths[shard], int(self.index.records[number]))
-        return BadRecord(error.kind, f"{placed}; on_bad_record: skip leaves such records out")
+        return BadRecord(error.kind, f"{placed}; --on-bad-record skip leaves such records out")
 
     def _extent(self, number: int) -> tuple[int, int, bool]:
         """Offset and length of a record, and True where its checksum is compared."""

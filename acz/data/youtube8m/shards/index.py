@@ -83,7 +83,7 @@ def build_index(
         if layout.cut is not None and not skip:
             raise DataError(
                 f"{layout.cut.at(path, len(layout.lengths))}; download the shard again, "
-                "or add on_bad_record: skip to leave it out from there"
+                "or leave it out from there with --on-bad-record skip"
             )
         bad = bad_records(path, criteria) if skip else {}
         defects.update(error.kind for error in bad.values())

@@ -61,7 +61,7 @@ def pickled_videos(paths: Sequence[Path], criteria: Criteria, skip: bool) -> lis
         videos = [_video(entry, path, number, criteria) for number, entry in enumerate(entries)]
         bad = [video for video in videos if isinstance(video, BadRecord)]
         if bad and not skip:
-            raise BadRecord(bad[0].kind, f"{bad[0]}; on_bad_record: skip leaves such videos out")
+            raise BadRecord(bad[0].kind, f"{bad[0]}; --on-bad-record skip leaves such videos out")
         shards.append([video for video in videos if isinstance(video, Video)])
     if not any(shards):
         raise DataError(f"{paths[0].parent}: {len(paths)} files and no good video in them")

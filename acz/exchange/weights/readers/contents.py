@@ -24,6 +24,8 @@ class Contents:
     """The name of the checkpoint, where the given path has another."""
     files: list[Path] = field(default_factory=list)
     """The files that were read, where they are not the given path alone."""
+    notes: list[str] = field(default_factory=list)
+    """Remarks on what of the file was taken, for the person who converts."""
 
 
 def size_of(shape: Shape, dtype: str, what: str) -> int:

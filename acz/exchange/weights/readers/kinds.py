@@ -1,6 +1,6 @@
 """Kinds of files that hold weights, recognised by their first bytes, and their arrays.
 
-Nothing in a file is run. The kinds in READERS are read here: byte by byte, and pickles by
+Nothing in a file is run. The kinds in READERS and KEYED_READERS are read here: byte by byte, and pickles by
 `acz.foundation.files.unpickle`. They need no framework. A kind that only its backend describes is read by that backend,
 in a process of its own.
 """
@@ -11,15 +11,18 @@ import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from acz.backend.info import BackendInfo
 from acz.backend.registry import is_installed, native_formats
 from acz.backend.worker import Worker
-from acz.exchange.weights.jobs import ReadArguments, read_native
 from acz.exchange.weights.readers import messages
 from acz.exchange.weights.readers.contents import Contents, array_over, size_of
+from acz.exchange.weights.readers.jobs import ReadArguments, read_native
+from acz.exchange.weights.readers.nested import choose_weights
+from acz.exchange.weights.readers.safetensors import is_checkpoint, is_safetensors, read_safetensors
 from acz.exchange.weights.readers.sorted_table import is_table
 from acz.exchange.weights.readers.tensorflow import find_prefix, read_tensorflow
 from acz.foundation.arrays import Array
@@ -48,7 +51,7 @@ PADDLE_TYPES = {0: "b1", 1: "i2", 2: "i4", 3: "i8", 4: "f2", 5: "f4", 6: "f8", 2
 
 
 def file_kind(path: Path) -> str:
-    """Recognise the kind of a file of weights: `tensorflow`, `acz`, or the native kind of a backend.
+    """Recognise the kind of a file of weights: `tensorflow`, `acz`, `safetensors`, or the native kind of a backend.
 
     Raises:
         DataError: the file is missing, can't be read, or is of no known kind.
@@ -63,39 +66,45 @@ def file_kind(path: Path) -> str:
                 raise DataError(
                     f"{path}: TensorFlow's first format of checkpoints, before 1.0; its second is read: PREFIX.index"
                 )
-            with path.open("rb") as file:
-                head = file.read(9)
-            if head[8:] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
-                return "acz"  # safetensors: the header's length, then JSON
+            if is_safetensors(path):
+                return "acz" if is_checkpoint(path) else "safetensors"
         fitting = [kind for kind, (_, native) in native_formats().items() if native.recognises(path)]
     except (OSError, zipfile.BadZipFile) as error:
         raise DataError(f"{path}: can't be read: {error}") from None
     if fitting:
         return fitting[-1]  # PaddlePaddle's takes any folder, so a backend that is registered after it is right
-    known = ", ".join(sorted({*READERS, *native_formats()}))
+    known = ", ".join(sorted({*READERS, *KEYED_READERS, *native_formats()}))
     raise DataError(f"{path}: no checkpoint of a known kind; {known} files are read")
 
 
-def read(path: Path, kind: str) -> Contents:
+def read(path: Path, kind: str, key: str | None = None) -> Contents:
     """Read the arrays of a file.
 
     Args:
         path: the file or folder.
         kind: the kind that `file_kind` gave.
+        key: the key that holds the weights, in a file of dictionaries. None: the usual one.
 
     Raises:
-        DataError: the file is damaged.
+        DataError: the file is damaged, or has no weights under the key.
         MissingError: the framework that reads the kind is not installed.
     """
-    return READERS[kind](path) if kind in READERS else in_framework(native_formats()[kind][0], path)
+    if kind in KEYED_READERS:
+        return KEYED_READERS[kind](path, key)
+    if kind not in READERS:
+        return in_framework(native_formats()[kind][0], path, key)
+    if key is not None:
+        raise DataError(f"{path}: a file of {kind} has no keys with weights under them; leave out --key")
+    return READERS[kind](path)
 
 
-def in_framework(info: BackendInfo, path: Path) -> Contents:
+def in_framework(info: BackendInfo, path: Path, key: str | None = None) -> Contents:
     """Read the arrays of a native file by its backend, in a process of its own.
 
     Args:
         info: the backend.
         path: the file.
+        key: the key that holds the weights. None: the usual one.
 
     Raises:
         MissingError: the framework is not installed.
@@ -105,11 +114,11 @@ def in_framework(info: BackendInfo, path: Path) -> Contents:
         raise MissingError(f"{path} is read by {info.framework}, which is not installed; {info.advice}")
     with Worker(info.name) as worker:
         try:
-            names, arrays = worker.run(read_native, ReadArguments(path.resolve()))
+            (names, notes), arrays = worker.run(read_native, ReadArguments(path.resolve(), key))
         except JobFailed as error:
-            reason = str(error).partition("\n")[0][:300]
+            reason = str(error).partition("\n")[0].removeprefix("DataError: ")[:300]
             raise DataError(f"{path}: {info.name} can't read it: {reason}") from None
-    return Contents({name: arrays[str(number)] for number, name in enumerate(names)})
+    return Contents({name: arrays[str(number)] for number, name in enumerate(names)}, notes=notes)
 
 
 def read_mindspore(path: Path) -> Contents:
@@ -144,12 +153,13 @@ def read_mindspore(path: Path) -> Contents:
     return Contents(arrays)
 
 
-def read_paddle(path: Path) -> Contents:
+def read_paddle(path: Path, key: str | None = None) -> Contents:
     """Read a file or folder of PaddlePaddle.
 
     Args:
-        path: a pickled dictionary (.pdparams of fluid.save), a stream of variables without names, a folder with a file
-            for each variable, or a folder with one parameter file.
+        path: a pickled dictionary (.pdparams), which may hold others, a stream of variables without names, a folder
+            with a file for each variable, or a folder with one parameter file.
+        key: the key that holds the weights. None: the usual one.
 
     Raises:
         DataError: it has another kind, or is damaged.
@@ -158,7 +168,7 @@ def read_paddle(path: Path) -> Contents:
         files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith((".", "__")))
         together = [file for file in files if file.suffix == ".pdparams"]
         if len(together) == 1:
-            return read_paddle(together[0])
+            return read_paddle(together[0], key)
         variables = {file.name: read_paddle(file).unnamed for file in files}
         if not variables or not all(len(arrays) == 1 for arrays in variables.values()):
             raise DataError(f"{path}: no folder of parameters: one variable a file, or one .pdparams file")
@@ -170,11 +180,21 @@ def read_paddle(path: Path) -> Contents:
     content = load(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: must hold a dictionary of arrays, got {type(content).__name__}")
-    named = {text(name): value for name, value in content.items() if name != "StructuredToParameterName@@"}
-    for name, value in named.items():
-        if not isinstance(value, np.ndarray):
-            raise DataError(f"{path}: '{name}' is {type(value).__name__}, not an array")
-    return Contents(named)
+    try:
+        return choose_weights(_paddle_tree(content), key)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from None
+
+
+def _paddle_tree(content: Any) -> Any:
+    """Dictionaries and arrays of a pickle. An array may come as a tensor's name and its values; None is anything else."""
+    if isinstance(content, dict):
+        return {
+            str(name) if isinstance(name, int) else text(name): _paddle_tree(value) for name, value in content.items()
+        }
+    if isinstance(content, tuple) and len(content) == 2 and isinstance(content[0], (str, bytes)):
+        content = content[1]
+    return content if isinstance(content, np.ndarray) else None
 
 
 def _paddle_stream(path: Path) -> list[Array]:
@@ -206,7 +226,10 @@ def _paddle_stream(path: Path) -> list[Array]:
 
 READERS: dict[str, Callable[[Path], Contents]] = {
     "mindspore": read_mindspore,
-    "paddle": read_paddle,
     "tensorflow": read_tensorflow,
 }
-"""Kinds that are read without a framework."""
+KEYED_READERS: dict[str, Callable[[Path, str | None], Contents]] = {
+    "paddle": read_paddle,
+    "safetensors": read_safetensors,
+}
+"""Kinds that are read without a framework. The second hold their weights under a key, if their user likes."""

@@ -83,7 +83,7 @@ def _candidates(arrays: Mapping[str, Array]) -> list[tuple[str, dict[str, Any]]]
 FLASH_MNIST = System(
     "flash-mnist",
     "PyTorch files of Flash-MNIST's authors: zip or legacy container, Python 2 or 3, saved on CPU or GPU",
-    ("torch",),
+    ("torch", "safetensors"),
     _table,
     candidates=_candidates,
 )

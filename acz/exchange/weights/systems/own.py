@@ -22,8 +22,8 @@ def _candidates(arrays: Mapping[str, Array]) -> list[tuple[str, dict[str, Any]]]
 OWN = System(
     "acz",
     "a state_dict of acz.build's module saved by PyTorch (torch.save), PaddlePaddle (paddle.save), MindSpore "
-    "(save_checkpoint) or Keras (.keras)",
-    tuple(native_formats()),
+    "(save_checkpoint) or Keras (.keras), or as plain safetensors",
+    (*native_formats(), "safetensors"),
     lambda spec: [Entry(path, (path,)) for path in spec.parameters],
     candidates=_candidates,
 )
