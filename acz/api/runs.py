@@ -12,6 +12,7 @@ import numpy as np
 
 from acz.backend.devices import check_device
 from acz.backend.registry import find_backend
+from acz.data.flash_mnist.build import NOISY
 from acz.data.registry import fingerprint, open_split
 from acz.exchange.weights.readers.kinds import file_kind
 from acz.exchange.weights.starting import take
@@ -139,6 +140,14 @@ def is_made_here(config: Config, location: Path) -> bool:
     """
     own = config.data is not None and config.data.digits and location == Path(config.data.folder)
     return own and ":" not in config.name and not (location / "manifest.json").is_file()
+
+
+def require_made(config: Config, location: Path) -> None:
+    """Raise DataError that says how to make Flash-MNIST, where its model asks for its own folder and that is missing."""
+    own = config.data is not None and location == Path(config.data.folder) and config.name.startswith("flash_mnist/")
+    if own and not location.exists():
+        out = location.parent if location.name == NOISY else location
+        raise DataError(f"{location} is missing; 'acz data flash-mnist --out {out}' makes it")
 
 
 def _open(config: Config, name: str, device: str, data: Path, identity: str, folder: Path, threads: int) -> Run:

@@ -10,7 +10,7 @@ from typing import Any
 from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
 from acz.api.results import Result, reports_progress, require_counts
-from acz.api.runs import is_made_here, new_run, open_origin, resumed_run
+from acz.api.runs import is_made_here, new_run, open_origin, require_made, resumed_run
 from acz.backend.devices import check_device
 from acz.backend.registry import default_backend, find_backend
 from acz.evaluation.metrics.figures import deciding
@@ -119,6 +119,8 @@ def train(
     threads = threads or cores()
     if data is None and is_made_here(chosen, location):
         make_flash_mnist(location, backend=name, device=device, threads=threads, progress=progress)
+    elif data is None:
+        require_made(chosen, location)
     folder = Path(out) if out else new_run_folder(chosen.name)
     run = new_run(chosen, name, device, location, folder, threads, origin, allow)
     return _trained(run, progress)

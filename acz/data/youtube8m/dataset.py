@@ -70,7 +70,7 @@ def open_youtube8m(
         source = MappedSource(folder, converted_split(folder, split))
         if source.classes != reading.classes:
             raise DataError(f"{folder}: was converted with {source.classes} classes, and {reading.classes} are wanted")
-        return YouTube8M(source, "frame", folder, split, reading, rank, world)
+        return YouTube8M(source, source.level, folder, split, reading, rank, world)
     paths = split_of(location, split)
     if paths[0].suffix == ".pkl":
         criteria = Criteria(
