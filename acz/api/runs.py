@@ -20,7 +20,8 @@ from acz.foundation.errors import CheckpointError, DataError
 from acz.foundation.files.hashing import contents_hash
 from acz.model.checkpoint import Checkpoint
 from acz.model.losses import choose_loss
-from acz.training.run import Run, Start
+from acz.training.resuming import require_changeable, value_at
+from acz.training.run import Run, Since, Start
 from acz.training.run_folder import check_new_folder, open_checkpoint, read_run
 from acz.zoo.config import Config, load_config
 
@@ -110,16 +111,23 @@ def resumed_run(
     device: str | None = None,
     data: Path | None = None,
     threads: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Prepare to resume a run, by default as it was begun, or in another backend.
+    """Prepare to resume a run, by default as it was begun, or in another backend, or with other settings.
 
     Raises:
         CheckpointError: the folder holds no run.
+        SpecError: `overrides` changes a setting that may not change.
         DataError: its data set is gone, or is another one.
         MissingError: the backend or the device is not here.
     """
     kept = read_run(folder)
-    config = replace(load_config(kept["config"]), name=kept["name"])
+    given = dict(overrides or {})
+    require_changeable(list(given), folder)
+    if any(name.startswith("data.") for name in given) and "data" not in kept["config"]:
+        given["data.folder"] = kept["data"]
+    former = load_config(kept["config"])
+    config = replace(load_config(kept["config"], given), name=kept["name"])
     location = data or Path(kept["data"])
     identity = fingerprint(location)
     if data is None and identity != kept.get("data_manifest"):
@@ -130,6 +138,11 @@ def resumed_run(
     name, place = backend or kept["backend"], device or kept["device"]
     run = _open(config, name, place, location, identity, folder, threads or int(kept["threads"]))
     run.resumed = True
+    run.has_other_data = kept.get("data_manifest") not in (None, identity)
+    run.since = Since(**kept.get("data_since", {}))
+    old, new = former.to_dict(), config.to_dict()
+    values = {path: (value_at(old, path), value_at(new, path)) for path in overrides or {}}
+    run.changes = {path: pair for path, pair in values.items() if pair[0] != pair[1]}
     return run
 
 
