@@ -26,6 +26,7 @@ from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
 from acz.training.latest import mark_latest
 from acz.training.log import Log
+from acz.training.remarks import remark
 from acz.training.resuming import adapt_state, changes_in_words, is_done, nothing_left, stops
 from acz.training.run import Run, State, load_resumable
 from acz.training.run_folder import read_run, record_changes, write_run
@@ -118,15 +119,22 @@ class _Loop:
                 )
                 if run.start:
                     self.progress.line(str(run.start))
+                self._remark()
             elif is_done(run):
                 self.progress.line(nothing_left(run))
             else:
                 self.progress.line(f"{run.folder}: resumes after step {state.step:,} of {run.steps:,}; {place}")
                 for line in changes_in_words(run):
                     self.progress.line(line)
+                if run.has_other_data:
+                    self._remark()
             self._steps()
         finally:
             self.log.close()
+
+    def _remark(self) -> None:
+        if text := remark(self.run):
+            self.progress.line(text)
 
     def _steps(self) -> None:
         run, state, recipe = self.run, self.state, self.recipe
