@@ -91,6 +91,22 @@ def test_an_interrupted_build_is_resumed_by_the_command_that_began_it(tmp_path: 
         open_split(asked, "train")
 
 
+def test_an_interrupted_conversion_is_resumed_by_convert(acz: Acz, tmp_path: Path) -> None:
+    words = ("data", "youtube8m", "convert", "yt8m", "--out", "arrays")
+    assert acz(*words).code == 0
+    (tmp_path / "arrays/manifest.json").unlink()
+    message = refused(acz("train", MODEL, "--backend", "numpy", "--data", "arrays"))
+    assert "the same 'acz data youtube8m convert' or 'synthesize' as before resumes what was interrupted" in message
+    assert acz(*words).code == 0
+
+
+@pytest.mark.parametrize("name", ["train.tfrec", "features.csv", "x"])
+def test_a_file_of_another_kind_is_not_taken_for_a_pickle(acz: Acz, tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_text("hello", encoding="utf-8")
+    message = refused(acz("train", MODEL, "--backend", "numpy", "--data", name))
+    assert f"{name} holds no finished data set: it is a file of another kind; read are a folder with" in message
+
+
 def test_a_list_names_the_part_that_is_missing(acz: Acz, tmp_path: Path) -> None:
     shutil.rmtree(tmp_path / "yt8m")
     message = refused(acz("data", "youtube8m", "verify", "yt8m", "other"))

@@ -43,8 +43,8 @@ def test_a_video_level_record_has_the_means_of_the_frames(acz: Acz, tmp_path: Pa
     means = (frames.astype(np.float64) * 4 / 255 + (4 / 512 - 2)).mean(axis=0)
     np.testing.assert_allclose(features["mean_rgb"].float_list.value, means[:1024], rtol=0, atol=2e-7)
     np.testing.assert_allclose(features["mean_audio"].float_list.value, means[1024:], rtol=0, atol=2e-7)
-    shown = acz("data", "youtube8m", "show", tmp_path / "means", "--json")
-    assert json.loads(shown.out)["features"] == {"rgb": "1,024 float32", "audio": "128 float32"}
+    shown = acz("data", "youtube8m", "show", tmp_path / "means").out
+    assert "video level\nfeatures: mean_rgb 1,024 float32, mean_audio 128 float32\nlabels: " in shown
 
 
 def test_test_shards_have_no_labels_and_ids_of_their_own(acz: Acz, tmp_path: Path) -> None:

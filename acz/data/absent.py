@@ -11,6 +11,8 @@ READ_NAMES = "*.tfrecord, *.tfrecords, *.tfrecord.gz, NAME-train.tfrecord-00000-
 """The names of YouTube-8M's shards that are read, for messages."""
 BUILDING = "building.json"
 """The settings of a build of Flash-MNIST, in its folder."""
+SETTINGS = "settings.json"
+"""The settings of a conversion or a synthesis, in its folder."""
 MOST_LISTED = 5
 """Names of a folder that a message lists."""
 
@@ -20,6 +22,8 @@ def no_data_set(folder: Path) -> DataError:
     begun = next((place for place in (folder, folder.parent) if (place / BUILDING).is_file()), None)
     if begun:
         advice = f"'acz data flash-mnist --out {begun}' with the options of before resumes what was interrupted"
+    elif (folder / SETTINGS).is_file():
+        advice = "the same 'acz data youtube8m convert' or 'synthesize' as before resumes what was interrupted"
     else:
         advice = (
             f"read are a folder with manifest.json, feature_train*.pkl and feature_test*.pkl, and shards: {READ_NAMES}"

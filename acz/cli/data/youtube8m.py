@@ -36,8 +36,8 @@ def show(
         return
     frames, labels = about["frames"], about["labels"]
     print(f"{about['videos']:,} videos in {about['shards']:,} shards, {about['level']} level")
+    print(f"features: {', '.join(f'{name} {width}' for name, width in about['features'].items())}")
     if about["level"] == "frame":
-        print(f"features: {', '.join(f'{name} {width}' for name, width in about['features'].items())}")
         print(f"frames a video: {frames['fewest']:,} .. {frames['most']:,}, {frames['mean']:,} on average")
     print(f"labels: {labels['a_video']} a video, {labels['classes']:,} classes; the most frequent:")
     print_table(["label", "videos"], [[name, f"{count:,}"] for name, count in about["frequent"][:10]], right={1})

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from acz.data.absent import READ_NAMES, contents_in_words
+from acz.data.absent import READ_NAMES, SETTINGS, contents_in_words
 from acz.data.base import Location
 from acz.data.folder import read_manifest, read_origin
 from acz.foundation.errors import DataError
@@ -25,7 +25,6 @@ DEEPEST = 3
 """Folders below a location in which shards are looked for."""
 CONVERTED = "youtube-8m"
 """The name that the manifest of a converted folder gives as its origin."""
-SETTINGS = "settings.json"
 SYNTHETIC = "synthetic YouTube-8M"
 """The name that the settings of a synthesis give."""
 
