@@ -254,3 +254,49 @@ def test_the_same_data_elsewhere_are_compared(features: Path, tmp_path: Path) ->
     assert "data_since" not in about(tmp_path / "run")
     figures = [line["top1"] for line in evaluations(tmp_path / "run")]
     assert run.state.best["top1"] == max(figures)
+
+
+@pytest.mark.parametrize("step", [1, 3, 9, 12])
+def test_stopped_anywhere_on_the_other_data_it_ends_with_the_same_numbers(
+    features: Path, tmp_path: Path, more: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Step 1 fails, so that run.json names the other data and no checkpoint was written on it."""
+    for name in ("whole", "run"):
+        train(start(features, tmp_path / name))
+    resume(tmp_path / "whole", {"train.epochs": 4}, more)
+    original, count = numpy_backend.training_step, 0
+
+    def stopped(*arguments: object) -> object:
+        nonlocal count
+        count += 1
+        if count == step == 1:
+            raise RuntimeError("the process ends")
+        if count == step:
+            signal.raise_signal(signal.SIGINT)
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(numpy_backend, "training_step", stopped)
+    with pytest.raises((Interrupted, RuntimeError)):
+        resume(tmp_path / "run", {"train.epochs": 4}, more)
+    run, _ = resume(tmp_path / "run")
+    whole, parts = (load_checkpoint(tmp_path / name / "last.safetensors") for name in ("whole", "run"))
+    assert parts.state == whole.state
+    for name, value in whole.parameters.items():
+        np.testing.assert_array_equal(parts.parameters[name], value)
+    assert run.state.best_epoch in (3, 4)
+    kept = [load_checkpoint(tmp_path / name / "best.safetensors") for name in ("whole", "run")]
+    assert kept[0].state == kept[1].state
+
+
+def test_back_to_the_first_data_the_figures_of_the_other_do_not_count(
+    features: Path, tmp_path: Path, more: Path
+) -> None:
+    train(start(features, tmp_path / "run"))
+    resume(tmp_path / "run", {"train.epochs": 3}, more)
+    run, lines = resume(tmp_path / "run", {"train.epochs": 4}, features)
+    assert any(
+        line.startswith(f"{features} is another data set than before; figures of epochs 1 .. 3") for line in lines
+    )
+    assert run.state.best_epoch == 4
+    assert about(tmp_path / "run")["data_since"] == {"step": 16, "epoch": 3}
+    assert [entry["step"] for entry in about(tmp_path / "run")["resumed"]] == [8, 16]
