@@ -30,7 +30,7 @@ def require_changeable(names: Sequence[str], folder: Path) -> None:
 
 
 def value_at(tree: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path of a configuration; None where there is none."""
+    """The value at a dotted path of a configuration; None where the path leads nowhere."""
     node: Any = tree
     for part in path.split("."):
         node = node.get(part) if isinstance(node, Mapping) else None

@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from acz.data.absent import SETTINGS
 from acz.data.folder import write_manifest, write_shard, written_shard
-from acz.data.youtube8m.location import CONVERTED, SETTINGS
+from acz.data.youtube8m.location import CONVERTED
 from acz.data.youtube8m.reading.batch import count_frames
 from acz.data.youtube8m.reading.sources import RecordSource
 from acz.data.youtube8m.settings import Reading

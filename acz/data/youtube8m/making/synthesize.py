@@ -20,7 +20,8 @@ from statistics import NormalDist
 
 import numpy as np
 
-from acz.data.youtube8m.location import SETTINGS, SYNTHETIC
+from acz.data.absent import SETTINGS
+from acz.data.youtube8m.location import SYNTHETIC
 from acz.data.youtube8m.settings import CLASSES, WIDTHS
 from acz.data.youtube8m.shards.video import MEAN, Level, frame_head
 from acz.foundation.arrays import Array
