@@ -13,7 +13,7 @@ import numpy as np
 from acz.backend.devices import check_device
 from acz.backend.registry import find_backend
 from acz.data.flash_mnist.build import NOISY
-from acz.data.registry import fingerprint, open_split
+from acz.data.registry import fingerprint, open_training
 from acz.exchange.weights.readers.kinds import file_kind
 from acz.exchange.weights.starting import take
 from acz.foundation.errors import CheckpointError, DataError
@@ -167,7 +167,7 @@ def _open(config: Config, name: str, device: str, data: Path, identity: str, fol
     backend = find_backend(name)
     check_device(backend, device)
     loss = choose_loss(config.recipe.loss, config.spec)
-    train, test = (open_split(data, split, config.reading) for split in ("train", "test"))
+    train, test = open_training(data, config.reading)
     train.require(config.spec, loss)
     test.require(config.spec, loss)
     return Run(

@@ -26,7 +26,8 @@ def no_data_set(folder: Path) -> DataError:
         advice = "the same 'acz data youtube8m convert' or 'synthesize' as before resumes what was interrupted"
     else:
         advice = (
-            f"read are a folder with manifest.json, feature_train*.pkl and feature_test*.pkl, and shards: {READ_NAMES}"
+            f"read are a folder with manifest.json, feature_train*.pkl and feature_test*.pkl, and shards: {READ_NAMES}; "
+            "'acz data from-arrays' makes a folder of your own features (docs/your-own-features.md)"
         )
     return DataError(f"{folder} holds no finished data set: {contents_in_words(folder)}; {advice}")
 

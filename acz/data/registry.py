@@ -42,6 +42,12 @@ def open_split(location: Location, split: str, reading: BaseModel | None = None,
     return data_set.open(location, split, settings, rank, world)
 
 
+def open_training(location: Location, reading: BaseModel | None = None) -> tuple[Data, Data]:
+    """Open the split that training learns from, and the one that it evaluates on. Raises DataError."""
+    evaluated = recognise(location).describe(location).evaluated
+    return open_split(location, "train", reading), open_split(location, evaluated, reading)
+
+
 def fingerprint(location: Location) -> str:
     """A hash that tells one data set from another, of anything that `open_split` opens. Raises DataError."""
     return recognise(location).fingerprint(location)

@@ -24,6 +24,7 @@ from acz.foundation.processes.prefetch import TimedItems, prefetch
 from acz.foundation.progress import Counter, Progress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
+from acz.training.byte_inputs import warn_of_bytes
 from acz.training.latest import mark_latest
 from acz.training.log import Log
 from acz.training.remarks import remark
@@ -120,6 +121,8 @@ class _Loop:
                 if run.start:
                     self.progress.line(str(run.start))
                 self._remark()
+                if warning := warn_of_bytes(self.spec):
+                    self.progress.line(warning)
             elif is_done(run):
                 self.progress.line(nothing_left(run))
             else:
