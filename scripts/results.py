@@ -24,8 +24,8 @@ from clients.page import page
 
 from acz.api.models import differences
 from acz.backend.versions import environment
+from acz.data.absent import SETTINGS
 from acz.data.folder import read_manifest
-from acz.data.youtube8m.location import SETTINGS
 from acz.foundation.files.tables import markdown, read_csv, replace_table, write_csv
 from acz.studies.reports.run_comparison import read_runs
 from acz.training.log import read_log

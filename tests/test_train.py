@@ -174,7 +174,7 @@ def test_commands(acz: Callable[..., Answer], features: Path, tmp_path: Path, mo
         again = acz("eval", folder, "--batch-size", size, "--json")
         assert json.loads(again.out)["loss"] == pytest.approx(json.loads(evaluated.out)["loss"])
     assert acz("train", "--resume", "--out", folder).code == 0
-    assert acz("train", "--resume", "--set", "train.epochs=9").code == 2
+    assert acz("train", "--resume", "--set", "train.batch_size=9").code == 2
 
 
 def test_each_mistake_is_one_clear_error(

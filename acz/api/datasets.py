@@ -16,14 +16,16 @@ from acz.backend.build import build_model
 from acz.backend.devices import check_device
 from acz.backend.protocol import Backend
 from acz.backend.registry import default_backend, find_backend
+from acz.data.absent import BUILDING
 from acz.data.arrays.split import open_split_of_arrays
 from acz.data.arrays.writing import choose_classes, model_inputs, require_alike, write_arrays
 from acz.data.base import Data
 from acz.data.batching import padded
-from acz.data.flash_mnist.build import BUILDING, Settings, build_features, build_noisy
+from acz.data.flash_mnist.build import Settings, build_features, build_noisy
 from acz.data.flash_mnist.digits import load_digits, load_mnist
 from acz.data.folder import Split, read_manifest, read_origin, verify
 from acz.data.registry import open_split, recognise
+from acz.data.youtube8m.dataset import YOUTUBE8M
 from acz.evaluation.scoring import evaluate
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError, DataError, SpecError
@@ -82,6 +84,8 @@ def verify_data(folder: str | Path, *, progress: Progress | None = None) -> int:
         DataError: a file is not what was written; the message names it.
     """
     path = Path(folder)
+    if not (path / "manifest.json").is_file() and recognise(path) is YOUTUBE8M:
+        raise DataError(f"{path} holds shards of YouTube-8M; 'acz data youtube8m verify {path}' checks them")
     total = sum(record.count for records in read_manifest(path).splits.values() for record in records)
     with show_progress(progress) as shown:
         verify(path, Counter(shown, "verifying", total))

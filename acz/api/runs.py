@@ -13,6 +13,7 @@ import numpy as np
 from acz.api.reading import say_classes
 from acz.backend.devices import check_device
 from acz.backend.registry import find_backend
+from acz.data.flash_mnist.build import NOISY
 from acz.data.registry import fingerprint, open_training
 from acz.exchange.weights.readers.kinds import file_kind
 from acz.exchange.weights.starting import take
@@ -20,7 +21,8 @@ from acz.foundation.errors import CheckpointError, DataError
 from acz.foundation.files.hashing import contents_hash
 from acz.model.checkpoint import Checkpoint
 from acz.model.losses import choose_loss
-from acz.training.run import Run, Start
+from acz.training.resuming import require_changeable, value_at
+from acz.training.run import Run, Since, Start
 from acz.training.run_folder import check_new_folder, open_checkpoint, read_run
 from acz.zoo.config import Config, load_config
 
@@ -112,16 +114,23 @@ def resumed_run(
     device: str | None = None,
     data: Path | None = None,
     threads: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
 ) -> Run:
-    """Prepare to resume a run, by default as it was begun, or in another backend.
+    """Prepare to resume a run, by default as it was begun, or in another backend, or with other settings.
 
     Raises:
         CheckpointError: the folder holds no run.
+        SpecError: `overrides` changes a setting that may not change.
         DataError: its data set is gone, or is another one.
         MissingError: the backend or the device is not here.
     """
     kept = read_run(folder)
-    config = replace(load_config(kept["config"]), name=kept["name"])
+    given = dict(overrides or {})
+    require_changeable(list(given), folder)
+    if any(name.startswith("data.") for name in given) and "data" not in kept["config"]:
+        given["data.folder"] = kept["data"]
+    former = load_config(kept["config"])
+    config = replace(load_config(kept["config"], given), name=kept["name"])
     location = data or Path(kept["data"])
     identity = fingerprint(location)
     if data is None and identity != kept.get("data_manifest"):
@@ -132,6 +141,11 @@ def resumed_run(
     name, place = backend or kept["backend"], device or kept["device"]
     run = _open(config, name, place, location, identity, folder, threads or int(kept["threads"]))
     run.resumed = True
+    run.has_other_data = kept.get("data_manifest") not in (None, identity)
+    run.since = Since(**kept.get("data_since", {}))
+    old, new = former.to_dict(), config.to_dict()
+    values = {path: (value_at(old, path), value_at(new, path)) for path in overrides or {}}
+    run.changes = {path: pair for path, pair in values.items() if pair[0] != pair[1]}
     return run
 
 
@@ -142,6 +156,14 @@ def is_made_here(config: Config, location: Path) -> bool:
     """
     own = config.data is not None and config.data.digits and location == Path(config.data.folder)
     return own and ":" not in config.name and not (location / "manifest.json").is_file()
+
+
+def require_made(config: Config, location: Path) -> None:
+    """Raise DataError that says how to make Flash-MNIST, where its model asks for its own folder and that is missing."""
+    own = config.data is not None and location == Path(config.data.folder) and config.name.startswith("flash_mnist/")
+    if own and not location.exists():
+        out = location.parent if location.name == NOISY else location
+        raise DataError(f"{location} is missing; 'acz data flash-mnist --out {out}' makes it")
 
 
 def _open(config: Config, name: str, device: str, data: Path, identity: str, folder: Path, threads: int) -> Run:

@@ -10,7 +10,7 @@ from typing import Any
 from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
 from acz.api.results import Result, reports_progress, require_counts
-from acz.api.runs import is_made_here, new_run, open_origin, resumed_run
+from acz.api.runs import is_made_here, new_run, open_origin, require_made, resumed_run
 from acz.backend.devices import advise_on_device, check_device
 from acz.backend.registry import default_backend, find_backend
 from acz.evaluation.metrics.figures import deciding
@@ -122,6 +122,8 @@ def train(
     threads = threads or cores()
     if data is None and is_made_here(chosen, location):
         make_flash_mnist(location, backend=name, device=place, threads=threads, progress=progress)
+    elif data is None:
+        require_made(chosen, location)
     folder = Path(out) if out else new_run_folder(chosen.name)
     run = new_run(chosen, name, place, location, folder, threads, origin, allow)
     with show_progress(progress) as shown:
@@ -139,24 +141,32 @@ def resume(
     device: str | None = None,
     data: str | Path | None = None,
     threads: int | None = None,
+    overrides: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Resume a run from its last checkpoint, in any backend; it ends with the numbers of a run that was never stopped.
 
+    A run whose epochs are complete takes more with `overrides={"train.epochs": 20}`: from its last step on, the
+    schedule gives the rates of a run of 20 epochs. With another data set the best epoch is chosen among those on it.
+
     Args:
         run: the run's folder; by default the latest under `runs/`.
         backend, device, data, threads: by default as the run was begun.
+        overrides: values by dotted path, of `train.epochs`, `train.early_stopping`, `train.checkpoint_steps`,
+            `data.reading.workers` and `data.reading.verify`. Nothing else can change. run.json keeps them.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
         CheckpointError: there is no run, or its checkpoint is damaged.
+        SpecError: `overrides` changes another setting, or asks for fewer epochs than the run has.
         DataError: the data set is gone, or is another one than the run was begun with.
         MissingError: the backend or the device is not here.
         Interrupted: Ctrl-C was pressed; the run is saved.
     """
     require_counts(threads=threads)
     folder = latest_run() if run is None else Path(run)
-    return _trained(resumed_run(folder, backend, device, None if data is None else Path(data), threads), progress)
+    location = None if data is None else Path(data)
+    return _trained(resumed_run(folder, backend, device, location, threads, overrides), progress)
 
 
 def threads_of(run: str | Path | None = None) -> int:

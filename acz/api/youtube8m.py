@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from acz.api.results import reports_progress, require_counts
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_records
-from acz.data.youtube8m.location import READ_NAMES, count_classes, shards_at, shards_by_split
+from acz.data.youtube8m.location import count_classes, no_shards, shards_at, shards_by_split
 from acz.data.youtube8m.making.convert import convert
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.settings import CLASSES, Reading
 from acz.data.youtube8m.shards.check import CUT, SHORTENED
 from acz.data.youtube8m.shards.summary import criteria_for, look_at
-from acz.foundation.errors import DataError
+from acz.data.youtube8m.shards.video import Level
+from acz.foundation.errors import DataError, SpecError
 from acz.foundation.progress import Progress, show_progress
 from acz.foundation.settings import validate
 
@@ -51,7 +52,7 @@ def describe_youtube8m(
     words = [str(shard) for shard in shards]
     paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
     if not paths:
-        raise DataError(f"{', '.join(words)}: no shards are there ({READ_NAMES})")
+        raise no_shards(words[0] if len(words) == 1 else words)
     names = read_labels(Path(class_names)) if class_names else None
     with show_progress(progress) as shown:
         classes = classes or _known_classes(words, shown)
@@ -90,13 +91,13 @@ def convert_youtube8m(
     unlabelled: bool = False,
     progress: Progress | None = None,
 ) -> int:
-    """Convert frame-level shards to memory-mapped arrays, which are read without parsing; gives the number of videos.
+    """Convert shards of frames or of videos to memory-mapped arrays, which are read without parsing; gives the number of videos.
 
     Labels are 0 .. `classes` - 1, by default what a synthesized folder says, else the official 3,862.
     Splits keep their names: train, validate and test; without test shards, `test` has the validation shards. An interrupted call is resumed by the same call.
 
     Raises:
-        DataError: there are no frame-level shards, a record is bad, or `out` holds something else.
+        DataError: there are no shards, or shards of both levels; a record is bad, or `out` holds something else.
     """
     require_counts(classes=classes)
     words = [str(shard) for shard in shards]
@@ -106,8 +107,11 @@ def convert_youtube8m(
     reading = validate(Reading, given, "options")
     splits = shards_by_split(words[0] if len(words) == 1 else words)
     sources = {split: open_records(chosen, reading) for split, chosen in splits.items()}
-    if not sources or any(source.criteria.level != "frame" for source in sources.values()):
-        raise DataError(f"{', '.join(words)}: no frame-level shards are there ({READ_NAMES})")
+    if not sources:
+        raise no_shards(words[0] if len(words) == 1 else words)
+    if len({source.criteria.level for source in sources.values()}) > 1:
+        levels = ", ".join(f"{split} {source.criteria.level}" for split, source in sources.items())
+        raise DataError(f"{', '.join(words)}: holds shards of frames and of videos ({levels}); convert each alone")
     about = {"shards": {split: [path.name for path in chosen] for split, chosen in splits.items()}, "reading": given}
     with show_progress(progress) as shown:
         return convert(sources, Path(out), about, lambda done, total: shown("converting", done, total))
@@ -119,25 +123,35 @@ def synthesize_youtube8m(
     videos: int,
     *,
     validation: int | None = None,
+    test: int = 0,
     shards: int | None = None,
+    level: Level = "frame",
     frames: tuple[int, int] = (40, 120),
     classes: int = 3862,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> int:
-    """Write frame-level shards in the official format whose labels can be learnt; gives their size in bytes.
+    """Write shards in the official format whose labels can be learnt; gives their size in bytes.
 
     Args:
         videos: training videos.
         validation: validation videos; by default a tenth as many.
+        test: test videos, which have no labels.
         shards: training shards; by default one for 500 videos.
+        level: `frame` writes frames; `video` writes the means over each video's frames.
         frames: fewest and most frames of a video.
 
     Raises:
         DataError: `out` holds something else.
+        SpecError: a number or the level is not possible.
     """
+    if level not in get_args(Level):
+        raise SpecError(f"level (--level) must be frame or video, got {level!r}")
+    if test < 0:
+        raise SpecError(f"test (--test) must be 0 or more, got {test}")
     require_counts(videos=videos, validation=validation, shards=shards, classes=classes)
     tested = validation or max(videos // 10, 1)
-    wanted = Synthesis(videos, tested, shards or -(-videos // 500), -(-tested // 500), seed, frames, classes)
+    counts = (videos, tested, shards or -(-videos // 500), -(-tested // 500))
+    wanted = Synthesis(*counts, seed, frames, classes, test, -(-test // 500), level)
     with show_progress(progress) as shown:
         return synthesize(wanted, Path(out), lambda done, total: shown("writing videos", done, total))

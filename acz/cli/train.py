@@ -65,7 +65,13 @@ def train_command(
         typer.Option(help="The folder of the run.", show_default="a new one under runs/", autocompletion=run_folders),
     ] = None,
     resume: Annotated[
-        bool, typer.Option("--resume", help="Resume the run in --out, or the latest run. The backend may change.")
+        bool,
+        typer.Option(
+            "--resume",
+            help="Resume the run in --out, or the latest run. The backend and the data may change, and with --set: "
+            "train.epochs, train.early_stopping, train.checkpoint_steps, data.reading.workers (--workers) and "
+            "data.reading.verify (--verify).",
+        ),
     ] = False,
     threads: Annotated[
         int | None,
@@ -100,13 +106,13 @@ def train_command(
             reading=reading,
             threads=threads,
         )
-    elif assignments or config or reading or start_from or allow:
+    elif config or start_from or allow:
         raise SpecError(
-            "--resume uses the configuration and the weights of the run; leave out CONFIG, --from, --allow, --set and the "
-            "options of reading, or start a new run"
+            "--resume uses the model and the weights of the run; leave out CONFIG, --from and --allow, or start a new run"
         )
     else:
         if threads is None:
             configure_process(training.threads_of(out))
-        trained = training.resume(out, backend=backend, device=device, data=data, threads=threads)
+        overrides = given_overrides(assignments) | {f"data.reading.{name}": value for name, value in reading.items()}
+        trained = training.resume(out, backend=backend, device=device, data=data, threads=threads, overrides=overrides)
     print_result(trained, as_json)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from acz.data.absent import no_data_set
 from acz.data.base import (
     Data,
     Description,
@@ -122,11 +123,7 @@ def read_manifest(folder: Path) -> Manifest:
     """Read the manifest of a folder. Raises DataError where the folder or its manifest is missing or damaged."""
     path = folder / "manifest.json"
     if not path.is_file():
-        raise DataError(
-            f"{folder} holds no finished data set (no manifest.json); "
-            f"'acz data flash-mnist --out {folder}' makes one, or resumes one that was interrupted; "
-            "'acz data from-arrays' makes one of your own features (docs/your-own-features.md)"
-        )
+        raise no_data_set(folder)
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
     except ValidationError as error:

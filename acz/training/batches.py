@@ -8,10 +8,11 @@ from acz.data.base import Data, Examples
 from acz.foundation.arrays import Array
 from acz.foundation.randomness import generator, keep_mask
 from acz.model.spec import Spec
+from acz.training.run import FIRST_DATA, Since
 
 
 def batches(
-    spec: Spec, split: Data, batch_size: int, seed: int, first: int, last: int
+    spec: Spec, split: Data, batch_size: int, seed: int, first: int, last: int, since: Since = FIRST_DATA
 ) -> Iterator[tuple[Examples, dict[str, Array]]]:
     """Give the examples and the dropout masks of steps first .. last - 1.
 
@@ -25,11 +26,13 @@ def batches(
         seed: the seed of the recipe.
         first: the number of the first step, from 0.
         last: the number of the step after the last one.
+        since: the step and the epoch after which the run reads this split.
     """
     per_epoch = len(split) // batch_size
     epoch_batches: Iterator[Examples] = iter(())
     for step in range(first, last):
-        epoch, place = divmod(step, per_epoch)
+        epoch, place = divmod(step - since.step, per_epoch)
+        epoch += since.epoch
         if step == first or place == 0:
             epoch_batches = split.epoch(seed, epoch, batch_size, place, list(spec.inputs))
         examples = next(epoch_batches)

@@ -27,8 +27,10 @@ from acz.training.batches import batches
 from acz.training.byte_inputs import warn_of_bytes
 from acz.training.latest import mark_latest
 from acz.training.log import Log
+from acz.training.remarks import remark
+from acz.training.resuming import adapt_state, changes_in_words, is_done, nothing_left, stops
 from acz.training.run import Run, State, load_resumable
-from acz.training.run_folder import read_run, write_run
+from acz.training.run_folder import read_run, record_changes, write_run
 
 LOG_STEPS = 50
 """The number of steps between two `train` lines of the metrics."""
@@ -91,6 +93,9 @@ class _Loop:
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
             self._adopt_best()
+            adapt_state(run)
+            if not is_done(run) and (run.changes or run.has_other_data):
+                record_changes(run)
         else:
             self._save(self.last, resumable=True)
         self.log = Log(metrics, self.state.step)
@@ -115,21 +120,32 @@ class _Loop:
                 )
                 if run.start:
                     self.progress.line(str(run.start))
+                self._remark()
                 if warning := warn_of_bytes(self.spec):
                     self.progress.line(warning)
+            elif is_done(run):
+                self.progress.line(nothing_left(run))
             else:
                 self.progress.line(f"{run.folder}: resumes after step {state.step:,} of {run.steps:,}; {place}")
+                for line in changes_in_words(run):
+                    self.progress.line(line)
+                if run.has_other_data:
+                    self._remark()
             self._steps()
         finally:
             self.log.close()
 
+    def _remark(self) -> None:
+        if text := remark(self.run):
+            self.progress.line(text)
+
     def _steps(self) -> None:
         run, state, recipe = self.run, self.state, self.recipe
-        if state.stopped or state.step >= run.steps:
+        if is_done(run):
             return
-        first, last = state.step, run.steps
+        made = batches(self.spec, run.train, run.batch_size, recipe.seed, state.step, run.steps, run.since)
         # closed: otherwise the traceback of an error would keep its thread alive
-        with closing(prefetch(batches(self.spec, run.train, run.batch_size, recipe.seed, first, last), 3)) as source:
+        with closing(prefetch(made, 3)) as source:
             self._take_steps(TimedItems(source))
 
     def _take_steps(self, source: TimedItems[tuple[Examples, dict[str, Array]]]) -> None:
@@ -143,7 +159,7 @@ class _Loop:
             losses.append(self.backend.training_step(self.trainer, examples.inputs, examples.labels, masks, rate))
             state.step += 1
             steps_since += 1
-            at_end = state.step % run.steps_per_epoch == 0
+            at_end = (state.step - run.since.step) % run.steps_per_epoch == 0
             interrupted = self.is_interrupted()
             at_log = state.step % LOG_STEPS == 0
             at_checkpoint = state.step % recipe.checkpoint_steps == 0
@@ -165,7 +181,7 @@ class _Loop:
                 self.log.write(line)
             note = f"loss {line['loss']:.4f}  top-1 {line['top1']:.3f}  {speed:,.0f} videos/s"
             note += f"  waits {wait:.0%} on data" if wait > MOST_WAIT else ""
-            step_of_epoch = state.step - state.epoch * run.steps_per_epoch
+            step_of_epoch = state.step - run.since.step - (state.epoch - run.since.epoch) * run.steps_per_epoch
             self.progress(f"epoch {state.epoch + 1}/{recipe.epochs}", step_of_epoch, run.steps_per_epoch, note)
             if at_end:
                 self._end_epoch(line)
@@ -208,8 +224,7 @@ class _Loop:
             state.best_epoch = state.epoch
             state.best = {name: value for name, value in figures.items() if name in FIGURES and FIGURES[name].kept}
             self._save(self.best, resumable=False)
-        stopping = self.recipe.early_stopping
-        state.stopped = stopping is not None and state.epoch - state.best_epoch >= stopping.patience
+        state.stopped = stops(run, state)
         trained = {"train_loss": line["loss"], "train_top1": line["top1"], "learning_rate": line["learning_rate"]}
         speed = {name: line[name] for name in SPEEDS} | {"backend": run.backend.NAME}
         self.log.write({"kind": "evaluation", "step": state.step, "epoch": state.epoch, **figures, **trained, **speed})
@@ -233,7 +248,7 @@ class _Loop:
 
     def _raise_interrupted(self) -> None:
         """Raise Interrupted, unless the run is at its end."""
-        if self.state.stopped or self.state.step >= self.run.steps:
+        if is_done(self.run):
             return
         raise Interrupted(
             f"interrupted after step {self.state.step:,} of {self.run.steps:,}. Everything is saved; "

@@ -76,6 +76,17 @@ class Start:
         )
 
 
+@dataclass(frozen=True)
+class Since:
+    """The step and the epoch after which a run has read its present data set. Both are 0 for the data of its start."""
+
+    step: int = 0
+    epoch: int = 0
+
+
+FIRST_DATA = Since()
+
+
 @dataclass
 class Run:
     """A run: the model, the data, the backend and the state. Everything in it is open and ready to use."""
@@ -98,6 +109,11 @@ class Run:
     start: Start | None = None
     """The weights to begin from. None: the model's own starting values, or a resumed run."""
     resumed: bool = False
+    changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
+    """The old and the new value of each setting that changes as the run is resumed."""
+    has_other_data: bool = False
+    """True where the run is resumed with another data set than before."""
+    since: Since = FIRST_DATA
     state: State = field(default_factory=State)
 
     @property
@@ -113,7 +129,7 @@ class Run:
     @property
     def steps(self) -> int:
         """The number of steps of the whole run."""
-        return self.steps_per_epoch * self.config.recipe.epochs
+        return self.since.step + self.steps_per_epoch * (self.config.recipe.epochs - self.since.epoch)
 
 
 def _state_of_version_1(state: Mapping[str, Any]) -> dict[str, Any]:

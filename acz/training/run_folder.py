@@ -10,6 +10,7 @@ best.safetensors      weights of the best epoch: by GAP where videos have severa
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,21 @@ def check_new_folder(folder: Path) -> None:
         raise CheckpointError(f"{folder} already has a run; add --resume to resume it, or choose another --out")
     if folder.exists() and any(not entry.name.startswith(".") for entry in folder.iterdir()):
         raise CheckpointError(f"{folder} has other files; choose another --out")
+
+
+def record_changes(run: Run) -> None:
+    """Write the settings and the data with which a run is resumed into run.json, so that a later resume agrees.
+
+    `resumed` lists each such change with its step, and `data_since` says after which epoch the data are the present ones.
+    """
+    about = read_run(run.folder)
+    changed: dict[str, Any] = {name: list(values) for name, values in run.changes.items()}
+    about["config"] = run.config.to_dict()
+    if run.has_other_data:
+        changed["data"] = [about["data"], str(run.data.resolve())]
+        about |= {"data": changed["data"][1], "data_manifest": run.fingerprint, "data_since": asdict(run.since)}
+    entry = {"step": run.state.step, "epoch": run.state.epoch, "changed": changed}
+    write_json(run.folder / "run.json", {**about, "resumed": [*about.get("resumed", []), entry]})
 
 
 def write_run(run: Run) -> None:

@@ -179,7 +179,7 @@ def load_spec(path_or_dict: str | Path | Mapping[str, Any], overrides: Mapping[s
 def _set(tree: dict[str, Any], key: str, value: Any) -> None:
     """Change one value in place. Sections other than `model` are made where they are missing.
 
-    The value null takes an input, a stream or a layer out of the model.
+    The value null takes an input, a stream or a layer out of the model, and `train.early_stopping` out of the recipe.
 
     Raises:
         SpecError: the key is not known, or the value can't be there.
@@ -204,7 +204,7 @@ def _set(tree: dict[str, Any], key: str, value: Any) -> None:
             raise SpecError(f"{key}: there is no '{parts[-1]}' to take out; {nearest(parts[-1], node)}")
         del node[parts[-1]]
         return
-    if isinstance(node.get(parts[-1]), Mapping) and not isinstance(value, Mapping):
+    if isinstance(node.get(parts[-1]), Mapping) and not isinstance(value, Mapping) and value is not None:
         raise SpecError(
             f"{key}: this is a mapping of {', '.join(map(str, node[parts[-1]]))}; set one of these, or give a mapping"
         )

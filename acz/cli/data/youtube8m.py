@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -44,8 +44,8 @@ def show(
         return
     frames, labels = about["frames"], about["labels"]
     print(f"{about['videos']:,} videos in {about['shards']:,} shards, {about['level']} level")
+    print(f"features: {', '.join(f'{name} {width}' for name, width in about['features'].items())}")
     if about["level"] == "frame":
-        print(f"features: {', '.join(f'{name} {width}' for name, width in about['features'].items())}")
         print(f"frames a video: {frames['fewest']:,} .. {frames['most']:,}, {frames['mean']:,} on average")
     print(f"labels: {labels['a_video']} a video, {labels['classes']:,} classes; the most frequent:")
     print_table(["label", "videos"], [[name, f"{count:,}"] for name, count in about["frequent"][:10]], right={1})
@@ -87,7 +87,7 @@ def convert(
     unlabelled: Unlabelled = False,
     as_json: Json = False,
 ) -> None:
-    """Convert frame-level shards to memory-mapped arrays, which are read without parsing.
+    """Convert shards of frames or of videos to memory-mapped arrays, which are read without parsing.
 
     After an interruption, the same command resumes.
     """
@@ -109,28 +109,44 @@ def synthesize(
     validation: Annotated[
         int | None, typer.Option(min=1, help="Number of validation videos.", show_default="a tenth")
     ] = None,
+    test: Annotated[int, typer.Option(min=0, help="Number of test videos, which have no labels.")] = 0,
     shards: Annotated[
         int | None, typer.Option(min=1, help="Number of training shards.", show_default="one for 500 videos")
     ] = None,
+    level: Annotated[
+        Literal["frame", "video"],
+        typer.Option(
+            help="frame: frames. video: the means over each video's frames, for models of video-level shards."
+        ),
+    ] = "frame",
     frames: Annotated[tuple[int, int], typer.Option(help="The fewest and the most frames of a video.")] = (40, 120),
     classes: Annotated[int, typer.Option(min=1, help="The labels are 0 .. classes - 1.")] = 3862,
     seed: Annotated[int, typer.Option(min=0, help="The seed of everything random.")] = 0,
     as_json: Json = False,
 ) -> None:
-    """Write frame-level shards in the official format.
+    """Write shards in the official format.
 
     Few frames of a video show its labels, so that models can learn.
     """
     from acz.api.youtube8m import synthesize_youtube8m
 
     size = synthesize_youtube8m(
-        out, videos, validation=validation, shards=shards, frames=frames, classes=classes, seed=seed
+        out,
+        videos,
+        validation=validation,
+        test=test,
+        shards=shards,
+        level=level,
+        frames=frames,
+        classes=classes,
+        seed=seed,
     )
     tested = validation or max(videos // 10, 1)
     if as_json:
-        print_json({"folder": str(out), "videos": videos, "validation": tested, "bytes": size})
+        print_json({"folder": str(out), "videos": videos, "validation": tested, "test": test, "bytes": size})
     else:
-        print(f"{out}: {videos:,} training and {tested:,} validation videos, {size / 1e6:,.0f} MB")
+        unlabelled = f" and {test:,} test videos without labels" if test else ""
+        print(f"{out}: {videos:,} training and {tested:,} validation videos{unlabelled}, {size / 1e6:,.0f} MB")
 
 
 def _print_defects(about: dict[str, Any]) -> None:

@@ -15,8 +15,8 @@ from acz.data.folder import write_manifest, write_shard, written_shard
 from acz.foundation.arrays import Array
 from acz.foundation.processes.prefetch import prefetch
 
-BUILDING = "building.json"
-"""The settings of a build, in its folder."""
+NOISY = "noisy"
+"""The folder of the extractor's data, in that of the build."""
 SHARD = 2048
 
 
@@ -44,7 +44,7 @@ Extract = Callable[[Array], Array]
 
 def build_noisy(folder: Path, images: DigitImages, settings: Settings, progress: Progress) -> Path:
     """Write the frames that train the extractor, as a data set of its own. Returns its folder, `folder`/noisy."""
-    out = folder / "noisy"
+    out = folder / NOISY
     if (out / "manifest.json").is_file():
         return out
     noise = PixelNoise.of(images.train.pixels, images.test.pixels)

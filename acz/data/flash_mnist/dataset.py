@@ -28,7 +28,7 @@ class FlashMnist:
         path = Path(location)
         if _has_manifest(path):
             return read_origin(path).get("what") == FLASH
-        return path.is_file() or bool(feature_files(path))
+        return path.suffix == ".pkl" if path.is_file() else bool(feature_files(path))
 
     def open(self, location: Location, split: str, reading: BaseModel, rank: int = 0, world: int = 1) -> Data:
         require_one_process(location, world)

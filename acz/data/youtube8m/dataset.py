@@ -84,7 +84,7 @@ def open_youtube8m(
                 f"{folder}: was converted with {source.classes} classes, and {reading.classes} are wanted; "
                 f"a model that reads it has {source.classes} outputs or more"
             )
-        return YouTube8M(source, "frame", folder, split, reading, rank, world)
+        return YouTube8M(source, source.level, folder, split, reading, rank, world)
     paths = split_of(location, split)
     split = name_in_files(location, paths[0]) or split
     if paths[0].suffix == ".pkl":

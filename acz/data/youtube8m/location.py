@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+from acz.data.absent import READ_NAMES, SETTINGS, contents_in_words
 from acz.data.base import Location
 from acz.data.folder import read_manifest, read_origin
 from acz.foundation.errors import DataError
@@ -20,13 +21,10 @@ WORDS = {"train": r"train", "validate": r"valid(ate|ation)?|(val|eval|dev)(?![a-
 """The words by which names tell the splits."""
 PREFIXES = {"train": ("train",), "test": ("validate", "test")}
 """The words that each split reads; the first one that some shard has counts."""
-READ_NAMES = "*.tfrecord, *.tfrecords, *.tfrecord.gz, NAME-train.tfrecord-00000-of-00001, or PaddlePaddle's train*.pkl"
-"""The names that are read, for messages."""
 DEEPEST = 3
 """Folders below a location in which shards are looked for."""
 CONVERTED = "youtube-8m"
 """The name that the manifest of a converted folder gives as its origin."""
-SETTINGS = "settings.json"
 SYNTHETIC = "synthetic YouTube-8M"
 """The name that the settings of a synthesis give."""
 
@@ -47,6 +45,19 @@ def shards_at(location: Location) -> list[Path]:
     if path.is_file() or not glob.has_magic(str(location)):
         return _named_shards([path])
     return _named_shards([Path(name) for name in glob.glob(str(location))])
+
+
+def shown_location(location: Location) -> str:
+    """A location in a message."""
+    return str(location) if isinstance(location, (str, Path)) else ", ".join(map(str, location))
+
+
+def no_shards(location: Location) -> DataError:
+    """The error for a location without shards: what is there, and which names are read."""
+    parts = [location] if isinstance(location, (str, Path)) else list(location)
+    first = next((part for part in parts if not Path(part).is_dir()), parts[0])
+    about = contents_in_words(first) if len(parts) == 1 else f"{first}: {contents_in_words(first)}"
+    return DataError(f"{shown_location(location)}: no shards are there: {about}; read are {READ_NAMES}")
 
 
 def _named_shards(candidates: list[Path]) -> list[Path]:
@@ -129,9 +140,9 @@ def split_of(location: Location, name: str) -> list[Path]:
     belong to every split. Raises DataError where no shard belongs to it, or one is there twice.
     """
     shards = shards_at(location)
-    shown = str(location) if isinstance(location, (str, Path)) else ", ".join(map(str, location))
+    shown = shown_location(location)
     if not shards:
-        raise DataError(f"{shown}: no shards are there ({READ_NAMES})")
+        raise no_shards(location)
     refuse_repeated(shards)
     words = words_of(location, shards)
     prefixes = PREFIXES.get(name, (name,))

@@ -46,8 +46,13 @@ class ReportedRun:
 
     @property
     def best(self) -> dict[str, Any]:
-        """The line of the best epoch by the deciding figure, the first of equals. Empty before the first epoch ends."""
-        return max(self.epochs, key=lambda line: line.get(deciding(line).name, -1.0), default={})
+        """The line of the best epoch by the deciding figure, the first of equals. Empty before the first epoch ends.
+
+        Epochs on a former data set count only as long as there is no other.
+        """
+        since = self.run.get("data_since", {}).get("epoch", 0)
+        candidates = [line for line in self.epochs if line["epoch"] > since] or self.epochs
+        return max(candidates, key=lambda line: line.get(deciding(line).name, -1.0), default={})
 
     @property
     def checkpoint(self) -> Path | None:

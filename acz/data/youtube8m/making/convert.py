@@ -1,8 +1,10 @@
 """Conversion of shards to memory-mapped arrays, in the format of `acz.data.folder`.
 
 A shard has an array for each modality, as `rgb` and `audio`, uint8 or float32 (videos, frames, features), filled up
-with zeros to the frames of a batch; `rgb.lengths` and `audio.lengths`; `labels`, uint8 (videos, classes); and `id`, uint8 (videos, 64), filled up
-with zeros. Any reader of the format reads them; YouTube-8M's reader samples frames, too.
+with zeros to the frames of a batch; `rgb.lengths` and `audio.lengths`; `labels`, uint8 (videos, classes); and `id`,
+uint8 (videos, 64), filled up with zeros. Any reader of the format reads them; YouTube-8M's reader samples frames, too.
+
+Video-level shards have `mean_rgb` and `mean_audio`, float32 (videos, features), and no lengths.
 """
 
 from __future__ import annotations
@@ -13,11 +15,13 @@ from typing import Any
 
 import numpy as np
 
+from acz.data.absent import SETTINGS
 from acz.data.folder import write_manifest, write_shard, written_shard
-from acz.data.youtube8m.location import CONVERTED, SETTINGS
+from acz.data.youtube8m.location import CONVERTED
 from acz.data.youtube8m.reading.batch import count_frames
 from acz.data.youtube8m.reading.sources import RecordSource
 from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.shards.video import MEAN
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers
@@ -72,21 +76,27 @@ def convert(
 def _arrays(source: RecordSource, numbers: Array) -> dict[str, Array]:
     """The arrays of one shard. Raises BadRecord."""
     count = len(numbers)
+    of_frames = source.criteria.level == "frame"
     frames = count_frames(Reading(), source.longest)
-    arrays: dict[str, Array] = {
-        key: np.zeros((count, frames, width), np.float32 if key in source.floats else np.uint8)
-        for key, width in source.widths.items()
-    }
+    arrays: dict[str, Array] = {}
+    for key, width in source.widths.items():
+        if of_frames:
+            arrays[key] = np.zeros((count, frames, width), np.float32 if key in source.floats else np.uint8)
+        else:
+            arrays[MEAN + key] = np.zeros((count, width), np.float32)
     lengths = np.zeros(count, np.int32)
     arrays["labels"] = np.zeros((count, source.criteria.classes), np.uint8)
     ids = []
     for row, video in enumerate(source.videos(numbers)):
         lengths[row] = min(video.frames, frames)
         for key, value in video.features.items():
-            arrays[key][row, : lengths[row]] = value[:frames]
+            if of_frames:
+                arrays[key][row, : lengths[row]] = value[:frames]
+            else:
+                arrays[key][row] = value
         arrays["labels"][row, video.labels] = 1
         ids.append(encode_text(video.id))
         if len(ids[-1]) > ID_BYTES:
             raise DataError(f"the id {video.id} has {len(ids[-1])} bytes; at most {ID_BYTES} are kept")
     arrays["id"] = np.array(ids, f"S{ID_BYTES}").view(np.uint8).reshape(count, ID_BYTES)
-    return arrays | {f"{key}.lengths": lengths for key in source.widths}
+    return arrays | ({f"{key}.lengths": lengths for key in source.widths} if of_frames else {})

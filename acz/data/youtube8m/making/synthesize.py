@@ -13,16 +13,17 @@ none. Values are quantised as the official features: floor((x + 2) 255 / 4), for
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
 from statistics import NormalDist
 
 import numpy as np
 
-from acz.data.youtube8m.location import SETTINGS, SYNTHETIC
+from acz.data.absent import SETTINGS
+from acz.data.youtube8m.location import SYNTHETIC
 from acz.data.youtube8m.settings import CLASSES, WIDTHS
-from acz.data.youtube8m.shards.video import frame_head
+from acz.data.youtube8m.shards.video import MEAN, Level, frame_head
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers, write_atomically
@@ -43,11 +44,15 @@ FINE = 5
 """Bits after the binary point in sums of bytes."""
 STEP = 255 / 4
 """Bytes for a difference of 1."""
+FIRST = 4 / 512 - 2
+"""The value of byte 0, as the official reader has it."""
+LETTERS = {"train": "t", "validate": "v", "test": "u"}
+"""The first letter of the ids of each split."""
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """The settings of a synthesis. `videos` are for training, `validation` for validation."""
+    """The settings of a synthesis. `videos` are for training, `validation` for validation, `test` have no labels."""
 
     videos: int
     validation: int
@@ -57,6 +62,15 @@ class Synthesis:
     frames: tuple[int, int] = (40, 120)
     """Fewest and most frames of a video."""
     classes: int = CLASSES
+    test: int = 0
+    test_shards: int = 0
+    level: Level = "frame"
+    """The level of the shards: frames, or the means over each video's frames."""
+
+    def to_json(self) -> dict[str, object]:
+        """The settings in the form of settings.json. Those that came later are left out where they are the defaults."""
+        later = {field.name: field.default for field in fields(self) if field.name in ("test", "test_shards", "level")}
+        return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
     @cached_property
     def cumulative(self) -> Array:
@@ -112,36 +126,50 @@ class Synthesis:
         return labels, np.clip(values >> FINE, 0, 255).astype(np.uint8)
 
 
-def encode(name: str, labels: list[int], features: dict[str, Array]) -> bytes:
+def encode(name: str, labels: list[int] | None, features: dict[str, Array]) -> bytes:
     """Write a SequenceExample from an id, labels, and uint8 (frames, features) of each modality."""
-
-    def entry(key: str, value: bytes) -> bytes:
-        return bytes_field(1, bytes_field(1, key.encode()) + bytes_field(2, value))
-
-    context = entry("id", bytes_field(1, bytes_field(1, encode_text(name))))
-    context += entry("labels", bytes_field(3, bytes_field(1, b"".join(map(varint, labels)))))
     lists = b""
     for key, frames in features.items():
         head = frame_head(frames.shape[1])
         table = np.empty((len(frames), len(head) + frames.shape[1]), np.uint8)
         table[:, : len(head)], table[:, len(head) :] = head, frames
-        lists += entry(key, table.tobytes())
-    return bytes_field(1, context) + bytes_field(2, lists)
+        lists += _entry(key, table.tobytes())
+    return bytes_field(1, _context(name, labels)) + bytes_field(2, lists)
+
+
+def encode_means(name: str, labels: list[int] | None, means: dict[str, Array]) -> bytes:
+    """Write an Example from an id, labels, and float32 (features) of each modality."""
+    features = _context(name, labels)
+    for key, value in means.items():
+        features += _entry(MEAN + key, bytes_field(2, bytes_field(1, value.astype("<f4").tobytes())))
+    return bytes_field(1, features)
+
+
+def _context(name: str, labels: list[int] | None) -> bytes:
+    """The fields of an id and of labels; without `labels` the record has no such field, as in the test shards."""
+    context = _entry("id", bytes_field(1, bytes_field(1, encode_text(name))))
+    if labels is not None:
+        context += _entry("labels", bytes_field(3, bytes_field(1, b"".join(map(varint, labels)))))
+    return context
+
+
+def _entry(key: str, value: bytes) -> bytes:
+    return bytes_field(1, bytes_field(1, key.encode()) + bytes_field(2, value))
 
 
 def synthesize(synthesis: Synthesis, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
     """Write `out/train0000.tfrecord`, `out/validate0000.tfrecord` and so on, or resume an interrupted call.
 
-    Returns the size of the shards in bytes.
+    Test shards, test0000.tfrecord and so on, have no labels. Returns the size of the shards in bytes.
 
     Raises:
         DataError: `out` holds other files, or the settings ask for more shards than videos.
     """
     if not 0 < synthesis.frames[0] <= synthesis.frames[1] <= 2**16:
         raise DataError(f"--frames needs 1 <= fewest <= most, got {synthesis.frames[0]} {synthesis.frames[1]}")
-    total, done, size = synthesis.videos + synthesis.validation, 0, 0
+    total, done, size = synthesis.videos + synthesis.validation + synthesis.test, 0, 0
     with locked(out):
-        claim_folder(out, SETTINGS, {"what": SYNTHETIC, **asdict(synthesis)})
+        claim_folder(out, SETTINGS, {"what": SYNTHETIC, **synthesis.to_json()})
         remove_leftovers(out)
         for split, number, videos in _shards(synthesis):
             path = out / f"{split}{number:04d}.tfrecord"
@@ -164,6 +192,7 @@ def _shards(synthesis: Synthesis) -> Iterator[tuple[str, int, range]]:
     splits = (
         ("train", synthesis.videos, synthesis.shards),
         ("validate", synthesis.validation, synthesis.validation_shards),
+        ("test", synthesis.test, synthesis.test_shards),
     )
     for split, videos, shards in splits:
         if shards > videos:
@@ -177,6 +206,12 @@ def _write(synthesis: Synthesis, split: str, videos: range, progress: Callable[[
     with path.open("wb") as file:
         for number in videos:
             labels, frames = synthesis.video(split, number)
-            features = {"rgb": frames[:, :rgb], "audio": frames[:, rgb:]}
-            file.write(framed(encode(f"{split[0]}{number:07d}", labels, features)))
+            known = None if split == "test" else labels
+            name = f"{LETTERS[split]}{number:07d}"
+            if synthesis.level == "video":
+                means = (frames.mean(axis=0, dtype=np.float64) / STEP + FIRST).astype(np.float32)
+                content = encode_means(name, known, {"rgb": means[:rgb], "audio": means[rgb:]})
+            else:
+                content = encode(name, known, {"rgb": frames[:, :rgb], "audio": frames[:, rgb:]})
+            file.write(framed(content))
             progress(number - videos.start + 1)

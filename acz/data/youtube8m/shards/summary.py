@@ -11,7 +11,7 @@ from acz.data.youtube8m.settings import CLASSES
 from acz.data.youtube8m.shards.check import CUT, SHORTENED, Report, judged
 from acz.data.youtube8m.shards.declared import declared_first, read_declared
 from acz.data.youtube8m.shards.records import BadRecord
-from acz.data.youtube8m.shards.video import Criteria
+from acz.data.youtube8m.shards.video import MEAN, Criteria
 
 MOST_LABELS = 20
 """The most frequent labels that are listed."""
@@ -46,6 +46,7 @@ def look_at(
         progress(done, total)
     report.count_repeated()
     counted = sum(report.labels.values())
+    of_frames = criteria.level == "frame"
     return {
         "shards": len(paths),
         "level": criteria.level,
@@ -58,7 +59,9 @@ def look_at(
         "labels": {"all": counted, "a_video": round(counted / max(report.videos, 1), 2), "classes": len(report.labels)},
         "frequent": [[_named(label, names), count] for label, count in report.labels.most_common(MOST_LABELS)],
         "features": {
-            key: f"{width:,} {'float32' if criteria.level == 'video' or key in criteria.floats else 'uint8'}"
+            (
+                key if of_frames else MEAN + key
+            ): f"{width:,} {'uint8' if of_frames and key not in criteria.floats else 'float32'}"
             for key, width in criteria.widths.items()
         },
         CUT: report.cut,
