@@ -97,7 +97,7 @@ class BackendInfo:
     exclusive: bool = True
     """True for a framework that must be alone in its process; False for a library that others load too, as NumPy."""
     launcher: Launcher | None = None
-    """How several processes are started that train one model; without one the backend trains in one process."""
+    """The start of several processes that train one model; without one the backend trains in one process."""
     order: int = 100
     """Place in lists; the first that is installed is the default backend."""
 

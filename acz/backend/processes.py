@@ -59,7 +59,7 @@ class Command:
 
 @dataclass(frozen=True)
 class Launcher:
-    """How a framework's processes are started, and how each learns its place. Its functions import no framework."""
+    """The start of a framework's processes, and the way in which each learns its place. Its functions import no framework."""
 
     name: str
     """The framework's own launcher: `torchrun`."""
@@ -71,6 +71,6 @@ class Launcher:
     variables: Callable[[Cluster, int], Mapping[str, str]]
     """The variables that put a process at a rank of a cluster, as the launcher would set them."""
     commands: Callable[[Cluster, int, str, Sequence[str]], Sequence[Command]]
-    """What a user types on a host of a cluster: given the host's number, the kind of device, and the words after `-m acz`."""
+    """The commands that a user types on a host of a cluster: given the host's number, the kind of device, and the words after `-m acz`."""
     scheduler: Callable[[Cluster], Command] | None = None
     """A further process, without a rank, that runs on the first host while the others do."""

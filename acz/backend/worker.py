@@ -41,14 +41,20 @@ class Worker(JobProcess):
         threads: threads on the CPU.
         python: the interpreter that runs it, which may be that of another environment.
         wrap: a function at the top level of a module; it is given the backend, and jobs are given what it returns.
+        variables: environment variables to set for it.
     """
 
     def __init__(
-        self, backend: str, threads: int = 1, python: str = sys.executable, wrap: Wrapper | None = None
+        self,
+        backend: str,
+        threads: int = 1,
+        python: str = sys.executable,
+        wrap: Wrapper | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.backend = backend
         command = [python, "-m", "acz.backend.worker", backend, str(threads), name_of(wrap) if wrap else ""]
-        super().__init__(f"the process of backend '{backend}'", command)
+        super().__init__(f"the process of backend '{backend}'", command, variables)
 
     def run(
         self,
