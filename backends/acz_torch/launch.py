@@ -30,9 +30,13 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
     local_rank = _number(environment, LOCAL_RANK) if LOCAL_RANK in environment else alone[0]
     local_world = _number(environment, LOCAL_WORLD) if LOCAL_WORLD in environment else max(alone[1], local_rank + 1)
     if not (local_rank <= rank < world and local_rank < local_world <= world):
-        names = ", ".join(f"{name}={environment[name]}" for name in (RANK, WORLD, LOCAL_RANK, LOCAL_WORLD) if name in environment)
+        names = ", ".join(
+            f"{name}={environment[name]}" for name in (RANK, WORLD, LOCAL_RANK, LOCAL_WORLD) if name in environment
+        )
         raise SpecError(f"{names} contradict each other; start the processes with torchrun, or unset them")
-    return Place(rank, world, local_rank, local_world, address, "torchrun" if RUN in environment else f"{RANK} and {WORLD}")
+    return Place(
+        rank, world, local_rank, local_world, address, "torchrun" if RUN in environment else f"{RANK} and {WORLD}"
+    )
 
 
 def _number(environment: Mapping[str, str], name: str) -> int:

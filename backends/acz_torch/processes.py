@@ -29,13 +29,28 @@ def join(place: Place, device: str) -> None:
     if not distributed.is_available() or not (on_cpu or distributed.is_nccl_available()):
         lacking = "NCCL" if distributed.is_available() else "torch.distributed"
         raise MissingError(f"this build of PyTorch has no {lacking}, so processes on {device} can't train together")
-    if place.local_world == place.world:
-        loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
-        for library in ("GLOO", "NCCL"):
-            os.environ.setdefault(f"{library}_SOCKET_IFNAME", loopback)
+    means = "gloo" if on_cpu else "cpu:gloo,cuda:nccl"
     if not on_cpu:
         torch.cuda.set_device(native_device(device))
-    distributed.init_process_group("gloo" if on_cpu else "cpu:gloo,cuda:nccl", timeout=TIMEOUT)
+    if place.local_world < place.world:
+        distributed.init_process_group(means, timeout=TIMEOUT)
+        return
+    loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), "lo")
+    for library in ("GLOO", "NCCL"):
+        os.environ.setdefault(f"{library}_SOCKET_IFNAME", loopback)
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":  # torchrun holds it
+        distributed.init_process_group(means, timeout=TIMEOUT)
+        return
+    store = _store(place, os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]))
+    distributed.init_process_group(means, store=store, rank=place.rank, world_size=place.world, timeout=TIMEOUT)
+
+
+def _store(place: Place, address: str, port: int) -> distributed.Store:
+    """The store where processes of one host meet. PyTorch's own would listen on all interfaces."""
+    listener = socket.create_server((address, port)).detach() if place.rank == 0 else None
+    return distributed.TCPStore(
+        address, port, place.world, place.rank == 0, TIMEOUT, wait_for_workers=False, master_listen_fd=listener
+    )
 
 
 def leave() -> None:
