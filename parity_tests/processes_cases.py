@@ -26,6 +26,7 @@ from acz.reference.bounds import FLOAT64, difference, float32_bound, perturbed
 STEPS = 20
 MODELS = (
     "youtube8m/attention_cluster_experts",  # dropout; batch norms of videos; two inputs
+    "layers/batch_norm",
     "layers/image",
     "layers/bags_of_frames",
     "layers/frozen",
