@@ -11,7 +11,7 @@ from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
 from acz.api.results import Result, over_processes, reports_progress, require_counts
 from acz.api.runs import is_made_here, new_run, open_origin, resumed_run
-from acz.backend.ranks import find_place, join_ranks, redirect_output
+from acz.backend.ranks import find_place, join_ranks
 from acz.backend.registry import default_backend
 from acz.evaluation.metrics.figures import deciding
 from acz.foundation.errors import DataError, SpecError
@@ -184,8 +184,6 @@ def threads_of(run: str | Path | None = None) -> int:
 
 
 def _trained(run: Run, given: Progress | None) -> Trained:
-    if not run.writes:
-        redirect_output(run.folder / f"rank_{run.rank.group.rank}.log")
     with show_progress(given) as shown:
         state = run_training(run, shown)
     return Trained(run.folder, state.epoch, state.step, state.best_epoch, dict(state.best))

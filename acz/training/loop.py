@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend.build import build_model
+from acz.backend.ranks import redirect_output
 from acz.data.base import Examples
 from acz.evaluation.metrics.figures import FIGURES, deciding, in_words
 from acz.evaluation.scoring import evaluate
@@ -58,6 +59,7 @@ def train(run: Run, progress: Progress = SILENT) -> State:
     """
     if not run.writes:
         run.rank.group.wait()  # rank 0 has put the folder in order
+        redirect_output(run.folder / f"rank_{run.rank.group.rank}.log")
         with interruptible() as is_interrupted:
             _Loop(run, progress, is_interrupted).run_all()
         return run.state

@@ -161,6 +161,7 @@ class Group:
 
     def fail(self, message: str, code: int = 1) -> None:
         """Tell the others that this rank ends with an error. They end with it."""
+        self._closing = True
         for peer in self._peers.values():
             with suppress(OSError):
                 self._send(peer, {"kind": "failed", "rank": self.rank, "message": message, "code": code})
