@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -55,6 +56,12 @@ class Command:
 
     variables: Mapping[str, str]
     words: Sequence[str]
+
+    def __str__(self) -> str:
+        """The command as it is typed in a shell."""
+        return " ".join(
+            [*(f"{name}={shlex.quote(value)}" for name, value in self.variables.items()), shlex.join(self.words)]
+        )
 
 
 @dataclass(frozen=True)
