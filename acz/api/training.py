@@ -9,10 +9,10 @@ from typing import Any
 
 from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
-from acz.api.results import Result, reports_progress, require_counts
+from acz.api.results import Result, over_processes, reports_progress, require_counts
 from acz.api.runs import is_made_here, new_run, open_origin, resumed_run
-from acz.backend.devices import check_device
-from acz.backend.registry import default_backend, find_backend
+from acz.backend.ranks import find_place, join_ranks
+from acz.backend.registry import default_backend
 from acz.evaluation.metrics.figures import deciding
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.processes.environment import cores
@@ -52,6 +52,16 @@ class Trained(Result):
         return f"best {figure.label} {self.best[figure.name]:.4f} at epoch {self.best_epoch}; {self.checkpoint}"
 
 
+def _backend_of_new(given: Mapping[str, Any]) -> str:
+    return default_backend(given.get("backend"))
+
+
+def _backend_of_resumed(given: Mapping[str, Any]) -> str:
+    run = given.get("run")
+    return given.get("backend") or str(read_run(latest_run() if run is None else Path(run))["backend"])
+
+
+@over_processes(_backend_of_new)
 @reports_progress
 def train(
     config: str | Path | Mapping[str, Any] | Config | None = None,
@@ -65,6 +75,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP or else by top-1.
@@ -76,12 +87,14 @@ def train(
             A parameter that is not there, or has another shape, keeps its starting value if `allow` names it.
         allow: paths that may be missing in `start_from`, left over, or of another shape; wildcards work.
         backend: `torch`, `tensorflow`, `paddle`, `mindspore`, or another that is registered; by default the first installed.
-        device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence.
+        device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence. With several processes `GPU` stands for the
+            first devices, and `GPU:2,3,5` for these.
         data: the data set; by default the configuration's. The small one of scikit-learn's digits is made where it is missing.
         out: the run's folder; by default a new one under `runs/`.
         overrides: values by dotted path: `{"train.epochs": 3}`.
         reading: how the data set is read: `{"sampling": {"type": "strata", "frames": 100}}`.
-        threads: threads on the CPU; by default all cores.
+        threads: threads on the CPU, which processes of one host share; by default all cores.
+        processes: processes of this host that train together, by default one; a launcher may have started them too.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -89,6 +102,7 @@ def train(
         CheckpointError: `out` holds a run, or other files; or `start_from` does not fit the model, and everything that
             does not fit is listed.
         MissingError: the backend or the device is not here.
+        RankFailed: one of several processes ended; the message names it.
         Interrupted: Ctrl-C was pressed; the run is saved, and `resume` continues it.
 
     Example:
@@ -111,19 +125,24 @@ def train(
     else:
         chosen = load_config(DEFAULT if config is None else config, changes)
     name = default_backend(backend)
-    check_device(find_backend(name), device)
     location = data or (Path(chosen.data.folder) if chosen.data else None)
     if location is None:
         raise DataError(f"{chosen.name} names no data; give a folder with --data")
     require_settings(given, location)
     threads = threads or cores()
     if data is None and is_made_here(chosen, location):
+        if find_place(name):
+            raise DataError(
+                f"{location} is not there; 'acz data flash-mnist --out {location}' makes it, before several processes read it"
+            )
         make_flash_mnist(location, backend=name, device=device, threads=threads, progress=progress)
-    folder = Path(out) if out else new_run_folder(chosen.name)
-    run = new_run(chosen, name, device, location, folder, threads, origin, allow)
-    return _trained(run, progress)
+    with join_ranks(name, device, threads) as rank:
+        folder = Path(rank.group.broadcast(str(out or new_run_folder(chosen.name)).encode()).decode())
+        run = new_run(chosen, name, device, location, folder, threads, origin, allow, rank)
+        return _trained(run, progress)
 
 
+@over_processes(_backend_of_resumed)
 @reports_progress
 def resume(
     run: str | Path | None = None,
@@ -132,6 +151,7 @@ def resume(
     device: str | None = None,
     data: str | Path | None = None,
     threads: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Resume a run from its last checkpoint, in any backend; it ends with the numbers of a run that was never stopped.
@@ -139,6 +159,7 @@ def resume(
     Args:
         run: the run's folder; by default the latest under `runs/`.
         backend, device, data, threads: by default as the run was begun.
+        processes: as in `train`. The number may be another one than before.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -149,7 +170,12 @@ def resume(
     """
     require_counts(threads=threads)
     folder = latest_run() if run is None else Path(run)
-    return _trained(resumed_run(folder, backend, device, None if data is None else Path(data), threads), progress)
+    kept = read_run(folder)
+    name, devices = backend or kept["backend"], device or kept["device"]
+    threads = threads or int(kept["threads"])
+    with join_ranks(name, devices, threads) as rank:
+        resumed = resumed_run(folder, name, devices, None if data is None else Path(data), threads, rank)
+        return _trained(resumed, progress)
 
 
 def threads_of(run: str | Path | None = None) -> int:

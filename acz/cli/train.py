@@ -11,6 +11,7 @@ from acz.cli.options import (
     Backend,
     Json,
     OnBadRecord,
+    Processes,
     Sampling,
     Set,
     Verify,
@@ -71,6 +72,7 @@ def train_command(
         int | None,
         typer.Option(min=1, help="Number of CPU threads.", show_default="all cores; with --resume, those of the run"),
     ] = None,
+    processes: Processes = None,
     sampling: Sampling = None,
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
@@ -99,6 +101,7 @@ def train_command(
             overrides=given_overrides(assignments),
             reading=reading,
             threads=threads,
+            processes=processes,
         )
     elif assignments or config or reading or start_from or allow:
         raise SpecError(
@@ -108,5 +111,5 @@ def train_command(
     else:
         if threads is None:
             configure_process(training.threads_of(out))
-        trained = training.resume(out, backend=backend, device=device, data=data, threads=threads)
+        trained = training.resume(out, backend=backend, device=device, data=data, threads=threads, processes=processes)
     print_result(trained, as_json)
