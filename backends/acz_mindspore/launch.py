@@ -13,6 +13,7 @@ from acz.foundation.errors import SpecError
 
 MSRUN, RANK_TABLE = "msrun", "a rank table"
 WORKER, SCHEDULER = "MS_WORKER", "MS_SCHED"
+MEETING_POINT = [sys.executable, "-m", "acz_mindspore.scheduler"]
 LOGS = "msrun-logs"
 """The folder of the logs that msrun writes, below the current one."""
 LOST = {"MS_RECEIVE_MSG_TIMEOUT": "45", "MS_NODE_TIMEOUT": "45"}
@@ -157,7 +158,12 @@ def commands(cluster: Cluster, host: int, device: str, words: Sequence[str]) -> 
 
 def scheduler(cluster: Cluster) -> Command:
     """The process that the ranks meet at."""
-    return Command({**_meeting(cluster), "MS_ROLE": SCHEDULER}, [sys.executable, "-m", "acz_mindspore.scheduler"])
+    return Command({**_meeting(cluster), "MS_ROLE": SCHEDULER}, MEETING_POINT)
+
+
+def served_by(environment: Mapping[str, str]) -> Sequence[str] | None:
+    """The scheduler's program, for the process that msrun starts as the scheduler with the words of the ranks."""
+    return MEETING_POINT if environment.get("MS_ROLE") == SCHEDULER else None
 
 
 def _meeting(cluster: Cluster) -> dict[str, str]:
@@ -170,4 +176,4 @@ def _meeting(cluster: Cluster) -> dict[str, str]:
     return {**meeting, **LOST, **QUICK}
 
 
-LAUNCHER = Launcher(MSRUN, find_place, variables, commands, scheduler)
+LAUNCHER = Launcher(MSRUN, find_place, variables, commands, scheduler, served_by)
