@@ -29,11 +29,16 @@ ANSWER = "ACZ_ANSWER"
 def find_place(backend: str, environ: Mapping[str, str] | None = None) -> Place | None:
     """The place that a launcher of the backend's framework has given this process; None where it is alone.
 
+    A process that has none, because the launcher started it as its scheduler, becomes that scheduler and does not return.
+
     Raises:
         SpecError: the variables contradict each other.
     """
-    launcher = find_info(backend).launcher
-    place = launcher.find_place(os.environ if environ is None else environ) if launcher else None
+    launcher, environ = find_info(backend).launcher, os.environ if environ is None else environ
+    words = launcher.served_by(environ) if launcher and launcher.served_by else None
+    if words:
+        os.execve(words[0], list(words), dict(environ))
+    place = launcher.find_place(environ) if launcher else None
     return place if place is not None and place.world > 1 else None
 
 
