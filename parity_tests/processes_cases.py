@@ -36,13 +36,13 @@ MODELS = (
 
 MEMBER = """
 import json
-import os
 import sys
 
 import numpy as np
-from acz.backend.registry import find_backend, find_info
+from acz.backend.ranks import find_place
+from acz.backend.registry import find_backend
 
-place = find_info(sys.argv[1]).launcher.find_place(os.environ)
+place = find_place(sys.argv[1])
 backend = find_backend(sys.argv[1])
 backend.join(place, "CPU")
 total = backend.total(np.array([1.0, 2.0**-52 * place.rank]))
@@ -100,12 +100,11 @@ def run_members(backend: str, commands: Sequence[Command], folder: Path) -> list
     with ExitStack() as stack:
         started = []
         for command in commands:
-            launcher = list(command.words[: command.words.index("acz")])
-            if launcher[-1] == "-m":
-                del launcher[-1]
+            launcher = command.words[: command.words.index("acz")]
+            program = "member" if launcher[-1] == "-m" else "member.py"
             started.append(
                 subprocess.Popen(
-                    [*launcher, "member.py", backend],
+                    [*launcher, program, backend],
                     cwd=folder,
                     env=environment | dict(command.variables),
                     stdout=subprocess.PIPE,
@@ -116,6 +115,6 @@ def run_members(backend: str, commands: Sequence[Command], folder: Path) -> list
             stack.callback(started[-1].kill)
         for process in started:
             output, _ = process.communicate(timeout=200)
-            logs = "".join(file.read_text(errors="replace")[-2000:] for file in folder.glob("log*/*"))
+            logs = "".join(file.read_text(errors="replace")[-2000:] for file in folder.glob("*log*/*"))
             assert process.returncode == 0, output[-3000:] + logs
     return [json.loads(file.read_text()) for file in sorted(folder.glob("*.json"))]

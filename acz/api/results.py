@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from html import escape
 from typing import Any, ParamSpec, TypeVar
 
-from acz.backend.ranks import answer_call as answer_call
-from acz.backend.ranks import call_on_ranks, find_place
+from acz.backend.launching import answer_call as answer_call
+from acz.backend.launching import call_on_ranks
+from acz.backend.ranks import find_place
 from acz.foundation.errors import SpecError
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import show_progress

@@ -11,11 +11,13 @@ from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
 from acz.api.results import Result, over_processes, reports_progress, require_counts
 from acz.api.runs import is_made_here, new_run, open_origin, resumed_run
+from acz.backend.processes import Cluster
 from acz.backend.ranks import find_place, join_ranks
-from acz.backend.registry import default_backend
+from acz.backend.registry import default_backend, find_info
 from acz.evaluation.metrics.figures import deciding
-from acz.foundation.errors import DataError, SpecError
+from acz.foundation.errors import DataError, MissingError, SpecError
 from acz.foundation.processes.environment import cores
+from acz.foundation.processes.ports import LOOPBACK
 from acz.foundation.progress import Progress, show_progress
 from acz.training.latest import latest_run, new_run_folder
 from acz.training.loop import train as run_training
@@ -24,6 +26,9 @@ from acz.training.run_folder import read_run
 from acz.zoo.config import Config, load_config
 
 DEFAULT = "flash_mnist/attention_cluster"
+HERE = (LOOPBACK,)
+PORT = 29500
+"""The port of the first host where none is named: that of torchrun."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -50,6 +55,75 @@ class Trained(Result):
     def __str__(self) -> str:
         figure = deciding(self.best)
         return f"best {figure.label} {self.best[figure.name]:.4f} at epoch {self.best_epoch}; {self.checkpoint}"
+
+
+@dataclass(frozen=True, repr=False)
+class LaunchPlan(Result):
+    """The commands that start one training on several hosts."""
+
+    launcher: str
+    """The launcher of the backend's framework."""
+    processes: int
+    """The number of processes on all hosts together."""
+    lines: Mapping[str, tuple[str, ...]]
+    """The lines to type, by host."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "launcher": self.launcher,
+            "processes": self.processes,
+            "lines": {host: list(lines) for host, lines in self.lines.items()},
+        }
+
+    def __str__(self) -> str:
+        texts = [f"{self.processes} processes on {len(self.lines)} hosts, by {self.launcher}. Type"]
+        for host, lines in self.lines.items():
+            texts += ["", f"on {host}:", *(f"  {line}" for line in lines)]
+        return "\n".join(texts)
+
+
+def plan_launch(
+    words: Sequence[str],
+    *,
+    hosts: Sequence[str] = HERE,
+    processes: int = 1,
+    backend: str | None = None,
+    device: str = "CPU",
+    port: int = PORT,
+) -> LaunchPlan:
+    """The commands with which a framework's own launcher starts a training on several hosts; nothing is started.
+
+    Every host needs acz, the data set, and the same folders as the first, whose process of rank 0 writes the run.
+
+    Args:
+        words: the words after `acz`: `["train", "flash_mnist/attention_cluster", "--data", "data", "--out", "runs/a"]`.
+        hosts: names or addresses by which the hosts reach each other; the first has rank 0.
+        processes: processes on each host, one for each of its devices.
+        backend: the backend; by default the first installed. It need not be installed here.
+        device: the kind of the devices: `CPU`, `GPU`, `Ascend`.
+        port: a free port of the first host.
+
+    Raises:
+        SpecError: a name is unknown, or a host stands twice.
+        MissingError: the backend works in one process.
+
+    Example:
+        >>> print(acz.plan_launch(["train"], hosts=["a", "b"], processes=8, backend="torch", device="GPU"))
+    """
+    require_counts(processes=processes, port=port)
+    if not hosts or len(set(hosts)) < len(hosts) or not all(hosts):
+        raise SpecError(f"hosts (--hosts) must be different names, with commas between them, not {', '.join(hosts)!r}")
+    name = backend or default_backend()
+    launcher = find_info(name).launcher
+    if launcher is None:
+        raise MissingError(f"backend '{name}' works in one process")
+    cluster = Cluster(tuple(hosts), processes, port)
+    kind = device.partition(":")[0]
+    lines = {
+        host: tuple(str(command) for command in launcher.commands(cluster, number, kind, list(words)))
+        for number, host in enumerate(hosts)
+    }
+    return LaunchPlan(launcher.name, cluster.world, lines)
 
 
 def _backend_of_new(given: Mapping[str, Any]) -> str:

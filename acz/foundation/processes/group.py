@@ -20,7 +20,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeAlias
 
-from acz.foundation.errors import AczError, DataError
+from acz.foundation.errors import DataError, RankFailed
+from acz.foundation.processes.messages import receive, send
 
 SILENCE = 40.0
 """Seconds without a sign of life after which a rank counts as lost."""
@@ -28,8 +29,6 @@ BEAT = 1.0
 """Seconds between two signs of life."""
 JOINING = 60.0
 """Seconds in which all ranks must connect."""
-LARGEST = 2**32
-"""Bytes of a message, at most."""
 
 Fatal: TypeAlias = Callable[[str, int], None]
 """Called with a message and an exit code before the process ends because of another rank."""
@@ -38,12 +37,6 @@ Fatal: TypeAlias = Callable[[str, int], None]
 def say_on_stderr(message: str, code: int) -> None:
     """Write the message of a fatal error."""
     print(f"acz: {message}", file=sys.stderr, flush=True)
-
-
-class RankFailed(AczError):
-    """A rank ended, and with it the whole task."""
-
-    exit_code = 1
 
 
 @dataclass
@@ -145,7 +138,7 @@ class Group:
             return False
 
     def close(self) -> None:
-        """Leave. The other ranks may go on for a while."""
+        """Leave; the other ranks may still be at work."""
         self._closing = True
         for peer in self._peers.values():
             with suppress(OSError):
@@ -207,14 +200,13 @@ class Group:
         os._exit(code)
 
     def _send(self, peer: _Peer, header: dict[str, Any], payload: bytes = b"") -> None:
-        text = json.dumps({**header, "size": len(payload)}).encode()
         with self._sending:
-            peer.connection.sendall(len(text).to_bytes(4, "big") + text + payload)
+            send(peer.connection, header, payload)
 
     def _listen(self, peer: _Peer) -> None:
         try:
             while True:
-                header, payload = _receive(peer.connection)
+                header, payload = receive(peer.connection)
                 peer.seen = time.monotonic()
                 self._take(peer, header, payload)
                 if header["kind"] == "bye":
@@ -299,7 +291,7 @@ def open_hub(world: int, address: str, announce: Callable[[int], object], fatal:
             try:
                 connection, _ = listening.accept()
                 connection.settimeout(JOINING)
-                hello, _ = _receive(connection)
+                hello, _ = receive(connection)
             except (OSError, EOFError, ValueError):
                 missing = sorted(set(range(1, world)) - set(group._peers))
                 raise RankFailed(f"rank {missing[0]} has not joined in {JOINING:.0f} s") from None
@@ -323,25 +315,3 @@ def connect(rank: int, world: int, address: str, port: int, fatal: Fatal = say_o
     group._start()
     group.broadcast(b"")
     return group
-
-
-def _receive(connection: socket.socket) -> tuple[dict[str, Any], bytes]:
-    """One message. Raises EOFError where the connection ended, and ValueError for what is no message."""
-    length = int.from_bytes(_read(connection, 4), "big")
-    if length > 2**20:
-        raise ValueError("no message of acz")
-    header = json.loads(_read(connection, length))
-    if not 0 <= header["size"] <= LARGEST:
-        raise ValueError("no message of acz")
-    return header, _read(connection, header["size"])
-
-
-def _read(connection: socket.socket, count: int) -> bytes:
-    parts: list[bytes] = []
-    while count:
-        part = connection.recv(min(count, 2**20))
-        if not part:
-            raise EOFError
-        parts.append(part)
-        count -= len(part)
-    return b"".join(parts)
