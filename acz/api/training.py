@@ -9,13 +9,15 @@ from typing import Any
 
 from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
-from acz.api.results import Result, reports_progress, require_counts
+from acz.api.results import Result, over_processes, reports_progress, require_counts
 from acz.api.runs import is_made_here, new_run, open_origin, resumed_run
-from acz.backend.devices import check_device
-from acz.backend.registry import default_backend, find_backend
+from acz.backend.processes import Cluster
+from acz.backend.ranks import find_place, join_ranks
+from acz.backend.registry import default_backend, find_info
 from acz.evaluation.metrics.figures import deciding
-from acz.foundation.errors import DataError, SpecError
+from acz.foundation.errors import DataError, MissingError, SpecError
 from acz.foundation.processes.environment import cores
+from acz.foundation.processes.ports import LOOPBACK
 from acz.foundation.progress import Progress, show_progress
 from acz.training.latest import latest_run, new_run_folder
 from acz.training.loop import train as run_training
@@ -24,6 +26,9 @@ from acz.training.run_folder import read_run
 from acz.zoo.config import Config, load_config
 
 DEFAULT = "flash_mnist/attention_cluster"
+HERE = (LOOPBACK,)
+PORT = 29500
+"""The port of the first host where none is named: that of torchrun."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -52,6 +57,85 @@ class Trained(Result):
         return f"best {figure.label} {self.best[figure.name]:.4f} at epoch {self.best_epoch}; {self.checkpoint}"
 
 
+@dataclass(frozen=True, repr=False)
+class LaunchPlan(Result):
+    """The commands that start one training on several hosts."""
+
+    launcher: str
+    """The launcher of the backend's framework."""
+    processes: int
+    """The number of processes on all hosts together."""
+    lines: Mapping[str, tuple[str, ...]]
+    """The lines to type, by host."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "launcher": self.launcher,
+            "processes": self.processes,
+            "lines": {host: list(lines) for host, lines in self.lines.items()},
+        }
+
+    def __str__(self) -> str:
+        texts = [f"{self.processes} processes on {len(self.lines)} hosts, by {self.launcher}. Type"]
+        for host, lines in self.lines.items():
+            texts += ["", f"on {host}:", *(f"  {line}" for line in lines)]
+        return "\n".join(texts)
+
+
+def plan_launch(
+    words: Sequence[str],
+    *,
+    hosts: Sequence[str] = HERE,
+    processes: int = 1,
+    backend: str | None = None,
+    device: str = "CPU",
+    port: int = PORT,
+) -> LaunchPlan:
+    """The commands with which a framework's own launcher starts a training on several hosts; nothing is started.
+
+    Every host needs acz, the data set, and the same folders as the first, whose process of rank 0 writes the run.
+
+    Args:
+        words: the words after `acz`: `["train", "flash_mnist/attention_cluster", "--data", "data", "--out", "runs/a"]`.
+        hosts: names or addresses by which the hosts reach each other; the first has rank 0.
+        processes: processes on each host, one for each of its devices.
+        backend: the backend; by default the first installed. It need not be installed here.
+        device: the kind of the devices: `CPU`, `GPU`, `Ascend`.
+        port: a free port of the first host.
+
+    Raises:
+        SpecError: a name is unknown, or a host stands twice.
+        MissingError: the backend works in one process.
+
+    Example:
+        >>> print(acz.plan_launch(["train"], hosts=["a", "b"], processes=8, backend="torch", device="GPU"))
+    """
+    require_counts(processes=processes, port=port)
+    if not hosts or len(set(hosts)) < len(hosts) or not all(hosts):
+        raise SpecError(f"hosts (--hosts) must be different names, with commas between them, not {', '.join(hosts)!r}")
+    name = backend or default_backend()
+    launcher = find_info(name).launcher
+    if launcher is None:
+        raise MissingError(f"backend '{name}' works in one process")
+    cluster = Cluster(tuple(hosts), processes, port)
+    kind = device.partition(":")[0]
+    lines = {
+        host: tuple(str(command) for command in launcher.commands(cluster, number, kind, list(words)))
+        for number, host in enumerate(hosts)
+    }
+    return LaunchPlan(launcher.name, cluster.world, lines)
+
+
+def _backend_of_new(given: Mapping[str, Any]) -> str:
+    return default_backend(given.get("backend"))
+
+
+def _backend_of_resumed(given: Mapping[str, Any]) -> str:
+    run = given.get("run")
+    return given.get("backend") or str(read_run(latest_run() if run is None else Path(run))["backend"])
+
+
+@over_processes(_backend_of_new)
 @reports_progress
 def train(
     config: str | Path | Mapping[str, Any] | Config | None = None,
@@ -65,6 +149,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP or else by top-1.
@@ -76,12 +161,14 @@ def train(
             A parameter that is not there, or has another shape, keeps its starting value if `allow` names it.
         allow: paths that may be missing in `start_from`, left over, or of another shape; wildcards work.
         backend: `torch`, `tensorflow`, `paddle`, `mindspore`, or another that is registered; by default the first installed.
-        device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence.
+        device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence. With several processes `GPU` stands for the
+            first devices, and `GPU:2,3,5` for these.
         data: the data set; by default the configuration's. The small one of scikit-learn's digits is made where it is missing.
         out: the run's folder; by default a new one under `runs/`.
         overrides: values by dotted path: `{"train.epochs": 3}`.
         reading: how the data set is read: `{"sampling": {"type": "strata", "frames": 100}}`.
-        threads: threads on the CPU; by default all cores.
+        threads: threads on the CPU, which processes of one host share; by default all cores.
+        processes: processes of this host that train together, by default one; a launcher may have started them too.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -89,6 +176,7 @@ def train(
         CheckpointError: `out` holds a run, or other files; or `start_from` does not fit the model, and everything that
             does not fit is listed.
         MissingError: the backend or the device is not here.
+        RankFailed: one of several processes ended; the message names it.
         Interrupted: Ctrl-C was pressed; the run is saved, and `resume` continues it.
 
     Example:
@@ -111,19 +199,24 @@ def train(
     else:
         chosen = load_config(DEFAULT if config is None else config, changes)
     name = default_backend(backend)
-    check_device(find_backend(name), device)
     location = data or (Path(chosen.data.folder) if chosen.data else None)
     if location is None:
         raise DataError(f"{chosen.name} names no data; give a folder with --data")
     require_settings(given, location)
     threads = threads or cores()
     if data is None and is_made_here(chosen, location):
+        if find_place(name):
+            raise DataError(
+                f"{location} is not there; 'acz data flash-mnist --out {location}' makes it, before several processes read it"
+            )
         make_flash_mnist(location, backend=name, device=device, threads=threads, progress=progress)
-    folder = Path(out) if out else new_run_folder(chosen.name)
-    run = new_run(chosen, name, device, location, folder, threads, origin, allow)
-    return _trained(run, progress)
+    with join_ranks(name, device, threads) as rank:
+        folder = Path(rank.group.broadcast(str(out or new_run_folder(chosen.name)).encode()).decode())
+        run = new_run(chosen, name, device, location, folder, threads, origin, allow, rank)
+        return _trained(run, progress)
 
 
+@over_processes(_backend_of_resumed)
 @reports_progress
 def resume(
     run: str | Path | None = None,
@@ -132,6 +225,7 @@ def resume(
     device: str | None = None,
     data: str | Path | None = None,
     threads: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Resume a run from its last checkpoint, in any backend; it ends with the numbers of a run that was never stopped.
@@ -139,6 +233,7 @@ def resume(
     Args:
         run: the run's folder; by default the latest under `runs/`.
         backend, device, data, threads: by default as the run was begun.
+        processes: as in `train`. The number may be another one than before.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -149,7 +244,12 @@ def resume(
     """
     require_counts(threads=threads)
     folder = latest_run() if run is None else Path(run)
-    return _trained(resumed_run(folder, backend, device, None if data is None else Path(data), threads), progress)
+    kept = read_run(folder)
+    name, devices = backend or kept["backend"], device or kept["device"]
+    threads = threads or int(kept["threads"])
+    with join_ranks(name, devices, threads) as rank:
+        resumed = resumed_run(folder, name, devices, None if data is None else Path(data), threads, rank)
+        return _trained(resumed, progress)
 
 
 def threads_of(run: str | Path | None = None) -> int:

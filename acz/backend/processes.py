@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -56,6 +57,12 @@ class Command:
     variables: Mapping[str, str]
     words: Sequence[str]
 
+    def __str__(self) -> str:
+        """The command as it is typed in a shell."""
+        return " ".join(
+            [*(f"{name}={shlex.quote(value)}" for name, value in self.variables.items()), shlex.join(self.words)]
+        )
+
 
 @dataclass(frozen=True)
 class Launcher:
@@ -74,3 +81,8 @@ class Launcher:
     """The commands that a user types on a host of a cluster: given the host's number, the kind of device, and the words after `-m acz`."""
     scheduler: Callable[[Cluster], Command] | None = None
     """A further process, without a rank, that runs on the first host while the others do."""
+    served_by: Callable[[Mapping[str, str]], Sequence[str] | None] | None = None
+    """Where a launcher starts the user's program as its scheduler too: the words of the program that such a process must become.
+
+    Given the environment variables; None for a process that is not a scheduler.
+    """

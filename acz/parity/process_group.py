@@ -32,7 +32,7 @@ class ProcessGroup:
     """
 
     def __init__(self, backend: str, world: int, threads: int = 1, wrap: Wrapper | None = None) -> None:
-        self.world = world
+        self.world, self.ended = world, False
         launcher = find_info(backend).launcher
         assert launcher is not None, f"backend '{backend}' has no launcher"
         cluster = Cluster((LOOPBACK,), world, free_port(world))
@@ -83,6 +83,7 @@ class ProcessGroup:
         done, _ = wait(pending, return_when="FIRST_EXCEPTION")
         failed = [result for result in done if result.exception()]
         if failed:
+            self.ended = True
             for worker in self._workers:
                 worker.process.kill()
             wait(pending)

@@ -9,9 +9,11 @@ from acz.foundation.arrays import Array
 from acz.foundation.randomness import generator, keep_mask
 from acz.model.spec import Spec
 
+ALL = slice(None)
+
 
 def batches(
-    spec: Spec, split: Data, batch_size: int, seed: int, first: int, last: int
+    spec: Spec, split: Data, batch_size: int, seed: int, first: int, last: int, own: slice = ALL
 ) -> Iterator[tuple[Examples, dict[str, Array]]]:
     """Give the examples and the dropout masks of steps first .. last - 1.
 
@@ -25,6 +27,7 @@ def batches(
         seed: the seed of the recipe.
         first: the number of the first step, from 0.
         last: the number of the step after the last one.
+        own: the rows of a batch that `split` gives, where several processes share it. They get these rows of the masks too.
     """
     per_epoch = len(split) // batch_size
     epoch_batches: Iterator[Examples] = iter(())
@@ -35,7 +38,7 @@ def batches(
         examples = next(epoch_batches)
         frames = {n: examples.inputs[n].shape[1] for n, entry in spec.inputs.items() if entry.has_frames}
         masks = {
-            path: keep_mask(generator(seed, "dropout", step, path), (batch_size, *shape), rate)
+            path: keep_mask(generator(seed, "dropout", step, path), (batch_size, *shape), rate)[own]
             for path, (shape, rate) in spec.dropout_masks(frames).items()
         }
         yield examples, masks

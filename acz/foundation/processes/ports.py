@@ -16,7 +16,7 @@ def free_port(count: int = 1, address: str = LOOPBACK) -> int:
     Another program may take them before they are used.
 
     Raises:
-        OSError: there are none, or the address is not one of this host.
+        OSError: all are taken, or the address is not one of this host.
     """
     for attempt in range(TRIES):
         first = random.SystemRandom().randrange(20000, 32000 - count)  # below the ports that systems give to clients
