@@ -67,7 +67,7 @@ def join(place: Place, device: str) -> None:
     tf.config.set_visible_devices(  # or the strategy takes every GPU of the host
         [tf.config.list_physical_devices("GPU")[number]] if kind == "GPU" else [], "GPU"
     )
-    means = tf.distribute.experimental.CommunicationImplementation[("NCCL" if kind == "GPU" else "RING")]
+    means = tf.distribute.experimental.CommunicationImplementation["NCCL" if kind == "GPU" else "RING"]
     options = tf.distribute.experimental.CommunicationOptions(implementation=means)
     strategy = tf.distribute.MultiWorkerMirroredStrategy(communication_options=options)
     home, token = native_device(device), None
@@ -83,9 +83,10 @@ def leave() -> None:
 
 def total(values: Array) -> Array:
     group = _group()
-    number = group.totals.setdefault(values.shape, next(group.numbers))
+    if values.shape not in group.totals:
+        group.totals[values.shape] = next(group.numbers)
     with tf.device(group.device):
-        whole: Array = group.sum(tf.constant(values), number).numpy()
+        whole: Array = group.sum(tf.constant(values), group.totals[values.shape]).numpy()
     return whole
 
 
