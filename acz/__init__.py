@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from acz.api.results import WrittenData
     from acz.api.studies import BenchReport, Report, bench, report
     from acz.api.sweeps import PlannedTrial, Sweep, plan_sweep, sweep
-    from acz.api.training import Trained, resume, train
+    from acz.api.training import LaunchPlan, Trained, plan_launch, resume, train
     from acz.api.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
     from acz.backend.registry import find_backend
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
         InputError,
         Interrupted,
         MissingError,
+        RankFailed,
         SpecError,
     )
     from acz.foundation.progress import Progress
@@ -61,6 +62,8 @@ _HOMES = {
     "train": "acz.api.training",
     "resume": "acz.api.training",
     "Trained": "acz.api.training",
+    "plan_launch": "acz.api.training",
+    "LaunchPlan": "acz.api.training",
     "evaluate": "acz.api.evaluation",
     "evaluate_predictions": "acz.api.evaluation",
     "Evaluation": "acz.api.evaluation",
@@ -134,6 +137,7 @@ _HOMES = {
     "CheckpointError": "acz.foundation.errors",
     "CheckFailed": "acz.foundation.errors",
     "MissingError": "acz.foundation.errors",
+    "RankFailed": "acz.foundation.errors",
     "InputError": "acz.foundation.errors",
     "Interrupted": "acz.foundation.errors",
 }
@@ -164,6 +168,7 @@ __all__ = [
     "Inferred",
     "InputError",
     "Interrupted",
+    "LaunchPlan",
     "LayerInfo",
     "Loss",
     "MissingError",
@@ -173,6 +178,7 @@ __all__ = [
     "PlannedTrial",
     "Precision",
     "Progress",
+    "RankFailed",
     "Report",
     "Spec",
     "SpecError",
@@ -206,6 +212,7 @@ __all__ = [
     "load_spec",
     "make_flash_mnist",
     "open_data",
+    "plan_launch",
     "plan_sweep",
     "reference",
     "report",

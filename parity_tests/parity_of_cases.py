@@ -11,13 +11,13 @@ from typing import ClassVar
 
 import pytest
 
+from acz.api.parity import ONE_PROCESS as LEVELS
 from acz.api.parity import open_participants
 from acz.backend.registry import installed
 from acz.backend.versions import environment
 from acz.exchange.artefacts.formats import ONNX
 from acz.foundation.files.tables import write_csv
 from acz.parity.comparison import compare_backends
-from acz.parity.levels import TITLES as LEVELS
 from acz.parity.report import list_failures, to_table
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers

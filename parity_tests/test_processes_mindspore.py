@@ -1,4 +1,4 @@
-"""Two processes of MindSpore's launcher train a module as one process does with the whole batch."""
+"""Several processes of MindSpore train one model as one process does, however they are started."""
 
 from __future__ import annotations
 
@@ -6,12 +6,19 @@ import os
 import socket
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+from acz_mindspore.launch import LAUNCHER
 
+from acz.backend.processes import Cluster
+from acz.backend.worker import Worker
+from acz.foundation.processes.ports import LOOPBACK, free_port
+from acz.parity.process_group import ProcessGroup
 from parity_tests.conftest import require
+from parity_tests.processes_cases import MODELS, check_trainings, run_members
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +57,27 @@ for _ in range(5):
     optimizer(reducer(gradients) if reducer else gradients)
 np.savez(f"{world}-{rank}.npz", **{p.name: p.asnumpy() for p in module.get_parameters()})
 """
+
+
+@pytest.fixture(scope="module")
+def groups() -> Iterator[list[ProcessGroup]]:
+    require("mindspore")
+    with ProcessGroup("mindspore", 2) as two, ProcessGroup("mindspore", 3) as three:
+        yield [two, three]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_two_and_three_processes_train_as_one(
+    model: str, groups: list[ProcessGroup], worker: Callable[[str], Worker]
+) -> None:
+    check_trainings("mindspore", worker("mindspore"), groups, model)
+
+
+def test_the_command_starts_processes_that_know_their_places(tmp_path: Path) -> None:
+    require("mindspore")
+    members = run_members("mindspore", LAUNCHER.commands(Cluster((LOOPBACK,), 2, free_port()), 0, "CPU", []), tmp_path)
+    assert members == [[f"rank {n} of 2, by msrun", n, 2, [2.0, 2.0**-52]] for n in range(2)]
+    assert {path.name for path in tmp_path.iterdir()} == {"0.json", "1.json", "member.py", "msrun-logs"}
 
 
 def test_two_processes_of_msrun_compute_what_one_does(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -77,12 +78,23 @@ def test_a_data_set_says_its_classes_and_writes_labels_for_a_reader(
     assert (single.classes, single.in_words(5), single.open_frames) == (None, "class 5", None)
 
 
-def test_data_that_one_process_reads_are_not_shared(locations: dict[str, list[Path]]) -> None:
-    for name in ("flash_mnist", "features"):
-        with pytest.raises(DataError, match="is read by one process; 2 processes share it"):
-            open_split(locations[name][0], "train", None, 1, 2)
-    parts = [open_split(locations["youtube8m"][0], "train", None, rank, 2) for rank in (0, 1)]
-    assert [[len(batch.labels) for batch in part.in_order(8, ["rgb"])] for part in parts] == [[1], [2]]
+@pytest.mark.parametrize("name", ["flash_mnist", "features", "youtube8m"])
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_the_batches_that_one_process_reads(
+    locations: dict[str, list[Path]], name: str, world: int
+) -> None:
+    whole = open_split(locations[name][0], "train")
+    names, size = list(whole.input_names), max(world, len(whole) - 1)
+    parts = [open_split(locations[name][0], "train", None, rank, world) for rank in range(world)]
+    for rows in (1, 2):
+        alone = [batch.numbers.tolist() for batch in whole.in_order(rows, names)]
+        shared = [batch.numbers.tolist() for part in parts for batch in part.in_order(rows, names)]
+        assert shared == alone, "whole batches, in the order of ranks"
+    alone = [batch.numbers.tolist() for batch in whole.epoch(1, 2, size, 0, names)]
+    by_rank = [[batch.numbers.tolist() for batch in part.epoch(1, 2, size, 0, names)] for part in parts]
+    assert [list(chain(*rows)) for rows in zip(*by_rank, strict=True)] == alone
+    counts = {len(rows) for batches in by_rank for rows in batches}
+    assert max(counts) - min(counts) <= 1
 
 
 def test_a_list_of_files_is_read_of_youtube8m_only(tmp_path: Path) -> None:

@@ -273,7 +273,8 @@ def _train_extractor(
         run = resumed_run(out, backend, device, noisy, threads)
     else:
         overrides = {"train.epochs": settings.extractor_epochs, "train.seed": settings.seed}
-        run = new_run(load_config("flash_mnist/extractor", overrides), backend, device, noisy, out, threads)
+        config = load_config("flash_mnist/extractor", overrides)
+        run = new_run(config, backend, device, noisy, out, threads)
     run.resume_command = "the same command"
     train(run, shown)
     return out / "best.safetensors"

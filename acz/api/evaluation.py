@@ -8,18 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from acz.api.reading import choose_reading
-from acz.api.results import Result, reports_progress, require_counts
+from acz.api.results import Result, over_processes, reports_progress, require_counts
 from acz.backend.build import build_model
+from acz.backend.ranks import join_ranks
 from acz.backend.registry import default_backend, find_backend
-from acz.data.registry import open_split, recognise
+from acz.data.registry import fingerprint, open_split, recognise
 from acz.data.youtube8m.settings import CLASSES
 from acz.evaluation.metrics.figures import in_words
 from acz.evaluation.predictions import SUBMITTED
 from acz.evaluation.scoring import evaluate_by_class, score_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
-from acz.foundation.processes.environment import cores
+from acz.foundation.files.hashing import contents_hash
 from acz.foundation.progress import Counter, Progress, show_progress
+from acz.foundation.version import __version__
 from acz.model.losses import LOSSES, default_loss
 from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
@@ -55,6 +57,13 @@ class Evaluation(Result):
         return f"{self.subject}: {in_words(self.figures)}  ({self.figures['examples']:,.0f} videos{listed})"
 
 
+def _backend_of(given: Mapping[str, Any]) -> str:
+    target = given.get("target")
+    run = open_checkpoint(latest_run() if target is None else Path(target))[2]
+    return given.get("backend") or (str(run["backend"]) if run else default_backend())
+
+
+@over_processes(_backend_of)
 @reports_progress
 def evaluate(
     target: str | Path | None = None,
@@ -66,6 +75,7 @@ def evaluate(
     batch_size: int = 512,
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate a run's best checkpoint, or any checkpoint, on any backend.
@@ -76,7 +86,9 @@ def evaluate(
         data: the data set; by default the run's.
         batch_size: videos at once; the figures do not depend on it.
         reading: how the data set is read; by default as the run says.
-        threads: threads on the CPU; by default all cores.
+        threads: threads on the CPU, which processes of one host share; by default all cores.
+        processes: processes of this host that share the videos, by default one; a launcher may have started them too. With the
+            same threads for each, the figures are the same to the last bit.
         progress: told of the progress; by default it is shown on standard error.
 
     Returns:
@@ -97,18 +109,19 @@ def evaluate(
     config = load_config(run["config"]) if run else None
     named = config.recipe.loss if config else None
     loss = LOSSES[named] if named else default_loss(checkpoint.spec)
-    examples = open_split(
-        location,
-        split,
-        choose_reading(config.fitted_reading if config else None, reading or {}, location, checkpoint.spec),
-    )
-    examples.require(checkpoint.spec, loss)
-    opened = find_backend(name)
-    opened.set_threads(threads or cores())
-    model = build_model(opened, checkpoint.spec, checkpoint.parameters, device)
-    with show_progress(progress) as shown:
-        advance = Counter(shown, f"evaluating on {name}", len(examples))
-        figures, by_class = evaluate_by_class(opened, model, checkpoint.spec, examples, loss, batch_size, advance)
+    chosen = choose_reading(config.fitted_reading if config else None, reading or {}, location, checkpoint.spec)
+    with join_ranks(name, device, threads) as rank:
+        group, opened = rank.group, find_backend(name)
+        group.agree({"version of acz": __version__, "checkpoint": contents_hash([path]), "data": fingerprint(location)})
+        examples = open_split(location, split, chosen, group.rank, group.world)
+        examples.require(checkpoint.spec, loss)
+        opened.set_threads(rank.threads)
+        model = build_model(opened, checkpoint.spec, checkpoint.parameters, rank.device)
+        with show_progress(progress) as shown:
+            advance = Counter(shown, f"evaluating on {name}", len(examples))
+            figures, by_class = evaluate_by_class(
+                opened, model, checkpoint.spec, examples, loss, batch_size, advance, group
+            )
     about = {"checkpoint": str(path), "spec_hash": checkpoint.spec.hash, "backend": name, "split": split}
     return Evaluation(figures, about, f"{path} on {name}, {examples.name}", by_class)
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from acz.api.reading import choose_reading
-from acz.api.results import Result, reports_progress, require_counts
+from acz.api.results import Result, over_processes, reports_progress, require_counts
+from acz.backend.ranks import alone, join_ranks
 from acz.backend.registry import default_backend, find_backend
 from acz.data.registry import fingerprint, open_split
 from acz.data.vocabulary import read_labels
@@ -23,6 +25,7 @@ from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.hashing import file_hash
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
+from acz.foundation.version import __version__
 from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
@@ -56,6 +59,15 @@ class Inferred(Result):
         return f"{self.out}: the best {self.top_k} labels of {self.examples:,} videos, by {self.predictor}"
 
 
+def _backend_of(given: Mapping[str, Any]) -> str:
+    target = given.get("target")
+    if target is not None and format_of(Path(target)):
+        raise SpecError("an artefact runs in one process; leave out processes (--processes)")
+    run = open_checkpoint(latest_run() if target is None else Path(target))[2]
+    return given.get("backend") or (str(run["backend"]) if run else default_backend())
+
+
+@over_processes(_backend_of)
 @reports_progress
 def infer(
     target: str | Path | None = None,
@@ -71,6 +83,7 @@ def infer(
     batch_size: int = 256,
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Inferred:
     """Predict the labels of every video, in order, with a checkpoint on any backend or an artefact in its own runtime.
@@ -88,7 +101,9 @@ def infer(
         backend, device: by default the run's backend, or the first installed; not for artefacts.
         batch_size: videos at once.
         reading: how the data set is read; by default as the run says.
-        threads: threads on the CPU; by default all cores.
+        threads: threads on the CPU, which processes of one host share; by default all cores.
+        processes: processes of this host that share the videos, by default one; a launcher may have started them too. All
+            write beside `out`. With the same threads for each, the file is the same to the last byte.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -108,15 +123,17 @@ def infer(
     if location is None:
         raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
     names = read_labels(Path(class_names)) if class_names else None
-    opened: AbstractContextManager[Predictor]
-    if artefact:
-        name = artefact.name
-        opened = artefact_predictor(artefact, path, threads or cores())
-    else:
-        name = backend or (run["backend"] if run else default_backend())
-        opened = model_predictor(find_backend(name), checkpoint, device, threads or cores())
     kept = load_config(run["config"]).fitted_reading if run else None
-    with opened as predictor:
+    opened: AbstractContextManager[Predictor]
+    with ExitStack() as stack:
+        if artefact:
+            name, rank = artefact.name, alone(device, threads or cores())
+            opened = artefact_predictor(artefact, path, rank.threads)
+        else:
+            name = backend or (run["backend"] if run else default_backend())
+            rank = stack.enter_context(join_ranks(name, device, threads))
+            opened = model_predictor(find_backend(name), checkpoint, rank.device, rank.threads)
+        predictor = stack.enter_context(opened)
         spec = predictor.spec
         chosen = choose_reading(kept, reading or {}, location, spec)
         if "unlabelled" in type(chosen).model_fields:
@@ -134,6 +151,7 @@ def infer(
             batch_size,
             chosen.model_dump_json(include={"sampling", "on_bad_record"}),
         )
+        rank.group.agree({"request": json.dumps(asdict(request)), "version of acz": __version__})
         with show_progress(progress) as shown:
             videos = write_predictions(
                 predictor,
@@ -142,6 +160,7 @@ def infer(
                 request,
                 names,
                 lambda done, total: shown(f"inference, {name}", done, total),
+                rank.group,
             )
     return Inferred(out, videos, path, name, spec.hash, min(request.top_k, spec.width))
 

@@ -21,12 +21,15 @@ from acz.parity.comparison import Participants, compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
 from acz.parity.mutants import MUTANTS
+from acz.parity.process_mutants import PROCESS_MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers
 from acz.reference.samples import Case
 
 ALL_LEVELS = tuple(TITLES)
+ONE_PROCESS = tuple(number for number in TITLES if number != 6)
+"""The levels in which each backend has one process."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -74,7 +77,7 @@ def check_parity(
     models: str | Path = "*",
     *,
     backends: Sequence[str] | None = None,
-    levels: Sequence[int] = ALL_LEVELS,
+    levels: Sequence[int] = ONE_PROCESS,
     mutant: str | None = None,
     progress: Progress | None = None,
 ) -> ParityReport:
@@ -83,7 +86,7 @@ def check_parity(
     Args:
         models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
         backends: names; `onnx` is the file that level 5 writes. By default all that are installed.
-        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports.
+        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes. By default all but the last.
         mutant: a known mistake that is put into every backend; the check must then fail.
 
     Raises:
@@ -98,15 +101,16 @@ def check_parity(
     for number in numbers:
         if number not in TITLES:
             raise SpecError(f"there is no level {number}; the levels are {', '.join(map(str, TITLES))}")
-    if mutant and mutant not in MUTANTS:
-        raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, MUTANTS)}")
+    mutants = MUTANTS | PROCESS_MUTANTS
+    if mutant and mutant not in mutants:
+        raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, mutants)}")
     names = _installed(numbers) if backends is None else list(dict.fromkeys(backends))
     participants = open_participants(names, numbers)
     missing = [name for name in _known(numbers) if name not in (*names, REFERENCE)] if backends is None else []
     with show_progress(progress) as shown:
-        wrap = MUTANTS[mutant] if mutant else None
+        wrap = mutants[mutant] if mutant else None
         rows = compare_backends(chosen, participants, numbers, progress=shown, wrap=wrap)
-    complete = str(models) == "*" and numbers == list(TITLES) and not mutant
+    complete = str(models) == "*" and set(numbers) >= set(ONE_PROCESS) and not mutant
     rows = apply_waivers(rows, read_waivers(), complete)
     return ParityReport(tuple(rows), tuple(names), tuple(missing), tuple(chosen))
 

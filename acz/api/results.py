@@ -11,8 +11,12 @@ from html import escape
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
+from acz.backend.launching import answer_call as answer_call
+from acz.backend.launching import call_on_ranks
+from acz.backend.ranks import find_place
 from acz.foundation.errors import SpecError
 from acz.foundation.files.local import require_local
+from acz.foundation.processes.environment import cores
 from acz.foundation.progress import show_progress
 
 Parameters = ParamSpec("Parameters")
@@ -100,6 +104,40 @@ def reports_progress(function: Callable[Parameters, Answer]) -> Callable[Paramet
             return function(*arguments, **named)
 
     return reporting
+
+
+def over_processes(
+    backend_of: Callable[..., str],
+) -> Callable[[Callable[Parameters, Answer]], Callable[Parameters, Answer]]:
+    """Have a call with `processes` above 1 made by as many new processes of this host.
+
+    A process that a launcher has given a place among others makes the call itself.
+
+    Args:
+        backend_of: the name of the call's backend, given its arguments.
+    """
+
+    def wrap(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def sharing(*arguments: Parameters.args, **named: Parameters.kwargs) -> Answer:
+            given = signature.bind(*arguments, **named).arguments
+            processes = given.get("processes")
+            require_counts(processes=processes)
+            if processes in (None, 1):
+                return function(*arguments, **named)
+            backend = backend_of(given)
+            if find_place(backend):
+                raise SpecError("a launcher has started several processes already; leave out --processes")
+            call = {name: value for name, value in given.items() if name not in ("processes", "progress")}
+            shared = max((given.get("threads") or cores()) // processes, 1)
+            answer: Answer = call_on_ranks(sharing, call, backend, processes, shared)
+            return answer
+
+        return sharing
+
+    return wrap
 
 
 def require_counts(**counts: int | None) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +14,15 @@ import numpy as np
 
 from acz.api.reading import say_classes
 from acz.backend.devices import check_device
+from acz.backend.ranks import Rank, alone
 from acz.backend.registry import find_backend
 from acz.data.flash_mnist.build import NOISY
 from acz.data.registry import fingerprint, open_training
 from acz.exchange.weights.readers.kinds import file_kind
 from acz.exchange.weights.starting import take
-from acz.foundation.errors import CheckpointError, DataError
+from acz.foundation.errors import CheckpointError, DataError, SpecError
 from acz.foundation.files.hashing import contents_hash
+from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint
 from acz.model.losses import choose_loss
 from acz.training.resuming import require_changeable, value_at
@@ -76,32 +80,35 @@ def new_run(
     threads: int,
     origin: Origin | None = None,
     allowed: Sequence[str] = (),
+    rank: Rank | None = None,
 ) -> Run:
     """Prepare a run in a folder that holds nothing else.
 
     Args:
         config: the model and its recipe.
         backend: the backend's name.
-        device: the device.
+        device: the device, or the devices of several processes.
         data: the folder of the data set.
         folder: the folder of the run.
-        threads: threads on the CPU.
+        threads: threads on the CPU, those of all processes of a host.
         origin: the checkpoint whose weights the run starts from. None: the model's starting values.
         allowed: patterns of the paths that may be missing there, left over, or of another shape.
+        rank: this process among others; by default it is alone.
 
     Raises:
         CheckpointError: the folder holds a run, or other files; or the checkpoint does not fit the model.
         DataError: the data are not what the model reads.
         MissingError: the backend or the device is not here.
     """
-    check_new_folder(folder)
+    if rank is None or rank.group.rank == 0:
+        check_new_folder(folder)
     start = None
     if origin is not None:
         taken = take(origin.checkpoint, origin.path, config.spec, allowed, config.recipe.seed)
         start = Start(
             taken.parameters, origin.path, contents_hash([origin.path]), taken.taken, taken.new, taken.left_out
         )
-    run = _open(config, backend, device, data, fingerprint(data), folder, threads)
+    run = _open(config, backend, device, data, fingerprint(data), folder, threads, rank)
     if "classes" not in config.reading.model_fields_set:
         say_classes(data, config.spec)
     run.start = start
@@ -115,8 +122,9 @@ def resumed_run(
     data: Path | None = None,
     threads: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    rank: Rank | None = None,
 ) -> Run:
-    """Prepare to resume a run, by default as it was begun, or in another backend, or with other settings.
+    """Prepare to resume a run, by default as it was begun, or in another backend, with other settings or other processes.
 
     Raises:
         CheckpointError: the folder holds no run.
@@ -139,7 +147,7 @@ def resumed_run(
             "give that one with --data, or this one explicitly to resume with it"
         )
     name, place = backend or kept["backend"], device or kept["device"]
-    run = _open(config, name, place, location, identity, folder, threads or int(kept["threads"]))
+    run = _open(config, name, place, location, identity, folder, threads or int(kept["threads"]), rank)
     run.resumed = True
     run.has_other_data = kept.get("data_manifest") not in (None, identity)
     run.since = Since(**kept.get("data_since", {}))
@@ -166,14 +174,28 @@ def require_made(config: Config, location: Path) -> None:
         raise DataError(f"{location} is missing; 'acz data flash-mnist --out {out}' makes it")
 
 
-def _open(config: Config, name: str, device: str, data: Path, identity: str, folder: Path, threads: int) -> Run:
+def _open(
+    config: Config, name: str, device: str, data: Path, identity: str, folder: Path, threads: int, rank: Rank | None
+) -> Run:
     backend = find_backend(name)
-    check_device(backend, device)
+    if rank is None:
+        check_device(backend, device)
+        rank = alone(device, threads)
+    group = rank.group
+    group.agree(
+        {
+            "version of acz": __version__,
+            "backend": name,
+            "configuration": hashlib.sha256(json.dumps(config.to_dict(), sort_keys=True).encode()).hexdigest(),
+            "data set": identity,
+            "folder of the run": str(folder),
+        }
+    )
     loss = choose_loss(config.recipe.loss, config.spec)
-    train, test = open_training(data, config.fitted_reading)
+    train, test = open_training(data, config.fitted_reading, group.rank, group.world)
     train.require(config.spec, loss)
     test.require(config.spec, loss)
-    return Run(
+    run = Run(
         config=config,
         loss=loss,
         backend=backend,
@@ -186,4 +208,8 @@ def _open(config: Config, name: str, device: str, data: Path, identity: str, fol
         threads=threads,
         versions={"python": platform.python_version(), "numpy": np.__version__, **backend.versions()},
         resume_command=f"acz train --resume --out {folder}",
+        rank=rank,
     )
+    if run.batch_size < group.world:
+        raise SpecError(f"a batch of {run.batch_size:,} videos can't be shared by {group.world} processes; use fewer")
+    return run

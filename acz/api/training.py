@@ -9,13 +9,16 @@ from typing import Any
 
 from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
-from acz.api.results import Result, reports_progress, require_counts
+from acz.api.results import Result, over_processes, reports_progress, require_counts
 from acz.api.runs import is_made_here, new_run, open_origin, require_made, resumed_run
-from acz.backend.devices import advise_on_device, check_device
-from acz.backend.registry import default_backend, find_backend
+from acz.backend.devices import advise_on_device
+from acz.backend.processes import Cluster
+from acz.backend.ranks import find_place, join_ranks
+from acz.backend.registry import default_backend, find_backend, find_info
 from acz.evaluation.metrics.figures import deciding
-from acz.foundation.errors import DataError, SpecError
+from acz.foundation.errors import DataError, MissingError, SpecError
 from acz.foundation.processes.environment import cores
+from acz.foundation.processes.ports import LOOPBACK
 from acz.foundation.progress import Progress, show_progress
 from acz.training.advice import advise_on_bias
 from acz.training.latest import latest_run, new_run_folder
@@ -25,6 +28,9 @@ from acz.training.run_folder import read_run
 from acz.zoo.config import Config, load_config
 
 DEFAULT = "flash_mnist/attention_cluster"
+HERE = (LOOPBACK,)
+PORT = 29500
+"""The port of the first host where none is named: that of torchrun."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -53,6 +59,85 @@ class Trained(Result):
         return f"best {figure.label} {self.best[figure.name]:.4f} at epoch {self.best_epoch}; {self.checkpoint}"
 
 
+@dataclass(frozen=True, repr=False)
+class LaunchPlan(Result):
+    """The commands that start one training on several hosts."""
+
+    launcher: str
+    """The launcher of the backend's framework."""
+    processes: int
+    """The number of processes on all hosts together."""
+    lines: Mapping[str, tuple[str, ...]]
+    """The lines to type, by host."""
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "launcher": self.launcher,
+            "processes": self.processes,
+            "lines": {host: list(lines) for host, lines in self.lines.items()},
+        }
+
+    def __str__(self) -> str:
+        texts = [f"{self.processes} processes on {len(self.lines)} hosts, by {self.launcher}. Type"]
+        for host, lines in self.lines.items():
+            texts += ["", f"on {host}:", *(f"  {line}" for line in lines)]
+        return "\n".join(texts)
+
+
+def plan_launch(
+    words: Sequence[str],
+    *,
+    hosts: Sequence[str] = HERE,
+    processes: int = 1,
+    backend: str | None = None,
+    device: str = "CPU",
+    port: int = PORT,
+) -> LaunchPlan:
+    """The commands with which a framework's own launcher starts a training on several hosts; nothing is started.
+
+    Every host needs acz, the data set, and the same folders as the first, whose process of rank 0 writes the run.
+
+    Args:
+        words: the words after `acz`: `["train", "flash_mnist/attention_cluster", "--data", "data", "--out", "runs/a"]`.
+        hosts: names or addresses by which the hosts reach each other; the first has rank 0.
+        processes: processes on each host, one for each of its devices.
+        backend: the backend; by default the first installed. It need not be installed here.
+        device: the kind of the devices: `CPU`, `GPU`, `Ascend`.
+        port: a free port of the first host.
+
+    Raises:
+        SpecError: a name is unknown, or a host stands twice.
+        MissingError: the backend works in one process.
+
+    Example:
+        >>> print(acz.plan_launch(["train"], hosts=["a", "b"], processes=8, backend="torch", device="GPU"))
+    """
+    require_counts(processes=processes, port=port)
+    if not hosts or len(set(hosts)) < len(hosts) or not all(hosts):
+        raise SpecError(f"hosts (--hosts) must be different names, with commas between them, not {', '.join(hosts)!r}")
+    name = backend or default_backend()
+    launcher = find_info(name).launcher
+    if launcher is None:
+        raise MissingError(f"backend '{name}' works in one process")
+    cluster = Cluster(tuple(hosts), processes, port)
+    kind = device.partition(":")[0]
+    lines = {
+        host: tuple(str(command) for command in launcher.commands(cluster, number, kind, list(words)))
+        for number, host in enumerate(hosts)
+    }
+    return LaunchPlan(launcher.name, cluster.world, lines)
+
+
+def _backend_of_new(given: Mapping[str, Any]) -> str:
+    return default_backend(given.get("backend"))
+
+
+def _backend_of_resumed(given: Mapping[str, Any]) -> str:
+    run = given.get("run")
+    return given.get("backend") or str(read_run(latest_run() if run is None else Path(run))["backend"])
+
+
+@over_processes(_backend_of_new)
 @reports_progress
 def train(
     config: str | Path | Mapping[str, Any] | Config | None = None,
@@ -66,6 +151,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP or else by top-1.
@@ -78,12 +164,13 @@ def train(
         allow: paths that may be missing in `start_from`, left over, or of another shape; wildcards work.
         backend: `torch`, `tensorflow`, `paddle`, `mindspore`, or another that is registered; by default the first installed.
         device: `CPU`, `GPU:1`, `Ascend:3`, ...; it is never replaced in silence. By default the CPU, and a line says so
-            where another device is here.
+            where another device is here. With several processes `GPU` stands for the first devices, and `GPU:2,3,5` for these.
         data: the data set; by default the configuration's. The small one of scikit-learn's digits is made where it is missing.
         out: the run's folder; by default a new one under `runs/`.
         overrides: values by dotted path: `{"train.epochs": 3}`.
         reading: how the data set is read: `{"sampling": {"type": "strata", "frames": 100}}`.
-        threads: threads on the CPU; by default all cores.
+        threads: threads on the CPU, which processes of one host share; by default all cores.
+        processes: processes of this host that train together, by default one; a launcher may have started them too.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -91,6 +178,7 @@ def train(
         CheckpointError: `out` holds a run, or other files; or `start_from` does not fit the model, and everything that
             does not fit is listed.
         MissingError: the backend or the device is not here.
+        RankFailed: one of several processes ended; the message names it.
         Interrupted: Ctrl-C was pressed; the run is saved, and `resume` continues it.
 
     Example:
@@ -113,26 +201,31 @@ def train(
     else:
         chosen = load_config(DEFAULT if config is None else config, changes)
     name = default_backend(backend)
-    opened, place = find_backend(name), device or "CPU"
-    check_device(opened, place)
+    opened, devices = find_backend(name), device or "CPU"
     location = data or (Path(chosen.data.folder) if chosen.data else None)
     if location is None:
         raise DataError(f"{chosen.name} names no data; give a folder with --data")
     require_settings(given, location)
     threads = threads or cores()
     if data is None and is_made_here(chosen, location):
-        make_flash_mnist(location, backend=name, device=place, threads=threads, progress=progress)
+        if find_place(name):
+            raise DataError(
+                f"{location} is not there; 'acz data flash-mnist --out {location}' makes it, before several processes read it"
+            )
+        make_flash_mnist(location, backend=name, device=devices, threads=threads, progress=progress)
     elif data is None:
         require_made(chosen, location)
-    folder = Path(out) if out else new_run_folder(chosen.name)
-    run = new_run(chosen, name, place, location, folder, threads, origin, allow)
-    with show_progress(progress) as shown:
-        for advice in (advise_on_bias(run), "" if device else advise_on_device(opened.devices())):
-            if advice:
-                shown.line(advice)
-    return _trained(run, progress)
+    with join_ranks(name, devices, threads) as rank:
+        folder = Path(rank.group.broadcast(str(out or new_run_folder(chosen.name)).encode()).decode())
+        run = new_run(chosen, name, devices, location, folder, threads, origin, allow, rank)
+        with show_progress(progress) as shown:
+            for advice in (advise_on_bias(run), "" if device else advise_on_device(opened.devices())):
+                if advice:
+                    shown.line(advice)
+        return _trained(run, progress)
 
 
+@over_processes(_backend_of_resumed)
 @reports_progress
 def resume(
     run: str | Path | None = None,
@@ -142,6 +235,7 @@ def resume(
     data: str | Path | None = None,
     threads: int | None = None,
     overrides: Mapping[str, Any] | None = None,
+    processes: int | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Resume a run from its last checkpoint, in any backend; it ends with the numbers of a run that was never stopped.
@@ -154,6 +248,7 @@ def resume(
         backend, device, data, threads: by default as the run was begun.
         overrides: values by dotted path, of `train.epochs`, `train.early_stopping`, `train.checkpoint_steps`,
             `data.reading.workers` and `data.reading.verify`. Nothing else can change. run.json keeps them.
+        processes: as in `train`. The number may be another one than before.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -165,8 +260,11 @@ def resume(
     """
     require_counts(threads=threads)
     folder = latest_run() if run is None else Path(run)
-    location = None if data is None else Path(data)
-    return _trained(resumed_run(folder, backend, device, location, threads, overrides), progress)
+    kept = read_run(folder)
+    name, devices = backend or kept["backend"], device or kept["device"]
+    threads, location = threads or int(kept["threads"]), None if data is None else Path(data)
+    with join_ranks(name, devices, threads) as rank:
+        return _trained(resumed_run(folder, name, devices, location, threads, overrides, rank), progress)
 
 
 def threads_of(run: str | Path | None = None) -> int:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 
+from acz.backend.processes import Launcher
 from acz.foundation.installation import install_command
 
 GROUP = "acz.backends"
@@ -95,6 +96,8 @@ class BackendInfo:
     """Names that no stream or input can have, but a layer can: attributes of the backend's own model."""
     exclusive: bool = True
     """True for a framework that must be alone in its process; False for a library that others load too, as NumPy."""
+    launcher: Launcher | None = None
+    """The start of several processes that train one model; without one the backend trains in one process."""
     order: int = 100
     """Place in lists; the first that is installed is the default backend."""
 

@@ -9,6 +9,7 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, SupportsFloat
 
+from acz.backend.processes import Place
 from acz.foundation.arrays import Array
 from acz.model.optimizer import Adam
 from acz.model.spec import Spec
@@ -170,6 +171,7 @@ class Backend(Protocol):
         labels: Array,
         dropout: Mapping[str, Array],
         learning_rate: float,
+        videos: int | None = None,
     ) -> tuple[SupportsFloat, SupportsFloat]:
         """One step. It need not wait for the device.
 
@@ -180,6 +182,8 @@ class Backend(Protocol):
             labels: as in `loss_and_gradients`.
             dropout: as in `forward`.
             learning_rate: of this step.
+            videos: the number of videos of the whole batch, where several processes share it; see `Processes`. The core
+                gives it only after `join`.
 
         Returns:
             The loss before the step, and the number of videos whose best class is a label. `float()` of them waits
@@ -197,6 +201,39 @@ class Backend(Protocol):
 
         The state may also have moments of parameters that are frozen here; they are left out.
         """
+
+
+class Processes(Backend, Protocol):
+    """A backend that trains one model over several processes: its description has a `launcher`.
+
+    Every function here is called by all processes, in the same order. The framework's own collectives reduce, in an order
+    that follows from the number of processes alone, so that a run repeats bitwise.
+    """
+
+    def join(self, place: Place, device: str) -> None:
+        """Join the other processes, before the first operation. The framework reads its own launcher's variables.
+
+        Args:
+            place: the place of this process.
+            device: its device; the means of communication follow from it.
+
+        Raises:
+            MissingError: this build of the framework can't communicate between processes on the device.
+        """
+
+    def leave(self) -> None:
+        """Leave the other processes."""
+
+    def total(self, values: Array) -> Array:
+        """The sum of float64 arrays of one shape over all processes: the same bits in each."""
+
+    # After `join`, `start_training` gives a trainer that shares its steps with the other processes. Each gives
+    # `training_step` its own part of the batch (acz.backend.processes.Place.part: at least one video), with its own rows of
+    # the labels and of the dropout masks, and `videos`, the number of videos of the whole batch. The step is that of the whole
+    # batch in one process: the loss is the mean over it, batch norms take the statistics of all its valid frames (the sums of
+    # values and of counts are reduced first, then those of squared deviations from that mean, forward and backward),
+    # gradients are summed over the processes before penalties and clipping, and the loss and hits that it gives are those
+    # of the whole batch. `forward`, `forward_best` and `loss_and_gradients` stay the process's own.
 
 
 class Exports(Backend, Protocol):

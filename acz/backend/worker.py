@@ -42,14 +42,20 @@ class Worker(JobProcess):
         python: the interpreter that runs it, which may be that of another environment.
         wrap: a function at the top level of a module; it is given the backend, and jobs are given what it returns. The
             attribute can be set again: the jobs after that are given what the new function returns.
+        variables: environment variables to set for it.
     """
 
     def __init__(
-        self, backend: str, threads: int = 1, python: str = sys.executable, wrap: Wrapper | None = None
+        self,
+        backend: str,
+        threads: int = 1,
+        python: str = sys.executable,
+        wrap: Wrapper | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self.backend, self.wrap = backend, wrap
         command = [python, "-m", "acz.backend.worker", backend, str(threads)]
-        super().__init__(f"the process of backend '{backend}'", command)
+        super().__init__(f"the process of backend '{backend}'", command, variables)
 
     def run(
         self,

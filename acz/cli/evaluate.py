@@ -11,6 +11,7 @@ from acz.cli.options import (
     Device,
     Json,
     OnBadRecord,
+    Processes,
     Sampling,
     Threads,
     Verify,
@@ -67,6 +68,7 @@ def evaluate_command(
     on_bad_record: OnBadRecord = None,
     workers: Workers = None,
     threads: Threads = cores(),
+    processes: Processes = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate the best checkpoint of a run, another checkpoint, or a file of predictions.
@@ -90,6 +92,7 @@ def evaluate_command(
             batch_size=batch_size,
             reading=reading,
             threads=threads,
+            processes=processes,
         )
     elif predictions is None or labels is None:
         raise SpecError("--predictions FILE and --labels DATA need each other, and --classes needs both")

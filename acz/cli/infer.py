@@ -13,6 +13,7 @@ from acz.cli.options import (
     Json,
     OldLabels,
     OnBadRecord,
+    Processes,
     Sampling,
     Threads,
     Verify,
@@ -67,6 +68,7 @@ def infer_command(
     on_bad_record: OnBadRecord = None,
     workers: Workers = None,
     threads: Threads = cores(),
+    processes: Processes = None,
     as_json: Json = False,
 ) -> None:
     """Predict the labels of every video, in order, with a checkpoint in any backend or an artefact in its own runtime.
@@ -89,6 +91,7 @@ def infer_command(
         batch_size=batch_size,
         reading=given_reading(sampling, verify, on_bad_record, workers),
         threads=threads,
+        processes=processes,
     )
     print_result(inferred, as_json)
 

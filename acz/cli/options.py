@@ -121,6 +121,15 @@ Workers = Annotated[
         show_default="as in the run or the configuration, else 0",
     ),
 ]
+Processes = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of processes of this host that work together; they share the threads, and a GPU each. "
+        "docs/distributed.md has several hosts.",
+        show_default="1, or those that a launcher started",
+    ),
+]
 
 
 def print_json(value: Any) -> None:

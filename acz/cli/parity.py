@@ -30,9 +30,10 @@ def parity_check(
         list[int] | None,
         typer.Option(
             min=1,
-            max=5,
-            help="A level: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports. May be repeated.",
-            show_default="all",
+            max=6,
+            help="A level: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, "
+            "6 several processes. May be repeated.",
+            show_default="1 to 5",
         ),
     ] = None,
     mutant: Annotated[
@@ -49,11 +50,11 @@ def parity_check(
     Runs the tiny variant of each model, and small models of every layer setting, in one process for each backend.
     Prints the largest difference beside its bound. The exit code is 1 if a difference exceeds its bound.
     """
-    from acz.api.parity import ALL_LEVELS, check_parity
+    from acz.api.parity import ONE_PROCESS, check_parity
     from acz.foundation.errors import CheckFailed
 
     names = [name.strip() for name in backends.split(",")] if backends else None
-    report = check_parity(pattern, backends=names, levels=level or ALL_LEVELS, mutant=mutant)
+    report = check_parity(pattern, backends=names, levels=level or ONE_PROCESS, mutant=mutant)
     if csv is not None:
         report.to_csv(csv)
     if as_json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,6 +12,7 @@ from acz.cli.options import (
     Backend,
     Json,
     OnBadRecord,
+    Processes,
     Sampling,
     Set,
     Verify,
@@ -77,6 +79,20 @@ def train_command(
         int | None,
         typer.Option(min=1, help="Number of CPU threads.", show_default="all cores; with --resume, those of the run"),
     ] = None,
+    processes: Processes = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Print what to type on each host to train there with --processes each, and stop."
+        ),
+    ] = False,
+    hosts: Annotated[
+        str | None,
+        typer.Option(help="With --dry-run: names of the hosts, with commas between them.", show_default="this host"),
+    ] = None,
+    port: Annotated[
+        int | None, typer.Option(help="With --dry-run: a free port of the first host.", show_default="29500")
+    ] = None,
     sampling: Sampling = None,
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
@@ -92,6 +108,19 @@ def train_command(
     from acz.api import training
     from acz.foundation.errors import SpecError
 
+    if dry_run:
+        plan = training.plan_launch(
+            _typed_words(("--processes", "--hosts", "--port"), ("--dry-run", "--json")),
+            hosts=hosts.split(",") if hosts is not None else training.HERE,
+            processes=processes or 1,
+            backend=backend,
+            device=device or "CPU",
+            port=port or training.PORT,
+        )
+        print_result(plan, as_json)
+        return
+    if hosts is not None or port is not None:
+        raise SpecError("--hosts and --port are for --dry-run, which prints what to type on each host")
     reading = given_reading(sampling, verify, on_bad_record, workers)
     if not resume:
         trained = training.train(
@@ -105,6 +134,7 @@ def train_command(
             overrides=given_overrides(assignments),
             reading=reading,
             threads=threads,
+            processes=processes,
         )
     elif config or start_from or allow:
         raise SpecError(
@@ -114,5 +144,25 @@ def train_command(
         if threads is None:
             configure_process(training.threads_of(out))
         overrides = given_overrides(assignments) | {f"data.reading.{name}": value for name, value in reading.items()}
-        trained = training.resume(out, backend=backend, device=device, data=data, threads=threads, overrides=overrides)
+        trained = training.resume(
+            out,
+            backend=backend,
+            device=device,
+            data=data,
+            threads=threads,
+            processes=processes,
+            overrides=overrides,
+        )
     print_result(trained, as_json)
+
+
+def _typed_words(with_value: tuple[str, ...], alone: tuple[str, ...]) -> list[str]:
+    """The words of this command as they were typed, without some options."""
+    words: list[str] = []
+    typed = iter(sys.argv[1:])
+    for word in typed:
+        if word in with_value:
+            next(typed, None)
+        elif word not in alone and not word.startswith(tuple(f"{name}=" for name in with_value)):
+            words.append(word)
+    return words

@@ -57,16 +57,34 @@ class Data(Protocol):
         """The examples of these numbers, in this order, with the named inputs."""
 
     def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
-        """Every example once, in batches of `size`; the last batch may be smaller."""
+        """Every example of this process's part once, in batches of `size`; the last batch may be smaller.
+
+        Processes that share a split have whole batches of it, one after the other: see `batches_in_order`.
+        """
 
     def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: list[str]) -> Iterator[Examples]:
-        """The full batches of a training epoch, from batch number `first`.
+        """This process's part of each full batch of a training epoch, from batch number `first`.
 
-        Their order follows from seed and epoch alone.
+        Their order follows from seed and epoch alone. The parts are contiguous rows, those of `rows_of_rank`.
         """
 
     def ids(self, numbers: Array) -> list[str]:
         """The names of these examples."""
+
+
+def rows_of_rank(count: int, rank: int, world: int) -> slice:
+    """The contiguous part of `count` rows that falls to a process. Parts differ by at most one row."""
+    return slice(rank * count // world, (rank + 1) * count // world)
+
+
+def batches_in_order(count: int, size: int, rank: int = 0, world: int = 1) -> Iterator[range]:
+    """The numbers of each batch of a process's part of `count` examples in their order: whole batches of `size`.
+
+    So the batches do not depend on the number of processes.
+    """
+    batches = rows_of_rank(-(-count // size), rank, world)
+    for batch in range(batches.start, batches.stop):
+        yield range(batch * size, min((batch + 1) * size, count))
 
 
 class VideoFrames(Protocol):
@@ -164,9 +182,3 @@ def require_labels(split: Data, labels: Array) -> None:
     """Raise DataError where the labels of a batch say that the split has none."""
     if labels.ndim == 2 and labels.shape[1] == 0:
         raise DataError(f"{split.folder}/{split.name} has no labels to compare with; 'acz infer' needs none")
-
-
-def require_one_process(location: Location, world: int) -> None:
-    """Raise DataError where several processes share a data set that only one process can read."""
-    if world != 1:
-        raise DataError(f"{location} is read by one process; {world} processes share it")

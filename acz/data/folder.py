@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, ValidationError
@@ -24,9 +24,10 @@ from acz.data.base import (
     Examples,
     Location,
     NoReading,
+    batches_in_order,
     enough_outputs,
     one_path,
-    require_one_process,
+    rows_of_rank,
 )
 from acz.data.shards import (
     ID,
@@ -49,6 +50,9 @@ from acz.foundation.files.npy import write_npy
 from acz.foundation.randomness import generator
 from acz.model.losses import Loss
 from acz.model.spec import Spec
+
+if TYPE_CHECKING:
+    from typing import Self
 
 FORMAT = "acz-features-1"
 BYTES = (
@@ -142,6 +146,9 @@ def manifest_hash(folder: Path) -> str:
 
 class Split:
     """One split of a folder. `take` gathers examples by number from the memory-mapped shards."""
+
+    rank, world = 0, 1
+    """The number of this process among those that share the split, and their number."""
 
     def __init__(self, folder: Path, split: str) -> None:
         self.folder, self.name = folder, split
@@ -255,18 +262,24 @@ class Split:
             raise DataError(f"{self.folder}/{self.name}: {error}") from None
 
     def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
-        """Every example once, in batches of `size`; the last batch may be smaller."""
-        for start in range(0, len(self), size):
-            yield self.take(np.arange(start, min(start + size, len(self))), names)
+        """Every example of this process's part once, in batches of `size`; the last batch may be smaller."""
+        for numbers in batches_in_order(len(self), size, self.rank, self.world):
+            yield self.take(np.array(numbers), names)
 
     def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: list[str]) -> Iterator[Examples]:
-        """The full batches of a training epoch, from batch number `first`.
+        """This process's part of each full batch of a training epoch, from batch number `first`.
 
         Their order follows from seed and epoch alone.
         """
         order = generator(seed, "shuffle", epoch).permutation(len(self))
+        own = rows_of_rank(batch_size, self.rank, self.world)
         for place in range(first, len(self) // batch_size):
-            yield self.take(order[place * batch_size : (place + 1) * batch_size], names)
+            yield self.take(order[place * batch_size : (place + 1) * batch_size][own], names)
+
+    def share(self, rank: int, world: int) -> Self:
+        """Have this process read its part, as one of several. Returns the split."""
+        self.rank, self.world = rank, world
+        return self
 
 
 def verify(folder: Path, progress: Callable[[int], None] = lambda count: None) -> int:
@@ -299,11 +312,10 @@ class Features:
         return True
 
     def open(self, location: Location, split: str, reading: BaseModel, rank: int = 0, world: int = 1) -> Data:
-        require_one_process(location, world)
         path = one_path(location)
         if split == TEST and TEST not in (names := read_manifest(path).splits):
             split = _evaluated_split(names)
-        return Split(path, split)
+        return Split(path, split).share(rank, world)
 
     def fingerprint(self, location: Location) -> str:
         return manifest_hash(one_path(location))

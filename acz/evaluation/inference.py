@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of
 from acz.foundation.files.claims import claim_folder
 from acz.foundation.files.locks import locked
+from acz.foundation.processes.group import Group
 from acz.foundation.processes.prefetch import prefetch
 from acz.reference.ranking import best_first
 
@@ -52,6 +54,7 @@ def write_predictions(
     request: PredictionRequest,
     names: list[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    group: Group | None = None,
 ) -> int:
     """Write the predictions of a split to a file, or resume an interrupted call.
 
@@ -64,6 +67,7 @@ def write_predictions(
         request: the settings. An interrupted call with other settings is not resumed.
         names: the names of the classes, for JSON.
         progress: is told the numbers of finished examples and of all examples.
+        group: the processes that share the work, which write into one folder. The file is that of one process.
 
     Returns:
         The number of examples.
@@ -74,11 +78,14 @@ def write_predictions(
     """
     if names is not None and len(names) < predictor.spec.width:
         raise DataError(f"the label file has {len(names):,} names, the model has {predictor.spec.width:,} classes")
+    group = group or Group(0, 1)
     work = out.with_name(f".{out.name}.part")
-    with locked(work):
-        remove_leftovers(work)
-        remove_leftovers_of(out)
-        claim_folder(work, "settings.json", asdict(request))
+    with locked(work) if group.rank == 0 else nullcontext():
+        if group.rank == 0:
+            remove_leftovers(work)
+            remove_leftovers_of(out)
+            claim_folder(work, "settings.json", asdict(request))
+        group.wait()
         stretch = request.batch_size * STRETCH
         total, done = len(split), 0
         missing = []
@@ -88,13 +95,17 @@ def write_predictions(
             else:
                 missing.append(start)
         progress(done, total)
-        for start in missing:
+        group.wait()  # every process has seen the same files
+        for start in missing[group.rank :: group.world]:
             parts = []
             for part in _predicted(predictor, split, start, min(start + stretch, total), request):
                 parts.append(part)
-                done += len(part.ids)
-                progress(done, total)
+                done += len(part.ids) * group.world
+                progress(min(done, total), total)
             write_part(work / f"{start:012d}.{request.kind}", parts, names)
+        group.wait()
+        if group.rank:
+            return total
         files = [work / f"{start:012d}.{request.kind}" for start in range(0, total, stretch)]
         join(files, out, request.kind)
         for file in files:

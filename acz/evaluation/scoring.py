@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,13 @@ import numpy as np
 from acz.backend.protocol import Backend
 from acz.data.base import Data, require_labels
 from acz.data.batching import BATCH, padded
+from acz.evaluation.merging import merge_ranks
 from acz.evaluation.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
 from acz.evaluation.metrics.figures import SEVERAL_LABELS
 from acz.evaluation.prediction_reader import read_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
+from acz.foundation.processes.group import Group
 from acz.foundation.processes.prefetch import prefetch
 from acz.model.losses import Loss
 from acz.model.spec import Spec
@@ -32,6 +35,7 @@ def evaluate(
     loss: Loss | None,
     batch_size: int = BATCH,
     progress: Callable[[int], None] = lambda done: None,
+    group: Group | None = None,
 ) -> dict[str, float]:
     """Compute the figures of a model over a split.
 
@@ -43,6 +47,7 @@ def evaluate(
         loss: the loss to compute, or None for none.
         batch_size: the number of videos of a batch.
         progress: is told the number of videos of each finished batch.
+        group: the processes that share the split. Each gets the same figures, to the last bit those of one process.
 
     Returns:
         top1, top5, examples and loss; and hit_at_1, perr, map and gap where videos have several labels.
@@ -50,7 +55,7 @@ def evaluate(
     Raises:
         CheckFailed: a logit is not finite.
     """
-    return evaluate_by_class(backend, model, spec, split, loss, batch_size, progress)[0]
+    return evaluate_by_class(backend, model, spec, split, loss, batch_size, progress, group)[0]
 
 
 def evaluate_by_class(
@@ -61,13 +66,16 @@ def evaluate_by_class(
     loss: Loss | None,
     batch_size: int = BATCH,
     progress: Callable[[int], None] = lambda done: None,
+    group: Group | None = None,
 ) -> tuple[dict[str, float], Array | None]:
     """Compute the figures of `evaluate` and those of each class.
 
-    The second value is the average precision of each class, (classes), where videos have several labels, else None.
+    The second value is the average precision of each class, (classes), where videos have several labels, else None. Where
+    several processes share the split, rank 0 alone has it.
     Only the best classes of each video leave the device, not the scores of all classes.
     """
-    accuracy = Accuracy()
+    group = group or Group(0, 1)
+    batches: list[Accuracy] = []
     metrics = YouTube8MMetrics(spec.width)
     size = min(batch_size, len(split))
     for examples in prefetch(split.in_order(size, list(spec.inputs))):
@@ -83,11 +91,15 @@ def evaluate_by_class(
             bad = examples.numbers[int(outputs["finite"].argmin())]
             raise CheckFailed(f"the model gives NaN or infinity on example {bad} ({split.folder}, {split.name})")
         best = best_first(outputs["logits"], outputs["logits.classes"])[1]
-        accuracy.update(best, labels, None if loss is None else float(outputs["loss"]))
+        batch = Accuracy()
+        batch.update(best, labels, None if loss is None else float(outputs["loss"]))
+        batches.append(batch)
         if "output" in counts:
             metrics.update_top(outputs["output"], outputs["output.classes"], labels, examples.numbers)
-        progress(len(labels))
-    return _with_several_labels(accuracy.result(), metrics)
+        progress(len(labels) * group.world)
+    accuracy, metrics = merge_ranks(batches, metrics, group)
+    figures, by_class = _with_several_labels(accuracy.result(), metrics) if group.rank == 0 else ({}, None)
+    return json.loads(group.broadcast(json.dumps(figures).encode())), by_class
 
 
 def _enough(labels: Array, least: int) -> int:

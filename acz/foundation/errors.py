@@ -66,6 +66,12 @@ def nearest(word: str, known: Iterable[object]) -> str:
     return "known: " + (", ".join(known) if known else "none")
 
 
+class RankFailed(AczError):
+    """One of several processes that share a task ended, and with it the whole task."""
+
+    exit_code = 1
+
+
 class Interrupted(AczError):
     """The user ended a run. Everything up to the last step is saved."""
 

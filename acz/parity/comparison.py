@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from acz.foundation.progress import Progress
 from acz.parity.answers import Answers
 from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
+from acz.parity.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.samples import Case
 
@@ -82,6 +84,7 @@ class RunningComparison:
         workers: Mapping[str, Worker] | None = None,
     ) -> None:
         self.backends, self.formats = participants.backends, participants.formats
+        self._threads, self._wrap = threads, wrap
         self.skip_slow_precision = skip_slow_precision
         self.dead: dict[str, str] = {}
         """Backends whose process ended, with its last words."""
@@ -128,6 +131,15 @@ class RunningComparison:
 
         for result in [self._queues[name].submit(guarded, name) for name in names or self.backends]:
             yield from result.result()
+
+    def process_group(self, backend: str, world: int) -> ProcessGroup:
+        """Processes of a backend that have joined; they are started once, and again after one of them died."""
+        key = f"{backend}, {world} processes"
+        group = self.share(key, partial(ProcessGroup, backend, world, self._threads, self._wrap))
+        if group.ended:
+            del self._shared[key]
+            return self.process_group(backend, world)
+        return group
 
     def share(self, key: str, make: Callable[[], AbstractContextManager[Resource]]) -> Resource:
         """A resource that is made once and closed when the check ends."""

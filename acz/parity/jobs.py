@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend.protocol import Backend
+from acz.backend.processes import Place
+from acz.backend.protocol import Backend, Processes
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.optimizer import Adam
@@ -130,21 +131,46 @@ def gradients(backend: Backend, arguments: GradientArguments, arrays: Mapping[st
     return None, answers
 
 
+@dataclass(frozen=True)
+class SharedTraining:
+    """A training whose batches several processes share, and the place of this one."""
+
+    training: TrainingArguments
+    place: Place
+
+
+def join(backend: Processes, place: Place, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: join the other processes."""
+    backend.join(place, "CPU")
+    return None, {}
+
+
+def share_training(backend: Processes, arguments: SharedTraining, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: a training of which this process takes its part of each batch. The answer is that of `training`."""
+    return _training(backend, arguments.training, arrays, arguments.place)
+
+
 def training(backend: Backend, arguments: TrainingArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
     """A job: the loss of each step, and the parameters after the last.
 
     Where a checkpoint is saved, the answer also holds what is in it, under the names that `resume` gives.
     """
+    return _training(backend, arguments, arrays)
+
+
+def _training(
+    backend: Backend, arguments: TrainingArguments, arrays: Mapping[str, Array], place: Place | None = None
+) -> tuple[None, Arrays]:
     model = _model(backend, arguments.spec, arguments.precision, arrays)
     trainer = backend.start_training(model, arguments.adam, arguments.loss, arguments.frozen)
     steps = range(len(arguments.rates))
     checkpoint_at = len(steps) - arguments.steps_after_checkpoint
-    losses = _train(backend, trainer, arguments, arrays, steps[:checkpoint_at])
+    losses = _train(backend, trainer, arguments, arrays, steps[:checkpoint_at], place)
     answers: Arrays = {}
     if arguments.path is not None:
         save_checkpoint(arguments.path, arguments.spec, backend.dump_parameters(model), backend.dump_optimizer(trainer))
         answers = _state(backend, model, trainer, arguments.precision, arrays)
-    losses += _train(backend, trainer, arguments, arrays, steps[checkpoint_at:])
+    losses += _train(backend, trainer, arguments, arrays, steps[checkpoint_at:], place)
     answers["losses"] = np.array(losses)
     return None, answers | pack_parameters(backend.dump_parameters(model))
 
@@ -183,13 +209,19 @@ def _train(
     arguments: TrainingArguments,
     arrays: Mapping[str, Array],
     steps: Iterable[int],
+    place: Place | None = None,
 ) -> list[float]:
-    """Run steps; gives the loss of each."""
+    """Run steps, or at a place its part of them; gives the loss of each."""
     losses = []
     for step in steps:
         batch = _floats(group(arrays, f"step{step}"), arguments.precision)
-        loss, _ = backend.training_step(
-            trainer, group(batch, "inputs"), batch["labels"], group(batch, "dropout"), arguments.rates[step]
+        videos = None
+        if place is not None:
+            videos = len(batch["labels"])
+            batch = {key: value[place.part(videos)] for key, value in batch.items()}
+        given = group(batch, "inputs"), batch["labels"], group(batch, "dropout"), arguments.rates[step]
+        loss, _ = (
+            backend.training_step(trainer, *given) if videos is None else backend.training_step(trainer, *given, videos)
         )
         losses.append(float(loss))
     return losses

@@ -10,9 +10,18 @@ from acz.foundation.randomness import generator, keep_mask
 from acz.model.spec import Spec
 from acz.training.run import FIRST_DATA, Since
 
+ALL = slice(None)
+
 
 def batches(
-    spec: Spec, split: Data, batch_size: int, seed: int, first: int, last: int, since: Since = FIRST_DATA
+    spec: Spec,
+    split: Data,
+    batch_size: int,
+    seed: int,
+    first: int,
+    last: int,
+    since: Since = FIRST_DATA,
+    own: slice = ALL,
 ) -> Iterator[tuple[Examples, dict[str, Array]]]:
     """Give the examples and the dropout masks of steps first .. last - 1.
 
@@ -27,6 +36,7 @@ def batches(
         first: the number of the first step, from 0.
         last: the number of the step after the last one.
         since: the step and the epoch after which the run reads this split.
+        own: the rows of a batch that `split` gives, where several processes share it. They get these rows of the masks too.
     """
     per_epoch = len(split) // batch_size
     epoch_batches: Iterator[Examples] = iter(())
@@ -38,7 +48,7 @@ def batches(
         examples = next(epoch_batches)
         frames = {n: examples.inputs[n].shape[1] for n, entry in spec.inputs.items() if entry.has_frames}
         masks = {
-            path: keep_mask(generator(seed, "dropout", step, path), (batch_size, *shape), rate)
+            path: keep_mask(generator(seed, "dropout", step, path), (batch_size, *shape), rate)[own]
             for path, (shape, rate) in spec.dropout_masks(frames).items()
         }
         yield examples, masks

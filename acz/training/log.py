@@ -55,6 +55,22 @@ class Log:
             self.file.close()
 
 
+class NoLog(Log):
+    """The log of a process that writes none."""
+
+    def __init__(self) -> None:
+        pass
+
+    def write(self, line: Mapping[str, Any]) -> None:
+        pass
+
+    def sync(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def read_log(path: Path) -> list[dict[str, Any]]:
     """Read the lines of a metrics file. Lines that are cut off, or not a record, are left out."""
     lines = []

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend.build import build_model
+from acz.backend.ranks import redirect_output
 from acz.data.base import Examples
 from acz.evaluation.metrics.figures import FIGURES, deciding, in_words
 from acz.evaluation.scoring import evaluate
@@ -26,7 +27,7 @@ from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
 from acz.training.byte_inputs import warn_of_bytes
 from acz.training.latest import mark_latest
-from acz.training.log import Log
+from acz.training.log import Log, NoLog
 from acz.training.remarks import remark
 from acz.training.resuming import adapt_state, changes_in_words, is_done, nothing_left, stops
 from acz.training.run import Run, State, load_resumable
@@ -59,11 +60,18 @@ def train(run: Run, progress: Progress = SILENT) -> State:
         CheckFailed: the loss or a parameter is not finite.
         CheckpointError: the run's checkpoint is missing or damaged, or the folder has other files.
     """
+    if not run.writes:
+        run.rank.group.wait()  # rank 0 has put the folder in order
+        redirect_output(run.folder / f"rank_{run.rank.group.rank}.log")
+        with interruptible() as is_interrupted:
+            _Loop(run, progress, is_interrupted).run_all()
+        return run.state
     with locked(run.folder), interruptible() as is_interrupted:
         remove_leftovers(run.folder)
         if not run.resumed:
             write_run(run)
         mark_latest(run.folder)
+        run.rank.group.wait()
         _Loop(run, progress, is_interrupted).run_all()
     return run.state
 
@@ -85,20 +93,21 @@ class _Loop:
         elif run.resumed and "start" in read_run(run.folder):
             raise CheckpointError(f"{run.folder} ended before its starting weights were saved; start a new run")
         self.state = run.state
-        self.backend.set_threads(run.threads)
+        run.rank.group.agree({"step to begin at": str(self.state.step)})
+        self.backend.set_threads(run.rank.threads)
         start = checkpoint or run.start
         parameters = start.parameters if start else None
-        self.model = build_model(self.backend, self.spec, parameters, run.device, seed=self.recipe.seed)
+        self.model = build_model(self.backend, self.spec, parameters, run.rank.device, seed=self.recipe.seed)
         self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name, frozen)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
             self._adopt_best()
             adapt_state(run)
-            if not is_done(run) and (run.changes or run.has_other_data):
+            if run.writes and not is_done(run) and (run.changes or run.has_other_data):
                 record_changes(run)
         else:
             self._save(self.last, resumable=True)
-        self.log = Log(metrics, self.state.step)
+        self.log = Log(metrics, self.state.step) if run.writes else NoLog()
 
     def _adopt_best(self) -> None:
         """Read the best epoch from `best`, because a kill between `best` and `last` leaves it out of the state."""
@@ -143,7 +152,9 @@ class _Loop:
         run, state, recipe = self.run, self.state, self.recipe
         if is_done(run):
             return
-        made = batches(self.spec, run.train, run.batch_size, recipe.seed, state.step, run.steps, run.since)
+        made = batches(
+            self.spec, run.train, run.batch_size, recipe.seed, state.step, run.steps, run.since, run.own_rows
+        )
         # closed: otherwise the traceback of an error would keep its thread alive
         with closing(prefetch(made, 3)) as source:
             self._take_steps(TimedItems(source))
@@ -153,14 +164,20 @@ class _Loop:
         losses: list[tuple[Any, Any]] = []
         since, steps_since = time.monotonic(), 0
         rate = 0.0
+        whole = (run.batch_size,) if run.rank.group.world > 1 else ()
         for examples, masks in source:
+            run.rank.group.begin_step(state.step)
             factor = recipe.schedule.rate(state.step, run.steps, run.batch_size)
             rate = recipe.optimizer.learning_rate * factor
-            losses.append(self.backend.training_step(self.trainer, examples.inputs, examples.labels, masks, rate))
+            losses.append(
+                self.backend.training_step(self.trainer, examples.inputs, examples.labels, masks, rate, *whole)
+            )
             state.step += 1
             steps_since += 1
             at_end = (state.step - run.since.step) % run.steps_per_epoch == 0
-            interrupted = self.is_interrupted()
+            if self.is_interrupted():
+                run.rank.group.ask_to_stop()
+            interrupted = run.rank.group.stops_after(state.step)
             at_log = state.step % LOG_STEPS == 0
             at_checkpoint = state.step % recipe.checkpoint_steps == 0
             if not (at_end or at_log or at_checkpoint or interrupted):
@@ -216,7 +233,9 @@ class _Loop:
     def _end_epoch(self, line: dict[str, Any]) -> None:
         run, state = self.run, self.state
         advance = Counter(self.progress, "evaluation", len(run.test))
-        figures = evaluate(self.backend, self.model, self.spec, run.test, run.loss, progress=advance)
+        figures = evaluate(
+            self.backend, self.model, self.spec, run.test, run.loss, progress=advance, group=run.rank.group
+        )
         state.epoch += 1
         state.loss_sum, state.hits, state.examples = 0.0, 0.0, 0
         decides = deciding(figures)
@@ -238,6 +257,11 @@ class _Loop:
         )
 
     def _save(self, path: Path, resumable: bool) -> None:
+        if self.run.writes:
+            self._write(path, resumable)
+        self.run.rank.group.wait()  # and not in the next step's collectives, which end after a time
+
+    def _write(self, path: Path, resumable: bool) -> None:
         parameters = self.backend.dump_parameters(self.model)
         bad = [name for name, value in parameters.items() if not np.isfinite(value).all()]
         if bad:

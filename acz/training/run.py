@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend.protocol import Backend
-from acz.data.base import Data
+from acz.backend.ranks import Rank
+from acz.data.base import Data, rows_of_rank
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError
 from acz.model.checkpoint import Checkpoint, load_checkpoint, require_spec
@@ -106,6 +107,8 @@ class Run:
     versions: Mapping[str, str]
     resume_command: str
     """The command that resumes the run."""
+    rank: Rank
+    """This process, which may be one of several that share the run; rank 0 alone writes files."""
     start: Start | None = None
     """The weights to begin from. None: the model's own starting values, or a resumed run."""
     resumed: bool = False
@@ -120,6 +123,16 @@ class Run:
     def batch_size(self) -> int:
         """The number of videos of a batch. A small data set makes one batch."""
         return min(self.config.recipe.batch_size, len(self.train))
+
+    @property
+    def writes(self) -> bool:
+        """True for the process that writes the run's files."""
+        return self.rank.group.rank == 0
+
+    @property
+    def own_rows(self) -> slice:
+        """This process's rows of a batch."""
+        return rows_of_rank(self.batch_size, self.rank.group.rank, self.rank.group.world)
 
     @property
     def steps_per_epoch(self) -> int:

@@ -2,6 +2,7 @@
 
 from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_mindspore.files import recognises
+from acz_mindspore.launch import LAUNCHER
 
 NAMES = frozenset(
     """
@@ -47,5 +48,6 @@ INFO = BackendInfo(
     fft_cost=36.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("dtype finish input logits output returns_logits spec".split()),
+    launcher=LAUNCHER,
     order=4,
 )

@@ -5,6 +5,7 @@ from acz_mindspore.evaluation import forward_best
 from acz_mindspore.export import export
 from acz_mindspore.model import Model, build, dump_parameters, forward, load_parameters
 from acz_mindspore.native import read_native, save_native
+from acz_mindspore.processes import join, leave, total
 from acz_mindspore.training import (
     dump_optimizer,
     load_optimizer,
@@ -26,6 +27,8 @@ __all__ = [
     "export",
     "forward",
     "forward_best",
+    "join",
+    "leave",
     "load_optimizer",
     "load_parameters",
     "loss_and_gradients",
@@ -33,6 +36,7 @@ __all__ = [
     "save_native",
     "set_threads",
     "start_training",
+    "total",
     "training_step",
     "versions",
 ]

@@ -17,10 +17,11 @@ from mindspore import Parameter, Tensor, nn, ops
 from acz.foundation.errors import MissingError
 from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
+from acz_mindspore.processes import Total
 
-Call = tuple[Tensor | None, Mapping[str, Tensor] | None]
+Call = tuple[Tensor | None, Mapping[str, Tensor] | None, bool]
 """The data that the layers share in one run. Valid frames, bool (videos, frames); and dropout masks by path. No masks: the
-framework draws its own; a path that is missing drops nothing."""
+framework draws its own; a path that is missing drops nothing. True where batch norms take the statistics of all processes."""
 
 
 LOW = {"fp16": ms.float16, "bf16": ms.bfloat16}
@@ -83,7 +84,7 @@ class Layer(Mixed):
         super().__init__(auto_prefix=False)
         self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
         self.on_cpu = ms.get_context("device_target") == "CPU"
-        self.tanh, self.product = Tanh(), Product()
+        self.tanh, self.product, self.total = Tanh(), Product(), Total()
         for name, parameter in placed.parameters.items():
             *parents, last = name.split(".")
             home: nn.Cell = self
@@ -188,7 +189,9 @@ def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, 
     weight, bias = as_type(home.weight, x.dtype), as_type(home.bias, x.dtype)
     rows = x.reshape((-1, x.shape[-1]))
     if layer.training:
-        if call[0] is not None and x.ndim == 3:
+        if call[2]:
+            count, mean, variance = shared_statistics(layer, rows, call[0] if x.ndim == 3 else None)
+        elif call[0] is not None and x.ndim == 3:
             valid = ops.tile(call[0].reshape((-1, 1)).astype(x.dtype), (1, x.shape[-1]))
             count = ops.maximum(valid.sum(0), 1.0)
             mean = (rows * valid).sum(0) / count
@@ -204,3 +207,21 @@ def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, 
         ops.assign(home.running_variance, home.running_variance * decay + estimate * new)
     y = ops.bias_add(rows, -mean) * (ops.rsqrt(variance + number(settings.epsilon, x)) * weight)
     return ops.bias_add(y, bias).reshape(x.shape)
+
+
+def shared_statistics(layer: Layer, rows: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """The count, mean and variance of the valid rows of all processes: first the mean, then the deviations from it."""
+    features = rows.shape[1]
+    if mask is None:
+        counted = ops.cat((ops.full_like(rows[0], float(rows.shape[0])), rows.sum(0)), 0)
+        valid = None
+    else:
+        valid = ops.tile(mask.reshape((-1, 1)).astype(rows.dtype), (1, features))
+        counted = ops.cat((valid.sum(0), (rows * valid).sum(0)), 0)
+    counted = layer.total(counted).reshape((2, features))
+    count = ops.maximum(counted[0], 1.0)
+    mean = counted[1] / count
+    squares = ops.square(ops.bias_add(rows, -mean))
+    if valid is not None:
+        squares = squares * valid
+    return count, mean, layer.total(squares.sum(0)) / count

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import mindspore as ms
 from mindspore import device_context
 from mindspore.communication import GlobalComm
@@ -45,3 +48,14 @@ def use_device(device: str) -> None:
         ms.set_device(kind, number)
     if kind == "CPU":
         ms.runtime.launch_blocking()  # five times as fast for small operations, and errors appear where they happen
+
+
+@contextmanager
+def in_mode(mode: int) -> Iterator[None]:
+    """Run in graph or eager mode, whichever the process is in."""
+    before = ms.get_context("mode")
+    ms.set_context(mode=mode)
+    try:
+        yield
+    finally:
+        ms.set_context(mode=before)

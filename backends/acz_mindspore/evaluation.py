@@ -8,7 +8,8 @@ import mindspore as ms
 from mindspore import Tensor, ops
 
 from acz.foundation.arrays import Array
-from acz_mindspore.model import Model, in_mode, to_device
+from acz_mindspore.devices import in_mode
+from acz_mindspore.model import Model, to_device
 from acz_mindspore.training import LOSSES
 
 

@@ -15,7 +15,8 @@ from mindspore.train import serialization
 from acz.backend.inputs import MASK
 from acz.backend.signature import OUTPUT, ports
 from acz.foundation.errors import SpecError
-from acz_mindspore.model import Model, in_mode
+from acz_mindspore.devices import in_mode
+from acz_mindspore.model import Model
 
 LARGEST = 2**31 - 2**20
 """Bytes of parameters that a file takes: it is a protobuf message, and the graph is in it too."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import mindspore as ms
@@ -15,7 +14,7 @@ from acz.foundation.arrays import Array
 from acz.foundation.errors import InputError, MissingError
 from acz.model.spec import Spec
 from acz_mindspore.base import LOW, Call, Layer, Mixed, as_type, check_low, log_softmax, number, sigmoid, softmax
-from acz_mindspore.devices import use_device
+from acz_mindspore.devices import in_mode, use_device
 from acz_mindspore.layers import LAYERS
 from acz_mindspore.pooling import over_bags
 
@@ -138,12 +137,14 @@ class Model(Mixed):
                 arrays[keys[i]] = given[names[i]]
         return arrays
 
-    def logits(self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None) -> Tensor:
+    def logits(
+        self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None, shared: bool = False
+    ) -> Tensor:
         """The trunk's last values, (videos, classes): what the losses take. `inputs` has the core's keys, `<name>.mask` for masks."""
-        return self._logits_and_records(inputs, dropout)[0]
+        return self._logits_and_records(inputs, dropout, shared)[0]
 
     def _logits_and_records(
-        self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None
+        self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None, shared: bool = False
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The logits, and the recordable in the spec's order."""
         vectors, recorded = [], ()
@@ -153,11 +154,11 @@ class Model(Mixed):
             if mask is not None:
                 mask = as_type(mask, ms.bool_)
                 x = ops.masked_fill(x, ops.logical_not(mask).expand_dims(2), number(0.0, x))  # 0.0 rounds x to float32
-            x, found = self._through(name, x, (mask, dropout))
+            x, found = self._through(name, x, (mask, dropout, shared))
             vectors.append(x)
             recorded += found
         x = ops.cat(vectors, 1) if len(vectors) > 1 else vectors[0]
-        x, found = self._through("trunk", x, (None, dropout))
+        x, found = self._through("trunk", x, (None, dropout, shared))
         return x, recorded + found
 
     def finish(self, logits: Tensor) -> Tensor:
@@ -220,17 +221,6 @@ def dump_parameters(model: Model) -> dict[str, Array]:
 def to_device(model: Model, arrays: Mapping[str, Array]) -> dict[str, Tensor]:
     """NumPy arrays as tensors; MindSpore has one device a process."""
     return {name: Tensor(np.ascontiguousarray(value)) for name, value in arrays.items()}
-
-
-@contextmanager
-def in_mode(mode: int) -> Iterator[None]:
-    """Run in graph or eager mode, whichever the process is in."""
-    before = ms.get_context("mode")
-    ms.set_context(mode=mode)
-    try:
-        yield
-    finally:
-        ms.set_context(mode=before)
 
 
 def forward(

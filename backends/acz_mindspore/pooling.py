@@ -53,7 +53,7 @@ def over_bags(layer: Layer, x: Tensor, call: Call) -> tuple[Tensor, ...]:
         x = ops.cat((x, ops.zeros((videos, bag - 1, features), x.dtype)), 1)[:, :end]
         valid = ops.cat((valid, ops.zeros((videos, bag - 1), x.dtype)), 1)[:, :end]
     valid = valid.reshape((-1, bag))
-    found = layer(x.reshape((-1, bag, features)), (valid > 0.0, call[1]))
+    found = layer(x.reshape((-1, bag, features)), (valid > 0.0, call[1], call[2]))
     found = found if isinstance(found, tuple) else (found,)
     y = found[-1].reshape((videos, -1, found[-1].shape[-1]))  # (videos, bags, features of the layer)
     return (*found[:-1], pool("mean", y, (valid.sum(-1) > 0.0).reshape((videos, -1))))

@@ -17,7 +17,9 @@ from acz.foundation.processes.silence import silence_output
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
 from acz_mindspore.base import log_softmax, number
-from acz_mindspore.model import Model, in_mode, load_parameters, to_device
+from acz_mindspore.devices import in_mode
+from acz_mindspore.model import Model, load_parameters, to_device
+from acz_mindspore.processes import Total, buckets_of
 
 
 def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
@@ -107,15 +109,62 @@ def shrinking(gradients: tuple[Tensor, ...], limit: float) -> Tensor:
     return most / ops.maximum(ops.sqrt(total), most)
 
 
-class Step(nn.Cell):
-    """A step of training as one graph. Inputs and dropout masks come by position, in the order of their names."""
+class Gradients(nn.Cell):
+    """Loss, hits and gradients of a batch. Inputs and dropout masks come by position, in the order of their names.
 
-    def __init__(self, trainer: Trainer, inputs: tuple[str, ...], masks: tuple[str, ...]) -> None:
+    Where several processes share a batch, the factor of this one's loss comes after them.
+    """
+
+    def __init__(self, trainer: Trainer, inputs: tuple[str, ...], masks: tuple[str, ...], shared: bool) -> None:
         super().__init__(auto_prefix=False)
-        self.model, self.loss, optimizer = trainer.model, LOSSES[trainer.loss], trainer.optimizer
-        self.inputs, self.masks = inputs, masks
-        self.trained, self.m, self.v = (ParameterTuple(p) for p in (trainer.trained, trainer.m, trainer.v))
+        self.model, self.loss = trainer.model, LOSSES[trainer.loss]
+        self.inputs, self.masks, self.shared = inputs, masks, shared
+        self.trained = ParameterTuple(trainer.trained)
         self.gradients = ms.value_and_grad(self.run, None, self.trained, has_aux=True)
+        self.total, self.buckets = Total(), buckets_of(trainer.trained)
+
+    def run(self, labels: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
+        inputs, masks = {}, {}
+        for i in range(len(self.inputs)):
+            inputs[self.inputs[i]] = values[i]
+        for i in range(len(self.masks)):
+            masks[self.masks[i]] = values[len(self.inputs) + i]
+        logits = self.model.logits(inputs, masks, self.shared)
+        loss = self.loss(self.model, logits, labels)
+        return loss * values[-1] if self.shared else loss, logits
+
+    def construct(self, labels: Tensor, *values: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        (loss, logits), gradients = self.gradients(labels, values)
+        right = hits(logits, labels)
+        return self.over_processes(loss, right, gradients) if self.shared else (loss, right, gradients)
+
+    def over_processes(
+        self, loss: Tensor, right: Tensor, gradients: tuple[Tensor, ...]
+    ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
+        """The sums over all processes of the loss, the hits and the gradients."""
+        summed: tuple[Tensor, ...] = ()
+        scalars = ops.stack((loss, right.astype(loss.dtype)))
+        for start, stop in self.buckets:
+            flat: tuple[Tensor, ...] = (scalars,) if start == 0 else ()
+            for i in range(start, stop):
+                flat += (gradients[i].reshape((-1,)),)
+            row, place = self.total(ops.cat(flat, 0)), 0
+            if start == 0:
+                scalars, place = row[:2], 2
+            for i in range(start, stop):
+                size = self.trained[i].size
+                summed += (row[place : place + size].reshape(gradients[i].shape),)
+                place += size
+        return scalars[0], scalars[1], summed
+
+
+class Update(nn.Cell):
+    """The step of the trained parameters by their gradients."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__(auto_prefix=False)
+        self.model, optimizer = trainer.model, trainer.optimizer
+        self.trained, self.m, self.v = (ParameterTuple(p) for p in (trainer.trained, trainer.m, trainer.v))
         self.adam = ops.Adam()
         self.beta1, self.beta2, self.weight_decay = (
             Tensor(n, self.model.dtype) for n in (optimizer.beta1, optimizer.beta2, optimizer.weight_decay)
@@ -127,23 +176,10 @@ class Step(nn.Cell):
         self.penalties = tuple(Tensor(penalties.get(p.name, 0.0), self.model.dtype) for p in self.trained)
         self.penalized = tuple(p.name in penalties for p in self.trained)
 
-    def run(self, labels: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
-        inputs, masks = {}, {}
-        for i in range(len(self.inputs)):
-            inputs[self.inputs[i]] = values[i]
-        for i in range(len(self.masks)):
-            masks[self.masks[i]] = values[len(self.inputs) + i]
-        logits = self.model.logits(inputs, masks)
-        return self.loss(self.model, logits, labels), logits
-
-    def construct(
-        self, rate: Tensor, epsilon: Tensor, shrink: Tensor, labels: Tensor, *values: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        (loss, logits), gradients = self.gradients(labels, values)
-        gradients = self.prepare(gradients)
+    def construct(self, rate: Tensor, epsilon: Tensor, shrink: Tensor, *gradients: Tensor) -> None:
+        prepared = self.prepare(gradients)
         for i in range(len(self.trained)):
-            self.update(self.trained[i], self.m[i], self.v[i], gradients[i], rate, epsilon, shrink)
-        return loss, hits(logits, labels)
+            self.update(self.trained[i], self.m[i], self.v[i], prepared[i], rate, epsilon, shrink)
 
     def prepare(self, gradients: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Penalty and clipping of the gradients."""
@@ -184,6 +220,25 @@ class Step(nn.Cell):
         ops.assign(w, decayed - rate * m_new / (ops.sqrt(v_new) + epsilon))
 
 
+class Step(nn.Cell):
+    """A step of training as one graph.
+
+    Several processes run its two parts as two graphs: one that both sums over processes and assigns to parameters reads them
+    through a copy, which MindSpore makes in float32 on a CPU.
+    """
+
+    def __init__(self, trainer: Trainer, inputs: tuple[str, ...], masks: tuple[str, ...], shared: bool) -> None:
+        super().__init__(auto_prefix=False)
+        self.gradients, self.update = Gradients(trainer, inputs, masks, shared), Update(trainer)
+
+    def construct(
+        self, rate: Tensor, epsilon: Tensor, shrink: Tensor, labels: Tensor, *values: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        loss, right, gradients = self.gradients(labels, *values)
+        self.update(rate, epsilon, shrink, *gradients)
+        return loss, right
+
+
 @dataclass
 class Trainer:
     """The model, Adam's moments in the trained parameters' order, and graphs of the step by names of what they take."""
@@ -197,7 +252,7 @@ class Trainer:
     kept: list[str]
     """Paths of the statistics that stay."""
     step: int = 0
-    graphs: dict[tuple[tuple[str, ...], ...], Step] = field(default_factory=dict)
+    graphs: dict[tuple[tuple[str, ...], tuple[str, ...], bool], Step] = field(default_factory=dict)
 
 
 def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
@@ -207,15 +262,21 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
     return Trainer(model, optimizer, loss, trained, m, v, kept)
 
 
+def share_of(loss: str, own: int, videos: int) -> float:
+    """The factor of a process's loss in that of the whole batch: a mean counts by its videos, a sum in full."""
+    return 1.0 if LOSSES[loss] is projection else own / videos
+
+
 def training_step(
     trainer: Trainer,
     inputs: Mapping[str, Array],
     labels: Array,
     dropout: Mapping[str, Array],
     learning_rate: float,
+    videos: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     model, optimizer = trainer.model, trainer.optimizer
-    names = tuple(inputs), tuple(dropout)
+    names = tuple(inputs), tuple(dropout), videos is not None
     first = names not in trainer.graphs
     if first:
         gc.collect()  # an earlier trainer's graphs: should they go while this one's is compiled, it is compiled again
@@ -229,7 +290,13 @@ def training_step(
     answers = to_device(model, {"labels": labels})["labels"]
     with in_mode(ms.GRAPH_MODE), silence_output() if first else nullcontext():  # MindSpore warns of few threads
         kept = {path: model.parameters_dict()[path].asnumpy().copy() for path in trainer.kept}
-        answer = graph(*scalars, answers, *fed.values(), *masks.values())
+        if videos is None:
+            answer = graph(*scalars, answers, *fed.values(), *masks.values())
+        else:
+            share = Tensor(share_of(trainer.loss, len(labels), videos), model.dtype)
+            loss, right, gradients = graph.gradients(answers, *fed.values(), *masks.values(), share)
+            graph.update(*scalars, *gradients)
+            answer = loss, right
     if kept:
         load_parameters(model, kept)
     return answer

@@ -2,6 +2,7 @@
 
 from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_paddle.files import recognises
+from acz_paddle.launch import LAUNCHER
 
 NAMES = frozenset(
     """
@@ -28,5 +29,6 @@ INFO = BackendInfo(
     fft_cost=6.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("device dtype finish logits place returns_logits spec".split()),
+    launcher=LAUNCHER,
     order=3,
 )

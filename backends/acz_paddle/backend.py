@@ -5,6 +5,7 @@ from acz_paddle.evaluation import forward_best
 from acz_paddle.export import export
 from acz_paddle.model import Model, build, dump_parameters, forward, load_parameters
 from acz_paddle.native import read_native, save_native
+from acz_paddle.processes import join, leave, total
 from acz_paddle.training import (
     dump_optimizer,
     load_optimizer,
@@ -26,6 +27,8 @@ __all__ = [
     "export",
     "forward",
     "forward_best",
+    "join",
+    "leave",
     "load_optimizer",
     "load_parameters",
     "loss_and_gradients",
@@ -33,6 +36,7 @@ __all__ = [
     "save_native",
     "set_threads",
     "start_training",
+    "total",
     "training_step",
     "versions",
 ]

@@ -14,6 +14,7 @@ from acz.foundation.arrays import Shape
 from acz.model.layers.base import Role
 from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
+from acz_paddle.processes import TotalOfProcesses
 
 
 @dataclass
@@ -24,6 +25,8 @@ class Call:
     dropout: dict[str, Tensor] | None = None
     """Masks by path. None: the framework draws its own; a path that is missing drops nothing."""
     recorded: dict[str, Tensor] = field(default_factory=dict)
+    shared: bool = False
+    """True in a step that all processes share, each with its part of the videos."""
 
 
 WIDE = {paddle.float16: paddle.float32, paddle.bfloat16: paddle.float32}
@@ -138,11 +141,17 @@ def batch_norm(layer: Layer, home: Any, settings: BatchNormSettings, x: Tensor, 
     mean, variance = home.running_mean, home.running_variance
     if layer.training:
         rows = x.flatten(0, -2)
-        if call.mask is not None and x.ndim == 3:
-            valid = call.mask.reshape([-1, 1]).astype(x.dtype)
-            count = valid.sum().clip(min=1.0)
-            mean = (rows * valid).sum(0) / count
-            variance = ((rows - mean).square() * valid).sum(0) / count
+        mask = call.mask if x.ndim == 3 else None
+        if mask is not None or call.shared:
+            valid = paddle.ones_like(rows[:, :1]) if mask is None else mask.reshape([-1, 1]).astype(x.dtype)
+            count, sums = valid.sum(), (rows * valid).sum(0)
+            if call.shared:
+                together = TotalOfProcesses.apply(paddle.concat([count.reshape([1]), sums]))
+                count, sums = together[0], together[1:]
+            count = count.clip(min=1.0)
+            mean = sums / count
+            squares = ((rows - mean).square() * valid).sum(0)
+            variance = (TotalOfProcesses.apply(squares) if call.shared else squares) / count
         else:
             count = paddle.full_like(mean, rows.shape[0])
             mean = rows.mean(0)

@@ -16,6 +16,7 @@ from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
 from acz_paddle.base import Call, log_softmax
 from acz_paddle.model import Model, load_parameters, to_device
+from acz_paddle.processes import sum_gradients
 
 
 def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
@@ -118,20 +119,29 @@ def training_step(
     labels: Array,
     dropout: Mapping[str, Array],
     learning_rate: float,
+    videos: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     model = trainer.model
     model.train()
     fed = to_device(model, {**inputs, "labels": labels})
-    call = Call(dropout=to_device(model, dropout))
+    call = Call(dropout=to_device(model, dropout), shared=videos is not None)
     kept = {path: model.state_dict()[path].clone() for path in trainer.kept}
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, fed["labels"])
+    right = hits(logits.detach(), fed["labels"])
+    if videos is not None and trainer.loss != "projection":
+        value = value * (len(labels) / videos)
     gradients = paddle.grad(value, list(trainer.trained.values()))
+    value = value.detach()
+    if videos is not None:
+        numbers = paddle.stack([value.astype("float64"), right.astype("float64")])
+        gradients = sum_gradients(gradients, numbers)
+        value, right = numbers[0], numbers[1]
     prepare(trainer, gradients)
     update(trainer, gradients, learning_rate)
     if kept:
         load_parameters(model, kept)
-    return value.detach(), hits(logits.detach(), fed["labels"])
+    return value, right
 
 
 def prepare(trainer: Trainer, gradients: list[Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_torch.files import recognises
+from acz_torch.launch import LAUNCHER
 
 NAMES = frozenset(
     """
@@ -30,5 +31,6 @@ INFO = BackendInfo(
     fft_cost=5.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("device dtype finish logits returns_logits spec".split()),
+    launcher=LAUNCHER,
     order=1,
 )

@@ -6,6 +6,7 @@ from acz_torch.evaluation import forward_best
 from acz_torch.export import export
 from acz_torch.model import Model, build, dump_parameters, forward, load_parameters
 from acz_torch.native import read_native, save_native
+from acz_torch.processes import join, leave, total
 from acz_torch.training import (
     dump_optimizer,
     load_optimizer,
@@ -29,6 +30,8 @@ __all__ = [
     "export",
     "forward",
     "forward_best",
+    "join",
+    "leave",
     "load_optimizer",
     "load_parameters",
     "loop_over_units",
@@ -38,6 +41,7 @@ __all__ = [
     "save_native",
     "set_threads",
     "start_training",
+    "total",
     "training_step",
     "versions",
 ]

@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor, distributed, nn
 
 from acz.model.layers.attention import LOWEST
 from acz.model.layers.base import Parameter
 from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
+from acz_torch.processes import TotalOfProcesses
 
 
 @dataclass
@@ -26,6 +27,8 @@ class Call:
     recorded: dict[str, Tensor] = field(default_factory=dict)
     packs: bool = False
     """True where large weights may be kept packed: in evaluations by the product itself, which knows when they change."""
+    shared: bool = False
+    """True in a step that all processes share, each with its part of the videos."""
 
 
 LOW = (torch.float16, torch.bfloat16)
@@ -203,11 +206,16 @@ class Norm(Parameters, nn.BatchNorm1d):
             return ((x - self.running_mean) * scale + bias).to(kind)
         rows = x.flatten(0, -2)
         mask = call.mask if x.ndim == 3 else None
-        if mask is not None or self.synchronised or torch.jit.is_tracing():
+        shared = call.shared or (self.synchronised and distributed.is_available() and distributed.is_initialized())
+        if mask is not None or shared or self.synchronised or torch.jit.is_tracing():
             valid = torch.ones_like(rows[:, :1]) if mask is None else mask.reshape(-1, 1).to(x.dtype)
-            count = self._total(valid.sum()).clamp_min(1.0)
-            mean = self._total((rows * valid).sum(0)) / count
-            variance = self._total(((rows - mean).square() * valid).sum(0)) / count
+            count, sums = valid.sum(), (rows * valid).sum(0)
+            if shared:
+                count, sums = TotalOfProcesses.apply(torch.cat([count[None], sums])).split([1, len(sums)])
+            count = count.clamp_min(1.0)
+            mean = sums / count
+            squares = ((rows - mean).square() * valid).sum(0)
+            variance = (TotalOfProcesses.apply(squares) if shared else squares) / count
             y = (x - mean) * (torch.rsqrt(variance + self.eps) * weight) + bias
         else:
             # PyTorch's own sums the rows one by one; without their mean to begin with, equal rows would differ from what it sums to
@@ -229,27 +237,6 @@ class Norm(Parameters, nn.BatchNorm1d):
         with torch.no_grad():
             self.running_mean.lerp_(mean, share)
             self.running_variance.lerp_(variance * correction, share)
-
-    def _total(self, part: Tensor) -> Tensor:
-        """The sum of all processes, where the module is synchronised."""
-        several = self.synchronised and torch.distributed.is_available() and torch.distributed.is_initialized()
-        return TotalOfProcesses.apply(part) if several else part
-
-
-class TotalOfProcesses(torch.autograd.Function):
-    """The sum of a tensor of every process. So is its gradient: each process's loss depends on all of them."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor) -> Tensor:
-        total = x.clone()
-        torch.distributed.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        total = gradient.clone()
-        torch.distributed.all_reduce(total)
-        return total
 
 
 class Packed:

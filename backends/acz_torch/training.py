@@ -16,6 +16,7 @@ from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
 from acz_torch.base import Call
 from acz_torch.model import Model, to_device
+from acz_torch.processes import GradientSums
 
 
 def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
@@ -117,22 +118,31 @@ def training_step(
     labels: Array,
     dropout: Mapping[str, Array],
     learning_rate: float,
+    videos: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     model, optimizer = trainer.model, trainer.optimizer
     model.train()
     fed, answers = to_device(model, inputs), to_device(model, {"labels": labels})["labels"]
-    call = Call(dropout=to_device(model, dropout))
+    call = Call(dropout=to_device(model, dropout), shared=videos is not None)
     kept = {path: model.state_dict()[path].clone() for path in trainer.kept}
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, answers)
-    value.backward()
+    right = hits(logits.detach(), answers)
+    if videos is None:
+        value.backward()
+    else:
+        value = value if trainer.loss == "projection" else value * (len(answers) / videos)
+        numbers = torch.stack([value.detach().double(), right.double()])
+        with GradientSums(optimizer.param_groups[0]["params"], numbers):
+            value.backward()
+        value, right = numbers
     prepare(trainer)
     optimizer.param_groups[0]["lr"] = learning_rate
     optimizer.step()
     optimizer.zero_grad()
     if kept:
         model.load_state_dict(kept, strict=False)
-    return value.detach(), hits(logits.detach(), answers)
+    return value.detach(), right
 
 
 def prepare(trainer: Trainer) -> None:

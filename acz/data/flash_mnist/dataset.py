@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from acz.data.base import Data, Description, Location, NoReading, one_path, require_one_process
+from acz.data.base import Data, Description, Location, NoReading, one_path
 from acz.data.flash_mnist.labels import FLASH, set_in_words
 from acz.data.flash_mnist.pickles import PickledSplit
 from acz.data.flash_mnist.videos import DIGITS, LABELS, Frames
@@ -31,10 +31,9 @@ class FlashMnist:
         return path.suffix == ".pkl" if path.is_file() else bool(feature_files(path))
 
     def open(self, location: Location, split: str, reading: BaseModel, rank: int = 0, world: int = 1) -> Data:
-        require_one_process(location, world)
         path = one_path(location)
         if _has_manifest(path):
-            return Split(path, split)
+            return Split(path, split).share(rank, world)
         if path.is_file():
             own = "train" if "train" in path.name else "test"
             if split != own:
@@ -42,13 +41,13 @@ class FlashMnist:
                     f"{path} is one file, the split '{own}', and '{split}' was asked for; "
                     f"give the folder of both files, or --split {own} to evaluate on it"
                 )
-            return PickledSplit(path, split)
+            return PickledSplit(path, split).share(rank, world)
         files = feature_files(path)
         if split not in files:
             raise DataError(
                 f"{path} has no feature_{split}*.pkl, only {', '.join(file.name for file in files.values())}"
             )
-        return PickledSplit(files[split], split)
+        return PickledSplit(files[split], split).share(rank, world)
 
     def fingerprint(self, location: Location) -> str:
         path = one_path(location)

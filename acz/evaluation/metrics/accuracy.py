@@ -51,6 +51,14 @@ class Accuracy:
         if loss is not None:
             self.total_loss = (self.total_loss or 0.0) + loss * len(hits)
 
+    def add(self, other: Accuracy) -> None:
+        """Add the counts of other batches."""
+        self.examples += other.examples
+        self.top1 += other.top1
+        self.top5 += other.top5
+        if other.total_loss is not None:
+            self.total_loss = (self.total_loss or 0.0) + other.total_loss
+
     def result(self) -> dict[str, float]:
         """Give `top1` and `top5`, 0 .. 1, the number of `examples`, and the mean `loss` where there is one."""
         count = max(self.examples, 1)

@@ -38,18 +38,18 @@ FOLDER = "acz-worker-"
 class JobProcess(LineProcess):
     """A process that answers jobs, one after the other; arrays travel as files. A context manager.
 
-    `what` names it in errors. It runs in a folder of its own, which is removed with it. Where this process is killed,
+    `what` names it in errors, and `variables` are set for it. It runs in a folder of its own, which is removed with it. Where this process is killed,
     the next process that starts a worker removes the folder.
     """
 
-    def __init__(self, what: str, command: list[str]) -> None:
+    def __init__(self, what: str, command: list[str], variables: Mapping[str, str] | None = None) -> None:
         self.what = what
         remove_abandoned(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))
         self.folder = tempfile.TemporaryDirectory(prefix=FOLDER)
         self.claim = hold_folder(Path(self.folder.name))
         self.words = Path(self.folder.name) / "stderr"
         with self.words.open("wb") as words:  # frameworks litter the current folder
-            super().__init__(command, words, Path(self.folder.name), [self.claim.fileno()])
+            super().__init__(command, words, Path(self.folder.name), [self.claim.fileno()], variables=variables)
         self.jobs = 0
 
     def __enter__(self) -> Self:

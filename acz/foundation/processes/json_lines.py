@@ -41,6 +41,7 @@ class LineProcess(ABC):
         folder: Path | None = None,
         descriptors: Sequence[int] = (),
         own_session: bool = False,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Start it.
 
@@ -50,13 +51,15 @@ class LineProcess(ABC):
             folder: Its current folder; by default this process's own.
             descriptors: Open files that it inherits under the same numbers.
             own_session: Keep Ctrl-C of this terminal from it.
+            variables: Environment variables to set for it.
         """
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env={name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")},
+            env={name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+            | dict(variables or {}),
             cwd=folder,
             pass_fds=descriptors,
             start_new_session=own_session,

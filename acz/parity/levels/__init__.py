@@ -7,8 +7,9 @@ from acz.parity.levels.checkpoints import Checkpoints
 from acz.parity.levels.exports import Exports
 from acz.parity.levels.gradients import Gradients
 from acz.parity.levels.outputs import Outputs
+from acz.parity.levels.processes import Processes
 from acz.parity.levels.training import Training
 
-LEVELS: list[Level] = [Outputs(), Gradients(), Training(), Checkpoints(), Exports()]
+LEVELS: list[Level] = [Outputs(), Gradients(), Training(), Checkpoints(), Exports(), Processes()]
 """In the order in which they run."""
 TITLES = {level.number: level.title for level in LEVELS}

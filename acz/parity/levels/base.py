@@ -11,6 +11,7 @@ from acz.exchange.artefacts.formats import Maker
 from acz.foundation.arrays import Array, Arrays
 from acz.parity import jobs
 from acz.parity.answers import Answers
+from acz.parity.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.bounds import HALF_UNIT, perturbed
 from acz.reference.samples import Case
@@ -45,6 +46,9 @@ class Comparison(Protocol):
         self, case: Case, level: Level, work: Callable[[str], Iterable[Row]], names: Iterable[str] = ()
     ) -> Iterator[Row]:
         """Run `work` for each backend, or each of `names`, side by side; an exception becomes a row that failed."""
+
+    def process_group(self, backend: str, world: int) -> ProcessGroup:
+        """Processes of a backend that have joined; they are started once."""
 
     def share(self, key: str, make: Callable[[], AbstractContextManager[Resource]]) -> Resource:
         """A resource that is made once and closed when the check ends."""

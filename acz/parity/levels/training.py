@@ -71,7 +71,7 @@ class Training:
                     for start, fed in {"": arrays, " perturbed": with_perturbed(arrays, ROUNDING)}.items():
                         key = f"{case.model} {form} {precision.value}{start}"
                         rounded.append(comparison.answers.of_reference(key, jobs.training, arguments, fed))
-                        bounds = _bounds(exact, rounded)
+                        bounds = drift_bounds(exact, rounded)
                         if losses <= bounds[0] and worst(parameters, expected, bounds[1])[0] <= bounds[1]:
                             break
                 row = partial(Row, case.model, backend, self.number)
@@ -119,8 +119,8 @@ def checkpoint_path(case: Case, comparison: Comparison, backend: str, precision:
     return comparison.folder / f"{case.model.replace('/', '-')}-{backend}-{precision.value}.safetensors"
 
 
-def _bounds(exact: Arrays, rounded: list[Arrays]) -> tuple[float, float]:
-    """The bounds of the losses and of the parameters.
+def drift_bounds(exact: Arrays, rounded: list[Arrays]) -> tuple[float, float]:
+    """The float32 bounds of the losses and of the parameters, from the reference's own trainings in float32.
 
     The parameters of a model drift together, so the one that drifts most sets the bound of all.
     """

@@ -1,6 +1,6 @@
 """A trial as a process: `acz train` in a run folder of its own. It saves its state and ends when its starter is gone.
 
-`python -m acz.cli.trial` reads a job from the first line of its standard input.
+`python -m acz.cli.processes.trial` reads a job from the first line of its standard input.
 The pipe is open while its starter lives.
 """
 
@@ -67,7 +67,7 @@ class TrialProcess:
         with log.open("ab") as file:
             self.offset = file.tell()
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "acz.cli.trial"],
+                [sys.executable, "-m", "acz.cli.processes.trial"],
                 stdin=subprocess.PIPE,
                 stdout=file,
                 stderr=file,

@@ -8,7 +8,7 @@ from threading import Lock
 
 import numpy as np
 
-from acz.data.base import Examples, enough_outputs
+from acz.data.base import Examples, batches_in_order, enough_outputs, rows_of_rank
 from acz.data.youtube8m.location import count_classes
 from acz.data.youtube8m.reading.batch import Form, count_frames, fill
 from acz.data.youtube8m.reading.plan import batches, order
@@ -29,7 +29,7 @@ class YouTube8M:
     """Videos of one split, from any source.
 
     `epoch` samples frames as in training, the other functions as in evaluation. Where several processes share the work,
-    each gives its `rank` among `world` processes and reads one of `world` equal parts of each training batch. Together
+    each gives its `rank` among `world` processes and reads one of `world` parts of each training batch. Together
     the processes read the batches that one process would read.
     """
 
@@ -125,8 +125,7 @@ class YouTube8M:
 
     def in_order(self, size: int, names: Sequence[str]) -> Iterator[Examples]:
         """Every video of this rank's part once, in batches of `size`; the last batch may be smaller."""
-        first, last = (len(self) * rank // self.world for rank in (self.rank, self.rank + 1))
-        wanted = (Batch(np.arange(start, min(start + size, last))) for start in range(first, last, size))
+        wanted = (Batch(np.array(numbers)) for numbers in batches_in_order(len(self), size, self.rank, self.world))
         return self._read(wanted, size, names)
 
     def epoch(self, seed: int, epoch: int, batch_size: int, first: int, names: Sequence[str]) -> Iterator[Examples]:
@@ -135,14 +134,14 @@ class YouTube8M:
         `batch_size` is that of all ranks together.
 
         Raises:
-            DataError: The ranks can't have equal parts of a batch, or there are too few videos for a batch.
+            DataError: A batch has fewer videos than there are ranks, or there are too few videos for a batch.
         """
-        if batch_size % self.world or batch_size > len(self):
+        if batch_size < self.world or batch_size > len(self):
             raise DataError(
                 f"{self.folder}: a batch of {batch_size} can't be made of {len(self)} videos for {self.world} processes"
             )
-        size = batch_size // self.world
-        own = slice(self.rank * size, (self.rank + 1) * size)
+        own = rows_of_rank(batch_size, self.rank, self.world)
+        size = own.stop - own.start
         parts = order(self.source.starts, self.reading.shuffle_buffer, seed, epoch)
         wanted = (Batch(numbers[own], seed, epoch) for numbers in batches(parts, batch_size, first))
         return self._read(wanted, size, names)

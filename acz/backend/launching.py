@@ -1,0 +1,172 @@
+"""A call that several new processes of this host make together, each at its place: they are started, watched, and ended."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from acz.backend.info import BackendInfo
+from acz.backend.processes import Cluster
+from acz.backend.ranks import ANSWER, find_place
+from acz.backend.registry import find_info
+from acz.foundation.errors import AczError, MissingError, RankFailed
+from acz.foundation.files.locks import hold_folder, remove_abandoned
+from acz.foundation.processes.interrupt import interruptible
+from acz.foundation.processes.json_lines import describe_end
+from acz.foundation.processes.ports import LOOPBACK, free_port
+
+GRACE = 10.0
+"""Seconds that ranks have to end by themselves when one of them has ended."""
+FOLDER = "acz-ranks-"
+"""The beginning of the names of the folders of such calls."""
+
+
+def call_on_ranks(
+    function: Callable[..., Any], arguments: Mapping[str, Any], backend: str, processes: int, threads: int
+) -> Any:
+    """Call a function in several new processes of this host at once, each of which has a place.
+
+    Args:
+        function: a function at the top level of a module.
+        arguments: its arguments by name.
+        backend: the name of the backend, whose framework gives the places.
+        processes: the number of processes.
+        threads: threads of each process on the CPU.
+
+    Returns:
+        The answer of rank 0.
+
+    Raises:
+        MissingError: the backend works in one process.
+        RankFailed: a rank ended; the message names it.
+        AczError: whatever the function raised at rank 0.
+    """
+    info = find_info(backend)
+    if info.launcher is None:
+        raise MissingError(f"backend '{backend}' works in one process; leave out --processes")
+    remove_abandoned(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))
+    with tempfile.TemporaryDirectory(prefix=FOLDER) as name, hold_folder(Path(name)):
+        folder = Path(name)
+        (folder / "call").write_bytes(pickle.dumps((function, dict(arguments), backend)))
+        words = [sys.executable, "-m", "acz.cli.processes.rank", str(folder / "call"), str(threads)]
+        codes = _run(info, processes, words, folder)
+        answer, error = None, None
+        if (folder / "answer").is_file():
+            answer, error = pickle.loads((folder / "answer").read_bytes())
+        if error is None and any(codes):
+            rank = next(rank for rank, code in enumerate(codes) if code)
+            last = _last_words(folder / f"rank_{rank}.log")
+            error = RankFailed(
+                f"rank {rank} on {socket.gethostname()} {describe_end(codes[rank])}{last}; the last checkpoint is whole"
+            )
+        if error is not None:
+            raise error
+        return answer
+
+
+def _run(info: BackendInfo, processes: int, words: Sequence[str], folder: Path) -> list[int]:
+    """Run a program at every rank, and see that none is left. Returns their exit codes, that of the first to fail first seen."""
+    launcher = info.launcher
+    assert launcher is not None
+    cluster = Cluster((LOOPBACK,), processes, free_port(processes))
+    started: list[subprocess.Popen[bytes]] = []
+    beside: subprocess.Popen[bytes] | None = None
+    inherited = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    inherited[ANSWER] = str(folder / "answer")
+    with interruptible() as is_interrupted:
+        try:
+            if launcher.scheduler:
+                command = launcher.scheduler(cluster)
+                null = subprocess.DEVNULL
+                environ = {**inherited, **command.variables}
+                beside = subprocess.Popen(
+                    command.words, env=environ, stdin=null, stdout=null, stderr=null, cwd=folder, start_new_session=True
+                )
+            for rank in range(processes):
+                with (folder / f"rank_{rank}.log").open("wb") as log:
+                    started.append(
+                        subprocess.Popen(
+                            words,
+                            env={**inherited, **launcher.variables(cluster, rank)},
+                            stdin=subprocess.DEVNULL,
+                            stdout=log if rank else None,
+                            stderr=log if rank else None,
+                            start_new_session=True,  # Ctrl-C comes to this process, which hands it on once
+                        )
+                    )
+            return _wait(started, is_interrupted)
+        finally:
+            for process in [*started, *([beside] if beside else [])]:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def _wait(started: Sequence[subprocess.Popen[bytes]], is_interrupted: Callable[[], bool]) -> list[int]:
+    """Wait for all ranks; where one fails, for the others for GRACE seconds. Failures come before their consequences.
+
+    Returns:
+        The exit code of each rank, 0 for those that failed after another had.
+    """
+    told, deadline = False, float("inf")
+    first: int | None = None
+    while any(process.poll() is None for process in started) and time.monotonic() < deadline:
+        if is_interrupted() and not told:
+            told = True
+            for process in started:
+                process.send_signal(signal.SIGINT)
+        failed = [rank for rank, process in enumerate(started) if process.poll()]
+        if failed and first is None:
+            first, deadline = failed[0], time.monotonic() + GRACE
+        time.sleep(0.05)
+    codes = [process.poll() for process in started]
+    if first is None:
+        first = next((rank for rank, code in enumerate(codes) if code), None)
+    return [codes[rank] or 0 if rank == first else 0 for rank in range(len(started))]
+
+
+def _last_words(log: Path) -> str:
+    """The last lines of a rank's log, as the end of a sentence."""
+    lines = log.read_text(errors="replace").strip().splitlines()[-4:] if log.is_file() else []
+    return "; its last words: " + " | ".join(lines) if lines else ""
+
+
+def answer_call(call: Path) -> int:
+    """Make a call of `call_on_ranks` at one rank, and leave the answer of rank 0. Returns the exit code."""
+    _follow_parent()
+    function, arguments, backend = pickle.loads(call.read_bytes())
+    error: AczError | None = None
+    answer: Any = None
+    try:
+        answer = function(**arguments)
+    except AczError as problem:
+        error = problem
+    place = find_place(backend)
+    if place is None or place.rank == 0:
+        Path(os.environ[ANSWER]).write_bytes(pickle.dumps((answer, error)))
+    elif error:
+        print(f"acz: {error}", file=sys.stderr, flush=True)
+    return error.exit_code if error else 0
+
+
+def _follow_parent() -> None:
+    """End this process when the one that started it is gone."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

@@ -1,0 +1,1 @@
+"""Programs that other processes of acz start."""
