@@ -82,7 +82,25 @@ class Launcher:
     scheduler: Callable[[Cluster], Command] | None = None
     """A further process, without a rank, that runs on the first host while the others do."""
     served_by: Callable[[Mapping[str, str]], Sequence[str] | None] | None = None
-    """Where a launcher starts the user's program as its scheduler too: the words of the program that such a process must become.
+    """Gives the words of the program that a process must become which a launcher started as its scheduler, with the user's program.
 
     Given the environment variables; None for a process that is not a scheduler.
     """
+
+
+def fill_buckets(sizes: Sequence[int], room: int) -> list[list[int]]:
+    """The numbers of arrays by bucket, in their order. Arrays travel together while there is room; a larger one travels alone.
+
+    Args:
+        sizes: the bytes of each array.
+        room: the bytes of a bucket.
+    """
+    buckets: list[list[int]] = []
+    left = 0
+    for number, size in enumerate(sizes):
+        if not buckets or size > left:
+            buckets.append([])
+            left = room
+        buckets[-1].append(number)
+        left -= size
+    return buckets
