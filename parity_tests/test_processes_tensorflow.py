@@ -13,7 +13,7 @@ from acz.backend.worker import Worker
 from acz.foundation.processes.ports import LOOPBACK, free_port
 from acz.parity.process_group import ProcessGroup
 from parity_tests.conftest import require
-from parity_tests.processes_cases import MODELS, check_trainings, run_members
+from parity_tests.processes_cases import MODELS, check_trainings, run_members, with_small_buckets
 
 pytestmark = pytest.mark.slow
 
@@ -21,11 +21,11 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def groups() -> Iterator[list[ProcessGroup]]:
     require("tensorflow")
-    with ProcessGroup("tensorflow", 2) as two, ProcessGroup("tensorflow", 3) as three:
+    with ProcessGroup("tensorflow", 2, wrap=with_small_buckets) as two, ProcessGroup("tensorflow", 3) as three:
         yield [two, three]
 
 
-@pytest.mark.parametrize("model", [model for model in MODELS if model != "layers/batch_norm"])  # level 6 has it
+@pytest.mark.parametrize("model", MODELS)
 def test_two_and_three_processes_train_as_one(
     model: str, groups: list[ProcessGroup], worker: Callable[[str], Worker]
 ) -> None:
