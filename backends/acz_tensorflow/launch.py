@@ -51,7 +51,7 @@ def _entry(config: Any, name: str) -> Mapping[str, Any]:
 
 
 def _host(address: str) -> str:
-    """The host of `host:port`; empty where it is no address."""
+    """The host of `host:port`; empty where the address has another form."""
     host, _, port = address.rpartition(":")
     return host if port.isascii() and port.isdigit() else ""
 

@@ -12,7 +12,7 @@ import tensorflow as tf
 from tensorflow import Tensor
 
 from acz.backend.devices import split_device
-from acz.backend.processes import Place
+from acz.backend.processes import Place, fill_buckets
 from acz.foundation.arrays import Array, Shape
 from acz.foundation.errors import MissingError
 from acz_tensorflow.devices import native_device
@@ -114,19 +114,12 @@ def sum_gradients(gradients: Sequence[Tensor], numbers: Tensor) -> tuple[list[Te
     Returns:
         The sums of the gradients, and those of the numbers.
     """
-    buckets: list[list[Tensor]] = []
-    room = 0
-    for tensor in [numbers, *reversed(gradients)]:  # about the order in which they are there
-        size = tensor.shape.num_elements() * tensor.dtype.size
-        if size > room:
-            buckets.append([])
-            room = BUCKET
-        buckets[-1].append(tensor)
-        room -= size
+    tensors = [numbers, *reversed(gradients)]  # about the order in which they are there
+    sizes = [tensor.shape.num_elements() * tensor.dtype.size for tensor in tensors]
     sums: list[Tensor] = []
-    for bucket in buckets:
-        flat = [tf.reshape(tensor, [-1]) for tensor in bucket]
+    for bucket in fill_buckets(sizes, BUCKET):
+        flat = [tf.reshape(tensors[place], [-1]) for place in bucket]
         whole = _group().sum(flat[0] if len(flat) == 1 else tf.concat(flat, 0))
         parts = tf.split(whole, [part.shape[0] for part in flat])
-        sums += [tf.reshape(part, tensor.shape) for part, tensor in zip(parts, bucket, strict=True)]
+        sums += [tf.reshape(part, tensors[place].shape) for part, place in zip(parts, bucket, strict=True)]
     return sums[:0:-1], sums[0]
