@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -16,11 +15,22 @@ from acz_mindspore.launch import LAUNCHER
 from acz.backend.processes import Cluster
 from acz.backend.worker import Worker
 from acz.foundation.processes.ports import LOOPBACK, free_port
+from acz.model.checkpoint import load_checkpoint
 from acz.parity.process_group import ProcessGroup
+from acz.reference.bounds import difference
 from parity_tests.conftest import require
-from parity_tests.processes_cases import MODELS, check_trainings, run_members
+from parity_tests.processes_cases import check_trainings, run_members
+from parity_tests.run_cases import SETTINGS, read_losses, run_reference
+from tests.conftest import TINY, write_features
 
 pytestmark = pytest.mark.slow
+
+MODELS = ("layers/batch_norm", "layers/attention_over_units")
+"""Small models, as each process compiles each form: batch norms of videos and of padded frames, and dropout."""
+
+EPOCHS = 2
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+"""A search path for msrun, and for the `python` that msrun calls."""
 
 RANKS = """
 import sys
@@ -80,16 +90,37 @@ def test_the_command_starts_processes_that_know_their_places(tmp_path: Path) -> 
     assert {path.name for path in tmp_path.iterdir()} == {"0.json", "1.json", "member.py", "msrun-logs"}
 
 
+def test_acz_typed_after_msrun_trains_as_the_reference_does(tmp_path: Path) -> None:
+    require("mindspore")
+    data = write_features(tmp_path / "features")
+    words = ["train", TINY, "--backend", "mindspore", "--data", str(data), "--out", "run", *SETTINGS]
+    (command,) = LAUNCHER.commands(
+        Cluster((LOOPBACK,), 2, free_port()), 0, "CPU", [*words, "--set", f"train.epochs={EPOCHS}"]
+    )
+    done = subprocess.run(
+        command.words,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": PATH, **command.variables},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    assert f"epoch   {EPOCHS}  loss" in done.stdout
+    reference = run_reference(data, tmp_path, EPOCHS)
+    trained = load_checkpoint(tmp_path / "run" / "last.safetensors").parameters
+    assert difference(read_losses(tmp_path / "run"), reference.losses) <= reference.bound
+    for name, value in reference.parameters.items():
+        assert difference(trained[name], value) <= reference.bound, name
+
+
 def test_two_processes_of_msrun_compute_what_one_does(tmp_path: Path) -> None:
     require("mindspore")
     (tmp_path / "ranks.py").write_text(RANKS)
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-    folder = Path(sys.executable).parent
-    launcher = [folder / "msrun", "--worker_num=2", "--local_worker_num=2", "--master_addr=127.0.0.1"]
-    launcher += [f"--master_port={port}", "--log_dir=logs", "--join=True"]
-    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}  # the launcher calls `python`
+    launcher = ["msrun", "--worker_num=2", "--local_worker_num=2", "--master_addr=127.0.0.1"]
+    launcher += [f"--master_port={free_port()}", "--log_dir=logs", "--join=True"]
+    environment = {**os.environ, "PATH": PATH}
     for words in ([*launcher, "ranks.py", "2"], [sys.executable, "ranks.py", "1"]):
         done = subprocess.run(
             words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False
