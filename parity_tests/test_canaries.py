@@ -102,6 +102,26 @@ def applies_adam(backend: Backend, arguments: None, arrays: Mapping[str, Array])
     return bool(np.allclose(value.numpy(), first_step(), rtol=1e-10, atol=0)), {}
 
 
+def sums_by_number(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
+    """A job: a sum of one process by TensorFlow's collective, twice with one number, as two steps take it."""
+    import tensorflow as tf
+
+    sums = [
+        tf.raw_ops.CollectiveReduceV2(
+            input=tf.constant(start),
+            group_size=1,
+            group_key=1000,
+            instance_key=1,
+            ordering_token=[],
+            merge_op="Add",
+            final_op="Id",
+            communication_hint="RING",
+        ).numpy()
+        for start in (START, GRADIENT)
+    ]
+    return np.array_equal(sums, [START, GRADIENT]), {}
+
+
 def takes_layers_when_unlocked(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> Answer:
     """A job: a layer of Keras that is built takes a new layer when it is unlocked, and none before and after."""
     import keras
@@ -244,6 +264,13 @@ CANARIES = [
         "backends/acz_tensorflow/training.py",
         applies_adam,
         "write the step in `update` as assignments, as Adam.reference_step has it; it is slower",
+    ),
+    Canary(
+        "tf.raw_ops.CollectiveReduceV2",
+        "tensorflow",
+        "backends/acz_tensorflow/processes.py",
+        sums_by_number,
+        "call all_reduce of a replica context in strategy.run; it is slower and its memory grows with each step",
     ),
     Canary(
         "keras.layers.Layer._tracker",

@@ -13,7 +13,7 @@ from acz.backend.worker import Worker
 from acz.foundation.processes.ports import LOOPBACK, free_port
 from acz.parity.process_group import ProcessGroup
 from parity_tests.conftest import require
-from parity_tests.processes_cases import MODELS, check_trainings, run_members
+from parity_tests.processes_cases import MODELS, check_trainings, run_members, with_small_buckets
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def groups() -> Iterator[list[ProcessGroup]]:
     require("paddle")
-    with ProcessGroup("paddle", 2) as two, ProcessGroup("paddle", 3) as three:
+    with ProcessGroup("paddle", 2, wrap=with_small_buckets) as two, ProcessGroup("paddle", 3) as three:
         yield [two, three]
 
 

@@ -86,3 +86,21 @@ class Launcher:
 
     Given the environment variables; None for a process that is not a scheduler.
     """
+
+
+def fill_buckets(sizes: Sequence[int], room: int) -> list[list[int]]:
+    """The numbers of arrays by bucket, in their order. Arrays travel together while there is room; a larger one travels alone.
+
+    Args:
+        sizes: the bytes of each array.
+        room: the bytes of a bucket.
+    """
+    buckets: list[list[int]] = []
+    left = 0
+    for number, size in enumerate(sizes):
+        if not buckets or size > left:
+            buckets.append([])
+            left = room
+        buckets[-1].append(number)
+        left -= size
+    return buckets

@@ -40,6 +40,9 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
     name = next((name for name in LOCAL_RANKS if name in environment), None)
     if name and LOCAL_WORLD in environment:
         local_rank, local_world = _number(environment, name), _number(environment, LOCAL_WORLD)
+        if not local_rank < local_world <= world:
+            names = ", ".join(f"{each}={environment[each]}" for each in (RANK, WORLD, name, LOCAL_WORLD))
+            raise SpecError(f"{names} contradict each other; start the processes with {NAME}, or unset them")
     return Place(rank, world, local_rank, local_world, hosts[0], NAME)
 
 

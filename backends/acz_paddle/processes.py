@@ -10,7 +10,7 @@ import paddle
 from paddle import Tensor, distributed
 
 from acz.backend.devices import split_device
-from acz.backend.processes import Place
+from acz.backend.processes import Place, fill_buckets
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError
 from acz.foundation.processes.silence import silence_output
@@ -62,15 +62,8 @@ def sum_gradients(gradients: list[Tensor], numbers: Tensor) -> list[Tensor]:
 
     Small gradients travel together, in buckets. A large gradient is a bucket by itself and is not copied.
     """
-    buckets: list[list[Tensor]] = []
-    room = 0
-    for gradient in gradients:
-        size = gradient.size * gradient.element_size()
-        if size > room:
-            buckets.append([])
-            room = BUCKET
-        buckets[-1].append(gradient)
-        room -= size
+    filled = fill_buckets([gradient.size * gradient.element_size() for gradient in gradients], BUCKET)
+    buckets = [[gradients[place] for place in bucket] for bucket in filled]
     with paddle.no_grad():
         flat = [paddle.concat([g.flatten() for g in b]) if len(b) > 1 else b[0].contiguous() for b in buckets]
         tasks = [distributed.all_reduce(values, sync_op=False) for values in (numbers, *flat)]

@@ -2,6 +2,7 @@
 
 from acz.backend.info import MASKS, ArtefactFormat, BackendInfo, NativeFormat
 from acz_tensorflow.files import recognises
+from acz_tensorflow.launch import LAUNCHER
 
 NAMES = frozenset(
     """
@@ -54,5 +55,6 @@ INFO = BackendInfo(
     reserved_streams=frozenset(
         "device finish graphs input logits output replace replaced returns_logits spec state steps".split()
     ),
+    launcher=LAUNCHER,
     order=2,
 )

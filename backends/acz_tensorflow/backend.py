@@ -6,6 +6,7 @@ from acz_tensorflow.evaluation import forward_best
 from acz_tensorflow.export import export, export_tflite
 from acz_tensorflow.model import Model, build, dump_parameters, forward, load_parameters
 from acz_tensorflow.native import read_native, save_native
+from acz_tensorflow.processes import join, leave, total
 from acz_tensorflow.training import (
     dump_optimizer,
     load_optimizer,
@@ -29,6 +30,8 @@ __all__ = [
     "export_tflite",
     "forward",
     "forward_best",
+    "join",
+    "leave",
     "load_optimizer",
     "load_parameters",
     "loss_and_gradients",
@@ -37,6 +40,7 @@ __all__ = [
     "save_native",
     "set_threads",
     "start_training",
+    "total",
     "training_step",
     "versions",
 ]

@@ -14,6 +14,7 @@ from tensorflow import Tensor
 from acz.model.layers.base import Parameter
 from acz.model.layers.normalize import BatchNormSettings
 from acz.model.spec import PlacedLayer
+from acz_tensorflow.processes import total_of_processes
 
 
 @dataclass
@@ -27,6 +28,8 @@ class Call:
     dropout: Mapping[str, Tensor] | None = None
     """Masks by path. None: the framework draws its own; a path that is missing drops nothing."""
     recorded: dict[str, Tensor] = field(default_factory=dict)
+    shared: bool = False
+    """True in a step that all processes share, each with its part of the videos."""
 
 
 class Layer(keras.layers.Layer):
@@ -125,6 +128,22 @@ def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
     return x / tf.maximum(length, epsilon**0.5)
 
 
+def moments_of_processes(rows: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
+    """Count, mean and variance of the rows of all processes.
+
+    Args:
+        rows: of this process, (rows, features).
+        valid: 1 for each row that counts, else 0, (rows, 1). None: all count.
+    """
+    count = tf.cast(tf.shape(rows)[0], rows.dtype) if valid is None else tf.reduce_sum(valid)
+    sums = tf.reduce_sum(rows if valid is None else rows * valid, 0)
+    together = total_of_processes(tf.concat([count[None], sums], 0))
+    count = tf.maximum(together[0], 1.0)
+    mean = together[1:] / count
+    squares = tf.math.squared_difference(rows, mean)
+    return count, mean, total_of_processes(tf.reduce_sum(squares if valid is None else squares * valid, 0)) / count
+
+
 def batch_norm(own: Mapping[str, Any], settings: BatchNormSettings, x: Tensor, call: Call, prefix: str = "") -> Tensor:
     """Over all axes but the last, in float32 or float64; `own` holds weight, bias and the running statistics."""
     x = widened(x)
@@ -133,8 +152,12 @@ def batch_norm(own: Mapping[str, Any], settings: BatchNormSettings, x: Tensor, c
     mean, variance = running_mean, running_variance
     if call.training:
         rows = tf.reshape(x, (-1, weight.shape[0]))
+        valid = None
         if call.mask is not None and len(x.shape) == 3:
             valid = tf.cast(tf.reshape(call.mask, (-1, 1)), x.dtype)
+        if call.shared:
+            count, mean, variance = moments_of_processes(rows, valid)
+        elif valid is not None:
             count = tf.maximum(tf.reduce_sum(valid), 1.0)
             mean = tf.reduce_sum(rows * valid, 0) / count
             variance = tf.reduce_sum(tf.math.squared_difference(rows, mean) * valid, 0) / count

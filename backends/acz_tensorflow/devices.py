@@ -47,6 +47,7 @@ def set_threads(count: int) -> None:
 
 
 def native_device(device: str) -> str:
-    """`GPU:1` to /GPU:1."""
+    """`GPU:1` to /GPU:1, or to its place among the devices that TensorFlow may use in this process."""
     kind, number = split_device(device)
-    return f"/{kind}:{number}"
+    visible = [int(device.name.rpartition(":")[2]) for device in tf.config.get_visible_devices(kind)]
+    return f"/{kind}:{visible.index(number) if number in visible else number}"

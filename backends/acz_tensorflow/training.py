@@ -16,6 +16,7 @@ from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
 from acz_tensorflow.base import Call
 from acz_tensorflow.model import Graphs, Model, Tensors, to_device
+from acz_tensorflow.processes import sum_gradients
 
 
 def videos_of(logits: Tensor) -> Tensor:
@@ -125,19 +126,34 @@ def training_step(
     labels: Array,
     dropout: Mapping[str, Array],
     learning_rate: float,
+    videos: int | None = None,
 ) -> tuple[Tensor, Tensor]:
+    shared = videos is not None
+
     def run(fed: Tensors, labels: Tensors, dropout: Tensors, numbers: Tensors) -> tuple[Tensor, Tensor]:
         kept = [tf.identity(variable.value) for variable in trainer.kept]
+        trained = list(trainer.trained.values())
         with tf.GradientTape() as tape:
-            logits = trainer.model.logits(fed, Call(True, dropout=dropout))
+            logits = trainer.model.logits(fed, Call(True, dropout=dropout, shared=shared))
             value = LOSSES[trainer.loss](trainer.model, logits, labels["labels"])
-        update(trainer, prepare(trainer, tape.gradient(value, list(trainer.trained.values()))), numbers)
+            if shared:
+                value *= numbers["share"]
+        gradients, right = tape.gradient(value, trained), hits(logits, labels["labels"])
+        if shared:
+            gradients = [tf.reshape(g, w.shape) for g, w in zip(gradients, trained, strict=True)]
+            gradients, together = sum_gradients(gradients, tf.stack([value, tf.cast(right, value.dtype)]))
+            value, right = together[0], together[1]
+        update(trainer, prepare(trainer, gradients), numbers)
         for variable, before in zip(trainer.kept, kept, strict=True):
             variable.assign(before)
-        return value, hits(logits, labels["labels"])
+        return value, right
 
     trainer.step += 1
-    groups = (inputs, {"labels": labels}, dropout, numbers_of(trainer, learning_rate))
+    numbers = numbers_of(trainer, learning_rate)
+    if videos is not None:  # the loss is a mean over the videos, but for that sum
+        share = 1.0 if trainer.loss == "projection" else len(labels) / videos
+        numbers["share"] = np.array(share, trainer.model.dtype)
+    groups = (inputs, {"labels": labels}, dropout, numbers)
     return trainer.graphs(run, (), *(to_device(trainer.model, group) for group in groups))
 
 

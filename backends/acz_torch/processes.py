@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, distributed, nn
 
 from acz.backend.devices import split_device
-from acz.backend.processes import Place
+from acz.backend.processes import Place, fill_buckets
 from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError
 from acz_torch.devices import native_device
@@ -92,15 +92,9 @@ class GradientSums:
     """
 
     def __init__(self, parameters: Sequence[nn.Parameter], numbers: Tensor) -> None:
-        self.buckets: list[list[nn.Parameter]] = []
-        room = 0
-        for parameter in reversed(parameters):  # about the order in which backward has them
-            size = parameter.numel() * parameter.element_size()
-            if size > room:
-                self.buckets.append([])
-                room = BUCKET
-            self.buckets[-1].append(parameter)
-            room -= size
+        arrivals = list(reversed(parameters))  # about the order in which backward has them
+        filled = fill_buckets([p.numel() * p.element_size() for p in arrivals], BUCKET)
+        self.buckets = [[arrivals[place] for place in bucket] for bucket in filled]
         self.bucket_of = {id(p): number for number, bucket in enumerate(self.buckets) for p in bucket}
         self.missing = [len(bucket) for bucket in self.buckets]
         self.numbers = numbers

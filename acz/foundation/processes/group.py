@@ -139,11 +139,11 @@ class Group:
 
     def close(self) -> None:
         """Leave; the other ranks may still be at work."""
-        self._closing = True
+        failed, self._closing = self._closing, True
         for peer in self._peers.values():
             with suppress(OSError):
                 self._send(peer, {"kind": "bye"})
-        if not self.rank:
+        if not self.rank and not failed:
             end = time.monotonic() + JOINING
             while any(not peer.left for peer in self._peers.values()) and time.monotonic() < end:
                 time.sleep(0.01)
