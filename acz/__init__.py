@@ -12,12 +12,13 @@ from acz.foundation.version import __version__
 
 if TYPE_CHECKING:
     from acz import reference
-    from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data
+    from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data, write_data
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
     from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
     from acz.api.inference import Inferred, average_predictions, infer
     from acz.api.models import BackendState, build, draw_model, list_backends, list_models
     from acz.api.parity import BackendReport, ParityReport, check_backend, check_parity
+    from acz.api.results import WrittenData
     from acz.api.studies import BenchReport, Report, bench, report
     from acz.api.sweeps import PlannedTrial, Sweep, plan_sweep, sweep
     from acz.api.training import LaunchPlan, Trained, plan_launch, resume, train
@@ -81,6 +82,8 @@ _HOMES = {
     "PlannedTrial": "acz.api.sweeps",
     "open_data": "acz.api.datasets",
     "make_flash_mnist": "acz.api.datasets",
+    "write_data": "acz.api.datasets",
+    "WrittenData": "acz.api.results",
     "verify_data": "acz.api.datasets",
     "describe_data": "acz.api.datasets",
     "show_video": "acz.api.datasets",
@@ -168,6 +171,7 @@ __all__ = [
     "SpecError",
     "Sweep",
     "Trained",
+    "WrittenData",
     "YouTube8MMetrics",
     "__version__",
     "average_predictions",
@@ -205,6 +209,7 @@ __all__ = [
     "synthesize_youtube8m",
     "train",
     "verify_data",
+    "write_data",
     "write_manifest",
     "write_shard",
 ]

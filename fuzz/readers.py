@@ -48,7 +48,8 @@ from fuzz.guard import guarded
 
 TINY = "flash_mnist/attention_cluster:tiny"
 SPEC = load_spec(TINY)
-PARTS = ("manifest.json", "train/00000.features.npy", "train/00000.features.lengths.npy", "train/00000.labels.npy")
+ARRAYS = ("features", "features.lengths", "labels", "id")
+PARTS = ("manifest.json", *(f"train/00000.{name}.npy" for name in ARRAYS))
 LEAST = 3
 """The number of examples to read from a data set that claims to be larger."""
 
@@ -114,8 +115,9 @@ def _features_place(data: bytes, folder: Path) -> None:
 def _features_read(folder: Path) -> None:
     read_manifest(folder)
     split = Split(folder, "train")
-    names = [name for name in split.shards[0] if name != "labels" and not name.endswith(".lengths")]
-    split.take(np.array([len(split) - 1, *range(min(LEAST, len(split)))]), names)
+    numbers = np.array([len(split) - 1, *range(min(LEAST, len(split)))])
+    split.take(numbers, split.input_names)
+    split.ids(numbers)
     verify(folder)
     split.require(SPEC)
 
@@ -129,7 +131,8 @@ def _features_seeds() -> list[bytes]:
     }
     several = arrays | {"labels": np.eye(4, 6, dtype=np.uint8)}
     seeds = []
-    for chosen in (arrays, {"features": arrays["features"], "labels": arrays["labels"]}, several):
+    named = {"features": arrays["features"], "id": np.array(["a", "bb", "c", "d"])}
+    for chosen in (arrays, {"features": arrays["features"], "labels": arrays["labels"]}, several, named):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             record = write_shard(folder, "train", 0, chosen)

@@ -95,7 +95,7 @@ def test_help_is_quick_and_loads_no_framework() -> None:
     "command",
     [
         *"models show backends train sweep eval infer ensemble export convert parity-check backend-check bench report data".split(),
-        *("data flash-mnist", "data show", "data verify", "data youtube8m"),
+        *("data flash-mnist", "data from-arrays", "data show", "data verify", "data youtube8m"),
         *(f"data youtube8m {name}" for name in ("show", "verify", "convert", "synthesize")),
     ],
 )

@@ -27,7 +27,7 @@ MSRUN = {
     "RANK_SIZE": "16",
     "DEVICE_ID": "3",
 }
-"""What msrun sets for number 3 of the second of two hosts."""
+"""The variables that msrun sets for number 3 of the second of two hosts."""
 DEVICES = [{"0": "4", "1": "5"}, {"2": "0", "3": "1"}]
 """Two hosts of a rank table: for each its devices by rank."""
 

@@ -33,6 +33,12 @@ def test_files_that_are_no_predictions_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "text.npz", ids=np.array(["x"]), labels=np.array([["a"]]), scores=np.ones((1, 1)))
     np.savez(tmp_path / "other.npz", features=np.ones(3))
     (tmp_path / "cut.npz").write_bytes(good.read_bytes()[:-40])
+    damaged = np.array(["x", "yz"])
+    damaged.view(np.uint32)[-1] = 0xFF0000
+    with pytest.raises(
+        DataError, match=r"damaged, or not a file of predictions .*16,711,680, which is not a character"
+    ):
+        list(read_predictions(saved(tmp_path / "bad.npz", damaged, [[3], [1]], [[1], [1]])))
     lines = {
         "empty": "",
         "other": "a,b\n",

@@ -1,4 +1,4 @@
-"""Data sets: open one, verify it, show a video, make Flash-MNIST, and look at, convert or imitate YouTube-8M."""
+"""Data sets: open one, verify it, show a video, make one of arrays, and make Flash-MNIST."""
 
 from __future__ import annotations
 
@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from acz.api.reading import choose_reading
-from acz.api.results import reports_progress, require_counts
+from acz.api.results import WrittenData, reports_progress, require_counts
 from acz.api.runs import new_run, resumed_run
 from acz.backend.build import build_model
 from acz.backend.devices import check_device
 from acz.backend.protocol import Backend
 from acz.backend.registry import default_backend, find_backend
+from acz.data.arrays.split import open_split_of_arrays
+from acz.data.arrays.writing import choose_classes, model_inputs, require_alike, write_arrays
 from acz.data.base import Data
 from acz.data.batching import padded
 from acz.data.flash_mnist.build import BUILDING, Settings, build_features, build_noisy
@@ -82,6 +84,65 @@ def verify_data(folder: str | Path, *, progress: Progress | None = None) -> int:
     with show_progress(progress) as shown:
         verify(path, Counter(shown, "verifying", total))
     return total
+
+
+@reports_progress
+def write_data(
+    folder: str | Path,
+    splits: Mapping[str, Mapping[str, Any]],
+    *,
+    classes: int | None = None,
+    several_labels: bool | None = None,
+    hold_out: float | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> WrittenData:
+    """Write arrays as a data set: your own features, with labels and names or without.
+
+    Large files are read part by part. A call that was interrupted is made again by the same call.
+
+    Args:
+        folder: the folder to write.
+        splits: the arrays of each split by name: `train`, `validation`, `test` or another name. The inputs are features
+            (videos, frames, features) or (videos, features), or a sequence of (frames, features). `labels` are a class
+            a video, zeros and ones (videos, classes), or lists of classes; `id` are the names of the videos. `lengths`
+            (videos) or `mask` (videos, frames) say which frames are valid, `NAME.lengths` and `NAME.mask` those of one
+            input. Each is an array, a sequence, or the path of a file; `acz data from-arrays` lists the files.
+        classes: the number of classes; by default the columns of the labels, or their largest class and 1.
+        several_labels: True or False to store zeros and ones, or a class a video; by default as the labels are given.
+        hold_out: the share of the training videos, drawn at random, that become the split `validation`.
+        seed: the draw follows from it.
+
+    Raises:
+        DataError: a value is not possible, and the message has the file, the row and the value; or `folder` holds
+            something else.
+
+    Example:
+        >>> train = {"rgb": rgb, "audio": audio, "labels": [[3], [0, 7]], "id": ["cat", "dog"]}
+        >>> acz.write_data("data/mine", {"train": train, "test": {"rgb": "rgb.npy", "audio": "audio.npy"}})
+    """
+    require_counts(classes=classes)
+    if not splits:
+        raise DataError("no split is given; give one such as train")
+    out = Path(folder)
+    given = {
+        name: open_split_of_arrays(name, {key: value for key, value in arrays.items() if value is not None})
+        for name, arrays in splits.items()
+    }
+    require_alike(given)
+    if hold_out is not None:
+        if "train" not in given or "validation" in given:
+            raise SpecError(
+                "hold_out (--hold-out) makes a split 'validation' of the split 'train'; give that one alone"
+            )
+        given["train"], given["validation"] = given["train"].hold_out(hold_out, seed)
+    labels = [split.labels for split in given.values() if split.labels is not None]
+    chosen = choose_classes(labels, classes, several_labels)
+    with show_progress(progress) as shown:
+        write_arrays(given, out, chosen, lambda done, total: shown(f"writing {out}", done, total))
+    videos = {name: split.videos for name, split in given.items()}
+    several = chosen is not None and chosen.several
+    return WrittenData(out, videos, chosen.count if chosen else None, several, model_inputs(given))
 
 
 @reports_progress

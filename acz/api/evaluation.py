@@ -14,6 +14,7 @@ from acz.backend.ranks import join_ranks
 from acz.backend.registry import default_backend, find_backend
 from acz.data.registry import fingerprint, open_split
 from acz.evaluation.metrics.figures import in_words
+from acz.evaluation.predictions import SUBMITTED
 from acz.evaluation.scoring import evaluate_by_class, score_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
@@ -38,6 +39,8 @@ class Evaluation(Result):
     """The same in a few words."""
     average_precision: Array | None = field(default=None, compare=False)
     """The average precision of each class, (classes), where videos have several labels."""
+    listed: int | None = None
+    """The most labels that the file of predictions lists of a video; None for a model."""
 
     def __getitem__(self, name: str) -> float:
         """A figure by name."""
@@ -45,10 +48,12 @@ class Evaluation(Result):
 
     def to_json(self) -> dict[str, Any]:
         by_class = {} if self.average_precision is None else {"average_precision": self.average_precision.tolist()}
-        return {**self.about, **self.figures, **by_class}
+        listed = {} if self.listed is None else {"listed": self.listed}
+        return {**self.about, **listed, **self.figures, **by_class}
 
     def __str__(self) -> str:
-        return f"{self.subject}: {in_words(self.figures)}  ({self.figures['examples']:,.0f} videos)"
+        listed = "" if self.listed is None else f", the best {self.listed} labels of each"
+        return f"{self.subject}: {in_words(self.figures)}  ({self.figures['examples']:,.0f} videos{listed})"
 
 
 def _backend_of(given: Mapping[str, Any]) -> str:
@@ -131,12 +136,20 @@ def evaluate_predictions(
 ) -> Evaluation:
     """Score a file of predictions, npz, JSON lines or CSV, against the labels of a data set, by the videos' ids.
 
+    A line on standard error says where the file lists fewer labels of a video than the figures count.
+
     Raises:
         DataError: a video of one is not in the other, or a file is damaged.
     """
     location = Path(labels)
     examples = open_split(location, split, choose_reading(None, reading or {}, location))
     with show_progress(progress) as shown:
-        figures, by_class = score_predictions(Path(file), examples, Counter(shown, f"scoring {file}", len(examples)))
+        advance = Counter(shown, f"scoring {file}", len(examples))
+        figures, by_class, listed = score_predictions(Path(file), examples, advance)
+        if by_class is not None and listed < min(SUBMITTED, len(by_class)):
+            shown.line(
+                f"{file} lists {listed} labels of a video at most; GAP and mAP count {min(SUBMITTED, len(by_class))}, and "
+                "a label that is not listed counts 0: write more with 'acz infer --top-k'"
+            )
     about = {"predictions": str(file), "labels": str(labels), "split": split}
-    return Evaluation(figures, about, f"{file}, {split}", by_class)
+    return Evaluation(figures, about, f"{file}, {split}", by_class, listed)

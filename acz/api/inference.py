@@ -17,7 +17,7 @@ from acz.data.registry import fingerprint, open_split
 from acz.data.vocabulary import read_labels
 from acz.evaluation.ensemble import average
 from acz.evaluation.inference import PredictionRequest, write_predictions
-from acz.evaluation.predictions import kind_of
+from acz.evaluation.predictions import KEPT, kind_of
 from acz.evaluation.predictor import Predictor, model_predictor
 from acz.exchange.artefacts.formats import format_of
 from acz.exchange.artefacts.predictor import artefact_predictor
@@ -52,6 +52,7 @@ class Inferred(Result):
             "model": str(self.model),
             "with": self.predictor,
             "spec_hash": self.spec_hash,
+            "top_k": self.top_k,
         }
 
     def __str__(self) -> str:
@@ -93,7 +94,8 @@ def infer(
         target: a run's folder, a checkpoint, or an exported artefact; by default the latest run.
         out: the file to write.
         data: a data set, or a `feature_*.pkl`; by default the run's.
-        top_k: labels of each video; by default 5, and 20 in the competition's CSV.
+        top_k: labels of each video; by default 50, enough for a mean with other files, and 20 in the competition's
+            CSV. Where there are fewer classes, all are written.
         labels: names of the labels: a line each, or a CSV file with Index and Name.
         format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.
         backend, device: by default the run's backend, or the first installed; not for artefacts.
@@ -143,7 +145,7 @@ def infer(
             f"{name} {device}",
             fingerprint(location),
             split,
-            top_k or (20 if kind == "csv" else 5),
+            top_k or KEPT[kind],
             file_hash(Path(labels)) if labels else "",
             kind,
             batch_size,
@@ -175,12 +177,14 @@ def average_predictions(
 ) -> int:
     """Write the weighted mean of several models' predictions for the same videos; gives the number of videos.
 
-    A label's score is the mean of its scores in the files; where a file does not list it, it counts 0.
+    A label's score is the mean of its scores in the files; where a file does not list it, it counts 0. A line on
+    standard error says how many labels each file lists, and warns where they differ.
 
     Args:
         files: files of predictions, npz, JSON lines or CSV, of the same videos.
         weights: a positive number for each file; by default all the same.
-        top_k: labels of each video; by default as many as the files list.
+        top_k: labels of each video; by default as many as the file that lists most, and at most 20 in the competition's
+            CSV.
         format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.
 
     Raises:
@@ -197,4 +201,16 @@ def average_predictions(
             weights,
             top_k,
             lambda done: shown("averaging", done, done),
+            lambda widths, kept: _say_widths(files, widths, kept, shown),
+        )
+
+
+def _say_widths(files: Sequence[str | Path], widths: Sequence[int], kept: int, shown: Progress) -> None:
+    """Say how many labels files list of a video, and warn where they differ."""
+    words = ", ".join(f"{file} {width}" for file, width in zip(files, widths, strict=True))
+    shown.line(f"labels of a video: {words}; {kept} are written")
+    if len(set(widths)) > 1:
+        shown.line(
+            "warning: a label that a file does not list counts 0 there, so the means below its last label are too small; "
+            f"'acz infer --top-k {max(widths)}' writes files of one width"
         )

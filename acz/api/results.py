@@ -6,7 +6,9 @@ import functools
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 from acz.backend.launching import answer_call as answer_call
@@ -41,6 +43,35 @@ class Result(ABC):
             for name, text in _flat("", self.to_json())
         )
         return f"<table><caption>{escape(type(self).__name__)}</caption>{rows}</table>"
+
+
+@dataclass(frozen=True, repr=False)
+class WrittenData(Result):
+    """A data set that `write_data` wrote."""
+
+    folder: Path
+    videos: Mapping[str, int]
+    """By split."""
+    classes: int | None
+    """None where no split has labels."""
+    several_labels: bool
+    inputs: Mapping[str, Mapping[str, Any]]
+    """`model.inputs` of a configuration that reads the data set."""
+
+    def to_json(self) -> dict[str, Any]:
+        about = {"folder": str(self.folder), "videos": dict(self.videos), "classes": self.classes}
+        return about | {"several_labels": self.several_labels, "inputs": dict(self.inputs)}
+
+    def __str__(self) -> str:
+        counts = ", ".join(f"{split} {count:,} videos" for split, count in self.videos.items())
+        each = "any number of labels" if self.several_labels else "one label"
+        labels = "no labels" if self.classes is None else f"{self.classes:,} classes, {each} a video"
+        lines = [f"{self.folder}: {counts}; {labels}", "the inputs of a model that reads it:"]
+        for name, entry in self.inputs.items():
+            lines.append(f"  {name}: {{{', '.join(f'{key}: {value}' for key, value in entry.items())}}}")
+        if any("dtype" in entry for entry in self.inputs.values()):
+            lines.append("a stream of bytes (uint8) begins with a rescale layer: docs/your-own-features.md")
+        return "\n".join(lines)
 
 
 def _flat(name: str, value: Any) -> Iterator[tuple[str, str]]:

@@ -15,7 +15,7 @@ import numpy as np
 from acz.backend.devices import check_device
 from acz.backend.ranks import Rank, alone
 from acz.backend.registry import find_backend
-from acz.data.registry import fingerprint, open_split
+from acz.data.registry import fingerprint, open_training
 from acz.exchange.weights.readers.kinds import file_kind
 from acz.exchange.weights.starting import take
 from acz.foundation.errors import CheckpointError, DataError, SpecError
@@ -167,7 +167,7 @@ def _open(
         }
     )
     loss = choose_loss(config.recipe.loss, config.spec)
-    train, test = (open_split(data, split, config.reading, group.rank, group.world) for split in ("train", "test"))
+    train, test = open_training(data, config.reading, group.rank, group.world)
     train.require(config.spec, loss)
     test.require(config.spec, loss)
     run = Run(

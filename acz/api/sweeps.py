@@ -15,7 +15,7 @@ from acz.api.runs import is_made_here
 from acz.api.studies import report_on_trials
 from acz.backend.registry import REFERENCE, default_backend, find_info
 from acz.data.base import Data
-from acz.data.registry import fingerprint, open_split
+from acz.data.registry import fingerprint, open_training
 from acz.foundation.errors import DataError, SpecError, nearest
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
@@ -226,7 +226,7 @@ def prepare_sweep(plans: Sequence[Plan], folder: Path, threads: int) -> None:
             _make_digits(entry.data, entry.trial.backend, threads)
         key = entry.data, repr(config.reading)
         if key not in opened:
-            opened[key] = [open_split(entry.data, split, config.reading) for split in ("train", "test")]
+            opened[key] = [*open_training(entry.data, config.reading)]
         for split in opened[key]:
             try:
                 split.require(config.spec, choose_loss(config.recipe.loss, config.spec))

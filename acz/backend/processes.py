@@ -82,7 +82,7 @@ class Launcher:
     scheduler: Callable[[Cluster], Command] | None = None
     """A further process, without a rank, that runs on the first host while the others do."""
     served_by: Callable[[Mapping[str, str]], Sequence[str] | None] | None = None
-    """Where a launcher starts the user's program as its scheduler too: the words of the program that such a process must become.
+    """Gives the words of the program that a process must become which a launcher started as its scheduler, with the user's program.
 
     Given the environment variables; None for a process that is not a scheduler.
     """

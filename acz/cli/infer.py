@@ -45,7 +45,7 @@ def infer_command(
     kind: Format = None,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of best labels of each video.", show_default="5; 20 in youtube8m-csv"),
+        typer.Option(min=1, help="Number of best labels of each video.", show_default="50; 20 in youtube8m-csv"),
     ] = None,
     labels: Annotated[
         Path | None,
@@ -108,14 +108,18 @@ def ensemble_command(
     kind: Format = None,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of best labels of each video.", show_default="as many as the files list"),
+        typer.Option(
+            min=1,
+            help="Number of best labels of each video.",
+            show_default="as many as the file that lists most; at most 20 in youtube8m-csv",
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Average predictions of several models, from files of `acz infer`.
 
     The score of a label is the weighted mean of its scores in the files. A file that does not list the label counts as
-    0.
+    0, so files should list equally many, and more than you want in the end.
     """
     from acz.api.inference import average_predictions
     from acz.foundation.errors import SpecError

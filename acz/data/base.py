@@ -23,8 +23,8 @@ Location: TypeAlias = "Path | str | Sequence[Path | str]"
 class Examples:
     """One batch.
 
-    `inputs` are arrays by name, with `<name>.mask` where videos are padded. `numbers` are the examples' numbers in
-    their split.
+    `inputs` are arrays by name, with `<name>.mask` where videos are padded. `labels` are (videos, 0) where a data set
+    has none. `numbers` are the examples' numbers in their split.
     """
 
     inputs: dict[str, Array]
@@ -119,6 +119,8 @@ class Description:
     """
     open_frames: Callable[[Path | None], VideoFrames] | None = None
     """Opens the videos' frames, given the folder of the images that they show; None where no frames can be had."""
+    evaluated: str = "test"
+    """The split that training evaluates on."""
 
 
 class NoReading(BaseModel):
@@ -164,3 +166,9 @@ def one_path(location: Location) -> Path:
     if not isinstance(location, (str, Path)):
         raise DataError(f"{', '.join(map(str, location))}: only YouTube-8M is read from a list of files")
     return Path(location)
+
+
+def require_labels(split: Data, labels: Array) -> None:
+    """Raise DataError where the labels of a batch say that the split has none."""
+    if labels.ndim == 2 and labels.shape[1] == 0:
+        raise DataError(f"{split.folder}/{split.name} has no labels to compare with; 'acz infer' needs none")

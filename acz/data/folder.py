@@ -1,27 +1,40 @@
 """The format of a folder of examples: memory-mapped shards, for the features of any videos.
 
     FOLDER/manifest.json            counts, shapes, hashes, how it was made
-    FOLDER/SPLIT/00000.NAME.npy     one array for each input, `labels`, and `NAME.lengths` where videos are padded
+    FOLDER/SPLIT/00000.NAME.npy     one array for each input, and perhaps `labels`, `id` and `NAME.lengths`
 
-`labels` is int64 (videos), a class each, or uint8 (videos, classes) of zeros and ones. The manifest is written last, so
-a folder that has one is complete.
+`labels` is int64 (videos), a class each, or uint8 (videos, classes) of zeros and ones. `id` has the names of the videos.
+`NAME.lengths` has the numbers of valid frames where videos are padded. The manifest is written last, so a folder that
+has one is complete. `acz.data.arrays` makes such folders of arrays.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from acz.data.base import Data, Description, Examples, Location, NoReading, batches_in_order, one_path, rows_of_rank
+from acz.data.shards import (
+    ID,
+    LABELS,
+    LENGTHS,
+    Manifest,
+    ShardRecord,
+    as_names,
+    input_names,
+    names_in,
+    open_shards,
+    videos_of,
+)
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, nearest
 from acz.foundation.files.atomic import write_json
 from acz.foundation.files.hashing import array_hash, contents_hash
-from acz.foundation.files.npy import map_npy, write_npy
+from acz.foundation.files.npy import write_npy
 from acz.foundation.randomness import generator
 from acz.model.losses import Loss
 from acz.model.spec import Spec
@@ -30,32 +43,12 @@ if TYPE_CHECKING:
     from typing import Self
 
 FORMAT = "acz-features-1"
-Count = Annotated[int, Field(ge=0, lt=2**63)]
-
-
-class FileRecord(BaseModel):
-    """One array on disk."""
-
-    file: str
-    sha256: str
-    shape: list[Count]
-    dtype: str
-
-
-class ShardRecord(BaseModel):
-    """One shard: its arrays by name."""
-
-    number: Count
-    count: Count
-    files: dict[str, FileRecord]
-
-
-class Manifest(BaseModel):
-    """The content of manifest.json; `made` are facts about its making."""
-
-    format: Literal["acz-features-1"]
-    made: dict[str, Any]
-    splits: dict[str, list[ShardRecord]]
+BYTES = (
+    "; give the model's input '{}' dtype: uint8, and begin its stream with a rescale layer (docs/your-own-features.md)"
+)
+"""The end of the message for bytes that meet a model of floats."""
+TEST, VALIDATION = "test", ("validation", "validate")
+"""Names of splits. Training evaluates on a validation split where there is one; it stands in for a missing `test`."""
 
 
 def write_shard(folder: str | Path, split: str, number: int, arrays: Mapping[str, Array]) -> dict[str, Any]:
@@ -65,16 +58,19 @@ def write_shard(folder: str | Path, split: str, number: int, arrays: Mapping[str
         folder: the data set's folder.
         split: `train`, `test`, or another name.
         number: the number of the shard in its split, from 0.
-        arrays: inputs by name (videos, ...), `labels`, and `NAME.lengths` (videos) where the frames of NAME are padded.
+        arrays: inputs by name (videos, ...), `labels` and `id` where there are any, and `NAME.lengths` (videos) where
+            the frames of NAME are padded.
 
     Returns:
         The record of the shard, which the manifest lists.
 
     Raises:
+        DataError: the arrays have different numbers of videos, or `id` holds no names.
         OSError: the disk is full, or the folder is read-only.
     """
     folder = Path(folder)
-    record: dict[str, Any] = {"number": number, "count": len(arrays["labels"]), "files": {}}
+    record: dict[str, Any] = {"number": number, "count": videos_of(arrays), "files": {}}
+    arrays = {name: as_names(value) if name == ID and np.ndim(value) == 1 else value for name, value in arrays.items()}
     for name, value in arrays.items():
         path = folder / split / f"{number:05d}.{name}.npy"
         write_npy(path, value)
@@ -119,7 +115,8 @@ def read_manifest(folder: Path) -> Manifest:
     if not path.is_file():
         raise DataError(
             f"{folder} holds no finished data set (no manifest.json); "
-            f"'acz data flash-mnist --out {folder}' makes one, or resumes one that was interrupted"
+            f"'acz data flash-mnist --out {folder}' makes one, or resumes one that was interrupted; "
+            "'acz data from-arrays' makes one of your own features (docs/your-own-features.md)"
         )
     try:
         return Manifest.model_validate_json(path.read_text(encoding="utf-8"))
@@ -148,43 +145,8 @@ class Split:
         splits = read_manifest(folder).splits
         if split not in splits:
             raise DataError(f"{folder} has no split '{split}'; {nearest(split, splits)}")
-        self.shards = [{name: self._open(file) for name, file in record.files.items()} for record in splits[split]]
-        if not self.shards or not all("labels" in shard for shard in self.shards):
-            raise DataError(f"{folder}/{split}: no shards with labels")
-        for number, (record, shard) in enumerate(zip(splits[split], self.shards, strict=True)):
-            if record.count != len(shard["labels"]):
-                raise DataError(
-                    f"{folder}/{split}: shard {number} holds {len(shard['labels'])} labels, "
-                    f"the manifest says {record.count}"
-                )
-            if set(shard) != set(self.shards[0]):
-                raise DataError(
-                    f"{folder}/{split}: shard {number} holds {sorted(shard)}, the first {sorted(self.shards[0])}"
-                )
-            for name, value in shard.items():
-                first = self.shards[0][name]
-                alike = (value.shape[1:], value.dtype) == (first.shape[1:], first.dtype)
-                if not alike or len(value) != len(shard["labels"]):
-                    raise DataError(f"{folder}/{split}: shard {number} has '{name}' {value.shape}, unlike the others")
-        for name, value in self.shards[0].items():
-            of = self.shards[0].get(name.removesuffix(".lengths"))
-            if name.endswith(".lengths") and (
-                value.dtype.kind not in "iu" or value.ndim != 1 or of is None or of.ndim < 2
-            ):
-                raise DataError(f"{folder}/{split}: '{name}' must be integers (videos), beside an input with frames")
-        self.starts = np.cumsum([0, *(len(shard["labels"]) for shard in self.shards)])
-
-    def _open(self, file: FileRecord) -> Array:
-        name = PurePosixPath(file.file)
-        if name.is_absolute() or ".." in name.parts or "\0" in file.file:
-            raise DataError(f"{self.folder}/manifest.json: damaged: it names a file outside of its folder, {file.file}")
-        path = self.folder / name
-        if not path.is_file():
-            raise DataError(f"there is no file {path}, which the manifest lists")
-        value = map_npy(path)
-        if list(value.shape) != file.shape or str(value.dtype) != file.dtype:
-            raise DataError(f"{path}: holds {value.dtype} {value.shape}, the manifest says {file.dtype} {file.shape}")
-        return value
+        self.shards = open_shards(folder, split, splits[split])
+        self.starts = np.cumsum([0, *(record.count for record in splits[split])])
 
     def __len__(self) -> int:
         return int(self.starts[-1])
@@ -192,7 +154,7 @@ class Split:
     @property
     def input_names(self) -> list[str]:
         """The names of its inputs."""
-        return [name for name in self.shards[0] if name != "labels" and not name.endswith(".lengths")]
+        return input_names(self.shards[0])
 
     def require(self, spec: Spec, loss: Loss | None = None) -> None:
         """Check that a model can read these examples.
@@ -212,14 +174,23 @@ class Split:
             if shape != want:
                 raise DataError(f"{self.folder}: '{name}' has the shape {shape} a video, the model reads {want}")
             if (first[name].dtype == np.uint8) != (entry.dtype == "uint8") or first[name].dtype.kind not in "uf":
-                raise DataError(f"{self.folder}: '{name}' is {first[name].dtype}, the model reads {entry.dtype}")
-        labels = first["labels"]
+                raise DataError(
+                    f"{self.folder}: '{name}' is {first[name].dtype}, the model reads {entry.dtype}"
+                    + (BYTES.format(name) if first[name].dtype == np.uint8 else "")
+                )
+        if LABELS not in first:
+            if loss is not None:
+                raise DataError(
+                    f"{self.folder}/{self.name} has no labels to train or evaluate with; 'acz infer' needs none"
+                )
+            return
+        labels = first[LABELS]
         several = loss.several_labels if loss else labels.ndim == 2
         if labels.dtype.kind not in "biu" or labels.ndim != (2 if several else 1):
             want_text = "integers (videos, classes) of zeros and ones" if several else "integers (videos), a class each"
             raise DataError(f"{self.folder}: labels must be {want_text}, got {labels.dtype} {labels.shape}")
         for shard in self.shards:
-            labels = shard["labels"]
+            labels = shard[LABELS]
             classes = labels.shape[1] if several else int(labels.max(initial=0)) + 1
             if classes > spec.width or (several and classes != spec.width) or labels.min(initial=0) < 0:
                 raise DataError(f"{self.folder}: labels reach {classes} classes, the model has {spec.width}")
@@ -232,20 +203,20 @@ class Split:
         """
         of_shard = np.searchsorted(self.starts, numbers, side="right") - 1
         inputs: dict[str, Array] = {}
-        stored = [key for name in names for key in (name, f"{name}.lengths") if key in self.shards[0]]
-        gathered = {}
-        for key in [*stored, "labels"]:
+        stored = [key for name in names for key in (name, f"{name}{LENGTHS}") if key in self.shards[0]]
+        gathered = {LABELS: np.empty((len(numbers), 0), np.uint8)}
+        for key in [*stored, *({LABELS} & set(self.shards[0]))]:
             first = self.shards[0][key]
             gathered[key] = np.empty((len(numbers), *first.shape[1:]), first.dtype.newbyteorder("="))
         for index in np.unique(of_shard):
             place = np.flatnonzero(of_shard == index)
             rows = numbers[place] - self.starts[index]
-            for key, value in gathered.items():
-                value[place] = self.shards[index][key][rows]
+            for key in self.shards[index].keys() & gathered.keys():
+                gathered[key][place] = self.shards[index][key][rows]
         for key in stored:
             value = gathered[key]
-            if key.endswith(".lengths"):
-                name = key.removesuffix(".lengths")
+            if key.endswith(LENGTHS):
+                name = key.removesuffix(LENGTHS)
                 frames = gathered[name].shape[1]
                 if (value < 0).any() or (value > frames).any():
                     bad = int(np.argmax((value < 0) | (value > frames)))
@@ -263,12 +234,19 @@ class Split:
                     f"(shard {of_shard[bad]:05d}, row {numbers[bad] - self.starts[of_shard[bad]]}); "
                     "make that shard again"
                 )
-        labels = gathered["labels"]
+        labels = gathered[LABELS]
         return Examples(inputs, labels.astype(np.int64 if labels.ndim == 1 else np.uint8), numbers)
 
     def ids(self, numbers: Array) -> list[str]:
-        """The names of these examples, which are their numbers."""
-        return [str(number) for number in numbers]
+        """The names of these examples; their numbers where they have no names."""
+        if ID not in self.shards[0]:
+            return [str(number) for number in numbers]
+        of_shard = np.searchsorted(self.starts, numbers, side="right") - 1
+        rows = zip(of_shard.tolist(), (numbers - self.starts[of_shard]).tolist(), strict=True)
+        try:
+            return [name for shard, row in rows for name in names_in(self.shards[shard][ID][row : row + 1])]
+        except DataError as error:
+            raise DataError(f"{self.folder}/{self.name}: {error}") from None
 
     def in_order(self, size: int, names: list[str]) -> Iterator[Examples]:
         """Every example of this process's part once, in batches of `size`; the last batch may be smaller."""
@@ -321,7 +299,10 @@ class Features:
         return True
 
     def open(self, location: Location, split: str, reading: BaseModel, rank: int = 0, world: int = 1) -> Data:
-        return Split(one_path(location), split).share(rank, world)
+        path = one_path(location)
+        if split == TEST and TEST not in (names := read_manifest(path).splits):
+            split = _evaluated_split(names)
+        return Split(path, split).share(rank, world)
 
     def fingerprint(self, location: Location) -> str:
         return manifest_hash(one_path(location))
@@ -330,9 +311,18 @@ class Features:
         path = one_path(location)
         if not (path / "manifest.json").is_file():
             return Description()
-        shards = [record for records in read_manifest(path).splits.values() for record in records]
-        shapes = [record.files["labels"].shape for record in shards if "labels" in record.files]
-        return Description(shapes[0][1] if shapes and len(shapes[0]) == 2 else None)
+        manifest = read_manifest(path)
+        recorded = [record for records in manifest.splits.values() for record in records]
+        shapes = [record.files[LABELS].shape for record in recorded if LABELS in record.files]
+        named = manifest.made.get("classes")
+        classes = named if isinstance(named, int) else None
+        classes = shapes[0][1] if shapes and len(shapes[0]) == 2 else classes
+        return Description(classes, evaluated=_evaluated_split(manifest.splits))
+
+
+def _evaluated_split(names: Collection[str]) -> str:
+    """The split that training evaluates on: the validation split where there is one, else `test`."""
+    return next((name for name in VALIDATION if name in names), TEST)
 
 
 FEATURES = Features()

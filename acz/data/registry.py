@@ -42,6 +42,17 @@ def open_split(location: Location, split: str, reading: BaseModel | None = None,
     return data_set.open(location, split, settings, rank, world)
 
 
+def open_training(
+    location: Location, reading: BaseModel | None = None, rank: int = 0, world: int = 1
+) -> tuple[Data, Data]:
+    """Open the split that training learns from, and the one that it evaluates on, as `open_split` does. Raises DataError."""
+    evaluated = recognise(location).describe(location).evaluated
+    return (
+        open_split(location, "train", reading, rank, world),
+        open_split(location, evaluated, reading, rank, world),
+    )
+
+
 def fingerprint(location: Location) -> str:
     """A hash that tells one data set from another, of anything that `open_split` opens. Raises DataError."""
     return recognise(location).fingerprint(location)

@@ -24,7 +24,7 @@ def read_labels(path: Path) -> list[str]:
     Raises:
         DataError: The file is missing, or not such a file.
     """
-    text = _read_text(path)
+    text = read_text(path)
     if path.suffix.lower() != ".csv":
         lines = text.split("\n")
         return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
@@ -37,7 +37,8 @@ def read_labels(path: Path) -> list[str]:
     raise DataError(f"{path}: a CSV file of labels needs the columns Index and Name; its first line is {header!r:.200}")
 
 
-def _read_text(path: Path) -> str:
+def read_text(path: Path) -> str:
+    """The text of a file in UTF-8, or in UTF-16 with a byte order mark, which is left out. Raises DataError."""
     try:
         content = path.read_bytes()
     except OSError as error:

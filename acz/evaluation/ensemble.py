@@ -11,7 +11,7 @@ import numpy as np
 
 from acz.evaluation.metrics import NOTHING
 from acz.evaluation.prediction_reader import read_predictions
-from acz.evaluation.predictions import Kind, Part, join, write_part
+from acz.evaluation.predictions import SUBMITTED, Kind, Part, join, write_part
 from acz.foundation.errors import DataError, SpecError
 
 
@@ -24,7 +24,8 @@ def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = No
     Args:
         parts: the predictions of each file for the same videos.
         weights: the weight of each file.
-        top_k: the number of labels of each video to keep. None: as many as the shortest list of labels has.
+        top_k: the number of labels of each video to keep. None: as many as the file with the longest lists has of every
+            video.
 
     Raises:
         DataError: a video has fewer labels than `top_k`.
@@ -44,11 +45,12 @@ def mean(parts: Sequence[Part], weights: Sequence[float], top_k: int | None = No
     means = sums.astype(dtype)
     order = np.lexsort((label, -means, owner))
     available = np.bincount(owner, minlength=videos)  # (videos), labels in all files
-    count = top_k or max(1, min(int((part.labels != NOTHING).sum(axis=1).min()) for part in parts))
+    count = top_k or max(1, *(int((part.labels != NOTHING).sum(axis=1).min()) for part in parts))
     if (available < count).any():
         short = int((available < count).argmax())
         raise DataError(
-            f"video {parts[0].ids[short]!r} has {available[short]} labels in all files, fewer than --top-k {count}"
+            f"video {parts[0].ids[short]!r} has {available[short]} labels in all files, fewer than --top-k {count}; "
+            f"--top-k {max(available.min(), 1)} keeps fewer of every video"
         )
     best = order[(np.cumsum(available) - available)[:, None] + np.arange(count)]  # (videos, count)
     return Part(parts[0].ids, known[label[best]], means[best])
@@ -61,6 +63,7 @@ def average(
     weights: Sequence[float] | None = None,
     top_k: int | None = None,
     progress: Callable[[int], None] = lambda done: None,
+    report: Callable[[list[int], int], None] = lambda widths, top_k: None,
 ) -> int:
     """Write the mean of prediction files to a file. Where the files have
     one order, only the ids and a part of each file are in memory.
@@ -70,8 +73,10 @@ def average(
         out: the file to write.
         kind: the kind of `out`.
         weights: the weight of each file. None: all files have the same weight.
-        top_k: the number of labels of each video to keep. None: as many as the shortest list of the first videos has.
+        top_k: the number of labels of each video to keep. None: as many as the file with the longest lists has of every
+            one of the first videos; in a CSV file, a submission, at most 20.
         progress: is told the number of finished videos.
+        report: is told the most labels that each file lists of a video, and the number of labels that are kept.
 
     Returns:
         The number of videos.
@@ -83,12 +88,15 @@ def average(
     weights = list(weights or [1.0] * len(files))
     if len(weights) != len(files) or not all(math.isfinite(weight) and weight > 0 for weight in weights):
         raise SpecError(f"--weights must be {len(files)} positive numbers with commas between them, one for each file")
-    done = 0
+    done, widths = 0, [0] * len(files)
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as folder:
         written = []
         for parts in _together(files):
+            widths = [max(width, _listed(part)) for width, part in zip(widths, parts, strict=True)]
             means = mean(parts, weights, top_k)
+            if top_k is None and kind == "csv":
+                means = Part(means.ids, means.labels[:, :SUBMITTED], means.scores[:, :SUBMITTED])
             top_k = means.labels.shape[1]
             written.append(Path(folder) / f"{done:012d}.{kind}")
             write_part(written[-1], [means])
@@ -97,7 +105,13 @@ def average(
         if not written:
             raise DataError(f"{files[0]} has no videos")
         join(written, out, kind)
+    report(widths, top_k or 0)
     return done
+
+
+def _listed(part: Part) -> int:
+    """The most labels that a part lists of a video."""
+    return int((part.labels != NOTHING).sum(axis=1).max(initial=0))
 
 
 class _Matched:

@@ -17,7 +17,7 @@ from acz.evaluation.predictions import HEADER, Part
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.npy import read_header
-from acz.foundation.files.texts import OTHER_BYTES
+from acz.foundation.files.texts import OTHER_BYTES, texts_of
 
 ROWS = 4096
 """The number of videos that are read at once."""
@@ -179,7 +179,7 @@ def _read_npz(path: Path) -> Iterator[Part]:
             if names.dtype.kind != "U" or classes.dtype.kind not in "iu" or values.dtype.kind != "f":
                 kinds = f"{names.dtype}, {classes.dtype} and {values.dtype}"
                 raise DataError(f"{path}: ids, labels and scores must be text, integers and numbers, got {kinds}")
-            part = Part(names.tolist(), classes.astype(np.int64), values)
+            part = Part(texts_of(names), classes.astype(np.int64), values)
             _check(part, lambda place: f"{path}: row {start + place}")  # noqa: B023 (called at once)
             yield part
 

@@ -27,6 +27,10 @@ Kind = Literal["jsonl", "npz", "csv"]
 FORMATS: dict[str, Kind] = {"jsonl": "jsonl", "npz": "npz", "youtube8m-csv": "csv", "csv": "csv"}
 """Maps a value of --format, and the end of a file name, to the kind of file."""
 HEADER = "VideoId,LabelConfidencePairs\n"
+SUBMITTED = 20
+"""Labels of a video that a submission has, and that GAP counts."""
+KEPT: dict[Kind, int] = {"jsonl": 50, "npz": 50, "csv": SUBMITTED}
+"""Labels of a video that a file has by default: enough for a mean with other files, or a submission."""
 
 
 @dataclass

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acz.backend.protocol import Backend
-from acz.data.base import Data
+from acz.data.base import Data, require_labels
 from acz.data.batching import BATCH, padded
 from acz.evaluation.merging import merge_ranks
 from acz.evaluation.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
@@ -76,6 +76,7 @@ def evaluate_by_class(
     metrics = YouTube8MMetrics(spec.width)
     size = min(batch_size, len(split))
     for examples in prefetch(split.in_order(size, list(spec.inputs))):
+        require_labels(split, examples.labels)
         labels, counts = examples.labels, {"logits": min(5, spec.width)}
         if several_labels(spec, labels):
             counts["output"] = min(_enough(labels, metrics.top_k), spec.width)
@@ -126,7 +127,7 @@ def _with_several_labels(
 
 def score_predictions(
     path: Path, split: Data, progress: Callable[[int], None] = lambda done: None
-) -> tuple[dict[str, float], Array | None]:
+) -> tuple[dict[str, float], Array | None, int]:
     """Compute the figures of a file of predictions against the labels of a split. Videos are matched by id.
 
     A label that the file does not list has the score 0.
@@ -137,9 +138,8 @@ def score_predictions(
         progress: is told the number of videos of each finished batch.
 
     Returns:
-        The figures, with top5 where the file lists five labels; and the average precision of each class, (classes),
-            where
-        videos have several labels.
+        The figures, with top5 where the file lists five labels; the average precision of each class, (classes), where
+        videos have several labels; and the most labels that the file lists of a video.
 
     Raises:
         DataError: a video of the file is not in the split, or a video of the split is not in the file.
@@ -153,6 +153,7 @@ def score_predictions(
     metrics: YouTube8MMetrics | None = None
     accuracy = Accuracy()
     for examples in prefetch(split.in_order(BATCH, [])):
+        require_labels(split, examples.labels)
         ids = split.ids(examples.numbers)
         missing = [name for name in ids if name not in place]
         if missing:
@@ -178,7 +179,7 @@ def score_predictions(
     figures = accuracy.result()
     if width < 5:
         del figures["top5"]  # too few labels are listed
-    return _with_several_labels(figures, metrics)
+    return *_with_several_labels(figures, metrics), width
 
 
 def _widened(values: Array, width: int, filler: float) -> Array:

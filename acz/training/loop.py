@@ -25,6 +25,7 @@ from acz.foundation.processes.prefetch import TimedItems, prefetch
 from acz.foundation.progress import Counter, Progress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
+from acz.training.byte_inputs import warn_of_bytes
 from acz.training.latest import mark_latest
 from acz.training.log import Log, NoLog
 from acz.training.run import Run, State, load_resumable
@@ -123,6 +124,8 @@ class _Loop:
                 )
                 if run.start:
                     self.progress.line(str(run.start))
+                if warning := warn_of_bytes(self.spec):
+                    self.progress.line(warning)
             else:
                 self.progress.line(f"{run.folder}: resumes after step {state.step:,} of {run.steps:,}; {place}")
             self._steps()

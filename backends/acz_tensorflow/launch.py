@@ -12,7 +12,9 @@ from acz.foundation.errors import SpecError
 CONFIG = "TF_CONFIG"
 TASKS = ("chief", "worker")
 """The types of task that train, in the order of ranks. There is at most one chief."""
-EXAMPLE = f"""{CONFIG}='{{"cluster": {{"worker": ["a:29500", "b:29500"]}}, "task": {{"type": "worker", "index": 0}}}}'"""
+EXAMPLE = (
+    f"""{CONFIG}='{{"cluster": {{"worker": ["a:29500", "b:29500"]}}, "task": {{"type": "worker", "index": 0}}}}'"""
+)
 
 
 def find_place(environment: Mapping[str, str]) -> Place | None:
@@ -30,7 +32,9 @@ def find_place(environment: Mapping[str, str]) -> Place | None:
         return None
     kind, number = task.get("type"), str(task.get("index"))
     if others := [name for name in workers if name not in TASKS and workers[name]]:
-        raise SpecError(f"{CONFIG} names tasks of type {', '.join(others)}; acz trains with {' and '.join(TASKS)} alone")
+        raise SpecError(
+            f"{CONFIG} names tasks of type {', '.join(others)}; acz trains with {' and '.join(TASKS)} alone"
+        )
     if kind not in workers or not (number.isascii() and number.isdigit() and int(number) < len(workers[kind])):
         raise SpecError(f"{CONFIG} has no {kind} {number} in its cluster {json.dumps(workers)}; correct its task")
     if len(set(members)) < len(members) or not all(_host(address) for address in members):
@@ -47,7 +51,7 @@ def _entry(config: Any, name: str) -> Mapping[str, Any]:
 
 
 def _host(address: str) -> str:
-    """The host of `host:port`; empty where the address is none."""
+    """The host of `host:port`; empty where it is no address."""
     host, _, port = address.rpartition(":")
     return host if port.isascii() and port.isdigit() else ""
 

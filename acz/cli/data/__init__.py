@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from acz.cli.data.arrays import from_arrays
 from acz.cli.data.youtube8m import youtube8m
 from acz.cli.options import (
     Backend,
@@ -21,6 +22,7 @@ from acz.foundation.processes.environment import configure_process, cores
 
 data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
 data.add_typer(youtube8m, name="youtube8m")
+data.command("from-arrays")(from_arrays)
 
 
 @data.command("flash-mnist")

@@ -45,7 +45,10 @@ def read_header(file: IO[bytes]) -> Header:
         raise ValueError(f"not an .npy file (it starts with {start.hex() or 'nothing'})")
     size = file.read(2 if start[6] == 1 else 4)
     length = int.from_bytes(size, "little")
-    header = HEADER.fullmatch(file.read(length)) if length <= LONGEST else None
+    text = file.read(length) if length <= LONGEST else b""
+    header = HEADER.fullmatch(text)
+    if header is None and b"'descr': '|O'" in text:
+        raise ValueError("an array of Python objects, which are not read; save numbers, or lists as JSON")
     if header is None:
         raise ValueError("not an array of numbers: its header can't be read")
     shape = tuple(int(side) for side in re.findall(rb"\d+", header[3]))
@@ -70,11 +73,15 @@ def write_npy(path: Path, value: Array) -> None:
     write_atomically(path, save)
 
 
-def map_npy(path: Path) -> Array:
+def map_npy(path: Path, texts: bool = False) -> Array:
     """The array of a file, mapped read-only, so that it takes addresses and no memory.
 
+    Args:
+        path: The file.
+        texts: True where the array may hold texts.
+
     Raises:
-        DataError: The file is missing, damaged or empty, or holds something other than numbers.
+        DataError: The file is missing, damaged or empty, or holds something other than numbers (or texts).
     """
     try:
         if not path.is_file():
@@ -88,7 +95,7 @@ def map_npy(path: Path) -> Array:
     except OSError as error:
         raise DataError(f"{path}: can't be read: {error}") from None
     dtype, shape = header.dtype, header.shape
-    if dtype.kind == "U":
+    if dtype.kind == "U" and not texts:
         raise DataError(f"{path}: damaged, or not an array of numbers: it holds texts")
     want = math.prod(shape) * dtype.itemsize
     if want == 0:

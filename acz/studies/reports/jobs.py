@@ -12,7 +12,7 @@ from pydantic import BaseModel, PlainSerializer, PlainValidator
 
 from acz.backend.devices import check_device
 from acz.backend.protocol import Backend
-from acz.data.base import Data
+from acz.data.base import Data, require_labels
 from acz.data.batching import BATCH, padded
 from acz.data.registry import open_split, reading_from_dict, reading_to_dict
 from acz.evaluation.metrics import YouTube8MMetrics
@@ -87,6 +87,7 @@ def predict_videos(backend: Backend, arguments: PredictArguments, arrays: Mappin
     labels, best = [], []
     counts, metrics = {name: np.zeros(spec.width, np.int64) for name in COUNTS}, YouTube8MMetrics(spec.width)
     for examples in prefetch(split.take(batch, list(spec.inputs)) for batch in numbers):
+        require_labels(split, examples.labels)
         output = backend.forward(model, padded(examples.inputs, size))["output"][: len(examples.labels)]
         if examples.labels.ndim == 1:
             labels.append(examples.labels)
