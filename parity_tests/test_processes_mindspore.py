@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -18,9 +17,15 @@ from acz.backend.worker import Worker
 from acz.foundation.processes.ports import LOOPBACK, free_port
 from acz.parity.process_group import ProcessGroup
 from parity_tests.conftest import require
-from parity_tests.processes_cases import MODELS, check_trainings, run_members
+from parity_tests.processes_cases import check_trainings, run_members
 
 pytestmark = pytest.mark.slow
+
+MODEL = "layers/batch_norm"
+"""A small model with batch norms of videos and of padded frames: each process compiles each form."""
+
+PATH = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+"""A search path for msrun, and for the `python` that msrun calls."""
 
 RANKS = """
 import sys
@@ -66,11 +71,8 @@ def groups() -> Iterator[list[ProcessGroup]]:
         yield [two, three]
 
 
-@pytest.mark.parametrize("model", MODELS)
-def test_two_and_three_processes_train_as_one(
-    model: str, groups: list[ProcessGroup], worker: Callable[[str], Worker]
-) -> None:
-    check_trainings("mindspore", worker("mindspore"), groups, model)
+def test_two_and_three_processes_train_as_one(groups: list[ProcessGroup], worker: Callable[[str], Worker]) -> None:
+    check_trainings("mindspore", worker("mindspore"), groups, MODEL)
 
 
 def test_the_command_starts_processes_that_know_their_places(tmp_path: Path) -> None:
@@ -83,13 +85,9 @@ def test_the_command_starts_processes_that_know_their_places(tmp_path: Path) -> 
 def test_two_processes_of_msrun_compute_what_one_does(tmp_path: Path) -> None:
     require("mindspore")
     (tmp_path / "ranks.py").write_text(RANKS)
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        port = held.getsockname()[1]
-    folder = Path(sys.executable).parent
-    launcher = [folder / "msrun", "--worker_num=2", "--local_worker_num=2", "--master_addr=127.0.0.1"]
-    launcher += [f"--master_port={port}", "--log_dir=logs", "--join=True"]
-    environment = {**os.environ, "PATH": f"{folder}{os.pathsep}{os.environ['PATH']}"}  # the launcher calls `python`
+    launcher = ["msrun", "--worker_num=2", "--local_worker_num=2", "--master_addr=127.0.0.1"]
+    launcher += [f"--master_port={free_port()}", "--log_dir=logs", "--join=True"]
+    environment = {**os.environ, "PATH": PATH}
     for words in ([*launcher, "ranks.py", "2"], [sys.executable, "ranks.py", "1"]):
         done = subprocess.run(
             words, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False

@@ -151,7 +151,7 @@ def test_the_commands_are_those_of_msrun() -> None:
         "msrun --worker_num=2 --local_worker_num=2 --master_addr=127.0.0.1 --master_port=8118 "
         "--log_dir=msrun-logs --join=True python -m acz train"
     )
-    assert command.variables == {"LOCAL_WORLD_SIZE": "2", "MS_RECEIVE_MSG_TIMEOUT": "45", "MS_NODE_TIMEOUT": "45"}
+    assert command.variables == {"LOCAL_WORLD_SIZE": "2", "MS_RECEIVE_MSG_TIMEOUT": "60", "MS_NODE_TIMEOUT": "30"}
     for host in range(2):
         (command,) = LAUNCHER.commands(Cluster(("ascend-a", "ascend-b"), 8, 8118), host, "Ascend", WORDS)
         assert " ".join(command.words) == (

@@ -16,8 +16,8 @@ WORKER, SCHEDULER = "MS_WORKER", "MS_SCHED"
 MEETING_POINT = [sys.executable, "-m", "acz_mindspore.scheduler"]
 LOGS = "msrun-logs"
 """The folder of the logs that msrun writes, below the current one."""
-LOST = {"MS_RECEIVE_MSG_TIMEOUT": "45", "MS_NODE_TIMEOUT": "45"}
-"""Seconds after which a process that is lost ends the collectives of the others, and the scheduler."""
+LOST = {"MS_RECEIVE_MSG_TIMEOUT": "60", "MS_NODE_TIMEOUT": "30"}
+"""Seconds after which a process that is lost ends the collectives of the others, and the scheduler. By default 300."""
 ASCEND = {"HCCL_EXEC_TIMEOUT": "60"}
 """The same between Ascend cards. The oldest take a multiple of 68."""
 QUICK = {"MS_RETRY_INTERVAL_LOWER": "1", "MS_RETRY_INTERVAL_UPPER": "2"}

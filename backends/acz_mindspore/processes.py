@@ -5,11 +5,10 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Sequence
 
 import mindspore as ms
 import numpy as np
-from mindspore import Parameter, Tensor, nn, ops
+from mindspore import Tensor, nn, ops
 from mindspore.communication import get_group_size, get_rank, init, release
 
 from acz.backend.devices import split_device
@@ -52,17 +51,6 @@ class Total(nn.Cell):
         for i in range(1, parts.shape[0]):
             total = total + (parts[i, 0] + parts[i, 1] + parts[i, 2])
         return total.reshape(x.shape)
-
-
-def buckets_of(trained: Sequence[Parameter]) -> list[tuple[int, int]]:
-    """Ranges of parameters whose gradients are summed together: of about BUCKET bytes, the first also where there are none."""
-    buckets, start, size = [], 0, 0
-    for i, parameter in enumerate(trained):
-        size += parameter.nbytes
-        if size >= BUCKET:
-            buckets.append((start, i + 1))
-            start, size = i + 1, 0
-    return [*buckets, (start, len(trained))] if size or not buckets else buckets
 
 
 def join(place: Place, device: str) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from mindspore import Parameter, ParameterTuple, Tensor, nn, ops
 
 from acz.backend.native_layers import native_losses
+from acz.backend.processes import fill_buckets
 from acz.foundation.arrays import Array
 from acz.foundation.processes.silence import silence_output
 from acz.model.losses import EPSILON
@@ -19,7 +20,7 @@ from acz.model.optimizer import Adam
 from acz_mindspore.base import log_softmax, number
 from acz_mindspore.devices import in_mode
 from acz_mindspore.model import Model, load_parameters, to_device
-from acz_mindspore.processes import Total, buckets_of
+from acz_mindspore.processes import BUCKET, Total
 
 
 def softmax_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
@@ -121,7 +122,8 @@ class Gradients(nn.Cell):
         self.inputs, self.masks, self.shared = inputs, masks, shared
         self.trained = ParameterTuple(trainer.trained)
         self.gradients = ms.value_and_grad(self.run, None, self.trained, has_aux=True)
-        self.total, self.buckets = Total(), buckets_of(trainer.trained)
+        sizes = [0, *(p.nbytes for p in trainer.trained)]  # loss and hits come before the gradients
+        self.total, self.buckets = Total(), fill_buckets(sizes, BUCKET)
 
     def run(self, labels: Tensor, values: tuple[Tensor, ...]) -> tuple[Tensor, Tensor]:
         inputs, masks = {}, {}
@@ -142,20 +144,18 @@ class Gradients(nn.Cell):
         self, loss: Tensor, right: Tensor, gradients: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         """The sums over all processes of the loss, the hits and the gradients."""
+        values = (ops.stack((loss, right.astype(loss.dtype))), *gradients)
         summed: tuple[Tensor, ...] = ()
-        scalars = ops.stack((loss, right.astype(loss.dtype)))
-        for start, stop in self.buckets:
-            flat: tuple[Tensor, ...] = (scalars,) if start == 0 else ()
-            for i in range(start, stop):
-                flat += (gradients[i].reshape((-1,)),)
+        for bucket in self.buckets:
+            flat: tuple[Tensor, ...] = ()
+            for i in bucket:
+                flat += (values[i].reshape((-1,)),)
             row, place = self.total(ops.cat(flat, 0)), 0
-            if start == 0:
-                scalars, place = row[:2], 2
-            for i in range(start, stop):
-                size = self.trained[i].size
-                summed += (row[place : place + size].reshape(gradients[i].shape),)
+            for j in range(len(bucket)):
+                size = flat[j].shape[0]
+                summed += (row[place : place + size].reshape(values[bucket[j]].shape),)
                 place += size
-        return scalars[0], scalars[1], summed
+        return summed[0][0], summed[0][1], summed[1:]
 
 
 class Update(nn.Cell):
