@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,9 @@ import pytest
 from acz_mindspore.launch import LAUNCHER
 
 from acz.backend.processes import Cluster
-from acz.backend.worker import Worker
 from acz.foundation.processes.ports import LOOPBACK, free_port
-from acz.parity.process_group import ProcessGroup
 from parity_tests.conftest import require
-from parity_tests.processes_cases import check_trainings, run_members
+from parity_tests.processes_cases import run_members
 
 pytestmark = pytest.mark.slow
 
@@ -62,17 +59,6 @@ for _ in range(5):
     optimizer(reducer(gradients) if reducer else gradients)
 np.savez(f"{world}-{rank}.npz", **{p.name: p.asnumpy() for p in module.get_parameters()})
 """
-
-
-@pytest.fixture(scope="module")
-def groups() -> Iterator[list[ProcessGroup]]:
-    require("mindspore")
-    with ProcessGroup("mindspore", 2) as two, ProcessGroup("mindspore", 3) as three:
-        yield [two, three]
-
-
-def test_two_and_three_processes_train_as_one(groups: list[ProcessGroup], worker: Callable[[str], Worker]) -> None:
-    check_trainings("mindspore", worker("mindspore"), groups, MODEL)
 
 
 def test_the_command_starts_processes_that_know_their_places(tmp_path: Path) -> None:

@@ -169,7 +169,7 @@ def test_a_sampling_whose_bags_are_not_the_models_is_refused(tmp_path: Path) -> 
     for frames, bags in ((3, 2), (3, 5), (4, 1)):
         open_youtube8m(tmp_path, "train", reading(frames, bags)).require(spec)
     with pytest.raises(
-        DataError, match=r"bags of 4 frames, and rgb.pool reads bags of 3; let the sampling have frames: 3"
+        DataError, match=r"bags of 4 frames, and rgb.pool reads bags of 3; --set data.reading.sampling.frames=3 fits"
     ):
         open_youtube8m(tmp_path, "train", reading(4, 2)).require(spec)
 

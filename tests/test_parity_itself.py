@@ -204,7 +204,7 @@ def test_the_report_prints_well_and_goes_to_a_table(tmp_path: Path) -> None:
     ("wrong", "message"),
     [
         ({"backends": ["cntk"]}, "there is no backend 'cntk'"),
-        ({"levels": [6]}, "there is no level 6; the levels are 1, 2, 3, 4, 5"),
+        ({"levels": [7]}, "there is no level 7; the levels are 1, 2, 3, 4, 5, 6"),
         ({"mutant": "transposed_weigth"}, "transposed_weight"),
         ({"models": "no such model"}, "no model matches"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -216,7 +217,7 @@ def train(
     elif data is None:
         require_made(chosen, location)
     with join_ranks(name, devices, threads) as rank:
-        folder = Path(rank.group.broadcast(str(out or new_run_folder(chosen.name)).encode()).decode())
+        folder = Path(os.fsdecode(rank.group.broadcast(os.fsencode(out or new_run_folder(chosen.name)))))
         run = new_run(chosen, name, devices, location, folder, threads, origin, allow, rank)
         with show_progress(progress) as shown:
             for advice in (advise_on_bias(run), "" if device else advise_on_device(opened.devices())):
