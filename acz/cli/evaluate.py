@@ -8,14 +8,19 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import (
+    Address,
     Device,
+    Engine,
     Json,
     OnBadRecord,
     Processes,
+    Resources,
+    Retries,
     Sampling,
-    Threads,
+    SharedThreads,
     Verify,
     Workers,
+    given_amounts,
     given_reading,
     print_result,
     run_folders,
@@ -65,8 +70,12 @@ def evaluate_command(
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
     workers: Workers = None,
-    threads: Threads = cores(),
+    threads: SharedThreads = None,
     processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
+    resources: Resources = None,
+    retries: Retries = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate the best checkpoint of a run, another checkpoint, or a file of predictions.
@@ -74,7 +83,7 @@ def evaluate_command(
     The figures are top-1, top-5 and loss, and Hit@1, PERR, mAP and GAP where videos have several labels. --json adds
     the average precision of each class. A checkpoint runs in any backend, whichever one trained it.
     """
-    configure_process(threads)
+    configure_process(threads or cores())
     from acz.api.evaluation import evaluate, evaluate_predictions
     from acz.foundation.errors import SpecError
 
@@ -90,6 +99,10 @@ def evaluate_command(
             reading=reading,
             threads=threads,
             processes=processes,
+            engine=engine,
+            address=address,
+            resources=given_amounts(resources),
+            retries=retries,
         )
     elif predictions is None or labels is None:
         raise SpecError("--predictions FILE and --labels DATA need each other, and --classes needs both")

@@ -9,14 +9,19 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import (
+    Address,
     Backend,
+    Engine,
     Json,
     OnBadRecord,
     Processes,
+    Resources,
+    Retries,
     Sampling,
     Set,
     Verify,
     Workers,
+    given_amounts,
     given_overrides,
     given_reading,
     model_names,
@@ -71,9 +76,17 @@ def train_command(
     ] = False,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of CPU threads.", show_default="all cores; with --resume, those of the run"),
+        typer.Option(
+            min=1,
+            help="Number of CPU threads, of all processes together; with --engine ray of each.",
+            show_default="all cores; with --engine ray 1; with --resume, those of the run",
+        ),
     ] = None,
     processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
+    resources: Resources = None,
+    retries: Retries = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -103,6 +116,8 @@ def train_command(
     from acz.foundation.errors import SpecError
 
     if dry_run:
+        if engine != "local":
+            raise SpecError("--dry-run prints what to type where there is no Ray cluster; leave out --engine")
         plan = training.plan_launch(
             _typed_words(("--processes", "--hosts", "--port"), ("--dry-run", "--json")),
             hosts=hosts.split(",") if hosts is not None else training.HERE,
@@ -129,6 +144,10 @@ def train_command(
             reading=reading,
             threads=threads,
             processes=processes,
+            engine=engine,
+            address=address,
+            resources=given_amounts(resources),
+            retries=retries,
         )
     elif assignments or config or reading or start_from or allow:
         raise SpecError(
@@ -138,7 +157,18 @@ def train_command(
     else:
         if threads is None:
             configure_process(training.threads_of(out))
-        trained = training.resume(out, backend=backend, device=device, data=data, threads=threads, processes=processes)
+        trained = training.resume(
+            out,
+            backend=backend,
+            device=device,
+            data=data,
+            threads=threads,
+            processes=processes,
+            engine=engine,
+            address=address,
+            resources=given_amounts(resources),
+            retries=retries,
+        )
     print_result(trained, as_json)
 
 
