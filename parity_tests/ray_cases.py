@@ -53,17 +53,17 @@ class Nodes:
                     raise
                 self.end()
 
-    def add(self, cpus: int = 1) -> int:
-        """Start a further node. Returns the id of its raylet process."""
-        (raylet,) = self.start(f"--address={self.address}", cpus=cpus)
+    def add(self, cpus: int = 1, host: str = "127.0.0.1") -> int:
+        """Start a further node, with an address of its own. Returns the id of its raylet process."""
+        (raylet,) = self.start(f"--address={self.address}", cpus=cpus, host=host)
         return raylet
 
-    def start(self, *words: str, cpus: int) -> set[int]:
+    def start(self, *words: str, cpus: int, host: str = "127.0.0.1") -> set[int]:
         """Start a node. Returns the ids of its raylet processes."""
         before = self.processes("raylet")
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--num-cpus={cpus}", *words]
         subprocess.run(
-            [*command, "--node-ip-address=127.0.0.1", f"--object-store-memory={STORE}"],
+            [*command, f"--node-ip-address={host}", f"--object-store-memory={STORE}"],
             env=self.environment | {MARK: self.mark},
             check=True,
             timeout=120,
