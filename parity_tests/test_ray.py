@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sys
@@ -13,13 +14,14 @@ import pytest
 
 from acz.model.checkpoint import load_checkpoint
 from parity_tests.conftest import require
+from parity_tests.ranks_cases import acz, require_same, start
 from parity_tests.ray_cases import Nodes
-from parity_tests.test_ranks import TINY, acz, require_same, start
-from tests.conftest import write_features
+from tests.conftest import TINY, write_features
 
 pytestmark = pytest.mark.slow
 
-SET = ["--set", "train.epochs=12", "--set", "train.batch_size=8", "--set", "train.checkpoint_steps=5"]
+EPOCHS = 12
+SET = ["--set", f"train.epochs={EPOCHS}", "--set", "train.batch_size=8", "--set", "train.checkpoint_steps=5"]
 VIDEOS = 256
 STEPS = VIDEOS // 8
 """Steps of an epoch."""
@@ -48,7 +50,7 @@ def test_a_node_that_is_lost_in_mid_epoch_changes_no_bit(nodes: Nodes, tmp_path:
     run, words = tmp_path / "run", ["train", TINY, "--backend", "torch", "--data", str(data), *SET]
     ray = ["--engine", "ray", "--address", nodes.address]
     raylet = nodes.add(cpus=2, host="127.0.0.2")
-    started = [sys.executable, "-m", "acz", *words, "--out", str(run), *ray, "--processes", "4"]
+    started = [sys.executable, "-m", "acz", *words, "--out", str(run), *ray, "--processes", "4", "--json"]
     process = start(*started, folder=tmp_path, variables=nodes.environment)
     deadline = time.monotonic() + 120
     while not in_mid_epoch(run):
@@ -57,8 +59,9 @@ def test_a_node_that_is_lost_in_mid_epoch_changes_no_bit(nodes: Nodes, tmp_path:
         time.sleep(0.02)
     os.kill(raylet, signal.SIGKILL)
     nodes.add(cpus=2, host="127.0.0.2")
-    _, told = process.communicate(timeout=120)
+    result, told = process.communicate(timeout=120)
     assert process.returncode == 0, told
+    assert json.loads(result)["epochs"] == EPOCHS
     assert told.count("all ranks start again, 1 of 3") == 1, told
     assert "resumes after step" in told
     acz(*words, "--out", tmp_path / "whole", "--processes", "4", "--threads", "4", folder=tmp_path)

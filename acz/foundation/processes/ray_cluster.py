@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import Any
 
 from acz.foundation.errors import MissingError, SpecError, nearest
@@ -79,7 +79,8 @@ def joined_ray(address: str | None) -> Iterator[Any]:
             failure = f"answers at {address}" if address else "could be started"
             raise _no_cluster(failure, words[0].rstrip(".") if words else type(error).__name__) from None
         try:
-            yield ray
+            with redirect_stdout(sys.stderr):  # Ray prints there why a node is lost; standard output is for the result
+                yield ray
         finally:
             ray.shutdown()
 
