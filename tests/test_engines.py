@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -11,8 +13,9 @@ import pytest
 
 from acz.backend.engines.base import Call
 from acz.backend.engines.cluster import RayEngine
+from acz.backend.engines.rank_process import RankProcess
 from acz.backend.processes import Cluster, Place
-from acz.backend.ranks import OWN_SHARE, device_of, share_threads
+from acz.backend.ranks import ANSWER, OWN_SHARE, device_of, share_threads
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.locks import locked, wait_for_folder
 from tests.conftest import TINY, Answer
@@ -73,3 +76,24 @@ def test_a_folder_that_is_left_in_time_is_waited_for(tmp_path: Path) -> None:
         wait_for_folder(tmp_path, 0.1)
     wait_for_folder(tmp_path, 30)
     holder.join()
+
+
+def test_a_rank_hears_ctrl_c_where_its_starter_blocks_it(tmp_path: Path) -> None:
+    rank = RankProcess()
+    call = Call(subprocess.run, {"args": ["sleep", "60"]}, "numpy")
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # as Ray does
+    try:
+        rank.start(call.to_bytes(), 1, {}, ANSWER, str(tmp_path))
+        rank.interrupt()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, former)
+    end = time.monotonic() + 30
+    try:
+        while (report := rank.report()).code is None:
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        assert report.code != 0
+        assert report.answer is None
+    finally:
+        rank.end()
+    assert not rank.folder.exists()

@@ -71,6 +71,8 @@ class RayEngine(Engine):
                     with _placed(ray, wanted, processes, is_interrupted, shown) as ranks:
                         return _answer(ranks, call, launcher, threads, is_interrupted, shown)
                 except RankFailed as error:
+                    if is_interrupted():
+                        raise Interrupted("interrupted; what was saved before is whole") from None
                     if attempt == retries or error.exit_code != RankFailed.exit_code:
                         raise
                     shown.line(f"{error}; all ranks start again, {attempt + 1} of {retries}")
@@ -197,11 +199,11 @@ def _wait(ranks: _Ranks, is_interrupted: Callable[[], bool], shown: Progress) ->
             if report.code and failure is None:
                 failure = describe_failure(rank, ranks.hosts[rank], report.code, outputs[rank])
                 deadline = time.monotonic() + GRACE
-        if 0 in reports:
+        if 0 in reports and not told:
             *lines, line = (line + reports[0].output).split(b"\n")
             for text in lines:
                 shown.line(text.decode(errors="replace"))
         time.sleep(PERIOD)
-    if line:
+    if line and not told:
         shown.line(line.decode(errors="replace"))
     return read_answer(answer, failure)
