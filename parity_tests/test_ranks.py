@@ -10,7 +10,6 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from acz.backend.processes import Cluster
@@ -18,11 +17,11 @@ from acz.backend.registry import find_info
 from acz.foundation.processes.ports import LOOPBACK, free_port
 from acz.model.checkpoint import load_checkpoint
 from parity_tests.conftest import BACKENDS, require
-from tests.conftest import write_features
+from parity_tests.ranks_cases import acz, losses, require_same, start
+from tests.conftest import TINY, write_features
 
 pytestmark = pytest.mark.slow
 
-TINY = "flash_mnist/attention_cluster:tiny"
 SET = ["--set", "train.epochs=2", "--set", "train.batch_size=15"]
 NEAR = 1e-5
 """Losses of two epochs in float32: sums in another order move them by some 1e-7."""
@@ -31,37 +30,6 @@ NEAR = 1e-5
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     return write_features(tmp_path / "features")
-
-
-def start(*words: str | Path, folder: Path, variables: dict[str, str] | None = None) -> subprocess.Popen[str]:
-    """A command in a folder, in which the programs of this environment come first."""
-    environment = {**os.environ, **(variables or {}), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    pipe = subprocess.PIPE
-    return subprocess.Popen(
-        [str(word) for word in words], cwd=folder, env=environment, stdout=pipe, stderr=pipe, text=True
-    )
-
-
-def acz(*words: str | Path, folder: Path) -> str:
-    """Run a command to its good end; gives its standard output."""
-    process = start(sys.executable, "-m", "acz", *words, folder=folder)
-    output, problems = process.communicate(timeout=300)
-    assert process.returncode == 0, problems
-    return output
-
-
-def losses(run: Path) -> list[float]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    return [line["loss"] for line in lines] + [line["train_loss"] for line in lines if "train_loss" in line]
-
-
-def require_same(first: Path, second: Path) -> None:
-    """Check that two runs ended with the same bits."""
-    a, b = (load_checkpoint(run / "last.safetensors") for run in (first, second))
-    assert a.parameters.keys() == b.parameters.keys()
-    for values, others in ((a.parameters, b.parameters), (a.optimizer, b.optimizer)):
-        assert all(np.array_equal(values[name], others[name]) for name in values)
-    assert losses(first) == losses(second)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -138,7 +106,7 @@ def ranks_below(launcher: int) -> list[int]:
     return sorted(child for child, program in programs.items() if b"acz.cli.processes.rank" in program)
 
 
-@pytest.mark.parametrize("victim", [0, 1, 2])
+@pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_rank_ends_all_and_is_named_and_the_run_resumes(victim: int, data: Path, tmp_path: Path) -> None:
     require("torch")
     run = tmp_path / "run"

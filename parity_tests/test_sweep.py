@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
-import shutil
 import signal
-import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +19,7 @@ from acz.foundation.files.locks import locked
 from acz.foundation.files.tables import read_csv
 from acz.studies.sweeps.results import finished
 from acz.training.log import read_log
+from parity_tests.ray_cases import Nodes
 from tests.conftest import TINY, write_features
 
 pytestmark = pytest.mark.slow
@@ -37,8 +34,6 @@ grid:
   train.optimizer.learning_rate: [1e-2, 5e-2]
 """
 MINUTES = 4
-MARK = "ACZ_TEST_RAY"
-STORE = 100_000_000
 Found = TypeVar("Found")
 
 
@@ -170,84 +165,6 @@ trials:
     assert "nowhere failed: device" in page
 
 
-def _parent(number: int) -> int:
-    return int(Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-class Nodes:
-    """Ray nodes on this machine. All their processes end with the test."""
-
-    def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="acz-ray-"))  # a short path: Ray's sockets lie in it
-        self.mark = secrets.token_hex(32)
-        # Ray listens on all interfaces: nobody else may control these nodes
-        self.environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": self.mark}
-        self.address = ""
-
-    def start_head(self) -> None:
-        """Start the first node at `address`, on a free port.
-
-        If another process takes the port meanwhile, the next is tried.
-        """
-        for last in (False, True):
-            with socket.socket() as free:
-                free.bind(("127.0.0.1", 0))
-                port = free.getsockname()[1]
-            self.address = f"127.0.0.1:{port}"
-            try:
-                self.start(
-                    "--head", f"--port={port}", f"--temp-dir={self.folder}", "--include-dashboard=false",
-                    "--disable-usage-stats", "--node-ip-address=127.0.0.1",
-                )  # fmt: skip
-                return
-            except subprocess.SubprocessError:
-                if last:
-                    raise
-                self.end()
-
-    def start(self, *words: str) -> set[int]:
-        """Start a node of one CPU. Returns the ids of its raylet processes."""
-        before = self.processes("raylet")
-        command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--num-cpus=1", *words]
-        subprocess.run(
-            [*command, f"--object-store-memory={STORE}"],
-            env=self.environment | {MARK: self.mark},
-            check=True,
-            timeout=120,
-        )
-        return self.processes("raylet") - before
-
-    def processes(self, name: str = "") -> set[int]:
-        """Processes that were started by these nodes, of one program or all."""
-        ids = set()
-        for entry in Path("/proc").iterdir():
-            with suppress(OSError):
-                if entry.name.isdigit() and f"{MARK}={self.mark}".encode() in (entry / "environ").read_bytes():
-                    program = Path(os.readlink(entry / "exe")).name
-                    ids |= {int(entry.name)} if name in program else set()
-        return ids
-
-    def trials(self, raylet: int) -> set[str]:
-        """Names of the trials that a node runs. The logs that its processes write tell them."""
-        ids = set()
-        for number in self.processes():
-            with suppress(OSError):
-                if _parent(_parent(number)) == raylet:
-                    ids.add(Path(os.readlink(f"/proc/{number}/fd/1")).stem)
-        return ids
-
-    def end(self) -> None:
-        while left := self.processes():
-            for number in left:
-                with suppress(ProcessLookupError):
-                    os.kill(number, signal.SIGKILL)
-            time.sleep(0.1)
-
-    def close(self) -> None:
-        self.end()
-        shutil.rmtree(self.folder)
-
-
 @pytest.fixture
 def nodes() -> Iterator[Nodes]:
     made = Nodes()
@@ -263,7 +180,7 @@ def test_a_ray_cluster_that_loses_a_node_comes_to_the_same(folder: Path, whole: 
     words = ("--engine", "ray", "--address", nodes.address)
     with sweep(folder, "ray", *words, environment=nodes.environment) as process:
         wait_until(lambda: any(map(in_the_middle, trials.glob("*"))), process)
-        (raylet,) = nodes.start(f"--address={nodes.address}", "--node-ip-address=127.0.0.1")
+        raylet = nodes.add()
         (lost,) = wait_until(lambda: [name for name in nodes.trials(raylet) if in_the_middle(trials / name)], process)
         os.kill(raylet, signal.SIGKILL)
         code, text = ended(process)

@@ -57,13 +57,14 @@ class Evaluation(Result):
         return f"{self.subject}: {in_words(self.figures)}  ({self.figures['examples']:,.0f} videos{listed})"
 
 
-def _backend_of(given: Mapping[str, Any]) -> str:
+def _needs(given: Mapping[str, Any]) -> tuple[str, str]:
     target = given.get("target")
     run = open_checkpoint(latest_run() if target is None else Path(target))[2]
-    return given.get("backend") or (str(run["backend"]) if run else default_backend())
+    backend = given.get("backend") or (str(run["backend"]) if run else default_backend())
+    return backend, given.get("device", "CPU")
 
 
-@over_processes(_backend_of)
+@over_processes(_needs)
 @reports_progress
 def evaluate(
     target: str | Path | None = None,
@@ -76,6 +77,10 @@ def evaluate(
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
     processes: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    retries: int | None = None,
     progress: Progress | None = None,
 ) -> Evaluation:
     """Evaluate a run's best checkpoint, or any checkpoint, on any backend.
@@ -89,6 +94,10 @@ def evaluate(
         threads: threads on the CPU, which processes of one host share; by default all cores.
         processes: processes of this host that share the videos, by default one; a launcher may have started them too. With the
             same threads for each, the figures are the same to the last bit.
+        engine: `local`, or `ray`: a Ray cluster places the processes, and all its nodes see the same folders. There `threads`
+            are those of each process, by default one.
+        address, resources, retries: of Ray, as in `sweep`; a process takes its threads and its device of a node, and where one
+            is lost all start again from the beginning.
         progress: told of the progress; by default it is shown on standard error.
 
     Returns:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -16,19 +16,24 @@ from acz.backend.registry import default_backend, find_backend
 from acz.data.registry import fingerprint, open_split
 from acz.data.vocabulary import read_labels
 from acz.evaluation.ensemble import average
-from acz.evaluation.inference import PredictionRequest, write_predictions
+from acz.evaluation.inference import PredictionRequest, work_folder, write_predictions
 from acz.evaluation.predictions import KEPT, kind_of
 from acz.evaluation.predictor import Predictor, model_predictor
 from acz.exchange.artefacts.formats import format_of
 from acz.exchange.artefacts.predictor import artefact_predictor
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.hashing import file_hash
+from acz.foundation.files.locks import wait_for_folder
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
 from acz.foundation.version import __version__
 from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
+
+PREDICTIONS = "predictions.jsonl"
+GRACE = 60.0
+"""Seconds in which processes that were lost must have left the work folder."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -59,19 +64,26 @@ class Inferred(Result):
         return f"{self.out}: the best {self.top_k} labels of {self.examples:,} videos, by {self.predictor}"
 
 
-def _backend_of(given: Mapping[str, Any]) -> str:
+def _needs(given: Mapping[str, Any]) -> tuple[str, str]:
     target = given.get("target")
     if target is not None and format_of(Path(target)):
         raise SpecError("an artefact runs in one process; leave out processes (--processes)")
     run = open_checkpoint(latest_run() if target is None else Path(target))[2]
-    return given.get("backend") or (str(run["backend"]) if run else default_backend())
+    backend = given.get("backend") or (str(run["backend"]) if run else default_backend())
+    return backend, given.get("device", "CPU")
 
 
-@over_processes(_backend_of)
+def _continue(given: Mapping[str, Any]) -> tuple[Callable[..., Inferred], Mapping[str, Any]]:
+    """The same call, when processes that were lost have left its work folder."""
+    wait_for_folder(work_folder(Path(given.get("out", PREDICTIONS))), GRACE)
+    return infer, given
+
+
+@over_processes(_needs, again=_continue)
 @reports_progress
 def infer(
     target: str | Path | None = None,
-    out: str | Path = "predictions.jsonl",
+    out: str | Path = PREDICTIONS,
     *,
     data: str | Path | None = None,
     split: str = "test",
@@ -84,6 +96,10 @@ def infer(
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
     processes: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    retries: int | None = None,
     progress: Progress | None = None,
 ) -> Inferred:
     """Predict the labels of every video, in order, with a checkpoint on any backend or an artefact in its own runtime.
@@ -104,6 +120,10 @@ def infer(
         threads: threads on the CPU, which processes of one host share; by default all cores.
         processes: processes of this host that share the videos, by default one; a launcher may have started them too. All
             write beside `out`. With the same threads for each, the file is the same to the last byte.
+        engine: `local`, or `ray`: a Ray cluster places the processes, and all its nodes see the same folders. There `threads`
+            are those of each process, by default one.
+        address, resources, retries: of Ray, as in `sweep`; a process takes its threads and its device of a node, and where one
+            is lost all start again from what is written.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:

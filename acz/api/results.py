@@ -11,16 +11,21 @@ from html import escape
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
-from acz.backend.launching import answer_call as answer_call
-from acz.backend.launching import call_on_ranks
+from acz.backend.engines.base import Call, Engine
+from acz.backend.engines.cluster import RayEngine
+from acz.backend.engines.local import LocalEngine
+from acz.backend.engines.local import answer_call as answer_call
 from acz.backend.ranks import find_place
 from acz.foundation.errors import SpecError
 from acz.foundation.files.local import require_local
-from acz.foundation.processes.environment import cores
+from acz.foundation.processes.ray_cluster import require_engine
 from acz.foundation.progress import show_progress
 
 Parameters = ParamSpec("Parameters")
 Answer = TypeVar("Answer")
+
+STARTING = ("processes", "progress", "engine", "address", "resources", "retries")
+"""Parameters that say who makes a call; the processes that make it do not get them."""
 
 
 class Result(ABC):
@@ -107,14 +112,18 @@ def reports_progress(function: Callable[Parameters, Answer]) -> Callable[Paramet
 
 
 def over_processes(
-    backend_of: Callable[..., str],
+    needs: Callable[[Mapping[str, Any]], tuple[str, str]],
+    begin: Callable[[Mapping[str, Any]], Mapping[str, Any]] = dict,
+    again: Callable[[Mapping[str, Any]], tuple[Callable[..., Any], Mapping[str, Any]]] | None = None,
 ) -> Callable[[Callable[Parameters, Answer]], Callable[Parameters, Answer]]:
-    """Have a call with `processes` above 1 made by as many new processes of this host.
+    """Have a call with `processes` above 1, or with the engine `ray`, made by as many new processes.
 
     A process that a launcher has given a place among others makes the call itself.
 
     Args:
-        backend_of: the name of the call's backend, given its arguments.
+        needs: the name of the call's backend, and its device, given its arguments.
+        begin: the arguments that the processes get, given those of the call.
+        again: the function and arguments that continue a call whose processes were lost, given their arguments.
     """
 
     def wrap(function: Callable[Parameters, Answer]) -> Callable[Parameters, Answer]:
@@ -123,21 +132,29 @@ def over_processes(
         @functools.wraps(function)
         def sharing(*arguments: Parameters.args, **named: Parameters.kwargs) -> Answer:
             given = signature.bind(*arguments, **named).arguments
-            processes = given.get("processes")
+            processes, name = given.get("processes"), given.get("engine", "local")
             require_counts(processes=processes)
-            if processes in (None, 1):
+            require_engine(name, given.get("address"), given.get("resources"), given.get("retries"))
+            if name == "local" and processes in (None, 1):
                 return function(*arguments, **named)
-            backend = backend_of(given)
+            backend, device = needs(given)
             if find_place(backend):
                 raise SpecError("a launcher has started several processes already; leave out --processes")
-            call = {name: value for name, value in given.items() if name not in ("processes", "progress")}
-            shared = max((given.get("threads") or cores()) // processes, 1)
-            answer: Answer = call_on_ranks(sharing, call, backend, processes, shared)
+            kept = begin({name: value for name, value in given.items() if name not in STARTING})
+            call = Call(sharing, kept, backend, device, functools.partial(again, kept) if again else None)
+            answer: Answer = _engine(given).call_on_ranks(call, processes or 1, kept.get("threads"))
             return answer
 
         return sharing
 
     return wrap
+
+
+def _engine(given: Mapping[str, Any]) -> Engine:
+    """The engine that a call names."""
+    if given.get("engine", "local") == "local":
+        return LocalEngine()
+    return RayEngine(given.get("address"), given.get("resources") or {}, given.get("retries"), given.get("progress"))
 
 
 def require_counts(**counts: int | None) -> None:

@@ -17,8 +17,9 @@ from acz.api.studies import report_on_trials
 from acz.backend.registry import REFERENCE, default_backend, find_info
 from acz.data.base import Data
 from acz.data.registry import fingerprint, open_training
-from acz.foundation.errors import DataError, SpecError, nearest
+from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.local import require_local
+from acz.foundation.processes import ray_cluster
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
 from acz.model.losses import choose_loss
@@ -27,9 +28,6 @@ from acz.studies.sweeps.file import expand, find_sweep, read_sweep
 from acz.studies.sweeps.local import run_here
 from acz.studies.sweeps.run import Plan, check_unchanged, plan_trials, run_sweep
 from acz.training.latest import RUNS
-
-RETRIES = 3
-"""Tries again of a trial whose Ray worker was lost."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -171,7 +169,7 @@ def sweep(
     plans, folder, title = _plans(file, out, data, backend, device, overrides, threads)
     if engine == "ray":
         wanted = {"CPU": float(threads), **(resources or {})}
-        run = partial(run_on_ray, address, wanted, RETRIES if retries is None else retries)
+        run = partial(run_on_ray, address, wanted, ray_cluster.RETRIES if retries is None else retries)
     else:
         on_cpu = all(entry.trial.device == "CPU" for entry in plans)
         run = partial(run_here, jobs or (max(1, cores() // threads) if on_cpu else 1))
@@ -189,10 +187,7 @@ def require_engine(
     retries: int | None = None,
 ) -> None:
     """Raise SpecError unless these settings of `sweep` fit each other."""
-    if engine not in ("local", "ray"):
-        raise SpecError(f"there is no engine '{engine}'; {nearest(engine, ['local', 'ray'])}")
-    if engine == "local" and (address or resources or retries is not None):
-        raise SpecError("--address, --resources and --retries are Ray's; add --engine ray, or leave them out")
+    ray_cluster.require_engine(engine, address, resources, retries)
     if engine == "ray" and jobs is not None:
         raise SpecError("--jobs is of this machine; on Ray, --resources CPU=N says how many trials a node takes")
     require_counts(jobs=jobs)

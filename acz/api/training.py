@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +11,14 @@ from typing import Any
 from acz.api.datasets import make_flash_mnist
 from acz.api.reading import require_settings
 from acz.api.results import Result, over_processes, reports_progress, require_counts
-from acz.api.runs import is_made_here, new_run, open_origin, require_made, resumed_run
+from acz.api.runs import Origin, is_made_here, new_run, open_origin, require_made, resumed_run
 from acz.backend.devices import advise_on_device
 from acz.backend.processes import Cluster
 from acz.backend.ranks import find_place, join_ranks
 from acz.backend.registry import default_backend, find_backend, find_info
 from acz.evaluation.metrics.figures import deciding
 from acz.foundation.errors import DataError, MissingError, SpecError
+from acz.foundation.files.locks import wait_for_folder
 from acz.foundation.processes.environment import cores
 from acz.foundation.processes.ports import LOOPBACK
 from acz.foundation.progress import Progress, show_progress
@@ -29,6 +30,8 @@ from acz.training.run_folder import read_run
 from acz.zoo.config import Config, load_config
 
 DEFAULT = "flash_mnist/attention_cluster"
+GRACE = 60.0
+"""Seconds in which processes that were lost must have left the folder of a run."""
 HERE = (LOOPBACK,)
 PORT = 29500
 """The port of the first host where none is named: that of torchrun."""
@@ -129,16 +132,64 @@ def plan_launch(
     return LaunchPlan(launcher.name, cluster.world, lines)
 
 
-def _backend_of_new(given: Mapping[str, Any]) -> str:
-    return default_backend(given.get("backend"))
+def _needs_of_new(given: Mapping[str, Any]) -> tuple[str, str]:
+    return default_backend(given.get("backend")), given.get("device", "CPU")
 
 
-def _backend_of_resumed(given: Mapping[str, Any]) -> str:
+def _needs_of_resumed(given: Mapping[str, Any]) -> tuple[str, str]:
     run = given.get("run")
-    return given.get("backend") or str(read_run(latest_run() if run is None else Path(run))["backend"])
+    kept = read_run(latest_run() if run is None else Path(run))
+    return given.get("backend") or str(kept["backend"]), given.get("device") or str(kept["device"])
 
 
-@over_processes(_backend_of_new)
+def _with_folder(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of a training with a folder for the run, in which it can be continued."""
+    if given.get("out") is not None:
+        return given
+    names = ("config", "start_from", "data", "overrides", "reading")
+    chosen = _choose(*(given.get(name) for name in names))[0]
+    return {**given, "out": new_run_folder(chosen.name)}
+
+
+def _continue(given: Mapping[str, Any]) -> tuple[Callable[..., Trained], Mapping[str, Any]]:
+    """The call that continues a training whose processes were lost."""
+    folder = Path(given["out"])
+    wait_for_folder(folder, GRACE)
+    if not (folder / "run.json").is_file():
+        return train, given
+    return resume, {"run": folder, **{name: given[name] for name in ("device", "threads") if name in given}}
+
+
+def _with_run(given: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The arguments of `resume` with the run's folder and threads."""
+    folder = latest_run() if given.get("run") is None else Path(given["run"])
+    return {**given, "run": folder, "threads": given.get("threads") or int(read_run(folder)["threads"])}
+
+
+def _continue_resumed(given: Mapping[str, Any]) -> tuple[Callable[..., Trained], Mapping[str, Any]]:
+    wait_for_folder(given["run"], GRACE)
+    return resume, given
+
+
+def _choose(
+    config: str | Path | Mapping[str, Any] | Config | None,
+    start_from: str | Path | None,
+    data: str | Path | None,
+    overrides: Mapping[str, Any] | None,
+    reading: Mapping[str, Any] | None,
+) -> tuple[Config, Origin | None, Path | None]:
+    """The configuration of a training, the checkpoint that it starts from, and the data set where one is named beside it."""
+    origin = None if start_from is None else open_origin(Path(start_from))
+    data = None if data is None else Path(data)
+    changes = {**(overrides or {}), **{f"data.reading.{key}": value for key, value in (reading or {}).items()}}
+    if data is not None and any(key.startswith("data.reading") for key in changes):
+        changes = {"data.folder": str(data), **changes}  # a configuration may name no data to say it of
+    if config is None and origin is not None:
+        return origin.configuration(changes), origin, data or (None if "data.folder" in changes else origin.data)
+    return load_config(DEFAULT if config is None else config, changes), origin, data
+
+
+@over_processes(_needs_of_new, _with_folder, _continue)
 @reports_progress
 def train(
     config: str | Path | Mapping[str, Any] | Config | None = None,
@@ -153,6 +204,10 @@ def train(
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
     processes: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    retries: int | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP or else by top-1.
@@ -172,6 +227,10 @@ def train(
         reading: how the data set is read: `{"sampling": {"type": "strata", "frames": 100}}`.
         threads: threads on the CPU, which processes of one host share; by default all cores.
         processes: processes of this host that train together, by default one; a launcher may have started them too.
+        engine: `local`, or `ray`: a Ray cluster places the processes, and all its nodes see the same folders. There `threads`
+            are those of each process, by default one.
+        address, resources, retries: of Ray, as in `sweep`; a process takes its threads and its device of a node, and where one
+            is lost all start again from the last checkpoint.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -190,23 +249,13 @@ def train(
     require_counts(threads=threads)
     if allow and start_from is None:
         raise SpecError("allow (--allow) is for weights to start from; give start_from (--from) too")
-    origin = None if start_from is None else open_origin(Path(start_from))
-    data = None if data is None else Path(data)
-    given = dict(reading or {})
-    changes = {**(overrides or {}), **{f"data.reading.{key}": value for key, value in given.items()}}
-    if data is not None and any(key.startswith("data.reading") for key in changes):
-        changes = {"data.folder": str(data), **changes}  # a configuration may name no data to say it of
-    if config is None and origin is not None:
-        chosen = origin.configuration(changes)
-        data = data or (None if "data.folder" in changes else origin.data)
-    else:
-        chosen = load_config(DEFAULT if config is None else config, changes)
+    chosen, origin, data = _choose(config, start_from, data, overrides, reading)
     name = default_backend(backend)
     opened, devices = find_backend(name), device or "CPU"
     location = data or (Path(chosen.data.folder) if chosen.data else None)
     if location is None:
         raise DataError(f"{chosen.name} names no data; give a folder with --data")
-    require_settings(given, location)
+    require_settings(dict(reading or {}), location)
     threads = threads or cores()
     if data is None and is_made_here(chosen, location):
         if find_place(name):
@@ -226,7 +275,7 @@ def train(
         return _trained(run, progress)
 
 
-@over_processes(_backend_of_resumed)
+@over_processes(_needs_of_resumed, _with_run, _continue_resumed)
 @reports_progress
 def resume(
     run: str | Path | None = None,
@@ -237,6 +286,10 @@ def resume(
     threads: int | None = None,
     overrides: Mapping[str, Any] | None = None,
     processes: int | None = None,
+    engine: str = "local",
+    address: str | None = None,
+    resources: Mapping[str, float] | None = None,
+    retries: int | None = None,
     progress: Progress | None = None,
 ) -> Trained:
     """Resume a run from its last checkpoint, in any backend; it ends with the numbers of a run that was never stopped.
@@ -250,6 +303,7 @@ def resume(
         overrides: values by dotted path, of `train.epochs`, `train.early_stopping`, `train.checkpoint_steps`,
             `data.reading.workers` and `data.reading.verify`. Nothing else can change. run.json keeps them.
         processes: as in `train`. The number may be another one than before.
+        engine, address, resources, retries: as in `train`.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:

@@ -39,6 +39,8 @@ class Cluster:
     per_host: int
     port: int
     """A free port of the first host. A framework that needs a port for each process takes this one and those after it."""
+    ports: Sequence[int] = ()
+    """A free port for each process on its host, where they are known."""
 
     @property
     def world(self) -> int:
@@ -47,7 +49,8 @@ class Cluster:
 
     def endpoint(self, rank: int) -> str:
         """`host:port` of a process, for a framework that wants one for each: no two of a host have the same port."""
-        return f"{self.hosts[rank // self.per_host]}:{self.port + rank % self.per_host}"
+        port = self.ports[rank] if self.ports else self.port + rank % self.per_host
+        return f"{self.hosts[rank // self.per_host]}:{port}"
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,8 @@ from acz.foundation.processes.ports import LOOPBACK
 
 ANSWER = "ACZ_ANSWER"
 """The variable that names the file for the answer of ranks that this library started."""
+OWN_SHARE = "ACZ_OWN_SHARE"
+"""The variable that is set where the starter of a rank gave it threads and a device of its own: nothing is divided on its host."""
 
 
 def find_place(backend: str, environ: Mapping[str, str] | None = None) -> Place | None:
@@ -49,7 +51,7 @@ def device_of(device: str, place: Place | None) -> str:
         SpecError: there are fewer devices than processes of this host.
     """
     kind, _, numbers = device.partition(":")
-    if place is None or kind == "CPU":
+    if place is None or kind == "CPU" or OWN_SHARE in os.environ:
         return device
     listed = numbers.split(",") if numbers else [str(number) for number in range(place.local_world)]
     if len(listed) < place.local_world:
@@ -61,7 +63,8 @@ def device_of(device: str, place: Place | None) -> str:
 
 def share_threads(threads: int | None, place: Place | None) -> int:
     """The threads of this process, at least 1: an equal part of those of its host, by default of all cores."""
-    return max((threads or cores()) // (place.local_world if place else 1), 1)
+    sharing = place.local_world if place and OWN_SHARE not in os.environ else 1
+    return max((threads or cores()) // sharing, 1)
 
 
 @dataclass(frozen=True)

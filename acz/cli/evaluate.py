@@ -8,14 +8,19 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import (
+    Address,
     Device,
+    Engine,
     Json,
     OnBadRecord,
     Processes,
+    Resources,
+    Retries,
     Sampling,
-    Threads,
+    SharedThreads,
     Verify,
     Workers,
+    given_amounts,
     given_reading,
     print_result,
     run_folders,
@@ -67,8 +72,12 @@ def evaluate_command(
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
     workers: Workers = None,
-    threads: Threads = cores(),
+    threads: SharedThreads = None,
     processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
+    resources: Resources = None,
+    retries: Retries = None,
     as_json: Json = False,
 ) -> None:
     """Evaluate the best checkpoint of a run, another checkpoint, or a file of predictions.
@@ -77,7 +86,7 @@ def evaluate_command(
     loss of several labels is a sum over the classes, and a mean over the videos. --json adds the average precision of
     each class. A checkpoint runs in any backend, whichever one trained it.
     """
-    configure_process(threads)
+    configure_process(threads or cores())
     from acz.api.evaluation import evaluate, evaluate_predictions
     from acz.foundation.errors import SpecError
 
@@ -93,6 +102,10 @@ def evaluate_command(
             reading=reading,
             threads=threads,
             processes=processes,
+            engine=engine,
+            address=address,
+            resources=given_amounts(resources),
+            retries=retries,
         )
     elif predictions is None or labels is None:
         raise SpecError("--predictions FILE and --labels DATA need each other, and --classes needs both")

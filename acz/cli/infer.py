@@ -8,16 +8,21 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import (
+    Address,
     ClassNames,
     Device,
+    Engine,
     Json,
     OldLabels,
     OnBadRecord,
     Processes,
+    Resources,
+    Retries,
     Sampling,
-    Threads,
+    SharedThreads,
     Verify,
     Workers,
+    given_amounts,
     given_reading,
     print_json,
     print_result,
@@ -67,15 +72,19 @@ def infer_command(
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
     workers: Workers = None,
-    threads: Threads = cores(),
+    threads: SharedThreads = None,
     processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
+    resources: Resources = None,
+    retries: Retries = None,
     as_json: Json = False,
 ) -> None:
     """Predict the labels of every video, in order, with a checkpoint in any backend or an artefact in its own runtime.
 
     After an interruption, the same command resumes.
     """
-    configure_process(threads)
+    configure_process(threads or cores())
     from acz.api.inference import infer
 
     inferred = infer(
@@ -92,6 +101,10 @@ def infer_command(
         reading=given_reading(sampling, verify, on_bad_record, workers),
         threads=threads,
         processes=processes,
+        engine=engine,
+        address=address,
+        resources=given_amounts(resources),
+        retries=retries,
     )
     print_result(inferred, as_json)
 

@@ -82,6 +82,14 @@ Backend = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on. A missing device is an error.")]
 Threads = Annotated[int, typer.Option(min=1, help="Number of CPU threads.", show_default="all cores")]
+SharedThreads = Annotated[
+    int | None,
+    typer.Option(
+        min=1,
+        help="Number of CPU threads, of all processes together; with --engine ray of each.",
+        show_default="all cores; with --engine ray 1",
+    ),
+]
 Sampling = Annotated[
     str | None,
     typer.Option(
@@ -126,8 +134,38 @@ Processes = Annotated[
     typer.Option(
         min=1,
         help="Number of processes of this host that work together; they share the threads, and a GPU each. "
-        "docs/distributed.md has several hosts.",
+        "With --engine ray they are of a cluster. docs/distributed.md has several hosts.",
         show_default="1, or those that a launcher started",
+    ),
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="local, or ray: the processes run on the nodes of a Ray cluster, which must all see the same folders. Each "
+        "takes --threads CPUs (1) and with --device GPU a GPU.",
+    ),
+]
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="The address of a running Ray cluster: HOST:PORT or auto.",
+        show_default="start a cluster on this machine",
+    ),
+]
+Resources = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="NAME=N",
+        help="With --engine ray: what a process takes of a node, CPU=2 and so on. May be repeated.",
+        show_default="CPUs for --threads, and its device",
+    ),
+]
+Retries = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        help="With --engine ray: number of further tries where a process or its node is lost.",
+        show_default="3",
     ),
 ]
 
@@ -192,6 +230,22 @@ def given_overrides(assignments: list[str] | None) -> dict[str, Any]:
             raise SpecError(f"--set needs path=value, got '{text}'; for example --set train.epochs=3")
         overrides[key] = parse_value(value, f"--set {key}")
     return overrides
+
+
+def given_amounts(words: list[str] | None) -> dict[str, float]:
+    """Read `["GPU=1"]` as {"GPU": 1.0}. Raises SpecError."""
+    from acz.foundation.errors import SpecError
+
+    amounts = {}
+    for word in words or []:
+        name, equals, amount = word.partition("=")
+        try:
+            amounts[name] = float(amount)
+        except ValueError:
+            equals = ""
+        if not name or not equals or not 0 <= amounts[name] < float("inf"):
+            raise SpecError(f"--resources needs NAME=N, got '{word}'; for example --resources GPU=1")
+    return amounts
 
 
 def given_reading(

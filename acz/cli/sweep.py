@@ -8,9 +8,11 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import (
+    Address,
     Json,
     Set,
     backend_names,
+    given_amounts,
     given_overrides,
     print_json,
     print_table,
@@ -50,13 +52,7 @@ def sweep_command(
         int, typer.Option(min=1, help="Number of CPU threads of each trial. The last bits of its figures depend on it.")
     ] = 1,
     engine: Annotated[str, typer.Option(help="local, or ray: each trial is a task of a Ray cluster.")] = "local",
-    address: Annotated[
-        str | None,
-        typer.Option(
-            help="The address of a running Ray cluster: HOST:PORT or auto.",
-            show_default="start a cluster on this machine",
-        ),
-    ] = None,
+    address: Address = None,
     resources: Annotated[
         list[str] | None,
         typer.Option(
@@ -84,7 +80,7 @@ def sweep_command(
     from acz.foundation.errors import CheckFailed
 
     overrides = given_overrides(assignments)
-    amounts = _amounts(resources or [])
+    amounts = given_amounts(resources)
     if dry_run:
         require_engine(engine, jobs, address, amounts, retries)
         planned = plan_sweep(
@@ -133,19 +129,3 @@ def sweep_command(
 
 def _number(value: object) -> str:
     return f"{value:.4f}" if isinstance(value, float) else str(value)
-
-
-def _amounts(words: list[str]) -> dict[str, float]:
-    """Read `["GPU=1"]` as {"GPU": 1.0}. Raises SpecError."""
-    from acz.foundation.errors import SpecError
-
-    amounts = {}
-    for word in words:
-        name, equals, amount = word.partition("=")
-        try:
-            amounts[name] = float(amount)
-        except ValueError:
-            equals = ""
-        if not name or not equals or not 0 <= amounts[name] < float("inf"):
-            raise SpecError(f"--resources needs NAME=N, got '{word}'; for example --resources GPU=1")
-    return amounts

@@ -9,14 +9,19 @@ from typing import Annotated
 import typer
 
 from acz.cli.options import (
+    Address,
     Backend,
+    Engine,
     Json,
     OnBadRecord,
     Processes,
+    Resources,
+    Retries,
     Sampling,
     Set,
     Verify,
     Workers,
+    given_amounts,
     given_overrides,
     given_reading,
     model_names,
@@ -77,9 +82,17 @@ def train_command(
     ] = False,
     threads: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of CPU threads.", show_default="all cores; with --resume, those of the run"),
+        typer.Option(
+            min=1,
+            help="Number of CPU threads, of all processes together; with --engine ray of each.",
+            show_default="all cores; with --engine ray 1; with --resume, those of the run",
+        ),
     ] = None,
     processes: Processes = None,
+    engine: Engine = "local",
+    address: Address = None,
+    resources: Resources = None,
+    retries: Retries = None,
     dry_run: Annotated[
         bool,
         typer.Option(
@@ -109,6 +122,8 @@ def train_command(
     from acz.foundation.errors import SpecError
 
     if dry_run:
+        if engine != "local":
+            raise SpecError("--dry-run prints what to type where there is no Ray cluster; leave out --engine")
         plan = training.plan_launch(
             _typed_words(("--processes", "--hosts", "--port"), ("--dry-run", "--json")),
             hosts=hosts.split(",") if hosts is not None else training.HERE,
@@ -135,6 +150,10 @@ def train_command(
             reading=reading,
             threads=threads,
             processes=processes,
+            engine=engine,
+            address=address,
+            resources=given_amounts(resources),
+            retries=retries,
         )
     elif config or start_from or allow:
         raise SpecError(
@@ -152,6 +171,10 @@ def train_command(
             threads=threads,
             processes=processes,
             overrides=overrides,
+            engine=engine,
+            address=address,
+            resources=given_amounts(resources),
+            retries=retries,
         )
     print_result(trained, as_json)
 

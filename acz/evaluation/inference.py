@@ -47,6 +47,11 @@ class PredictionRequest:
     """The choice of frames and videos, as JSON."""
 
 
+def work_folder(out: Path) -> Path:
+    """The folder of an inference that is not complete."""
+    return out.with_name(f".{out.name}.part")
+
+
 def write_predictions(
     predictor: Predictor,
     split: Data,
@@ -79,7 +84,7 @@ def write_predictions(
     if names is not None and len(names) < predictor.spec.width:
         raise DataError(f"the label file has {len(names):,} names, the model has {predictor.spec.width:,} classes")
     group = group or Group(0, 1)
-    work = out.with_name(f".{out.name}.part")
+    work = work_folder(out)
     with locked(work) if group.rank == 0 else nullcontext():
         if group.rank == 0:
             remove_leftovers(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from acz.foundation.processes.environment import configure_process
 
 def main(call: str, threads: str) -> None:
     """Make the call that a file holds. The process that started this one wrote it."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background has it ignored,
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # and Ray blocks it
     configure_process(int(threads))
     from acz.api.results import answer_call
 

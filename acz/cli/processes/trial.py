@@ -7,24 +7,10 @@ import os
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 
 from acz.foundation.errors import DataError
-from acz.foundation.files.locks import locked
-
-
-def _wait_for(folder: Path, grace: float) -> None:
-    """Wait for an earlier process of the trial, which may still be saving. Raises DataError where it does not end."""
-    end = time.monotonic() + grace
-    while True:
-        try:
-            with locked(folder):
-                return
-        except DataError:
-            if time.monotonic() > end:
-                raise
-        time.sleep(0.2)
+from acz.foundation.files.locks import wait_for_folder
 
 
 def _follow() -> None:
@@ -46,7 +32,7 @@ def main() -> None:
     threading.Thread(target=_follow, daemon=True).start()
     folder = Path(job["folder"])
     try:
-        _wait_for(folder, job["grace"])
+        wait_for_folder(folder, job["grace"])
     except DataError as error:
         sys.exit(f"acz: {error}")
     sys.argv = ["acz", *(job["resume"] if (folder / "run.json").is_file() else job["start"])]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -91,3 +92,16 @@ def locked(folder: Path) -> Iterator[None]:
                     for path in created:
                         path.rmdir()
             raise
+
+
+def wait_for_folder(folder: Path, seconds: float) -> None:
+    """Wait until no other process holds a folder. Raises DataError where one still does after `seconds`."""
+    end = time.monotonic() + seconds
+    while folder.is_dir():
+        try:
+            with locked(folder):
+                return
+        except DataError:
+            if time.monotonic() > end:
+                raise
+        time.sleep(0.2)

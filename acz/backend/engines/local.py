@@ -1,4 +1,4 @@
-"""A call that several new processes of this host make together, each at its place: they are started, watched, and ended."""
+"""The engine of this host: the ranks of a call are started, watched, and ended. And their own side of the call."""
 
 from __future__ import annotations
 
@@ -11,68 +11,41 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from acz.backend.engines.base import FOLDER, GRACE, Call, Engine, describe_failure, read_answer
 from acz.backend.info import BackendInfo
 from acz.backend.processes import Cluster
 from acz.backend.ranks import ANSWER, find_place
-from acz.backend.registry import find_info
-from acz.foundation.errors import AczError, MissingError, RankFailed
+from acz.foundation.errors import AczError
 from acz.foundation.files.locks import hold_folder, remove_abandoned
+from acz.foundation.processes.environment import cores
 from acz.foundation.processes.interrupt import interruptible
-from acz.foundation.processes.json_lines import describe_end
 from acz.foundation.processes.ports import LOOPBACK, free_port
 
-GRACE = 10.0
-"""Seconds that ranks have to end by themselves when one of them has ended."""
-FOLDER = "acz-ranks-"
-"""The beginning of the names of the folders of such calls."""
 
+class LocalEngine(Engine):
+    """Starts the ranks on this host. They share the threads, which are all cores by default."""
 
-def call_on_ranks(
-    function: Callable[..., Any], arguments: Mapping[str, Any], backend: str, processes: int, threads: int
-) -> Any:
-    """Call a function in several new processes of this host at once, each of which has a place.
-
-    Args:
-        function: a function at the top level of a module.
-        arguments: its arguments by name.
-        backend: the name of the backend, whose framework gives the places.
-        processes: the number of processes.
-        threads: threads of each process on the CPU.
-
-    Returns:
-        The answer of rank 0.
-
-    Raises:
-        MissingError: the backend works in one process.
-        RankFailed: a rank ended; the message names it.
-        AczError: whatever the function raised at rank 0.
-    """
-    info = find_info(backend)
-    if info.launcher is None:
-        raise MissingError(f"backend '{backend}' works in one process; leave out --processes")
-    remove_abandoned(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))
-    with tempfile.TemporaryDirectory(prefix=FOLDER) as name, hold_folder(Path(name)):
-        folder = Path(name)
-        (folder / "call").write_bytes(pickle.dumps((function, dict(arguments), backend)))
-        words = [sys.executable, "-m", "acz.cli.processes.rank", str(folder / "call"), str(threads)]
-        codes = _run(info, processes, words, folder)
-        answer, error = None, None
-        if (folder / "answer").is_file():
-            answer, error = pickle.loads((folder / "answer").read_bytes())
-        if error is None and any(codes):
-            rank = next(rank for rank, code in enumerate(codes) if code)
-            last = _last_words(folder / f"rank_{rank}.log")
-            error = RankFailed(
-                f"rank {rank} on {socket.gethostname()} {describe_end(codes[rank])}{last}; the last checkpoint is whole"
-            )
-        if error is not None:
-            raise error
-        return answer
+    def call_on_ranks(self, call: Call, processes: int, threads: int | None) -> Any:
+        info = call.info(processes)
+        own = max((threads or cores()) // processes, 1)
+        remove_abandoned(Path(tempfile.gettempdir()).glob(f"{FOLDER}*"))
+        with tempfile.TemporaryDirectory(prefix=FOLDER) as name, hold_folder(Path(name)):
+            folder = Path(name)
+            (folder / "call").write_bytes(call.to_bytes())
+            words = [sys.executable, "-m", "acz.cli.processes.rank", str(folder / "call"), str(own)]
+            codes = _run(info, processes, words, folder)
+            answer, failure = folder / "answer", None
+            if any(codes):
+                rank = next(rank for rank, code in enumerate(codes) if code)
+                log = folder / f"rank_{rank}.log"
+                last = log.read_bytes() if log.is_file() else b""
+                failure = describe_failure(rank, socket.gethostname(), codes[rank], last)
+            return read_answer(answer.read_bytes() if answer.is_file() else None, failure)
 
 
 def _run(info: BackendInfo, processes: int, words: Sequence[str], folder: Path) -> list[int]:
@@ -136,14 +109,8 @@ def _wait(started: Sequence[subprocess.Popen[bytes]], is_interrupted: Callable[[
     return [codes[rank] or 0 if rank == first else 0 for rank in range(len(started))]
 
 
-def _last_words(log: Path) -> str:
-    """The last lines of a rank's log, as the end of a sentence."""
-    lines = log.read_text(errors="replace").strip().splitlines()[-4:] if log.is_file() else []
-    return "; its last words: " + " | ".join(lines) if lines else ""
-
-
 def answer_call(call: Path) -> int:
-    """Make a call of `call_on_ranks` at one rank, and leave the answer of rank 0. Returns the exit code."""
+    """Make a call of an engine at one rank, and leave the answer of rank 0. Returns the exit code."""
     _follow_parent()
     function, arguments, backend = pickle.loads(call.read_bytes())
     error: AczError | None = None
