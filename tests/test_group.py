@@ -22,7 +22,7 @@ from pathlib import Path
 from acz.foundation.errors import AczError, DataError, Interrupted
 from acz.foundation.processes import group as groups
 
-groups.SILENCE, groups.BEAT, groups.JOINING = 5.0, 0.1, 10.0
+groups.SILENCE, groups.BEAT, groups.JOINING = 3.0, 0.1, 5.0
 rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 if rank == 0:
     group = groups.open_hub(world, "127.0.0.1", lambda port: (folder / "new").write_text(str(port)) and (folder / "new").rename(folder / "port"))
@@ -156,7 +156,7 @@ def test_an_error_at_one_rank_is_told_by_all(tmp_path: Path) -> None:
 def test_a_rank_that_does_not_come_is_named(tmp_path: Path) -> None:
     with ranks(tmp_path, 2, "pass") as started:
         started[1].kill()
-        assert "rank 1 has not joined in 10 s" in said(started[:1])[0]
+        assert "rank 1 has not joined in 5 s" in said(started[:1])[0]
 
 
 def test_free_ports_are_neighbours_that_can_be_taken() -> None:
