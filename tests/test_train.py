@@ -240,3 +240,20 @@ def test_latest_run_is_the_one_written_to_last(tmp_path: Path, monkeypatch: pyte
         train(start(data, tmp_path / "runs" / name, **{"train.epochs": 1}))
         time.sleep(0.02)
     assert latest_run() == Path("runs/a")
+
+
+def test_a_command_that_is_started_again_resumes_its_run(
+    acz: Callable[..., Answer], features: Path, tmp_path: Path
+) -> None:
+    words = ["train", TINY, "--backend", "numpy", "--data", features, "--set", "train.batch_size=16"]
+    words += ["--set", "train.epochs=2", "--resume-if-begun"]
+    assert "needs the folder of the run" in acz(*words).err
+    words += ["--out", tmp_path / "run"]
+    first = acz(*words, "--json")
+    assert (first.code, json.loads(first.out)["epochs"]) == (0, 2)
+    last = (tmp_path / "run/last.safetensors").read_bytes()
+    again = acz(*words, "--json")
+    assert (again.code, json.loads(again.out)) == (0, json.loads(first.out))
+    assert (tmp_path / "run/last.safetensors").read_bytes() == last
+    other = acz(*words, "--set", "train.seed=5")
+    assert (other.code, "a run with other settings (train)" in other.err) == (2, True)

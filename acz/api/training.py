@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ def plan_launch(
 
 
 def _needs_of_new(given: Mapping[str, Any]) -> tuple[str, str]:
-    return default_backend(given.get("backend")), given.get("device", "CPU")
+    return default_backend(given.get("backend")), given.get("device") or "CPU"
 
 
 def _needs_of_resumed(given: Mapping[str, Any]) -> tuple[str, str]:
@@ -208,6 +209,7 @@ def train(
     address: str | None = None,
     resources: Mapping[str, float] | None = None,
     retries: int | None = None,
+    resume_if_begun: bool = False,
     progress: Progress | None = None,
 ) -> Trained:
     """Train a model; evaluate it after each epoch, and keep the best checkpoint, by GAP or else by top-1.
@@ -231,6 +233,8 @@ def train(
             are those of each process, by default one.
         address, resources, retries: of Ray, as in `sweep`; a process takes its threads and its device of a node, and where one
             is lost all start again from the last checkpoint.
+        resume_if_begun: resume the run in `out` if it is there and has the same settings; for launchers that start a script
+            again.
         progress: told of the progress; by default it is shown on standard error.
 
     Raises:
@@ -251,6 +255,8 @@ def train(
         raise SpecError("allow (--allow) is for weights to start from; give start_from (--from) too")
     chosen, origin, data = _choose(config, start_from, data, overrides, reading)
     name = default_backend(backend)
+    if resume_if_begun and _has_begun(out, chosen):
+        return resume(out, backend=name, device=device, data=data, threads=threads, progress=progress)
     opened, devices = find_backend(name), device or "CPU"
     location = data or (Path(chosen.data.folder) if chosen.data else None)
     if location is None:
@@ -320,6 +326,19 @@ def resume(
     threads, location = threads or int(kept["threads"]), None if data is None else Path(data)
     with join_ranks(name, devices, threads) as rank:
         return _trained(resumed_run(folder, name, devices, location, threads, overrides, rank), progress)
+
+
+def _has_begun(out: str | Path | None, config: Config) -> bool:
+    """Tell whether a folder has a run of this configuration. Raises SpecError where its run has other settings."""
+    if out is None:
+        raise SpecError("resume_if_begun (--resume-if-begun) needs the folder of the run; give out (--out) too")
+    if not (Path(out) / "run.json").is_file():
+        return False
+    kept, asked = read_run(Path(out))["config"], json.loads(json.dumps(config.to_dict()))
+    if kept != asked:
+        changed = [name for name in {**kept, **asked} if kept.get(name) != asked.get(name)]
+        raise SpecError(f"{out} has a run with other settings ({', '.join(changed)}); choose another --out")
+    return True
 
 
 def threads_of(run: str | Path | None = None) -> int:

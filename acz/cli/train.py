@@ -80,6 +80,14 @@ def train_command(
             "data.reading.verify (--verify).",
         ),
     ] = False,
+    resume_if_begun: Annotated[
+        bool,
+        typer.Option(
+            "--resume-if-begun",
+            help="Resume the run in --out if it is there and has the same settings, else begin it: for launchers that start "
+            "the command again.",
+        ),
+    ] = False,
     threads: Annotated[
         int | None,
         typer.Option(
@@ -154,6 +162,7 @@ def train_command(
             address=address,
             resources=given_amounts(resources),
             retries=retries,
+            resume_if_begun=resume_if_begun,
         )
     elif config or start_from or allow:
         raise SpecError(

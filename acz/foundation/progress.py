@@ -26,10 +26,10 @@ class Progress:
 
 
 class TerminalProgress(Progress):
-    """Reports on standard error; `lines` alone, or a bar where it is a terminal."""
+    """Reports on standard error."""
 
-    def __init__(self, lines: bool = False) -> None:
-        self.interactive = sys.stderr.isatty() and not lines
+    def __init__(self) -> None:
+        self.interactive = sys.stderr.isatty()
         self.last = time.monotonic()
         self.what = ""
         if self.interactive:

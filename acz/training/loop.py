@@ -22,7 +22,7 @@ from acz.foundation.files.atomic import remove_leftovers
 from acz.foundation.files.locks import locked
 from acz.foundation.processes.interrupt import interruptible
 from acz.foundation.processes.prefetch import TimedItems, prefetch
-from acz.foundation.progress import Counter, Progress
+from acz.foundation.progress import Counter, Progress, TerminalProgress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.training.batches import batches
 from acz.training.byte_inputs import warn_of_bytes
@@ -64,7 +64,7 @@ def train(run: Run, progress: Progress = SILENT) -> State:
         run.rank.group.wait()  # rank 0 has put the folder in order
         redirect_output(run.folder / f"rank_{run.rank.group.rank}.log")
         with interruptible() as is_interrupted:
-            _Loop(run, progress, is_interrupted).run_all()
+            _Loop(run, TerminalProgress(), is_interrupted).run_all()
         return run.state
     with locked(run.folder), interruptible() as is_interrupted:
         remove_leftovers(run.folder)
