@@ -31,7 +31,6 @@ def find_native(to: str, out: Path) -> tuple[BackendInfo, NativeFormat]:
 
     Raises:
         SpecError: the kind is unknown, or its readers ask for another suffix.
-        MissingError: its framework is not installed.
     """
     known = native_formats()
     if to not in known:
@@ -39,8 +38,6 @@ def find_native(to: str, out: Path) -> tuple[BackendInfo, NativeFormat]:
     info, native = known[to]
     if native.suffix and out.suffix != native.suffix:
         raise SpecError(f"{to} reads files named *{native.suffix} only; take --out {out.with_suffix(native.suffix)}")
-    if not is_installed(info):
-        raise MissingError(f"{info.framework}, which writes these files, is not installed; {info.advice}")
     return info, native
 
 
@@ -68,10 +65,13 @@ def to_native(
 
     Raises:
         SpecError: `out` is the checkpoint.
+        MissingError: the framework is not installed.
         CheckFailed: an array does not come back as it was.
     """
     if out.resolve() == source.resolve():
         raise SpecError(f"--out {out} is the checkpoint that is read; take another")
+    if not is_installed(info):
+        raise MissingError(f"{info.framework}, which writes these files, is not installed; {info.advice}")
     wide = all(value.dtype == np.float64 for value in checkpoint.parameters.values())
     dtype = "float64" if wide else "float32"
     with Worker(info.name) as worker:
