@@ -22,7 +22,7 @@ from pathlib import Path
 from acz.foundation.errors import AczError, DataError, Interrupted
 from acz.foundation.processes import group as groups
 
-groups.SILENCE, groups.BEAT, groups.JOINING = 3.0, 0.1, 5.0
+groups.SILENCE, groups.BEAT, groups.JOINING = 5.0, 0.1, 5.0
 rank, world, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
 if rank == 0:
     group = groups.open_hub(world, "127.0.0.1", lambda port: (folder / "new").write_text(str(port)) and (folder / "new").rename(folder / "port"))
