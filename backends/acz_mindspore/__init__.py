@@ -47,7 +47,7 @@ INFO = BackendInfo(
     ),
     fft_cost=36.0,
     reserved_names=NAMES,
-    reserved_streams=frozenset("dtype finish input logits output returns_logits spec".split()),
+    reserved_streams=frozenset("dtype finish input logits logits_and_records output returns_logits spec".split()),
     launcher=LAUNCHER,
     order=4,
 )

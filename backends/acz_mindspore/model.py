@@ -141,9 +141,9 @@ class Model(Mixed):
         self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None, shared: bool = False
     ) -> Tensor:
         """The trunk's last values, (videos, classes): what the losses take. `inputs` has the core's keys, `<name>.mask` for masks."""
-        return self._logits_and_records(inputs, dropout, shared)[0]
+        return self.logits_and_records(inputs, dropout, shared)[0]
 
-    def _logits_and_records(
+    def logits_and_records(
         self, inputs: Mapping[str, Tensor], dropout: Mapping[str, Tensor] | None = None, shared: bool = False
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         """The logits, and the recordable in the spec's order."""
@@ -232,7 +232,7 @@ def forward(
 ) -> dict[str, Array]:
     model.set_train(training)
     with in_mode(ms.PYNATIVE_MODE):
-        logits, values = model._logits_and_records(to_device(model, inputs), to_device(model, dropout or {}))
+        logits, values = model.logits_and_records(to_device(model, inputs), to_device(model, dropout or {}))
         recorded = dict(zip(model.spec.recordable, values, strict=True))
         found = {"output": model.finish(logits), "logits": logits} | {path: recorded[path] for path in record}
     model.set_train(False)

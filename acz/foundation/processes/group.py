@@ -40,7 +40,7 @@ def say_on_stderr(message: str, code: int) -> None:
 
 
 @dataclass
-class _Peer:
+class Peer:
     """A connection, and what came through it."""
 
     rank: int
@@ -59,7 +59,7 @@ class Group:
 
     def __init__(self, rank: int, world: int, fatal: Fatal = say_on_stderr) -> None:
         self.rank, self.world, self.fatal = rank, world, fatal
-        self._peers: dict[int, _Peer] = {}
+        self.peers: dict[int, Peer] = {}
         self._sending = threading.Lock()
         self._state = threading.Condition()
         self._next_stop = 0
@@ -73,16 +73,16 @@ class Group:
     def gather(self, value: bytes) -> list[bytes]:
         """The values of all ranks in their order, at rank 0; an empty list at the others."""
         if self.rank:
-            self._send(self._peers[0], {"kind": "value"}, value)
+            self.send_to(self.peers[0], {"kind": "value"}, value)
             return []
-        return [value, *(self._peers[rank].values.get() for rank in range(1, self.world))]
+        return [value, *(self.peers[rank].values.get() for rank in range(1, self.world))]
 
     def broadcast(self, value: bytes) -> bytes:
         """The value of rank 0, at every rank."""
         if self.rank:
-            return self._peers[0].values.get()
-        for peer in self._peers.values():
-            self._send(peer, {"kind": "value"}, value)
+            return self.peers[0].values.get()
+        for peer in self.peers.values():
+            self.send_to(peer, {"kind": "value"}, value)
         return value
 
     def wait(self) -> None:
@@ -103,7 +103,7 @@ class Group:
             if differing and not problem:
                 name = differing[0]
                 problem = (
-                    f"rank {rank} on {self._peers[rank].host} has another {name} than rank 0: "
+                    f"rank {rank} on {self.peers[rank].host} has another {name} than rank 0: "
                     f"{others.get(name)}, not {facts[name]}"
                 )
         problem = self.broadcast(problem.encode()).decode()
@@ -123,7 +123,7 @@ class Group:
             return
         self._asked = True
         if self.rank:
-            self._send(self._peers[0], {"kind": "stop"})
+            self.send_to(self.peers[0], {"kind": "stop"})
         else:
             self._close_gates()
 
@@ -140,14 +140,14 @@ class Group:
     def close(self) -> None:
         """Leave; the other ranks may still be at work."""
         failed, self._closing = self._closing, True
-        for peer in self._peers.values():
+        for peer in self.peers.values():
             with suppress(OSError):
-                self._send(peer, {"kind": "bye"})
+                self.send_to(peer, {"kind": "bye"})
         if not self.rank and not failed:
             end = time.monotonic() + JOINING
-            while any(not peer.left for peer in self._peers.values()) and time.monotonic() < end:
+            while any(not peer.left for peer in self.peers.values()) and time.monotonic() < end:
                 time.sleep(0.01)
-        for peer in self._peers.values():
+        for peer in self.peers.values():
             with suppress(OSError):
                 peer.connection.shutdown(socket.SHUT_RDWR)
             peer.connection.close()
@@ -155,19 +155,20 @@ class Group:
     def fail(self, message: str, code: int = 1) -> None:
         """Tell the others that this rank ends with an error. They end with it."""
         self._closing = True
-        for peer in self._peers.values():
+        for peer in self.peers.values():
             with suppress(OSError):
-                self._send(peer, {"kind": "failed", "rank": self.rank, "message": message, "code": code})
+                self.send_to(peer, {"kind": "failed", "rank": self.rank, "message": message, "code": code})
         time.sleep(2 * BEAT if self.rank else 0.2)  # rank 0 says it, before a launcher ends everything
 
-    def _add(self, peer: _Peer) -> None:
+    def add_peer(self, peer: Peer) -> None:
+        """Take up the connection to another rank."""
         peer.connection.settimeout(None)
         peer.connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._peers[peer.rank] = peer
+        self.peers[peer.rank] = peer
 
-    def _start(self) -> None:
+    def start(self) -> None:
         """Listen to the peers and give signs of life."""
-        for peer in self._peers.values():
+        for peer in self.peers.values():
             threading.Thread(target=self._listen, args=(peer,), daemon=True).start()
         threading.Thread(target=self._beat, daemon=True).start()
 
@@ -176,16 +177,16 @@ class Group:
         while not self._closing:
             now = time.monotonic()
             asleep, last = now - last > SILENCE / 2, now  # this process stood still, so nothing it heard counts
-            for peer in list(self._peers.values()):
+            for peer in list(self.peers.values()):
                 if asleep:
                     peer.seen = now
                 with suppress(OSError):
-                    self._send(peer, {"kind": "beat"})
+                    self.send_to(peer, {"kind": "beat"})
                 if not peer.left and now - peer.seen > SILENCE:
                     self._lose(peer, f"has given no sign of life for {SILENCE:.0f} s")
             time.sleep(BEAT)
 
-    def _lose(self, peer: _Peer, how: str) -> None:
+    def _lose(self, peer: Peer, how: str) -> None:
         if not (self._closing or peer.left):
             self._end(f"rank {peer.rank} on {peer.host} {how}; the last checkpoint is whole", 1)
 
@@ -194,16 +195,17 @@ class Group:
         self._closing = True
         self.fatal(message, code)
         if not told:
-            for peer in self._peers.values():
+            for peer in self.peers.values():
                 with suppress(OSError):
-                    self._send(peer, {"kind": "failed", "rank": self.rank, "message": message, "code": code})
+                    self.send_to(peer, {"kind": "failed", "rank": self.rank, "message": message, "code": code})
         os._exit(code)
 
-    def _send(self, peer: _Peer, header: dict[str, Any], payload: bytes = b"") -> None:
+    def send_to(self, peer: Peer, header: dict[str, Any], payload: bytes = b"") -> None:
+        """Send a message to another rank. Raises OSError."""
         with self._sending:
             send(peer.connection, header, payload)
 
-    def _listen(self, peer: _Peer) -> None:
+    def _listen(self, peer: Peer) -> None:
         try:
             while True:
                 header, payload = receive(peer.connection)
@@ -214,7 +216,7 @@ class Group:
         except (OSError, EOFError):
             self._lose(peer, "ended without a word, or its connection did")
 
-    def _take(self, peer: _Peer, header: dict[str, Any], payload: bytes) -> None:
+    def _take(self, peer: Peer, header: dict[str, Any], payload: bytes) -> None:
         kind = header["kind"]
         if kind == "value":
             peer.values.put(payload)
@@ -226,7 +228,7 @@ class Group:
             with self._state:
                 self._gated = True
                 steps = self._next_stop
-            self._send(peer, {"kind": "next", "steps": steps})
+            self.send_to(peer, {"kind": "next", "steps": steps})
         elif kind == "next":
             self._note_next(peer.rank, header["steps"])
         elif kind == "until":
@@ -237,10 +239,10 @@ class Group:
             place = f"rank {header['rank']} on {peer.host}: " if header["rank"] == peer.rank and not self.rank else ""
             if self.rank:
                 self._end(header["message"], header["code"], told=True)
-            for other in self._peers.values():
+            for other in self.peers.values():
                 if other is not peer:
                     with suppress(OSError):
-                        self._send(other, {**header, "message": place + header["message"]})
+                        self.send_to(other, {**header, "message": place + header["message"]})
             self._end(place + header["message"], header["code"], told=True)
 
     def _close_gates(self) -> None:
@@ -250,8 +252,8 @@ class Group:
                 return
             self._gated = True
             steps = self._next_stop
-        for peer in self._peers.values():
-            self._send(peer, {"kind": "gate"})
+        for peer in self.peers.values():
+            self.send_to(peer, {"kind": "gate"})
         self._note_next(0, steps)
 
     def _note_next(self, rank: int, steps: int) -> None:
@@ -261,8 +263,8 @@ class Group:
             if len(self._answers) < self.world:
                 return
         until = max(self._answers.values())
-        for peer in self._peers.values():
-            self._send(peer, {"kind": "until", "steps": until})
+        for peer in self.peers.values():
+            self.send_to(peer, {"kind": "until", "steps": until})
         self._open_gate(until)
 
     def _open_gate(self, until: int) -> None:
@@ -287,16 +289,16 @@ def open_hub(world: int, address: str, announce: Callable[[int], object], fatal:
     with socket.create_server((address, 0), backlog=world) as listening:
         announce(listening.getsockname()[1])
         listening.settimeout(JOINING)
-        while len(group._peers) < world - 1:
+        while len(group.peers) < world - 1:
             try:
                 connection, _ = listening.accept()
                 connection.settimeout(JOINING)
                 hello, _ = receive(connection)
             except (OSError, EOFError, ValueError):
-                missing = sorted(set(range(1, world)) - set(group._peers))
+                missing = sorted(set(range(1, world)) - set(group.peers))
                 raise RankFailed(f"rank {missing[0]} has not joined in {JOINING:.0f} s") from None
-            group._add(_Peer(hello["rank"], hello["host"], connection, queue.SimpleQueue(), time.monotonic()))
-    group._start()
+            group.add_peer(Peer(hello["rank"], hello["host"], connection, queue.SimpleQueue(), time.monotonic()))
+    group.start()
     group.broadcast(b"")
     return group
 
@@ -309,9 +311,9 @@ def connect(rank: int, world: int, address: str, port: int, fatal: Fatal = say_o
     except OSError as error:
         raise RankFailed(f"rank 0 can't be reached at {address}:{port}: {error.strerror or error}") from None
     # rank 0 gives signs of life when all have come
-    peer = _Peer(0, address, connection, queue.SimpleQueue(), time.monotonic() + JOINING)
-    group._add(peer)
-    group._send(peer, {"kind": "hello", "rank": rank, "host": socket.gethostname()})
-    group._start()
+    peer = Peer(0, address, connection, queue.SimpleQueue(), time.monotonic() + JOINING)
+    group.add_peer(peer)
+    group.send_to(peer, {"kind": "hello", "rank": rank, "host": socket.gethostname()})
+    group.start()
     group.broadcast(b"")
     return group
