@@ -43,6 +43,7 @@ backend.join(place, "CPU")
 total = backend.total(np.array([1.0, 2.0**-52 * place.rank]))
 with open(f"{place.rank}.json", "w") as file:
     json.dump([str(place), place.local_rank, place.local_world, total.tolist()], file)
+backend.total(np.zeros(1))  # nobody leaves while another is at work
 backend.leave()
 """
 """A program that a launcher starts: it joins, sums, and writes its place and the sum."""

@@ -92,6 +92,7 @@ def fine_tune(backend: Any, arguments: Folder, arrays: Any) -> tuple[dict[str, A
     """A job: a model with a layer of Keras instead of its last one, trained with a frozen layer, and saved."""
     import keras
 
+    keras.utils.set_random_seed(1)  # of the new layer, of dropout, and of the order of videos
     module, x = acz.build(TINY, "tensorflow", logits=True), videos(64)
     module.replace("trunk.logits", keras.layers.Dense(3))
     module.get_layer("features.attention").trainable = False

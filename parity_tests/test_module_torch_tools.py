@@ -212,6 +212,7 @@ def meet(rank: int, folder: str, arrays: Arrays, labels: Array) -> None:
     found = {f"gradient/{name}": p.grad for name, p in module.named_parameters() if p.grad is not None}
     found |= {f"statistic/{name}": value for name, value in module.named_buffers()}
     np.savez(f"{folder}/{rank}.npz", **{name: value.numpy() for name, value in found.items()})
+    torch.distributed.barrier()  # gloo aborts a process whose peer has left
     torch.distributed.destroy_process_group()
 
 
