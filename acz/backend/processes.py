@@ -7,6 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 
+def rows_of_rank(count: int, rank: int, world: int) -> slice:
+    """The contiguous part of `count` rows that falls to a process. Parts differ by at most one row."""
+    return slice(rank * count // world, (rank + 1) * count // world)
+
+
 @dataclass(frozen=True)
 class Place:
     """The place of a process among those that share one task."""
@@ -25,7 +30,7 @@ class Place:
 
     def part(self, videos: int) -> slice:
         """This process's part of a batch: contiguous rows, in the order of ranks. Parts differ by at most one row."""
-        return slice(self.rank * videos // self.world, (self.rank + 1) * videos // self.world)
+        return rows_of_rank(videos, self.rank, self.world)
 
     def __str__(self) -> str:
         return f"rank {self.rank} of {self.world}, by {self.launcher}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -145,24 +145,27 @@ def train_command(
     if hosts is not None or port is not None:
         raise SpecError("--hosts and --port are for --dry-run, which prints what to type on each host")
     reading = given_reading(sampling, verify, on_bad_record, workers)
+    shared: dict[str, Any] = {
+        "backend": backend,
+        "device": device,
+        "data": data,
+        "threads": threads,
+        "processes": processes,
+        "engine": engine,
+        "address": address,
+        "resources": given_amounts(resources),
+        "retries": retries,
+    }
     if not resume:
         trained = training.train(
             config,
             start_from=start_from,
             allow=allow or [],
-            backend=backend,
-            device=device,
-            data=data,
             out=out,
             overrides=given_overrides(assignments),
             reading=reading,
-            threads=threads,
-            processes=processes,
-            engine=engine,
-            address=address,
-            resources=given_amounts(resources),
-            retries=retries,
             resume_if_begun=resume_if_begun,
+            **shared,
         )
     elif config or start_from or allow:
         raise SpecError(
@@ -172,19 +175,7 @@ def train_command(
         if threads is None:
             configure_process(training.threads_of(out))
         overrides = given_overrides(assignments) | {f"data.reading.{name}": value for name, value in reading.items()}
-        trained = training.resume(
-            out,
-            backend=backend,
-            device=device,
-            data=data,
-            threads=threads,
-            processes=processes,
-            overrides=overrides,
-            engine=engine,
-            address=address,
-            resources=given_amounts(resources),
-            retries=retries,
-        )
+        trained = training.resume(out, overrides=overrides, **shared)
     print_result(trained, as_json)
 
 

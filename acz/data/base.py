@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from acz.backend.processes import rows_of_rank
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.model.losses import Loss
@@ -70,11 +71,6 @@ class Data(Protocol):
 
     def ids(self, numbers: Array) -> list[str]:
         """The names of these examples."""
-
-
-def rows_of_rank(count: int, rank: int, world: int) -> slice:
-    """The contiguous part of `count` rows that falls to a process. Parts differ by at most one row."""
-    return slice(rank * count // world, (rank + 1) * count // world)
 
 
 def batches_in_order(count: int, size: int, rank: int = 0, world: int = 1) -> Iterator[range]:

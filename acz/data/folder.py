@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, ValidationError
 
+from acz.backend.processes import rows_of_rank
 from acz.data.absent import no_data_set
 from acz.data.base import (
     Data,
@@ -27,7 +28,6 @@ from acz.data.base import (
     batches_in_order,
     enough_outputs,
     one_path,
-    rows_of_rank,
 )
 from acz.data.shards import (
     ID,

@@ -7,9 +7,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from acz.backend.processes import rows_of_rank
 from acz.backend.protocol import Backend
 from acz.backend.ranks import Rank
-from acz.data.base import Data, rows_of_rank
+from acz.data.base import Data
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckpointError
 from acz.model.checkpoint import Checkpoint, load_checkpoint, require_spec

@@ -8,7 +8,8 @@ from threading import Lock
 
 import numpy as np
 
-from acz.data.base import Examples, batches_in_order, enough_outputs, rows_of_rank
+from acz.backend.processes import rows_of_rank
+from acz.data.base import Examples, batches_in_order, enough_outputs
 from acz.data.youtube8m.location import count_classes
 from acz.data.youtube8m.reading.batch import Form, count_frames, fill
 from acz.data.youtube8m.reading.plan import batches, order
