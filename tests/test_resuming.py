@@ -66,6 +66,20 @@ def about(folder: Path) -> dict[str, Any]:
 # More epochs
 
 
+def interrupt_in_step(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have Ctrl-C come in a step from now, counted from 1."""
+    original, count = numpy_backend.training_step, 0
+
+    def interrupted(*arguments: object) -> object:
+        nonlocal count
+        count += 1
+        if count == number:
+            signal.raise_signal(signal.SIGINT)
+        return original(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(numpy_backend, "training_step", interrupted)
+
+
 def test_two_epochs_and_two_more_are_four(features: Path, tmp_path: Path) -> None:
     train(start(features, tmp_path / "whole", **{"train.epochs": 4}))
     train(start(features, tmp_path / "run"))
@@ -106,16 +120,7 @@ def test_the_schedule_continues_by_its_own_rule_and_says_so(features: Path, tmp_
 
 def test_a_later_resume_agrees(features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     train(start(features, tmp_path / "run"))
-    original, count = numpy_backend.training_step, 0
-
-    def interrupted(*arguments: object) -> object:
-        nonlocal count
-        count += 1
-        if count == 3:
-            signal.raise_signal(signal.SIGINT)
-        return original(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(numpy_backend, "training_step", interrupted)
+    interrupt_in_step(3, monkeypatch)
     with pytest.raises(Interrupted):
         resume(tmp_path / "run", {"train.epochs": 5})
     run, lines = resume(tmp_path / "run")
@@ -216,16 +221,7 @@ def test_the_best_epoch_is_of_one_data_set(features: Path, tmp_path: Path, more:
 def test_inside_an_epoch_the_next_one_begins_with_the_other_data(
     features: Path, tmp_path: Path, more: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    original, count = numpy_backend.training_step, 0
-
-    def interrupted(*arguments: object) -> object:
-        nonlocal count
-        count += 1
-        if count == 6:
-            signal.raise_signal(signal.SIGINT)
-        return original(*arguments)  # type: ignore[arg-type]
-
-    monkeypatch.setattr(numpy_backend, "training_step", interrupted)
+    interrupt_in_step(6, monkeypatch)
     with pytest.raises(Interrupted):
         train(start(features, tmp_path / "run", **{"train.epochs": 3}))
     run, lines = resume(tmp_path / "run", data=more)
