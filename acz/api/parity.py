@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from acz.api.results import Result, reports_progress
+from acz.backend.devices import device_problem, split_participant
 from acz.backend.registry import REFERENCE, find_backend, find_info, infos, installed
 from acz.backend.versions import environment
+from acz.backend.worker import Worker
 from acz.exchange.artefacts.formats import ONNX, formats
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.files.tables import write_csv
@@ -78,6 +80,7 @@ def check_parity(
     *,
     backends: Sequence[str] | None = None,
     levels: Sequence[int] = ONE_PROCESS,
+    device: str = "CPU",
     mutant: str | None = None,
     progress: Progress | None = None,
 ) -> ParityReport:
@@ -85,13 +88,14 @@ def check_parity(
 
     Args:
         models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
-        backends: names; `onnx` is the file that level 5 writes. By default all that are installed.
+        backends: names; `onnx` is the file that level 5 writes. By default all that are installed. `torch@GPU` names a device.
         levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes. By default all but the last.
+        device: the device of backends that name none. Levels 5 and 6 are of the CPU.
         mutant: a known mistake that is put into every backend; the check must then fail.
 
     Raises:
         SpecError: a model, a backend, a level or a mutant is unknown.
-        MissingError: a backend is not installed, or there is nothing to compare.
+        MissingError: a backend is not installed, a device is not here, or there is nothing to compare.
 
     Example:
         >>> acz.check_parity("flash_mnist/attention_cluster", backends=["numpy"], levels=[1]).passed
@@ -104,9 +108,10 @@ def check_parity(
     mutants = MUTANTS | PROCESS_MUTANTS
     if mutant and mutant not in mutants:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, mutants)}")
-    names = _installed(numbers) if backends is None else list(dict.fromkeys(backends))
+    names = _on_devices(_installed(numbers) if backends is None else backends, device)
     participants = open_participants(names, numbers)
-    missing = [name for name in _known(numbers) if name not in (*names, REFERENCE)] if backends is None else []
+    present = {REFERENCE, *(split_participant(name)[0] for name in names)}
+    missing = [name for name in _known(numbers) if name not in present] if backends is None else []
     with show_progress(progress) as shown:
         wrap = mutants[mutant] if mutant else None
         rows = compare_backends(chosen, participants, numbers, progress=shown, wrap=wrap)
@@ -124,7 +129,7 @@ def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) 
     """
     for name in names:
         if name != ONNX:
-            find_info(name)
+            require_participant(name)
         elif ONNX not in _installed(levels):
             raise MissingError(
                 f"'{ONNX}' is not installed, or has no part in level {levels}; {install_command('acz[export]')}"
@@ -136,6 +141,22 @@ def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) 
         )
     makers = {name: [maker for maker in formats().values() if maker.participant == name] for name in names}
     return Participants(find_backend(REFERENCE), compared, {name: some for name, some in makers.items() if some})
+
+
+def require_participant(name: str) -> None:
+    """Raise SpecError or MissingError unless a backend is installed, and has the device that `torch@GPU` names."""
+    backend, device = split_participant(name)
+    find_info(backend)
+    if device != "CPU":
+        with Worker(backend) as worker:  # this process loads no framework
+            if problem := worker.run(device_problem, device)[0]:
+                raise MissingError(problem)
+
+
+def _on_devices(names: Sequence[str], device: str) -> list[str]:
+    """Participants with the device of those that name none; the core's file is of no device."""
+    pairs = [(name, "CPU") if name == ONNX else split_participant(name, device) for name in names]
+    return list(dict.fromkeys(name if place == "CPU" else f"{name}@{place}" for name, place in pairs))
 
 
 def _known(levels: Sequence[int]) -> list[str]:

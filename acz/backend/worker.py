@@ -19,6 +19,7 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import numpy as np
 from pydantic import TypeAdapter
 
+from acz.backend.devices import on_device
 from acz.backend.protocol import Backend
 from acz.backend.registry import find_backend
 from acz.foundation.arrays import Array, Arrays
@@ -43,6 +44,8 @@ class Worker(JobProcess):
         wrap: a function at the top level of a module; it is given the backend, and jobs are given what it returns. The
             attribute can be set again: the jobs after that are given what the new function returns.
         variables: environment variables to set for it.
+
+    `device` is the device on which its jobs compute, by default the CPU; jobs name none.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class Worker(JobProcess):
         wrap: Wrapper | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        self.backend, self.wrap = backend, wrap
+        self.backend, self.wrap, self.device = backend, wrap, "CPU"
         command = [python, "-m", "acz.backend.worker", backend, str(threads)]
         super().__init__(f"the process of backend '{backend}'", command, variables)
 
@@ -73,7 +76,8 @@ class Worker(JobProcess):
         """
         types = job_types(job)
         given = types.arguments.dump_python(arguments, mode="json", warnings="error")
-        message = {"job": name_of(job), "arguments": given, "wrap": name_of(self.wrap) if self.wrap else ""}
+        message = {"job": name_of(job), "arguments": given, "device": self.device}
+        message["wrap"] = name_of(self.wrap) if self.wrap else ""
         value, results = self.exchange(message, arrays or {}, timeout)
         return types.value.validate_python(value), results
 
@@ -130,7 +134,8 @@ def main(backend_name: str, threads: str) -> None:
     wrap_once = cache(lambda wrap: load_function(wrap)(open_once()) if wrap else open_once())
 
     def answer(message: dict[str, Any]) -> dict[str, Any]:
-        backend, job = wrap_once(message["wrap"]), load_function(message["job"])
+        backend = on_device(wrap_once(message["wrap"]), message["device"])
+        job = load_function(message["job"])
         types = job_types(job)
         with np.load(message["given"], allow_pickle=False) as given:
             arrays = {key: given[key] for key in given.files}

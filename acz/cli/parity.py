@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from acz.cli.options import Json, backend_lists, model_names, print_json, print_table
+from acz.cli.options import Device, Json, backend_lists, model_names, print_json, print_table
 
 
 def parity_check(
@@ -21,7 +21,7 @@ def parity_check(
     backends: Annotated[
         str | None,
         typer.Option(
-            help="Names of backends, with commas between them. onnx is the file that level 5 writes.",
+            help="Names of backends, with commas between them; torch@GPU names a device. onnx is the file that level 5 writes.",
             show_default="all installed",
             autocompletion=backend_lists,
         ),
@@ -36,6 +36,7 @@ def parity_check(
             show_default="1 to 5",
         ),
     ] = None,
+    device: Device = "CPU",
     mutant: Annotated[
         str | None,
         typer.Option(help="Put a known mistake into every backend. The check must then fail. See acz.parity.mutants."),
@@ -54,7 +55,7 @@ def parity_check(
     from acz.foundation.errors import CheckFailed
 
     names = [name.strip() for name in backends.split(",")] if backends else None
-    report = check_parity(pattern, backends=names, levels=level or ONE_PROCESS, mutant=mutant)
+    report = check_parity(pattern, backends=names, levels=level or ONE_PROCESS, device=device, mutant=mutant)
     if csv is not None:
         report.to_csv(csv)
     if as_json:
