@@ -21,8 +21,8 @@ from acz.foundation.arrays import Arrays
 from acz.model.precision import Precision
 from acz.parity import jobs
 from acz.parity.cases import cases
+from acz.parity.levels.process_group import ProcessGroup
 from acz.parity.levels.training import DECOUPLED, training_arguments
-from acz.parity.process_group import ProcessGroup
 from acz.reference.bounds import FLOAT64, difference, float32_bound, perturbed
 
 STEPS = 20

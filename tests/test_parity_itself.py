@@ -59,6 +59,7 @@ def compare(model: str, levels: list[int], mutant: str | None = None) -> ParityR
         ("missing_unit_scale", "flash_mnist/attention_cluster", 1, "features.attention"),
         ("flipped_momentum", "layers/batch_norm", 1, "updated.first.norm.running_mean"),
         ("transposed_weight", "flash_mnist/attention_cluster", 1, "trunk.logits"),
+        ("changed_weight", "flash_mnist/attention_cluster", 1, "trunk.logits"),
         ("missing_coupling", "layers/net_fv", 1, "coupled.clusters"),
         ("added_centres", "layers/netvlad", 1, "normalized.clusters"),
         ("spread_not_squared", "layers/net_fv", 1, "normalized.clusters"),
@@ -216,7 +217,9 @@ def test_what_is_unknown_is_refused_with_what_is_known(wrong: dict[str, Any], me
 
 def test_a_row_carries_its_device_and_every_job_computes_there() -> None:
     participants = Participants(find_backend("numpy"), ["numpy@GPU:0"], {})
-    rows = comparison.compare_backends(cases("layers/attention_over_units"), participants, [1, 2, 3, 4, 5], wrap=with_gpu)
+    rows = comparison.compare_backends(
+        cases("layers/attention_over_units"), participants, [1, 2, 3, 4, 5], wrap=with_gpu
+    )
     assert {(row.backend, row.device) for row in rows} == {("numpy", "GPU:0")}
     assert [row.level for row in rows if not row.passed] == [5]
     assert "made and run on the CPU" in rows[-1].missing

@@ -20,7 +20,7 @@ from acz.cli.evaluate import evaluate_command
 from acz.cli.export import export_command
 from acz.cli.infer import ensemble_command, infer_command
 from acz.cli.models import backends, layers, models, show
-from acz.cli.parity import parity_check
+from acz.cli.parity import parity_check, verify_proof_command
 from acz.cli.report import report_command
 from acz.cli.sweep import sweep_command
 from acz.cli.train import train_command
@@ -91,6 +91,7 @@ app.command("sweep")(sweep_command)
 app.command("infer")(infer_command)
 app.command("ensemble")(ensemble_command)
 app.command("parity-check")(parity_check)
+app.command("verify-proof")(verify_proof_command)
 app.command("backend-check")(backend_check)
 app.command("report")(report_command)
 app.command("convert")(convert_command)

@@ -20,7 +20,7 @@ from acz.foundation.progress import Progress
 from acz.parity.answers import Answers
 from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
-from acz.parity.process_group import ProcessGroup
+from acz.parity.levels.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.samples import Case
 

@@ -11,7 +11,7 @@ from acz.exchange.artefacts.formats import Maker
 from acz.foundation.arrays import Array, Arrays
 from acz.parity import jobs
 from acz.parity.answers import Answers
-from acz.parity.process_group import ProcessGroup
+from acz.parity.levels.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.bounds import HALF_UNIT, perturbed
 from acz.reference.samples import Case
