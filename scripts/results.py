@@ -1,6 +1,7 @@
 """Figures of the documents.
 
-`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/choosing.md, docs/clients.md
+`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/choosing.md, docs/clients.md,
+docs/proof.md
 and docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
@@ -19,7 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from bench_tables import benchmarks, choosing
+from bench_tables import benchmarks, choosing, proofs
 from clients.page import page
 
 from acz.api.models import differences
@@ -38,7 +39,7 @@ RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
 CLIENTS = ROOT / "docs/clients.md"
-BENCHMARKS, CHOOSING = ROOT / "docs/benchmarks.md", ROOT / "docs/choosing.md"
+BENCHMARKS, CHOOSING, PROOF = (ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "proof"))
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -155,6 +156,7 @@ def documents() -> dict[Path, str]:
         ROOT / "docs/README.zh.md": chinese(readme),
         BENCHMARKS: benchmarks(BENCHMARKS.read_text(encoding="utf-8"), RESULTS),
         CHOOSING: choosing(CHOOSING.read_text(encoding="utf-8"), RESULTS / "bench_zoo.csv"),
+        PROOF: proofs(PROOF.read_text(encoding="utf-8"), RESULTS / "proof.csv"),
         CLIENTS: page(CLIENTS.read_text(encoding="utf-8"), read_csv(RESULTS / "clients.csv")),
     }
 
