@@ -23,7 +23,7 @@ from acz.foundation.errors import MissingError, SpecError
 from acz.foundation.progress import Progress
 from acz.parity.contract.check import check_promises
 from acz.parity.contract.promises import PROMISES
-from acz.parity.mutants import replace_functions
+from acz.parity.mutants.base import replace_functions
 from acz.reference import INFO, numpy_backend
 from acz.reference.numpy_backend import Model, Trainer
 from tests.conftest import Answer

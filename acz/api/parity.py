@@ -21,7 +21,7 @@ from acz.parity.comparison import Participants, compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
 from acz.parity.mutants import MUTANTS
-from acz.parity.process_mutants import PROCESS_MUTANTS
+from acz.parity.mutants.processes import PROCESS_MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers
