@@ -86,7 +86,7 @@ def check_parity(
     Args:
         models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
         backends: names; `onnx` is the file that level 5 writes. By default all that are installed.
-        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes. By default all but the last.
+        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes, 7 promises. By default all but 6.
         mutant: a known mistake that is put into every backend; the check must then fail.
 
     Raises:

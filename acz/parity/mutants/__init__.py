@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
-from acz.parity.mutants import outputs, training
+from acz.parity.mutants import outputs, promises, training
 from acz.parity.mutants.base import Mutant
 
-MUTANTS: dict[str, Mutant] = {mutant.__name__: mutant for part in (outputs, training) for mutant in part.MUTANTS}
+MUTANTS: dict[str, Mutant] = {
+    mutant.__name__: mutant for part in (outputs, training, promises) for mutant in part.MUTANTS
+}
