@@ -24,7 +24,12 @@ from acz.foundation.progress import Progress
 from acz.parity.contract.check import check_promises
 from acz.parity.contract.promises import PROMISES
 from acz.parity.mutants.base import replace_functions
-from acz.parity.mutants.promises import epsilon_of_float32, precision_of_the_last, reassociated_epsilon
+from acz.parity.mutants.promises import (
+    epsilon_of_float32,
+    native_in_float32,
+    precision_of_the_last,
+    reassociated_epsilon,
+)
 from acz.reference import INFO, numpy_backend
 from acz.reference.numpy_backend import Model, Trainer
 from tests.conftest import Answer
@@ -232,6 +237,7 @@ BROKEN: list[tuple[str, Change, str]] = [
     ),
     ("native_files", replacing(), "must have save_native and read_native"),
     ("native_files", native_but(read_native=lambda path: {}), "read_native does not give"),
+    ("native_files", lambda backend: native_in_float32(NATIVE(backend)), "float64: read_native does not give"),
     ("native_files", native_but(save_native=lambda model, path: path.write_bytes(b"")), r"recognises\(\) is not true"),
 ]
 """A promise, a change of the reference's backend that breaks it, and the words that the check has for it."""

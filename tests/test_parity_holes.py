@@ -13,8 +13,6 @@ from acz.parity.levels.base import DRAWS, has_kinks, runs_of
 from acz.parity.mutants import promises
 from acz.parity.mutants.promises import native_in_float32
 from acz.parity.row import Row
-from acz.reference import numpy_backend
-from tests.test_backend_check import NATIVE, OWN_FILES, problems
 
 BY_DRAW = {"lost_in_some_draws": ("layers/moments", 2), "clipped_in_some_draws": ("layers/moments", 1)}
 BY_ROW = {
@@ -58,13 +56,8 @@ def test_a_mistake_that_levels_1_and_2_miss_breaks_a_promise(mutant: str) -> Non
     assert {row.check for row in wrong_rows("layers/one_expert", [1, 2, 7], mutant)} == {BY_PROMISE[mutant]}
 
 
-def test_a_mistake_in_a_frameworks_own_files_breaks_a_promise() -> None:
-    broken = problems("native_files", native_in_float32(NATIVE(numpy_backend)), OWN_FILES)
-    assert broken == ["float64: read_native does not give the arrays that were saved, by the spec's paths"]
-
-
 def test_every_mutant_is_tested() -> None:
-    tested = {*BY_DRAW, *BY_ROW, *BY_PROMISE, native_in_float32.__name__}
+    tested = {*BY_DRAW, *BY_ROW, *BY_PROMISE, native_in_float32.__name__}  # in tests/test_backend_check.py
     assert {mutant.__name__ for mutant in promises.MUTANTS} == tested
 
 

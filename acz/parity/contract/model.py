@@ -163,7 +163,7 @@ def dropout(backend: Backend, info: BackendInfo) -> Iterator[str]:
 
 
 def own_dropout(backend: Backend, info: BackendInfo) -> Iterator[str]:
-    """A module in training mode, as its user calls it, draws its dropout: each call anew, at the rate, and scaled by it."""
+    """A module in training mode, as its user calls it, draws its dropout: other masks in each call, at the rate, and scaled by it."""
     if not hasattr(backend, "call_in_training"):
         return
     module = cast(Modules, backend)
