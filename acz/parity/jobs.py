@@ -6,7 +6,7 @@ Arrays come by `group/name`: `parameters/<path>`, `<batch>/inputs/<name>`, `<bat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,8 @@ class GradientArguments:
 class TrainingArguments:
     """A training of as many steps as there are learning rates, over the batches `step0`, `step1`, ...
 
-    With a `path`, a checkpoint is saved there before the last `steps_after_checkpoint` steps.
+    With a `path`, a checkpoint is saved there before the last `steps_after_checkpoint` steps. A training that is held
+    lends its trainer to the `resume` of the same arguments, which then compiles no graph of its own.
     """
 
     spec: Spec
@@ -72,6 +73,7 @@ class TrainingArguments:
     steps_after_checkpoint: int
     path: Path | None = None
     frozen: tuple[str, ...] = ()
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,20 @@ class ResumeArguments:
 
     training: TrainingArguments
     paths: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The model and the trainer of a training that is held."""
+
+    backend: Backend
+    arguments: TrainingArguments
+    model: Any
+    trainer: Any
+
+
+HELD: list[Held] = []
+"""The last training that was to be held in this process, if any."""
 
 
 def pack(name: str, batch: Batch) -> Arrays:
@@ -193,14 +209,20 @@ def _training(
         answers = _state(backend, model, trainer, arguments.precision, arrays)
     taken += _train(backend, trainer, arguments, arrays, steps[checkpoint_at:], place)
     answers["losses"], answers["hits"] = (np.array(column) for column in zip(*taken, strict=True))
+    if arguments.held:
+        HELD[:] = [Held(backend, replace(arguments, path=None), model, trainer)]
     return None, answers | pack_parameters(backend.dump_parameters(model))
 
 
 def resume(backend: Backend, arguments: ResumeArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
     """A job: load the checkpoint of each writer and run the steps after it; arrays are named `writer/...`."""
     training = arguments.training
-    model = backend.build(training.spec, "CPU", training.precision.value)
-    trainer = backend.start_training(model, training.adam, training.loss, training.frozen)
+    held = next((held for held in HELD if held.backend is backend and held.arguments == training), None)
+    if held:
+        model, trainer = held.model, held.trainer
+    else:
+        model = backend.build(training.spec, "CPU", training.precision.value)
+        trainer = backend.start_training(model, training.adam, training.loss, training.frozen)
     steps = range(len(training.rates))
     remaining = steps[len(steps) - training.steps_after_checkpoint :]
     answers: Arrays = {}

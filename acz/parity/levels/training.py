@@ -109,7 +109,9 @@ def train_and_save(case: Case, comparison: Comparison, backend: str, precision: 
     Level 3 compares it with the reference's; level 4 resumes its checkpoint.
     """
     arguments, arrays = training_arguments(case, COUPLED, False, precision)
-    saving = replace(arguments, path=checkpoint_path(case, comparison, backend, precision))
+    saving = replace(
+        arguments, path=checkpoint_path(case, comparison, backend, precision), held=precision is Precision.FLOAT64
+    )
     return comparison.answers.of_backend(backend, jobs.training, saving, arrays, training_key(case, precision))
 
 
