@@ -184,6 +184,10 @@ class Layer(BaseModel):
         """True where the output is in 0 .. 1. `of_probabilities` says that the input is."""
         return False
 
+    def has_kinks(self) -> bool:
+        """True where the derivative jumps, at a maximum, a clip or a comparison, so that a fault may need a certain draw."""
+        return False
+
     def algorithms(self, shape: Shape, fft_cost: float | None) -> dict[str, str]:
         """Map each part that has several algorithms to its algorithm, by local name ('' for the whole layer).
 

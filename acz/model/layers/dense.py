@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from acz.foundation.arrays import Array, Shape
-from acz.model.layers.activation import Function, apply
+from acz.model.layers.activation import KINKED, Function, apply
 from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, subsets, weight_initial
 
 
@@ -62,6 +62,9 @@ class Dense(Layer):
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return self.activation == "sigmoid"
+
+    def has_kinks(self) -> bool:
+        return self.activation in KINKED
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         y = x @ p["weight"]  # (videos, ..., units)

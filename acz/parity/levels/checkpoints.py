@@ -36,6 +36,7 @@ class Checkpoints:
     """
 
     number, title = 4, "checkpoints"
+    of_models = True
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
         """Save in every backend, then load in every backend."""
