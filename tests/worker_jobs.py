@@ -13,7 +13,7 @@ from typing import Any, Literal
 from acz.backend.protocol import Backend
 from acz.foundation.arrays import Array, Arrays
 from acz.model.spec import Spec
-from acz.parity.mutants import replace_functions
+from acz.parity.mutants.base import replace_functions
 
 
 @dataclass(frozen=True)

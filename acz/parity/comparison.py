@@ -18,6 +18,7 @@ from acz.exchange.artefacts.formats import Maker
 from acz.foundation.processes.job_process import WorkerDied
 from acz.foundation.progress import Progress
 from acz.parity.answers import Answers
+from acz.parity.contract.samples import CASE as CONTRACT
 from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
 from acz.parity.levels.process_group import ProcessGroup
@@ -26,7 +27,11 @@ from acz.reference.samples import Case
 
 CHECKS_AT_ONCE = 4
 """Levels of models that run at once."""
-CPU_ALONE = {5: "artefacts are made and run on the CPU", 6: "processes of this level share a CPU"}
+CPU_ALONE = {
+    5: "artefacts are made and run on the CPU",
+    6: "processes of this level share a CPU",
+    7: "promises are checked on the CPU",
+}
 """Levels that other devices have no part in, with the reason."""
 
 
@@ -66,12 +71,16 @@ def compare_backends(
     chosen = [level for level in LEVELS if level.number in levels]
     rows: list[Row] = []
     with RunningComparison(participants, threads, wrap, skip_slow_precision, workers) as comparison:
-        started = [(level, case, comparison.start(level, case)) for level in chosen for case in cases]
+        started = [
+            (level, case, comparison.start(level, case))
+            for level in chosen
+            for case in (cases if level.of_models else [CONTRACT])
+        ]
         for done, (level, case, result) in enumerate(started):
             if progress is not None:
                 progress("parity", done, len(started), f"{case.model}, {level.title}")
             rows += result.result()
-    names, models = [*participants.backends, *participants.formats], [case.model for case in cases]
+    names, models = [*participants.backends, *participants.formats], [case.model for case in (*cases, CONTRACT)]
     rows.sort(key=lambda row: (names.index(row.backend), models.index(row.model), row.level))
     for row in rows:
         row.backend, row.device = split_participant(row.backend)

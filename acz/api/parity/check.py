@@ -21,7 +21,7 @@ from acz.parity.comparison import compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
 from acz.parity.mutants import MUTANTS
-from acz.parity.process_mutants import PROCESS_MUTANTS
+from acz.parity.mutants.processes import PROCESS_MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers
@@ -91,8 +91,8 @@ def check_parity(
     Args:
         models: a model's name, wildcards, or a YAML file, which stands for its tiny variant; a run, or a checkpoint.
         backends: names; `onnx` is the file that level 5 writes. By default all that are installed. `torch@GPU` names a device.
-        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes. By default all but the last.
-        device: the device of backends that name none. Levels 5 and 6 are of the CPU.
+        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes, 7 promises. By default all but 6.
+        device: the device of backends that name none. Levels 5 to 7 are of the CPU.
         mutant: a known mistake that is put into every backend; the check must then fail.
         data: the data set of a model that is checked at its full size; by default the run's, else drawn numbers.
         videos: the number of videos of a batch there, by default 64. With `data` or `videos` any model is checked so.
