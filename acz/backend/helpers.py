@@ -95,6 +95,17 @@ def adam_update(
     return new
 
 
+def average_update(optimizer: Adam, averages: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Tensors:
+    """The averages after a step, as acz.model.optimizer defines them.
+
+    Args:
+        averages: those before the step, by path; before the first step the weights before it.
+        parameters: the trained parameters after the step.
+    """
+    share = 1 - optimizer.average_decay
+    return {path: average + (parameters[path] - average) * share for path, average in averages.items()}
+
+
 def dump_moments(m: Mapping[str, Tensor], v: Mapping[str, Tensor], step: int) -> dict[str, Array]:
     """The return value of `dump_optimizer`: copies of the moments as NumPy arrays, under `m.<path>` and `v.<path>`, and `step`."""
     state = {f"{name}.{path}": np.array(value) for name, part in (("m", m), ("v", v)) for path, value in part.items()}
