@@ -12,6 +12,8 @@ from acz.foundation.version import __version__
 
 if TYPE_CHECKING:
     from acz import reference
+    from acz.api.data.videos import CheckedFeatures, MadeData, check_features, list_features, make_clips, make_videos
+    from acz.api.data.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data, write_data
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
     from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from acz.api.studies import BenchReport, Report, bench, report
     from acz.api.sweeps import PlannedTrial, Sweep, plan_sweep, sweep
     from acz.api.training import LaunchPlan, Trained, plan_launch, resume, train
-    from acz.api.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
     from acz.backend.registry import find_backend
     from acz.data.base import Data, Examples
@@ -96,9 +97,15 @@ _HOMES = {
     "verify_data": "acz.api.datasets",
     "describe_data": "acz.api.datasets",
     "show_video": "acz.api.datasets",
-    "describe_youtube8m": "acz.api.youtube8m",
-    "convert_youtube8m": "acz.api.youtube8m",
-    "synthesize_youtube8m": "acz.api.youtube8m",
+    "make_clips": "acz.api.data.videos",
+    "make_videos": "acz.api.data.videos",
+    "MadeData": "acz.api.data.videos",
+    "list_features": "acz.api.data.videos",
+    "check_features": "acz.api.data.videos",
+    "CheckedFeatures": "acz.api.data.videos",
+    "describe_youtube8m": "acz.api.data.youtube8m",
+    "convert_youtube8m": "acz.api.data.youtube8m",
+    "synthesize_youtube8m": "acz.api.data.youtube8m",
     "list_models": "acz.api.models",
     "list_layers": "acz.api.models",
     "LayerInfo": "acz.api.models",
@@ -156,6 +163,7 @@ __all__ = [
     "BackendState",
     "BenchReport",
     "CheckFailed",
+    "CheckedFeatures",
     "Checkpoint",
     "CheckpointError",
     "Config",
@@ -171,6 +179,7 @@ __all__ = [
     "LaunchPlan",
     "LayerInfo",
     "Loss",
+    "MadeData",
     "MissingError",
     "NativeFile",
     "NativeFormat",
@@ -191,6 +200,7 @@ __all__ = [
     "bench",
     "build",
     "check_backend",
+    "check_features",
     "check_parity",
     "convert",
     "convert_youtube8m",
@@ -203,6 +213,7 @@ __all__ = [
     "find_backend",
     "infer",
     "list_backends",
+    "list_features",
     "list_formats",
     "list_layers",
     "list_models",
@@ -210,7 +221,9 @@ __all__ = [
     "load_checkpoint",
     "load_config",
     "load_spec",
+    "make_clips",
     "make_flash_mnist",
+    "make_videos",
     "open_data",
     "plan_launch",
     "plan_sweep",
