@@ -14,7 +14,7 @@ from acz.data.videos.clips import make_clips as write_clips
 from acz.data.videos.extractor import Extractor, ExtractorSettings, read_settings
 from acz.data.videos.ffmpeg import Limits
 from acz.data.videos.listing import label_by_file, label_by_folder, list_videos
-from acz.data.videos.making import CLASS_NAMES, MadeVideos, Making, make_data
+from acz.data.videos.making import CLASSES_FILE, MadeVideos, Making, make_data
 from acz.foundation.errors import SpecError
 from acz.foundation.installation import install_command
 from acz.foundation.processes.environment import cores
@@ -48,7 +48,7 @@ class MadeData(Result):
 
     def __str__(self) -> str:
         counts = ", ".join(f"{split} {count:,} videos" for split, count in self.made.videos.items())
-        classes = f"{len(self.made.classes):,} classes, named in {CLASS_NAMES}" if self.made.classes else "no labels"
+        classes = f"{len(self.made.classes):,} classes, named in {CLASSES_FILE}" if self.made.classes else "no labels"
         lines = [f"{self.folder}: {counts}; {classes}", "the inputs of a model that reads it:"]
         for name, entry in self.inputs.items():
             lines.append(f"  {name}: {{{', '.join(f'{key}: {value}' for key, value in entry.items())}}}")

@@ -102,6 +102,25 @@ class ExtractorSettings(BaseModel):
         return {name: settings for name, settings in both.items() if settings is not None}
 
 
+def recorded_extractor(record: Mapping[str, Any], folder: Path, threads: int) -> Extractor:
+    """Open the extractor of a manifest, as `Extractor.to_json` wrote it.
+
+    Raises:
+        DataError: A file is missing, or is not the one that the data were made with.
+        MissingError: A package is not installed.
+    """
+    settings = validate(ExtractorSettings, {"about": "", **record["settings"]}, "features")
+    extractor = Extractor(str(record["name"]), settings, folder, threads)
+    now, then = extractor.to_json()["sha256"], record["sha256"]
+    for key in then:
+        if now.get(key) != then[key]:
+            raise DataError(
+                f"the file of {key} of the features '{extractor.name}' is not the one that the data were made with; "
+                "--files names the folder of the right one"
+            )
+    return extractor
+
+
 def read_settings(path: Path, changes: Mapping[str, Any] | None = None) -> ExtractorSettings:
     """Read the settings of an extractor.
 

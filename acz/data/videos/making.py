@@ -32,10 +32,10 @@ from acz.foundation.files.tfrecord import framed
 
 MADE = "videos"
 """The kind of such a data set, in its settings and its manifest."""
-STORE, CLASS_NAMES, BAD_VIDEOS = "videos", "classes.txt", "bad_videos.txt"
+STORE, CLASSES_FILE, BAD_VIDEOS = "videos", "classes.txt", "bad_videos.txt"
 """Names in the folder: the features of single videos, the names of the classes, and the files that were left out."""
-FEATURES = "features"
-"""The key of the extractor in a manifest."""
+FEATURES, CLASS_NAMES = "features", "class_names"
+"""The keys of the extractor and of the names of the classes in a manifest."""
 VIDEOS_OF_A_SHARD = 500
 SHARD_WORDS = {VALIDATION: "validate"}
 """The names of splits in the names of shards, where they differ."""
@@ -125,7 +125,7 @@ def make_data(
         if not stored:
             raise DataError(f"{out}: none of {len(videos):,} videos can be read; the first: {next(iter(bad.values()))}")
         contents = _Contents(stored, class_names(videos), making)
-        write_text_atomically(out / CLASS_NAMES, "".join(f"{name}\n" for name in contents.names))
+        write_text_atomically(out / CLASSES_FILE, "".join(f"{name}\n" for name in contents.names))
         write_text_atomically(out / BAD_VIDEOS, "".join(f"{name}: {reason}\n" for name, reason in bad.items()))
         if making.shards:
             contents.write_shards(out)
@@ -180,7 +180,7 @@ class _Contents:
         ]
         return {
             "what": MADE,
-            **({"classes": len(self.names)} if self.names else {}),
+            **({"classes": len(self.names), CLASS_NAMES: self.names} if self.names else {}),
             FEATURES: self.making.extractor.to_json(),
             "listing": hashlib.sha256(json.dumps(listing).encode()).hexdigest(),
         }
