@@ -17,7 +17,7 @@ PICTURES, SIDE = 12, 112
 """The most pictures of a video, and the most pixels of a picture's side."""
 UNITS, CURVES = 8, 5
 """The units of each layer, and the labels over time, that are drawn."""
-WIDTH, LEFT, HEIGHT = 640, 44, 160
+WIDTH, LEFT, HEIGHT = 480, 40, 150
 """The width of a drawing, of its left margin, and the height of the curves."""
 ROW = 14
 """The height of a unit's row."""
@@ -115,7 +115,7 @@ def _curves(video: Tagged, names: Sequence[str], best: Sequence[int]) -> str:
         )
     axis = f'<text x="0" y="16">{most:.2f}</text><text x="0" y="{HEIGHT - 18}">0</text>{_seconds(end, HEIGHT - 4)}'
     words = f"Scores of {', '.join(names[label] for label in best)} over time"
-    drawing = f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(words)}">{axis}{"".join(lines)}</svg>'
+    drawing = f'<svg class="chart" style="max-width:48rem" role="img" viewBox="0 0 {WIDTH} {HEIGHT}" aria-label="{escape(words)}">{axis}{"".join(lines)}</svg>'
     length = video.windows[0].end - video.windows[0].start
     caption = f"The labels' scores in windows of {length:g} s, by the middle of the window"
     return f'<ul class="key">{"".join(key)}</ul>' + figure(drawing, caption)
@@ -135,7 +135,7 @@ def _strip(path: str, weights: Array, times: Array) -> str:
     words = f"Attention of {path} over time, units {', '.join(map(str, units.tolist()))}"
     end = float(times[-1]) + (float(times[1] - times[0]) if len(times) > 1 else 1.0)
     drawing = (
-        f'<svg class="chart" role="img" viewBox="0 0 {WIDTH} {height + 18}" aria-label="{escape(words)}">'
+        f'<svg class="chart" style="max-width:48rem" role="img" viewBox="0 0 {WIDTH} {height + 18}" aria-label="{escape(words)}">'
         f"{''.join(labels)}{''.join(cells)}{_seconds(end, height + 14)}</svg>"
     )
     return figure(
