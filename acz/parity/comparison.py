@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.backend.devices import split_participant
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.backend.protocol import Backend
 from acz.backend.worker import Worker, Wrapper
 from acz.exchange.artefacts.formats import Maker
@@ -21,7 +22,6 @@ from acz.parity.answers import Answers
 from acz.parity.contract.samples import CASE as CONTRACT
 from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
-from acz.parity.levels.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.samples import Case
 
