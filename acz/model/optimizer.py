@@ -44,7 +44,7 @@ class Adam(BaseModel):
 
     @property
     def average_decay(self) -> float:
-        """The share of an average of the weights that a step keeps; 0 where there is none."""
+        """The share of an average of the weights that a step keeps; 0 without an average."""
         return 0.0
 
     def outside_epsilon(self, step: int) -> float:
