@@ -140,7 +140,7 @@ def best_classes(
 
 
 def loss_per_video(xp: Any, loss: str, logits: Tensor, output: Tensor, labels: Tensor) -> Tensor:
-    """A loss of each video, (videos): the loss is their mean, and for `projection` their sum.
+    """A loss of each video, (videos): the loss is their mean, and their sum where its description says so.
 
     Args:
         loss: a name in acz.model.losses.LOSSES, whose formulas these are.

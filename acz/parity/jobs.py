@@ -176,12 +176,6 @@ class SharedTraining:
     place: Place
 
 
-def join(backend: Processes, place: Place, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
-    """A job: join the other processes."""
-    backend.join(place, "CPU")
-    return None, {}
-
-
 def share_training(backend: Processes, arguments: SharedTraining, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
     """A job: a training of which this process takes its part of each batch. The answer is that of `training`."""
     return _training(backend, arguments.training, arrays, arguments.place)

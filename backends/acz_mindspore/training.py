@@ -15,7 +15,7 @@ from acz.backend.native_layers import native_losses
 from acz.backend.processes import fill_buckets
 from acz.foundation.arrays import Array
 from acz.foundation.processes.silence import silence_output
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_mindspore.base import log_softmax, number
 from acz_mindspore.devices import in_mode
@@ -284,11 +284,6 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
     return Trainer(model, optimizer, loss, trained, m, v, kept, averages)
 
 
-def share_of(loss: str, own: int, videos: int) -> float:
-    """The factor of a process's loss in that of the whole batch: a mean counts by its videos, a sum in full."""
-    return 1.0 if LOSSES[loss] is projection else own / videos
-
-
 def training_step(
     trainer: Trainer,
     inputs: Mapping[str, Array],
@@ -319,7 +314,7 @@ def training_step(
         if videos is None:
             answer = graph(*scalars, answers, *fed.values(), *masks.values())
         else:
-            share = Tensor(share_of(trainer.loss, len(labels), videos), model.dtype)
+            share = Tensor(find_loss(trainer.loss).share(len(labels), videos), model.dtype)
             loss, right, gradients = graph.gradients(answers, *fed.values(), *masks.values(), share)
             graph.update(*scalars, *gradients)
             answer = loss, right

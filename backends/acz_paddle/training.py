@@ -12,7 +12,7 @@ from paddle import Tensor, _C_ops
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_paddle.base import Call, log_softmax
 from acz_paddle.model import Model, load_parameters, to_device
@@ -134,8 +134,8 @@ def training_step(
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, fed["labels"])
     right = hits(logits.detach(), fed["labels"])
-    if videos is not None and trainer.loss != "projection":
-        value = value * (len(labels) / videos)
+    if videos is not None:
+        value = value * find_loss(trainer.loss).share(len(labels), videos)
     gradients = paddle.grad(value, list(trainer.trained.values()))
     value = value.detach()
     if videos is not None:

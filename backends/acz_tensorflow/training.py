@@ -12,7 +12,7 @@ from tensorflow import Tensor
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_tensorflow.base import Call
 from acz_tensorflow.model import Graphs, Model, Tensors, to_device
@@ -154,8 +154,8 @@ def training_step(
         begin_averages(trainer)
     trainer.step += 1
     numbers = numbers_of(trainer, learning_rate)
-    if videos is not None:  # the loss is a mean over the videos, but for that sum
-        share = 1.0 if trainer.loss == "projection" else len(labels) / videos
+    if videos is not None:
+        share = find_loss(trainer.loss).share(len(labels), videos)
         numbers["share"] = np.array(share, trainer.model.dtype)
     groups = (inputs, {"labels": labels}, dropout, numbers)
     return trainer.graphs(run, (), *(to_device(trainer.model, group) for group in groups))

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_torch.base import Call
 from acz_torch.model import Model, to_device
@@ -134,7 +134,7 @@ def training_step(
     if videos is None:
         value.backward()
     else:
-        value = value if trainer.loss == "projection" else value * (len(answers) / videos)
+        value = value * find_loss(trainer.loss).share(len(answers), videos)
         numbers = torch.stack([value.detach().double(), right.double()])
         with GradientSums(optimizer.param_groups[0]["params"], numbers):
             value.backward()

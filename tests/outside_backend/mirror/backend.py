@@ -18,6 +18,7 @@ from acz.backend.helpers import (
     split_moments,
 )
 from acz.foundation.arrays import Array
+from acz.model.losses import find_loss
 from acz.model.optimizer import Adam
 from acz.reference.execution import run
 from acz.reference.numpy_backend import (
@@ -67,7 +68,7 @@ def best(values: Array, count: int) -> tuple[Array, Array]:
 def loss_of(loss: str, logits: Array, output: Array, labels: Array) -> Array:
     given = labels if labels.ndim == 1 else labels.astype(logits.dtype)
     each: Array = loss_per_video(np, loss, logits, output, given)
-    return np.asarray(each.sum() if loss == "projection" else each.mean())
+    return np.asarray(each.sum() if find_loss(loss).is_sum else each.mean())
 
 
 def forward_best(
