@@ -160,3 +160,9 @@ def test_wrong_use_is_refused(folder: Path, tmp_path: Path) -> None:
     alone.write_bytes((folder / "run/best.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match="does not say how features of videos are made"):
         acz.infer_video(alone, clip, files=folder, progress=QUIET)
+
+
+def test_the_model_of_the_quickstart_is_that_of_the_page() -> None:
+    root = Path(__file__).parents[1]
+    assert (root / "docs/videos.yaml").read_text() in (root / "docs/videos.md").read_text()
+    assert "docs/videos.yaml" in (root / "scripts/quickstart.sh").read_text()

