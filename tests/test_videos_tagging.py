@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import acz
+from acz import infer_video, watch_videos
 from acz.foundation.errors import CheckpointError, DataError, SpecError
 from acz.foundation.progress import Progress
 from acz.studies.reports.video_page import encode_png
@@ -126,6 +127,43 @@ def test_the_page_is_whole_and_loads_nothing(folder: Path, tmp_path: Path, acz: 
         "dog/0.mkv",
         "dog/2.mkv",
     ]
+
+
+def test_videos_that_arrive_are_tagged_once(folder: Path, tmp_path: Path, acz: Callable[..., Answer]) -> None:
+    place, out = tmp_path / "in", tmp_path / "tags.jsonl"
+    place.mkdir()
+    clips = {f"{number}.mkv": folder / "clips/dog" / f"{number}.mkv" for number in (0, 2)}
+    looks: list[list[str]] = []
+
+    def ids() -> list[str]:
+        return [json.loads(line)["id"] for line in out.read_text().splitlines()] if out.exists() else []
+
+    def stop() -> bool:
+        """Let a file arrive in two parts, then another one, then one that is no video."""
+        looks.append(ids())
+        content, look = clips["0.mkv"].read_bytes(), len(looks)
+        if look <= 2:
+            (place / "0.mkv").write_bytes(content[: len(content) // 2] if look == 1 else content)
+        if look == 4:
+            (place / "2.mkv").write_bytes(clips["2.mkv"].read_bytes())
+            (place / "bad.mp4").write_text("no video")
+        return look == 7
+
+    count = watch_videos(folder / "run", place, out, files=folder, seconds=0, stop=stop, progress=QUIET)
+    assert count == 3
+    assert looks == [[], [], [], ["0.mkv"], ["0.mkv"], ["0.mkv", "2.mkv", "bad.mp4"], ["0.mkv", "2.mkv", "bad.mp4"]]
+    written = out.read_text()
+    first, _, bad = map(json.loads, written.splitlines())
+    assert first == infer_video(folder / "run", clips["0.mkv"], files=folder, progress=QUIET).videos[0]
+    assert "ffmpeg can't read it" in bad["error"]
+    assert watch_videos(folder / "run", place, out, files=folder, seconds=0, stop=lambda: True, progress=QUIET) == 0
+    assert out.read_text() == written
+    out.write_text("{}\n")
+    with pytest.raises(DataError, match="holds other lines than those of tagged videos"):
+        watch_videos(folder / "run", place, out, files=folder, progress=QUIET)
+    with pytest.raises(SpecError, match=r"are written as \.jsonl"):
+        watch_videos(folder / "run", place, tmp_path / "x.html", files=folder, progress=QUIET)
+    assert "--watch needs --video FOLDER" in acz("infer", folder / "run", "--watch").err
 
 
 def test_pictures_are_the_pixels() -> None:
