@@ -17,7 +17,17 @@ if TYPE_CHECKING:
     from acz.api.data.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data, write_data
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
-    from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
+    from acz.api.exchange import (
+        Artefact,
+        AverageOfCheckpoints,
+        Converted,
+        NativeFile,
+        average_checkpoints,
+        convert,
+        export,
+        list_formats,
+        save_native,
+    )
     from acz.api.inference import Inferred, average_predictions, infer
     from acz.api.models import (
         BackendState,
@@ -76,7 +86,9 @@ _HOMES = {
     "convert": "acz.api.exchange",
     "save_native": "acz.api.exchange",
     "list_formats": "acz.api.exchange",
+    "average_checkpoints": "acz.api.exchange",
     "Artefact": "acz.api.exchange",
+    "AverageOfCheckpoints": "acz.api.exchange",
     "Converted": "acz.api.exchange",
     "NativeFile": "acz.api.exchange",
     "check_parity": "acz.api.parity",
@@ -162,6 +174,7 @@ __all__ = [
     "Adam",
     "Artefact",
     "ArtefactFormat",
+    "AverageOfCheckpoints",
     "BackendInfo",
     "BackendReport",
     "BackendState",
@@ -201,6 +214,7 @@ __all__ = [
     "WrittenData",
     "YouTube8MMetrics",
     "__version__",
+    "average_checkpoints",
     "average_predictions",
     "bench",
     "build",

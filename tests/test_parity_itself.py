@@ -79,6 +79,7 @@ def compare(model: str, levels: list[int], mutant: str | None = None) -> ParityR
         pytest.param("doubled_penalty", "flash_mnist/attention_cluster", 3, "", marks=pytest.mark.slow),
         ("moving_frozen_statistics", "layers/frozen", 3, "first.norm.running_mean"),
         ("counted_frozen", "layers/frozen", 3, ""),
+        ("swapped_average", "layers/frozen", 3, "a.first.attention.score.weight"),
         ("lost_moments", "flash_mnist/attention_cluster", 4, "optimizer/v.features.attention.score.weight"),
     ],
 )

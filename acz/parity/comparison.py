@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.backend.protocol import Backend
 from acz.backend.worker import Worker, Wrapper
 from acz.exchange.artefacts.formats import Maker
@@ -20,7 +21,6 @@ from acz.parity.answers import Answers
 from acz.parity.contract.samples import CASE as CONTRACT
 from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
-from acz.parity.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.samples import Case
 

@@ -41,7 +41,7 @@ class TaggedVideos(Result):
     """Videos that a model has tagged."""
 
     videos: list[dict[str, Any]]
-    """Each with `id`, `labels` (pairs of name and score, best first), and `windows` with `start`, `end` and `labels`."""
+    """Each has `id`, `labels` (pairs of name and score, best first), and `windows` with `start`, `end` and `labels`."""
     out: Path | None
 
     def to_json(self) -> dict[str, Any]:

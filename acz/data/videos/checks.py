@@ -26,7 +26,7 @@ class CheckedFile:
     name: str
     verdict: Literal["right", "wrong", "missing"]
     reason: str
-    """The fault of a wrong file, or the place where a missing one is published."""
+    """The problem, or the place where a missing file is published."""
 
 
 def check_files(settings: ExtractorSettings, folder: Path) -> list[CheckedFile]:

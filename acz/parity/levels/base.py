@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.exchange.artefacts.formats import Maker
 from acz.foundation.arrays import Array, Arrays
 from acz.model.losses import LOSSES
 from acz.parity import jobs
 from acz.parity.answers import Answers
-from acz.parity.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.bounds import HALF_UNIT, perturbed
 from acz.reference.samples import Case

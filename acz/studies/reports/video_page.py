@@ -41,7 +41,7 @@ class Tagged:
     times: Array
     """Seconds of each row of features, (rows)."""
     scores: Array
-    """The scores of the whole video, (classes)."""
+    """Scores of the whole video, (classes)."""
     windows: list[TaggedPart]
     frames: Array | None = None
     """uint8 (rows, height, width, 3)."""
