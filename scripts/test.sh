@@ -44,7 +44,8 @@ unset ACZ_REQUIRE_BACKENDS
 mkdir -p .venv-torch
 grep -iv '^numpy==' constraints.txt > .venv-torch/constraints.txt
 install .venv-torch .venv-torch/constraints.txt ".[torch,ray,test]" "numpy>=2,<3"
-.venv-torch/bin/python -m pytest -q -n 2 -m "not slow" tests
+# Processes and their messages, pages and the layout have no numbers: they are the same with NumPy 2.
+.venv-torch/bin/python -m pytest -q -n 2 -m "not slow" -k "not test_group and not test_engines and not test_launch and not test_documents and not test_design and not test_imports and not test_style and not test_walks" tests
 .venv-torch/bin/python -m pytest -q tests/test_sweep.py -k address  # Ray with NumPy 2
 # What needs another framework is skipped, and counted. What neither PyTorch alone nor NumPy 2 can change was run above:
 # of parity, TestLayers stays, whose small models use every layer with every setting at every level.
