@@ -17,8 +17,7 @@ from acz.backend.registry import REFERENCE, broken, find_backend, infos, install
 from acz.backend.worker import Worker, describe
 from acz.foundation.errors import AczError, DataError, SpecError, nearest
 from acz.foundation.files.atomic import write_text_atomically
-from acz.foundation.installation import make_environment
-from acz.foundation.processes.environments import ask, interpreters, set_interpreter
+from acz.foundation.processes.environments import ask, interpreters, make_environment, set_interpreter
 from acz.foundation.progress import Progress, show_progress
 from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint

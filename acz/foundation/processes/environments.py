@@ -17,8 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.foundation.errors import DataError, MissingError
-from acz.foundation.files.atomic import write_text_atomically
-from acz.foundation.installation import install_command
+from acz.foundation.installation import find_source, install_command
 from acz.foundation.version import __version__
 
 VARIABLE = "ACZ_PYTHON_"
@@ -79,6 +78,8 @@ def interpreter_of(name: str) -> str | None:
 
 def set_interpreter(name: str, python: str | None) -> bool:
     """Write a backend's interpreter into the configuration; None removes it. Returns True where one was there."""
+    from acz.foundation.files.atomic import write_text_atomically  # it loads NumPy, which 'acz --help' does not need
+
     known = _read()
     before = known.pop(name, None)
     if python is not None:
@@ -118,6 +119,47 @@ def run_there(elsewhere: LivesElsewhere) -> None:
     sys.stdout.flush()
     command = [elsewhere.python, "-P", "-m", "acz", *sys.argv[1:]]
     os.execve(elsewhere.python, command, kept | variables_there(elsewhere.name))
+
+
+def make_environment(folder: Path, backend: str, extra: str | None) -> Path:
+    """Make an environment with this copy of acz and a backend, by venv and pip. What pip prints goes to standard error.
+
+    Args:
+        folder: the folder, which must not be there yet.
+        backend: the name of the backend.
+        extra: the extra of acz that brings the backend. None: it is a distribution of its own, `acz-BACKEND`. A checkout has
+            it in `backends_outside/acz_BACKEND`, with its constraints.
+
+    Returns:
+        The interpreter.
+
+    Raises:
+        MissingError: venv or pip failed.
+    """
+    python = folder / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
+    source, editable = find_source()
+    checkout = source if isinstance(source, Path) else None
+    here = "." if checkout is None else str(checkout)
+    core = here if checkout else f"acz @ {source}" if source else f"acz=={__version__}"
+    pins = checkout / "constraints.txt" if checkout else None
+    wanted = [f"{core}[{extra}]" if checkout else core.replace("acz", f"acz[{extra}]", 1)] if extra else [core]
+    if extra is None:
+        own = checkout / "backends_outside" / f"acz_{backend}" if checkout else None
+        wanted.append(str(own) if own and own.is_dir() else f"acz-{backend}")
+        pins = own / "constraints.txt" if own else None
+    install = [str(python), "-m", "pip", "install", "--disable-pip-version-check"]
+    install += ["-c", str(pins)] if pins and pins.is_file() else []
+    for what in wanted:
+        install += ["-e", what] if editable and what.startswith(here) else [what]
+    for words in ([sys.executable, "-m", "venv", str(folder)], install):
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, stdout=sys.stderr.fileno(), env=environment, check=False)
+        if done.returncode:
+            raise MissingError(
+                f"the environment {folder} could not be made: {' '.join(words[1:4])} ended with exit code "
+                f"{done.returncode}, and says why above; remove the folder and type the command again"
+            )
+    return python
 
 
 def _read() -> dict[str, str]:
