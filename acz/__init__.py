@@ -12,7 +12,7 @@ from acz.foundation.version import __version__
 
 if TYPE_CHECKING:
     from acz import reference
-    from acz.api.data.tagging import TaggedVideos, infer_video
+    from acz.api.data.tagging import TaggedVideos, infer_video, watch_videos
     from acz.api.data.videos import CheckedFeatures, MadeData, check_features, list_features, make_clips, make_videos
     from acz.api.data.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data, write_data
@@ -126,6 +126,7 @@ _HOMES = {
     "describe_data": "acz.api.datasets",
     "show_video": "acz.api.datasets",
     "infer_video": "acz.api.data.tagging",
+    "watch_videos": "acz.api.data.tagging",
     "TaggedVideos": "acz.api.data.tagging",
     "make_clips": "acz.api.data.videos",
     "make_videos": "acz.api.data.videos",
@@ -276,6 +277,7 @@ __all__ = [
     "train",
     "verify_data",
     "verify_proof",
+    "watch_videos",
     "write_data",
     "write_manifest",
     "write_shard",

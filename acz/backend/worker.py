@@ -24,6 +24,7 @@ from acz.backend.protocol import Backend
 from acz.backend.registry import find_backend
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.environment import configure_process
+from acz.foundation.processes.environments import ask, interpreter_of, variables_there
 from acz.foundation.processes.job_process import JobProcess
 from acz.foundation.processes.json_lines import answer_lines
 
@@ -40,24 +41,32 @@ class Worker(JobProcess):
     Args:
         backend: its registered name.
         threads: threads on the CPU.
-        python: the interpreter that runs it, which may be that of another environment.
+        python: the interpreter that runs it; by default that of the backend's environment.
         wrap: a function at the top level of a module; it is given the backend, and jobs are given what it returns. The
             attribute can be set again: the jobs after that are given what the new function returns.
         variables: environment variables to set for it.
 
     `device` is the device on which its jobs compute, by default the CPU; jobs name none.
+
+    Raises:
+        MissingError: the backend's environment can't start it.
     """
 
     def __init__(
         self,
         backend: str,
         threads: int = 1,
-        python: str = sys.executable,
+        python: str | None = None,
         wrap: Wrapper | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
         self.backend, self.wrap, self.device = backend, wrap, "CPU"
-        command = [python, "-m", "acz.backend.worker", backend, str(threads)]
+        there = interpreter_of(backend) if python is None else None
+        options = []
+        if there is not None:
+            ask(backend, there)
+            options, variables = ["-E"], {**(variables or {}), **variables_there(backend)}
+        command = [there or python or sys.executable, *options, "-m", "acz.backend.worker", backend, str(threads)]
         super().__init__(f"the process of backend '{backend}'", command, variables)
 
     def run(

@@ -26,6 +26,7 @@ from acz.cli.sweep import sweep_command
 from acz.cli.train import train_command
 from acz.foundation.errors import AczError
 from acz.foundation.files.local import require_local
+from acz.foundation.processes.environments import LivesElsewhere, run_there
 
 
 class Commands(TyperGroup):
@@ -35,6 +36,8 @@ class Commands(TyperGroup):
         """Run a command. Errors that a user can cause end the process with a message."""
         try:
             return super().invoke(ctx)
+        except LivesElsewhere as elsewhere:
+            return run_there(elsewhere)
         except AczError as error:
             _fail(_as_typed(str(error)), error.exit_code)
         except BrokenPipeError:
