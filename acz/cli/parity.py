@@ -91,7 +91,7 @@ def parity_check(
     of every layer, the loss, gradients along directions, and ten steps of training. proof.json is written beside it.
     """
     from acz.api.parity import ONE_PROCESS, check_parity, check_record, record_parity, show_proofs
-    from acz.foundation.errors import SpecError
+    from acz.foundation.errors import CheckFailed, SpecError
 
     modes = {"--record": record is not None, "--against": against is not None, "--show": show}
     chosen = [name for name, given in modes.items() if given]
@@ -105,15 +105,18 @@ def parity_check(
         raise SpecError(f"give one model or run, got {len(targets or [])}; --show takes several files")
     names = [name.strip() for name in backends.split(",")] if backends else None
     target = targets[0] if targets else "*"
-    if show:
-        _print_proofs(show_proofs(targets or []), as_json)
-    elif against is not None:
-        _print_proofs(check_record(against, backends=names, device=device, out=out), as_json)
-    elif record is not None:
+    if record is not None:
         written = record_parity(target, record, data=data, videos=videos)
-        size = written.stat().st_size / 1024
-        text = f"{written}: {size:,.0f} KiB; 'acz parity-check --against {written.name} --backend X' checks a backend"
-        print_json({"record": str(written), "bytes": written.stat().st_size}) if as_json else print(text)
+        size = written.stat().st_size
+        text = f"{written}: {size / 1024:,.0f} KiB; 'acz parity-check --against {written.name} --backend X' checks a backend"
+        print_json({"record": str(written), "bytes": size}) if as_json else print(text)
+        return
+    report: Any
+    if show or against is not None:
+        report = (
+            check_record(against, backends=names, device=device, out=out) if against else show_proofs(targets or [])
+        )
+        headers, rows, right = report.headers, report.table(), {5, 6, 7}
     else:
         report = check_parity(
             target,
@@ -127,17 +130,7 @@ def parity_check(
         if csv is not None:
             report.to_csv(csv)
         headers = ["model", "backend", "level", "float64", "float64 bound", "float32", "float32 bound", "verdict"]
-        _print(report, headers, report.summary(), {3, 4, 5, 6}, as_json)
-
-
-def _print_proofs(report: Any, as_json: bool) -> None:
-    _print(report, report.headers, report.table(), {5, 6, 7}, as_json)
-
-
-def _print(report: Any, headers: list[str], rows: list[list[str]], right: set[int], as_json: bool) -> None:
-    """Print a report. Raises CheckFailed where it did not pass."""
-    from acz.foundation.errors import CheckFailed
-
+        rows, right = report.summary(), {3, 4, 5, 6}
     if as_json:
         print_json(report.to_json())
     else:

@@ -24,7 +24,7 @@ from acz.parity.proof.jobs import Measured, nearest
 from acz.parity.proof.record import Record, read_record
 from acz.parity.proof.reference import fed, take
 from acz.parity.proof.subject import PART
-from acz.reference.bounds import ROUNDING, float32_bound, perturbed
+from acz.reference.bounds import GRADIENT_ROUNDING, ROUNDING, float32_bound, perturbed
 from acz.reference.execution import run
 
 STEPS = 10
@@ -48,7 +48,7 @@ class ReferenceTraining:
     training: Training
     end: Path
     rounded: bool
-    """Start from parameters one unit of float32 away, and round them to float32 after each step."""
+    """Start from parameters one unit of float32 away, run the model in float32, and round parameters after each step."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,10 @@ def train_reference(
     moments = {f"{m}.{path}": np.zeros_like(parameters[path]) for path in trained for m in "mv"}
     losses = []
     for step, (inputs, labels, dropout) in enumerate(_steps(record, np.float64), start=1):
-        result = run(spec, parameters, inputs, True, False, dropout)
+        if arguments.rounded:
+            result = run(spec, fed(parameters, np.float32), fed(inputs, np.float32), True, False, dropout)
+        else:
+            result = run(spec, parameters, inputs, True, False, dropout)
         losses.append(float(LOSSES[loss].reference(result.logits, result.output, labels)))
         backend.load_parameters(model, parameters)
         _, gradients = backend.loss_and_gradients(model, inputs, labels, loss, dropout, True)
@@ -85,7 +88,8 @@ def train_reference(
         del gradients
         _take_step(training.optimizer, parameters, chosen, moments, step)
         del chosen
-        parameters |= {path: value for path, value in result.updated.items() if path not in training.frozen}
+        moved = {path: value for path, value in result.updated.items() if path not in training.frozen}
+        parameters |= fed(moved, np.float64)
         if arguments.rounded:
             for path, value in parameters.items():
                 parameters[path] = value.astype(np.float32).astype(np.float64)
@@ -136,7 +140,7 @@ def train_backend(
     off, own = (
         float(np.abs(np.array(other) - exact_losses).max()) / scale for other in (losses, arguments.rounded_losses)
     )
-    measured = [Measured(3, f"losses of {STEPS} steps", *nearest([("loss", _or_infinite(off), float32_bound(own))]))]
+    measured = [Measured(3, f"losses of {STEPS} steps", *nearest([("loss", _or_infinite(off), _bound(own))]))]
     distances: dict[str, tuple[float, float]] = {}
     with ExitStack() as stack:
         exact, rounded = (_open(stack, path) for path in (arguments.exact, arguments.rounded))
@@ -147,11 +151,16 @@ def train_backend(
                 size = float(np.abs(moved).mean())
                 if size > 0:
                     distances[path] = (_mean(after.get(path), expected) / size, _mean(rounded(path), expected) / size)
-    bound = float32_bound(max((own for _, own in distances.values()), default=0.0))
+    bound = _bound(max((own for _, own in distances.values()), default=0.0))
     compared = [(path, off, bound) for path, (off, _) in distances.items()]
     if compared:
         measured.append(Measured(3, f"parameters after {STEPS} steps", *nearest(compared)))
     return measured, {}
+
+
+def _bound(own: float) -> float:
+    """The bound of what follows from steps. It has the floor of gradients, which are reverse sweeps."""
+    return float32_bound(own, GRADIENT_ROUNDING)
 
 
 def _open(stack: ExitStack, path: Path) -> Any:
