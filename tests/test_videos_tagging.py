@@ -139,7 +139,7 @@ def test_videos_that_arrive_are_tagged_once(folder: Path, tmp_path: Path, acz: C
         return [json.loads(line)["id"] for line in out.read_text().splitlines()] if out.exists() else []
 
     def stop() -> bool:
-        """Let a file arrive in two parts, then another one, then one that is no video."""
+        """Let a file arrive in two parts, then another one, then a file of text."""
         looks.append(ids())
         content, look = clips["0.mkv"].read_bytes(), len(looks)
         if look <= 2:
