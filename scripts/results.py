@@ -38,6 +38,7 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
+AVERAGES = RESULTS / "averages.csv"
 CLIENTS = ROOT / "docs/clients.md"
 BENCHMARKS, CHOOSING, PROOF = (ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "proof"))
 DISTRIBUTED, RELIABILITY = ROOT / "docs/distributed.md", ROOT / "docs/reliability.md"
@@ -153,6 +154,7 @@ def documents() -> dict[Path, str]:
     return {
         SYNTHETIC.with_suffix(".md"): synthetic(),
         COMPACT.with_suffix(".md"): compact(),
+        AVERAGES.with_suffix(".md"): averages(),
         ROOT / "README.md": readme,
         ROOT / "docs/README.zh.md": chinese(readme),
         BENCHMARKS: benchmarks(BENCHMARKS.read_text(encoding="utf-8"), RESULTS),
@@ -196,6 +198,16 @@ def synthetic() -> str:
     headers = ["model", "parameters", *average, "apart at most", "above the frame average at least"]
     text = SYNTHETIC.with_suffix(".md").read_text(encoding="utf-8")
     return replace_table(text, "youtube8m_synthetic", markdown(headers, rows))
+
+
+def averages() -> str:
+    """The page of averages of weights: the figures of each checkpoint."""
+    rows = [
+        [row["weights"], *(f"{float(row[name]):.4f}" for name in ("gap", "hit_at_1", "loss"))]
+        for row in read_csv(AVERAGES)
+    ]
+    text = AVERAGES.with_suffix(".md").read_text(encoding="utf-8")
+    return replace_table(text, "averages", markdown(["weights", "GAP", "Hit@1", "loss"], rows))
 
 
 def compact() -> str:

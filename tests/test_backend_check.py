@@ -323,7 +323,17 @@ def test_a_backend_that_dies_or_raises_breaks_that_promise_and_the_others_are_ch
     broken = {
         name: lines for name, lines in check_promises("numpy", Progress(), wrap=die_in_a_forward_pass).items() if lines
     }
-    assert set(broken) == {"statistics", "best_classes", "finite", "losses", "steps", "arrays", "optimizer", "frozen"}
+    assert set(broken) == {
+        "statistics",
+        "best_classes",
+        "finite",
+        "losses",
+        "steps",
+        "arrays",
+        "optimizer",
+        "averages",
+        "frozen",
+    }
     assert "SIGKILL" in broken["finite"][0]
     assert broken["steps"][0].startswith("ZeroDivisionError: a step (")
 
@@ -334,7 +344,9 @@ def test_the_command(acz: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
     document = json.loads(answer.out)
     assert (document["backend"], document["passed"]) == ("numpy", True)
     assert document["promises"] == {promise: [] for promise in PROMISES}
-    monkeypatch.setattr("acz.api.parity.check_promises", lambda name, shown: {"steps": ("no loss",), "arrays": ()})
+    monkeypatch.setattr(
+        "acz.api.parity.check.check_promises", lambda name, shown: {"steps": ("no loss",), "arrays": ()}
+    )
     answer = acz("backend-check", "numpy")
     assert answer.code == 1
     assert "1 of 2 promises kept" in answer.out
