@@ -28,6 +28,7 @@ from acz.foundation.progress import Progress
 from acz.parity.cases import cases
 from acz.parity.comparison import Participants
 from acz.parity.mutants import MUTANTS
+from acz.parity.mutants.layers import LAYER_MUTANTS
 from acz.parity.report import to_json
 from acz.parity.row import Row
 from acz.reference.bounds import difference, worst
@@ -60,6 +61,13 @@ def compare(model: str, levels: list[int], mutant: str | None = None) -> ParityR
         ("missing_coupling", "layers/net_fv", 1, "coupled.clusters"),
         ("added_centres", "layers/netvlad", 1, "normalized.clusters"),
         ("spread_not_squared", "layers/net_fv", 1, "normalized.clusters"),
+        ("softmax_over_groups", "layers/nextvlad", 1, "published.clusters.assignments"),
+        ("centres_of_groups", "layers/nextvlad", 1, "published.clusters"),
+        ("second_norm", "layers/nextvlad", 1, "published.clusters"),
+        ("padding_in_statistics", "layers/nextvlad", 1, "padded, training/published.clusters.assignments"),
+        ("attention_behind", "layers/nextvlad", 1, "published.clusters"),
+        ("whitened_again", "layers/nextvlad", 1, "published.unwhiten"),
+        ("gated_by_itself", "layers/gates", 1, "trunk.without.gates"),
         ("not_a_number", "flash_mnist/attention_cluster", 1, "output"),
         ("permuted_batch", "flash_mnist/attention_cluster", 1, "output"),
         ("batch_dependent", "flash_mnist/attention_cluster", 1, "output"),
@@ -94,7 +102,7 @@ def test_a_mistake_is_caught_where_it_is(mutant: str, model: str, level: int, wh
 
 def test_every_mutant_is_tested() -> None:
     marks = test_a_mistake_is_caught_where_it_is.pytestmark  # type: ignore[attr-defined]
-    assert {getattr(case, "values", case)[0] for case in marks[0].args[1]} == set(MUTANTS)
+    assert {getattr(case, "values", case)[0] for case in marks[0].args[1]} == set(MUTANTS | LAYER_MUTANTS)
 
 
 @pytest.mark.parametrize("how", ["kill", "segmentation"])

@@ -21,7 +21,8 @@ from acz.parity.comparison import Participants, compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
 from acz.parity.mutants import MUTANTS
-from acz.parity.process_mutants import PROCESS_MUTANTS
+from acz.parity.mutants.layers import LAYER_MUTANTS
+from acz.parity.mutants.processes import PROCESS_MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers
@@ -101,7 +102,7 @@ def check_parity(
     for number in numbers:
         if number not in TITLES:
             raise SpecError(f"there is no level {number}; the levels are {', '.join(map(str, TITLES))}")
-    mutants = MUTANTS | PROCESS_MUTANTS
+    mutants = MUTANTS | LAYER_MUTANTS | PROCESS_MUTANTS
     if mutant and mutant not in mutants:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, mutants)}")
     names = _installed(numbers) if backends is None else list(dict.fromkeys(backends))

@@ -116,6 +116,16 @@ def spread_not_squared(backend: Backend) -> Backend:
     return _other_parameters(backend, "spread", lambda value: np.sqrt(np.abs(value)))
 
 
+def whitened_again(backend: Backend) -> Backend:
+    """The reverse of whitening divides by the deviations where it should multiply."""
+    return _other_parameters(backend, "scale", lambda value: 1 / value)
+
+
+def gated_by_itself(backend: Backend) -> Backend:
+    """A feature has a part in its own gate, though the diagonal is removed."""
+    return _other_spec(backend, lambda tree: _changed(tree, "remove_diagonal", lambda removed: False))
+
+
 def not_a_number(backend: Backend) -> Backend:
     """One number of the output is NaN."""
 
@@ -299,6 +309,8 @@ MUTANTS: dict[str, Callable[[Backend], Backend]] = {
         missing_coupling,
         added_centres,
         spread_not_squared,
+        whitened_again,
+        gated_by_itself,
         not_a_number,
         permuted_batch,
         batch_dependent,
