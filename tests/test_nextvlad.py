@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from acz.model.layers.pooling import GatedBag
 from acz.model.layers.vlad import NeXtVLAD
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
+from acz.zoo.config import load_config
+from tests.checkpoint_cases import cases
+from tests.conftest import Answer
 
 VIDEOS, FRAMES, FEATURES = 3, 5, 4
 
@@ -170,3 +174,28 @@ def test_shapes_that_a_layer_does_not_take(layer: Any, shape: tuple[int, ...], w
 def test_circulant_experts_have_no_low_rank() -> None:
     with pytest.raises(ValueError, match="circulant matrices have no low_rank and no input_gating"):
         LAYERS["mixture_of_experts"](type="mixture_of_experts", classes=2, circulant={}, low_rank=1)
+
+
+def test_the_published_size_has_the_published_number_of_parameters() -> None:
+    spec = load_config("youtube8m/nextvlad").spec
+    assert sum(spec.parameters[path].size for path in spec.trained) == 88_889_378
+
+
+def test_a_checkpoint_without_its_eigenvalues_is_refused(acz: Callable[..., Answer], tmp_path: Path) -> None:
+    file = next(case.file for case in cases() if case.system == "linrongc")
+    words = (
+        "hold no eigenvalues; name its file yt8m_pca/eigenvals.npy: --set model.streams.rgb.layers.unwhiten.eigenvalues"
+    )
+    for model in ((), ("--from", "linrongc", "--model", "youtube8m/nextvlad")):
+        answer = acz("convert", file, *model, "--out", tmp_path / "out.safetensors")
+        assert answer.code == 2, answer.out
+        assert words in answer.err
+
+
+def test_paddles_weights_belong_to_its_form(acz: Callable[..., Answer], tmp_path: Path) -> None:
+    """Its batch norms have another epsilon, which no shape shows."""
+    case = next(case for case in cases() if case.system == "paddle-nextvlad")
+    sizes = [word for key, value in case.overrides.items() for word in ("--set", f"{key}={value}")]
+    answer = acz("convert", case.file, "--model", "youtube8m/nextvlad", *sizes, "--out", tmp_path / "out.safetensors")
+    assert answer.code == 2
+    assert "another formula: rgb.nextvlad: PaddlePaddle's batch norm has epsilon 1e-5" in answer.err
