@@ -12,9 +12,22 @@ from acz.foundation.version import __version__
 
 if TYPE_CHECKING:
     from acz import reference
+    from acz.api.data.tagging import TaggedVideos, infer_video
+    from acz.api.data.videos import CheckedFeatures, MadeData, check_features, list_features, make_clips, make_videos
+    from acz.api.data.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data, write_data
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
-    from acz.api.exchange import Artefact, Converted, NativeFile, convert, export, list_formats, save_native
+    from acz.api.exchange import (
+        Artefact,
+        AverageOfCheckpoints,
+        Converted,
+        NativeFile,
+        average_checkpoints,
+        convert,
+        export,
+        list_formats,
+        save_native,
+    )
     from acz.api.inference import Inferred, average_predictions, infer
     from acz.api.models import (
         BackendState,
@@ -31,7 +44,6 @@ if TYPE_CHECKING:
     from acz.api.studies import BenchReport, Report, bench, report
     from acz.api.sweeps import PlannedTrial, Sweep, plan_sweep, sweep
     from acz.api.training import LaunchPlan, Trained, plan_launch, resume, train
-    from acz.api.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.backend.info import ArtefactFormat, BackendInfo, NativeFormat
     from acz.backend.registry import find_backend
     from acz.data.base import Data, Examples
@@ -74,7 +86,9 @@ _HOMES = {
     "convert": "acz.api.exchange",
     "save_native": "acz.api.exchange",
     "list_formats": "acz.api.exchange",
+    "average_checkpoints": "acz.api.exchange",
     "Artefact": "acz.api.exchange",
+    "AverageOfCheckpoints": "acz.api.exchange",
     "Converted": "acz.api.exchange",
     "NativeFile": "acz.api.exchange",
     "check_parity": "acz.api.parity",
@@ -96,9 +110,17 @@ _HOMES = {
     "verify_data": "acz.api.datasets",
     "describe_data": "acz.api.datasets",
     "show_video": "acz.api.datasets",
-    "describe_youtube8m": "acz.api.youtube8m",
-    "convert_youtube8m": "acz.api.youtube8m",
-    "synthesize_youtube8m": "acz.api.youtube8m",
+    "infer_video": "acz.api.data.tagging",
+    "TaggedVideos": "acz.api.data.tagging",
+    "make_clips": "acz.api.data.videos",
+    "make_videos": "acz.api.data.videos",
+    "MadeData": "acz.api.data.videos",
+    "list_features": "acz.api.data.videos",
+    "check_features": "acz.api.data.videos",
+    "CheckedFeatures": "acz.api.data.videos",
+    "describe_youtube8m": "acz.api.data.youtube8m",
+    "convert_youtube8m": "acz.api.data.youtube8m",
+    "synthesize_youtube8m": "acz.api.data.youtube8m",
     "list_models": "acz.api.models",
     "list_layers": "acz.api.models",
     "LayerInfo": "acz.api.models",
@@ -151,11 +173,13 @@ __all__ = [
     "Adam",
     "Artefact",
     "ArtefactFormat",
+    "AverageOfCheckpoints",
     "BackendInfo",
     "BackendReport",
     "BackendState",
     "BenchReport",
     "CheckFailed",
+    "CheckedFeatures",
     "Checkpoint",
     "CheckpointError",
     "Config",
@@ -171,6 +195,7 @@ __all__ = [
     "LaunchPlan",
     "LayerInfo",
     "Loss",
+    "MadeData",
     "MissingError",
     "NativeFile",
     "NativeFormat",
@@ -183,14 +208,17 @@ __all__ = [
     "Spec",
     "SpecError",
     "Sweep",
+    "TaggedVideos",
     "Trained",
     "WrittenData",
     "YouTube8MMetrics",
     "__version__",
+    "average_checkpoints",
     "average_predictions",
     "bench",
     "build",
     "check_backend",
+    "check_features",
     "check_parity",
     "convert",
     "convert_youtube8m",
@@ -202,7 +230,9 @@ __all__ = [
     "export",
     "find_backend",
     "infer",
+    "infer_video",
     "list_backends",
+    "list_features",
     "list_formats",
     "list_layers",
     "list_models",
@@ -210,7 +240,9 @@ __all__ = [
     "load_checkpoint",
     "load_config",
     "load_spec",
+    "make_clips",
     "make_flash_mnist",
+    "make_videos",
     "open_data",
     "plan_launch",
     "plan_sweep",

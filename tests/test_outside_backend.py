@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,11 @@ def compared(answer: subprocess.CompletedProcess[str], level: int) -> list[dict[
 def test_nothing_in_acz_or_its_backends_names_it() -> None:
     for path in [*(ROOT / "acz").rglob("*.py"), *(ROOT / "backends").rglob("*.py"), ROOT / "pyproject.toml"]:
         assert "mirror" not in path.read_text(), path
+
+
+def test_nothing_in_acz_or_its_backends_names_jax() -> None:
+    for path in [*(ROOT / "acz").rglob("*.py"), *(ROOT / "backends").rglob("*.py")]:
+        assert not re.search(r"acz[_-]jax|\bimport jax|from jax", path.read_text()), path
 
 
 @pytest.mark.slow  # every framework that is installed is asked
@@ -108,5 +114,5 @@ def test_losses_of_the_helpers_are_the_references(loss: str) -> None:
     labels = source.integers(0, 4, 6) if LOSSES[loss].labels == "class" else source.integers(0, 2, (6, 4)).astype(float)
     each = loss_per_video(np, loss, logits, output, labels)
     assert each.shape == (6,)
-    whole = each.sum() if loss == "projection" else each.mean()
+    whole = each.sum() if LOSSES[loss].is_sum else each.mean()
     np.testing.assert_allclose(whole, LOSSES[loss].reference(logits, output, labels), rtol=1e-12)

@@ -21,7 +21,6 @@ from acz.parity.comparison import Participants, compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
 from acz.parity.mutants import MUTANTS
-from acz.parity.mutants.layers import LAYER_MUTANTS
 from acz.parity.mutants.processes import PROCESS_MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
@@ -87,7 +86,7 @@ def check_parity(
     Args:
         models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
         backends: names; `onnx` is the file that level 5 writes. By default all that are installed.
-        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes. By default all but the last.
+        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes, 7 promises. By default all but 6.
         mutant: a known mistake that is put into every backend; the check must then fail.
 
     Raises:
@@ -102,7 +101,7 @@ def check_parity(
     for number in numbers:
         if number not in TITLES:
             raise SpecError(f"there is no level {number}; the levels are {', '.join(map(str, TITLES))}")
-    mutants = MUTANTS | LAYER_MUTANTS | PROCESS_MUTANTS
+    mutants = MUTANTS | PROCESS_MUTANTS
     if mutant and mutant not in mutants:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, mutants)}")
     names = _installed(numbers) if backends is None else list(dict.fromkeys(backends))

@@ -193,11 +193,11 @@ class Backend(Protocol):
     def dump_optimizer(self, trainer: Any) -> dict[str, Array]:
         """Copies of `m.<path>` and `v.<path>` of every trained parameter that is not frozen, zeros at first, and `step`.
 
-        `step` is an integer ().
+        `step` is an integer (). Where the optimiser is an `AveragedAdam`, also `a.<path>`, the weights at first.
         """
 
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:
-        """Resume from copies of a state that `dump_optimizer` of any backend gave.
+        """Resume from copies of a state that `dump_optimizer` of any backend gave; averages are there where they are asked for.
 
         The state may also have moments of parameters that are frozen here; they are left out.
         """
@@ -234,6 +234,18 @@ class Processes(Backend, Protocol):
     # values and of counts are reduced first, then those of squared deviations from that mean, forward and backward),
     # gradients are summed over the processes before penalties and clipping, and the loss and hits that it gives are those
     # of the whole batch. `forward`, `forward_best` and `loss_and_gradients` stay the process's own.
+
+
+class Modules(Backend, Protocol):
+    """A backend whose module can be called in training mode."""
+
+    def call_in_training(self, model: Any, inputs: Mapping[str, Array]) -> Array:
+        """The output of a module in training mode, as its user calls it: with dropout that the framework draws.
+
+        Args:
+            model: what `build` gave.
+            inputs: as in `forward`.
+        """
 
 
 class Exports(Backend, Protocol):

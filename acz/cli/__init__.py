@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 
 from acz.cli.backend_check import backend_check
 from acz.cli.bench import bench_command
-from acz.cli.convert import convert_command
+from acz.cli.convert import average_command, convert_command
 from acz.cli.data import data
 from acz.cli.evaluate import evaluate_command
 from acz.cli.export import export_command
@@ -94,6 +94,7 @@ app.command("parity-check")(parity_check)
 app.command("backend-check")(backend_check)
 app.command("report")(report_command)
 app.command("convert")(convert_command)
+app.command("average")(average_command)
 app.command("bench")(bench_command)
 app.command("export")(export_command)
 

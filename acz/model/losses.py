@@ -42,6 +42,14 @@ class Loss:
     """`reference(logits, output, labels)`: logits and output (videos, classes) to the mean loss of a video."""
     checks_only: bool = False
     """True for a loss that a recipe cannot name."""
+    has_kinks: bool = False
+    """True where the derivative jumps."""
+    is_sum: bool = False
+    """True for a loss that is the sum over the videos, not their mean."""
+
+    def share(self, own: int, videos: int) -> float:
+        """The factor of the loss of `own` videos in that of a whole batch of `videos`, of which they are a part."""
+        return 1.0 if self.is_sum else own / videos
 
     @property
     def several_labels(self) -> bool:
@@ -119,8 +127,8 @@ LOSSES: dict[str, Loss] = {
             ("probabilities",),
             _probability_cross_entropy,
         ),
-        Loss("hinge", "classes", ("none", "sigmoid", "probabilities"), (), _hinge),
-        Loss("projection", "scores", (), (), _projection, checks_only=True),
+        Loss("hinge", "classes", ("none", "sigmoid", "probabilities"), (), _hinge, has_kinks=True),
+        Loss("projection", "scores", (), (), _projection, checks_only=True, is_sum=True),
     )
 }
 """Every loss by name."""

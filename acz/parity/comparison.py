@@ -11,15 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.backend.protocol import Backend
 from acz.backend.worker import Worker, Wrapper
 from acz.exchange.artefacts.formats import Maker
 from acz.foundation.processes.job_process import WorkerDied
 from acz.foundation.progress import Progress
 from acz.parity.answers import Answers
+from acz.parity.contract.samples import CASE as CONTRACT
 from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
-from acz.parity.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.samples import Case
 
@@ -63,12 +64,16 @@ def compare_backends(
     chosen = [level for level in LEVELS if level.number in levels]
     rows: list[Row] = []
     with RunningComparison(participants, threads, wrap, skip_slow_precision, workers) as comparison:
-        started = [(level, case, comparison.start(level, case)) for level in chosen for case in cases]
+        started = [
+            (level, case, comparison.start(level, case))
+            for level in chosen
+            for case in (cases if level.of_models else [CONTRACT])
+        ]
         for done, (level, case, result) in enumerate(started):
             if progress is not None:
                 progress("parity", done, len(started), f"{case.model}, {level.title}")
             rows += result.result()
-    names, models = [*participants.backends, *participants.formats], [case.model for case in cases]
+    names, models = [*participants.backends, *participants.formats], [case.model for case in (*cases, CONTRACT)]
     return sorted(rows, key=lambda row: (names.index(row.backend), models.index(row.model), row.level))
 
 

@@ -82,6 +82,17 @@ def forward(
     return {"output": result.output, "logits": result.logits} | {path: result.recorded[path] for path in record}
 
 
+def call_in_training(model: Model, inputs: Mapping[str, Array]) -> Array:
+    """The output in training mode, with dropout masks that are drawn here."""
+    frames = {name: inputs[name].shape[1] for name, entry in model.spec.inputs.items() if entry.has_frames}
+    videos, source = len(next(iter(inputs.values()))), np.random.default_rng()
+    masks = {
+        path: (source.random((videos, *shape)) >= rate).astype(np.uint8)
+        for path, (shape, rate) in model.spec.dropout_masks(frames).items()
+    }
+    return forward(model, inputs, True, masks)["output"]
+
+
 def forward_best(
     model: Model,
     inputs: Mapping[str, Array],
@@ -152,9 +163,12 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     for path in trainer.trained:
         zero = np.zeros_like(trainer.model.parameters[path])
         state |= {key: trainer.state.get(key, zero).copy() for key in (f"m.{path}", f"v.{path}")}
+        if trainer.optimizer.average_decay:
+            state[f"a.{path}"] = trainer.state.get(f"a.{path}", trainer.model.parameters[path]).copy()
     return state
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     trainer.step = int(state["step"])
-    trainer.state = {f"{m}.{path}": np.array(state[f"{m}.{path}"]) for path in trainer.trained for m in "mv"}
+    kinds = "mva" if trainer.optimizer.average_decay else "mv"
+    trainer.state = {f"{m}.{path}": np.array(state[f"{m}.{path}"]) for path in trainer.trained for m in kinds}

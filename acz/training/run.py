@@ -176,20 +176,24 @@ def _read_state(path: Path, state: Mapping[str, Any]) -> State:
     return State(**{name: state[name] for name in start if name != "version"})
 
 
-def load_resumable(path: Path, spec: Spec, frozen: Collection[str] = ()) -> tuple[Checkpoint, State]:
+def load_resumable(
+    path: Path, spec: Spec, frozen: Collection[str] = (), averages: bool = False
+) -> tuple[Checkpoint, State]:
     """Load a checkpoint and its training state.
 
     Args:
         path: the checkpoint.
         spec: the model of the run.
         frozen: paths of the parameters that the run does not train. The optimiser needs no moments of them.
+        averages: true where the run averages its weights.
 
     Raises:
         CheckpointError: the checkpoint belongs to another model, is damaged, or has weights only.
     """
     checkpoint = load_checkpoint(path)
     require_spec(checkpoint, spec, path)
-    needed = {"step", *(f"{moment}.{name}" for name in spec.trained if name not in frozen for moment in "mv")}
+    kinds = "mva" if averages else "mv"
+    needed = {"step", *(f"{moment}.{name}" for name in spec.trained if name not in frozen for moment in kinds)}
     if not needed <= set(checkpoint.optimizer):
         raise CheckpointError(f"{path} has no training state, so a run can't resume from it")
     return checkpoint, _read_state(path, checkpoint.state)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_torch.base import Call
 from acz_torch.model import Model, to_device
@@ -93,6 +93,8 @@ class Trainer:
     loss: str
     kept: list[str]
     """Paths of the statistics that stay."""
+    averages: dict[str, Tensor]
+    """Averages of the trained parameters by path; empty without a decay."""
 
 
 def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
@@ -109,7 +111,8 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
         fused=True,
     )
     kept = [path for path in model.spec.statistics if path in frozen]
-    return Trainer(model, native, optimizer, optimizer.penalties(trained), loss, kept)
+    averages = {path: p.detach().clone() for path, p in trained.items()} if optimizer.average_decay else {}
+    return Trainer(model, native, optimizer, optimizer.penalties(trained), loss, kept, averages)
 
 
 def training_step(
@@ -131,18 +134,28 @@ def training_step(
     if videos is None:
         value.backward()
     else:
-        value = value if trainer.loss == "projection" else value * (len(answers) / videos)
+        value = value * find_loss(trainer.loss).share(len(answers), videos)
         numbers = torch.stack([value.detach().double(), right.double()])
         with GradientSums(optimizer.param_groups[0]["params"], numbers):
             value.backward()
         value, right = numbers
     prepare(trainer)
+    if not optimizer.state:
+        begin_averages(trainer)
     optimizer.param_groups[0]["lr"] = learning_rate
     optimizer.step()
     optimizer.zero_grad()
+    for path, average in trainer.averages.items():
+        average.lerp_(model.get_parameter(path).detach(), 1 - trainer.settings.average_decay)
     if kept:
         model.load_state_dict(kept, strict=False)
     return value.detach(), right
+
+
+def begin_averages(trainer: Trainer) -> None:
+    """Before the first step the averages are the weights."""
+    for path, average in trainer.averages.items():
+        average.copy_(trainer.model.get_parameter(path).detach())
 
 
 def prepare(trainer: Trainer) -> None:
@@ -168,6 +181,9 @@ def shrink(gradients: list[Tensor], limit: float) -> None:
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     found = {"step": np.array(0, dtype=np.int64)}
+    if not trainer.optimizer.state:
+        begin_averages(trainer)
+    found |= {f"a.{path}": average.cpu().numpy().copy() for path, average in trainer.averages.items()}
     for path, parameter in trainer.model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -182,6 +198,8 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
+    for path, average in trainer.averages.items():
+        average.copy_(torch.from_numpy(np.array(state[f"a.{path}"])))
     for path, parameter in trainer.model.named_parameters():
         if parameter.requires_grad:
             trainer.optimizer.state[parameter] = {

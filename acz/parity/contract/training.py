@@ -14,11 +14,27 @@ from acz.backend.info import BackendInfo
 from acz.backend.protocol import Backend
 from acz.foundation.arrays import Arrays
 from acz.model.losses import LOSSES
+from acz.model.optimizer import AveragedAdam
 from acz.model.spec import Spec
-from acz.parity.contract.samples import ADAM, CASE, SPEC, floats, hostile_scores, ready, same, started
+from acz.parity.contract.samples import (
+    ADAM,
+    CASE,
+    SCORES,
+    SPEC,
+    floats,
+    hostile_scores,
+    ready,
+    same,
+    scores_spec,
+    started,
+)
+from acz.reference import derivatives
+from acz.reference.bounds import FLOAT64, difference, float32_bound, worst
 from acz.reference.execution import run
 from acz.reference.ranking import best_first, top_classes
 from acz.reference.samples import Case
+
+BOUNDS = {"float64": FLOAT64, "float32": float32_bound(0.0)}
 
 
 def best_classes(backend: Backend, info: BackendInfo) -> Iterator[str]:
@@ -84,6 +100,34 @@ def losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
         return
 
 
+def certain_losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """Every loss and its gradient are the reference's near probabilities of 0 and 1 too, also where float32 rounds to them."""
+    for loss in LOSSES.values():
+        # a loss of logits is the same for each output
+        for output in loss.outputs if "probabilities" in loss.outputs else loss.outputs[:1]:
+            case, worst = Case("certain", scores_spec(output), loss.name), ""
+            for precision, scores in (("float64", SCORES), ("float32", SCORES[[0, -1]])):
+                model, bound = ready(backend, precision, case), float(BOUNDS[precision])
+                for score, label in ((score, label) for score in scores for label in (0, 1)):
+                    inputs = {"x": np.array([[score, 0.5]]), "one": np.ones((1, 1))}
+                    labels = np.array([1 - label]) if loss.labels == "class" else np.array([[label, 1.0 - label, 0.0]])
+                    given = floats({**inputs, "labels": labels}, precision)
+                    value, gradients = backend.loss_and_gradients(
+                        model, {name: given[name] for name in inputs}, given["labels"], loss.name, training=False
+                    )
+                    asked = case.spec, case.parameters, inputs, labels, loss.name
+                    exact, slopes = derivatives.loss(*asked, training=False), derivatives.gradient(*asked, ["x"])["x"]
+                    apart = difference(np.asarray(value), exact, max(float(abs(exact)), 1.0))
+                    steep = difference(gradients["x"], slopes, max(float(abs(slopes).max()), 1.0))
+                    if not max(apart, steep) <= bound and not worst:
+                        worst = (
+                            f"{loss.name} of {output} in {precision}, score {score:g} and label {label}: the loss is "
+                            f"{apart:.1e} and its gradient {steep:.1e} from the reference's; the bound is {bound:.1e}"
+                        )
+            if worst:
+                yield worst
+
+
 def steps(backend: Backend, info: BackendInfo) -> Iterator[str]:
     """A step gives the loss before it and how many videos' best class is a label, both as something that float() takes."""
     for name in ("softmax_cross_entropy", "sigmoid_cross_entropy"):
@@ -145,6 +189,35 @@ def optimizer(backend: Backend, info: BackendInfo) -> Iterator[str]:
     for who in (trainer, other):
         if not same(backend.dump_optimizer(who), kept):
             yield "the optimiser's state must be copied in and out, with the same bits"
+
+
+def averages(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """Averages are the weights before the first step, move after each by the share, stay in no step, and come back as copies."""
+    paths, batch = ("trunk.last.weight",), CASE.batch("plain")
+    settings = AveragedAdam(**ADAM.model_dump(), average=0.75)
+    model = backend.build(SPEC, "CPU", "float64")
+    trainer = backend.start_training(model, settings, CASE.loss, paths)
+    backend.load_parameters(model, CASE.parameters)  # a trainer may be there already
+    names = {f"a.{path}" for path in SPEC.trained if path not in paths}
+    state = backend.dump_optimizer(trainer)
+    if {name for name in state if name.startswith("a.")} != names:
+        yield "with AveragedAdam dump_optimizer must give a.<path> of every trained parameter that is not frozen"
+        return
+    expected = {name: CASE.parameters[name[2:]] for name in names}
+    for step in range(3):
+        if worst({name: state[name] for name in names}, expected, FLOAT64)[0] > FLOAT64:
+            yield f"after {step} steps the averages are not a + (1 - average) (w - a)"
+        backend.training_step(trainer, batch.inputs, batch.labels, batch.dropout, 0.1)
+        weights, state = backend.dump_parameters(model), backend.dump_optimizer(trainer)
+        expected = {name: value + 0.25 * (weights[name[2:]] - value) for name, value in expected.items()}
+    other = backend.start_training(ready(backend, "float64"), settings, CASE.loss, paths)
+    backend.load_optimizer(other, state)
+    if not same(backend.dump_optimizer(other), state):
+        yield "averages must be copied in and out, with the same bits"
+    _, plain = started(backend, CASE)
+    backend.load_optimizer(plain, {**state, **backend.dump_optimizer(plain)})
+    if any(name.startswith("a.") for name in backend.dump_optimizer(plain)):
+        yield "without AveragedAdam there are no averages"
 
 
 def frozen(backend: Backend, info: BackendInfo) -> Iterator[str]:

@@ -1,11 +1,12 @@
-"""References with a layer that is wrong in one way: mutants of formulas that no change of a spec or a parameter gives.
+"""Backends whose layers are wrong in one way each.
 
-They are mutants of the reference alone: `--backends numpy`. A native layer would not read the wrong formula.
+Formulas that no change of a spec or a parameter gives are wrong in the reference alone: `--backends numpy`. A native
+layer would not read them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
@@ -20,7 +21,7 @@ from acz.model.layers.base import Call
 from acz.model.layers.normalize import l2_normalize
 from acz.model.layers.vlad import NeXtVLAD
 from acz.model.spec import Spec
-from acz.parity.mutants import replace_functions
+from acz.parity.mutants.base import Mutant, changed, other_parameters, other_spec, replace_functions
 
 
 class OneSoftmax(NeXtVLAD):
@@ -71,7 +72,7 @@ class AttentionBehind(NeXtVLAD):
 def with_layer(spec: Spec, wrong: type[NeXtVLAD]) -> Spec:
     """A spec whose layers `nextvlad` have a wrong formula, with the same settings and parameters."""
 
-    def changed(layers: Mapping[str, Layer]) -> dict[str, Layer]:
+    def replaced(layers: Mapping[str, Layer]) -> dict[str, Layer]:
         return {
             name: wrong(**{key: getattr(layer, key) for key in NeXtVLAD.model_fields})
             if type(layer) is NeXtVLAD
@@ -79,8 +80,8 @@ def with_layer(spec: Spec, wrong: type[NeXtVLAD]) -> Spec:
             for name, layer in layers.items()
         }
 
-    streams = {name: replace(stream, layers=changed(stream.layers)) for name, stream in spec.streams.items()}
-    return replace(spec, streams=streams, trunk=changed(spec.trunk))
+    streams = {name: replace(stream, layers=replaced(stream.layers)) for name, stream in spec.streams.items()}
+    return replace(spec, streams=streams, trunk=replaced(spec.trunk))
 
 
 def _of_reference(backend: Backend, wrong: type[NeXtVLAD]) -> Backend:
@@ -118,7 +119,22 @@ def attention_behind(backend: Backend) -> Backend:
     return _of_reference(backend, AttentionBehind)
 
 
-LAYER_MUTANTS: dict[str, Callable[[Backend], Backend]] = {
-    function.__name__: function
-    for function in (softmax_over_groups, centres_of_groups, second_norm, padding_in_statistics, attention_behind)
-}
+def whitened_again(backend: Backend) -> Backend:
+    """The reverse of whitening divides by the deviations where it should multiply."""
+    return other_parameters(backend, "scale", lambda value: 1 / value)
+
+
+def gated_by_itself(backend: Backend) -> Backend:
+    """A feature has a part in its own gate, though the diagonal is removed."""
+    return other_spec(backend, lambda tree: changed(tree, "remove_diagonal", lambda removed: False))
+
+
+MUTANTS: tuple[Mutant, ...] = (
+    softmax_over_groups,
+    centres_of_groups,
+    second_norm,
+    padding_in_statistics,
+    attention_behind,
+    whitened_again,
+    gated_by_itself,
+)
