@@ -12,7 +12,7 @@ from acz.foundation.version import __version__
 
 if TYPE_CHECKING:
     from acz import reference
-    from acz.api.data.tagging import TaggedVideos, infer_video
+    from acz.api.data.tagging import TaggedVideos, infer_video, watch_videos
     from acz.api.data.videos import CheckedFeatures, MadeData, check_features, list_features, make_clips, make_videos
     from acz.api.data.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
     from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data, write_data
@@ -39,7 +39,17 @@ if TYPE_CHECKING:
         list_models,
         load,
     )
-    from acz.api.parity import BackendReport, ParityReport, check_backend, check_parity
+    from acz.api.parity import (
+        BackendReport,
+        ParityReport,
+        ProofReport,
+        check_backend,
+        check_parity,
+        check_record,
+        record_parity,
+        show_proofs,
+        verify_proof,
+    )
     from acz.api.results import WrittenData
     from acz.api.studies import BenchReport, Report, bench, report
     from acz.api.sweeps import PlannedTrial, Sweep, plan_sweep, sweep
@@ -95,6 +105,11 @@ _HOMES = {
     "ParityReport": "acz.api.parity",
     "check_backend": "acz.api.parity",
     "BackendReport": "acz.api.parity",
+    "record_parity": "acz.api.parity",
+    "check_record": "acz.api.parity",
+    "show_proofs": "acz.api.parity",
+    "verify_proof": "acz.api.parity",
+    "ProofReport": "acz.api.parity",
     "bench": "acz.api.studies",
     "BenchReport": "acz.api.studies",
     "report": "acz.api.studies",
@@ -111,6 +126,7 @@ _HOMES = {
     "describe_data": "acz.api.datasets",
     "show_video": "acz.api.datasets",
     "infer_video": "acz.api.data.tagging",
+    "watch_videos": "acz.api.data.tagging",
     "TaggedVideos": "acz.api.data.tagging",
     "make_clips": "acz.api.data.videos",
     "make_videos": "acz.api.data.videos",
@@ -203,6 +219,7 @@ __all__ = [
     "PlannedTrial",
     "Precision",
     "Progress",
+    "ProofReport",
     "RankFailed",
     "Report",
     "Spec",
@@ -220,6 +237,7 @@ __all__ = [
     "check_backend",
     "check_features",
     "check_parity",
+    "check_record",
     "convert",
     "convert_youtube8m",
     "describe_data",
@@ -246,16 +264,20 @@ __all__ = [
     "open_data",
     "plan_launch",
     "plan_sweep",
+    "record_parity",
     "reference",
     "report",
     "resume",
     "save_checkpoint",
     "save_native",
+    "show_proofs",
     "show_video",
     "sweep",
     "synthesize_youtube8m",
     "train",
     "verify_data",
+    "verify_proof",
+    "watch_videos",
     "write_data",
     "write_manifest",
     "write_shard",

@@ -1,7 +1,7 @@
 """Figures of the documents.
 
-`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/choosing.md, docs/clients.md
-and docs/results from docs/results/*.csv.
+`runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/choosing.md, docs/clients.md,
+docs/distributed.md, docs/proof.md, docs/reliability.md and docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
@@ -19,8 +19,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from bench_tables import benchmarks, choosing
+from bench_tables import benchmarks, choosing, proofs
 from clients.page import page
+from process_tables import parity_of_processes, rank_kills
 
 from acz.api.models import differences
 from acz.backend.versions import environment
@@ -38,7 +39,8 @@ RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
 CLIENTS = ROOT / "docs/clients.md"
-BENCHMARKS, CHOOSING = ROOT / "docs/benchmarks.md", ROOT / "docs/choosing.md"
+BENCHMARKS, CHOOSING, PROOF = (ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "proof"))
+DISTRIBUTED, RELIABILITY = ROOT / "docs/distributed.md", ROOT / "docs/reliability.md"
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -155,6 +157,9 @@ def documents() -> dict[Path, str]:
         ROOT / "docs/README.zh.md": chinese(readme),
         BENCHMARKS: benchmarks(BENCHMARKS.read_text(encoding="utf-8"), RESULTS),
         CHOOSING: choosing(CHOOSING.read_text(encoding="utf-8"), RESULTS / "bench_zoo.csv"),
+        PROOF: proofs(PROOF.read_text(encoding="utf-8"), RESULTS / "proof.csv"),
+        DISTRIBUTED: parity_of_processes(DISTRIBUTED.read_text(encoding="utf-8"), RESULTS / "parity_processes.csv"),
+        RELIABILITY: rank_kills(RELIABILITY.read_text(encoding="utf-8"), RESULTS / "rank_kills.csv"),
         CLIENTS: page(CLIENTS.read_text(encoding="utf-8"), read_csv(RESULTS / "clients.csv")),
     }
 

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 import acz
+from acz import infer_video, watch_videos
 from acz.foundation.errors import CheckpointError, DataError, SpecError
 from acz.foundation.progress import Progress
 from acz.studies.reports.video_page import encode_png
@@ -128,6 +129,43 @@ def test_the_page_is_whole_and_loads_nothing(folder: Path, tmp_path: Path, acz: 
     ]
 
 
+def test_videos_that_arrive_are_tagged_once(folder: Path, tmp_path: Path, acz: Callable[..., Answer]) -> None:
+    place, out = tmp_path / "in", tmp_path / "tags.jsonl"
+    place.mkdir()
+    clips = {f"{number}.mkv": folder / "clips/dog" / f"{number}.mkv" for number in (0, 2)}
+    looks: list[list[str]] = []
+
+    def ids() -> list[str]:
+        return [json.loads(line)["id"] for line in out.read_text().splitlines()] if out.exists() else []
+
+    def stop() -> bool:
+        """Let a file arrive in two parts, then another one, then one that is no video."""
+        looks.append(ids())
+        content, look = clips["0.mkv"].read_bytes(), len(looks)
+        if look <= 2:
+            (place / "0.mkv").write_bytes(content[: len(content) // 2] if look == 1 else content)
+        if look == 4:
+            (place / "2.mkv").write_bytes(clips["2.mkv"].read_bytes())
+            (place / "bad.mp4").write_text("no video")
+        return look == 7
+
+    count = watch_videos(folder / "run", place, out, files=folder, seconds=0, stop=stop, progress=QUIET)
+    assert count == 3
+    assert looks == [[], [], [], ["0.mkv"], ["0.mkv"], ["0.mkv", "2.mkv", "bad.mp4"], ["0.mkv", "2.mkv", "bad.mp4"]]
+    written = out.read_text()
+    first, _, bad = map(json.loads, written.splitlines())
+    assert first == infer_video(folder / "run", clips["0.mkv"], files=folder, progress=QUIET).videos[0]
+    assert "ffmpeg can't read it" in bad["error"]
+    assert watch_videos(folder / "run", place, out, files=folder, seconds=0, stop=lambda: True, progress=QUIET) == 0
+    assert out.read_text() == written
+    out.write_text("{}\n")
+    with pytest.raises(DataError, match="holds other lines than those of tagged videos"):
+        watch_videos(folder / "run", place, out, files=folder, progress=QUIET)
+    with pytest.raises(SpecError, match=r"are written as \.jsonl"):
+        watch_videos(folder / "run", place, tmp_path / "x.html", files=folder, progress=QUIET)
+    assert "--watch needs --video FOLDER" in acz("infer", folder / "run", "--watch").err
+
+
 def test_pictures_are_the_pixels() -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
     content = encode_png(pixels)
@@ -160,3 +198,9 @@ def test_wrong_use_is_refused(folder: Path, tmp_path: Path) -> None:
     alone.write_bytes((folder / "run/best.safetensors").read_bytes())
     with pytest.raises(CheckpointError, match="does not say how features of videos are made"):
         acz.infer_video(alone, clip, files=folder, progress=QUIET)
+
+
+def test_the_model_of_the_quickstart_is_that_of_the_page() -> None:
+    root = Path(__file__).parents[1]
+    assert (root / "docs/videos.yaml").read_text() in (root / "docs/videos.md").read_text()
+    assert "docs/videos.yaml" in (root / "scripts/quickstart.sh").read_text()

@@ -17,6 +17,7 @@ from acz.exchange.weights.outgoing import find_native, to_native
 from acz.foundation.errors import SpecError
 from acz.foundation.progress import Progress, show_progress
 from acz.model.checkpoint import save_checkpoint
+from acz.model.proof import proof_in_words
 from acz.model.spec import Spec
 from acz.training.latest import latest_run
 from acz.training.run_folder import BEST, open_checkpoint
@@ -36,12 +37,15 @@ class Artefact(Result):
     """The program that its users run it with."""
     report: Mapping[str, Any]
     """The measurements: every check with its bound, latencies, size, versions. It also lies beside the artefact."""
+    proof: str = ""
+    """A line about the proof beside the checkpoint; empty without one."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"artefact": str(self.path), **self.report}
+        return {"artefact": str(self.path), "proof": self.proof, **self.report}
 
     def __str__(self) -> str:
-        return f"{self.path}: verified with {self.runtime}; report in {self.path.name}.report.json"
+        lines = [f"{self.path}: verified with {self.runtime}; report in {self.path.name}.report.json", self.proof]
+        return "\n".join(filter(None, lines))
 
 
 @dataclass(frozen=True, repr=False)
@@ -161,7 +165,7 @@ def export(
     path = Path(out) if out else source.parent / "export" / artefact_name(stem, chosen, form)
     with show_progress(progress) as shown:
         report = write_verified(checkpoint, source, chosen, path, shown, threads, form=form)
-    return Artefact(path, source, chosen.name, chosen.runtime, report)
+    return Artefact(path, source, chosen.name, chosen.runtime, report, proof_in_words(source, checkpoint))
 
 
 @reports_progress

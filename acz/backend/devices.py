@@ -1,12 +1,15 @@
-"""Names of devices, and the check that one is here."""
+"""Names of devices, the check that one is here, and a backend that stays on one."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from acz.backend.protocol import Backend
+from acz.foundation.arrays import Array, Arrays
 from acz.foundation.errors import MissingError, SpecError
+from acz.model.spec import Spec
 
 
 def split_device(device: str) -> tuple[str, int]:
@@ -39,6 +42,47 @@ def check_device(backend: Backend, device: str) -> None:
         f"this build of the framework could use: {backend.capabilities()['devices']}. "
         f"Type --device {here[0]} instead, or see 'acz backends'."
     )
+
+
+def device_problem(backend: Backend, device: str, arrays: Mapping[str, Array]) -> tuple[str, Arrays]:
+    """A job: the reason why a backend can't use a device; empty where it can."""
+    try:
+        check_device(backend, device)
+    except MissingError as error:
+        return str(error), {}
+    return "", {}
+
+
+def split_participant(name: str, device: str = "CPU") -> tuple[str, str]:
+    """The backend and the device of a participant: `torch@GPU:1` is ("torch", "GPU:1").
+
+    Args:
+        name: a backend's name, which may have a device.
+        device: the device of a name without one.
+
+    Raises:
+        SpecError: the device can't be one.
+    """
+    backend, at, named = name.partition("@")
+    chosen = named if at else device
+    split_device(chosen)
+    return backend, chosen
+
+
+class _OnDevice:
+    def __init__(self, backend: Backend, device: str) -> None:
+        self._backend, self._device = backend, device
+
+    def build(self, spec: Spec, device: str, dtype: str) -> Any:
+        return self._backend.build(spec, self._device, dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+def on_device(backend: Backend, device: str) -> Backend:
+    """A backend whose modules are all built on one device, whatever device a job names."""
+    return cast(Backend, _OnDevice(backend, device)) if device != "CPU" else backend
 
 
 def advise_on_device(devices: Sequence[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -59,6 +59,9 @@ def infer_command(
         Path | None,
         typer.Option(help="With --video: the folder of the networks that the features need.", show_default=False),
     ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="With --video FOLDER: tag also what arrives there, until Ctrl-C.")
+    ] = False,
     window: Annotated[float, typer.Option(help="With --video: seconds of the window that slides over it.")] = 5.0,
     kind: Format = None,
     top_k: Annotated[
@@ -96,25 +99,29 @@ def infer_command(
     After an interruption, the same command resumes.
     """
     configure_process(threads or cores())
+    if watch and video is None:
+        from acz.foundation.errors import SpecError
+
+        raise SpecError("--watch needs --video FOLDER")
     if video is not None:
-        from acz.api.data.tagging import infer_video
+        from acz.api.data.tagging import infer_video, watch_videos
         from acz.foundation.errors import SpecError
 
         if data is not None or kind is not None or processes is not None or engine != "local":
             raise SpecError("--video takes no --data, --format, --processes and --engine")
-        tagged = infer_video(
-            target,
-            video,
-            out,
-            files=files,
-            window=window,
-            top_k=top_k or 5,
-            class_names=class_names or labels,
-            backend=backend,
-            device=device,
-            threads=threads,
-        )
-        print_result(tagged, as_json)
+        options: dict[str, Any] = {
+            "files": files,
+            "window": window,
+            "top_k": top_k or 5,
+            "class_names": class_names or labels,
+            "backend": backend,
+            "device": device,
+            "threads": threads,
+        }
+        if watch:
+            watch_videos(target, video, out, **options)
+        else:
+            print_result(infer_video(target, video, out, **options), as_json)
         return
     from acz.api.inference import infer
 

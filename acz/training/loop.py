@@ -130,6 +130,8 @@ class _Loop:
                 )
                 if run.start:
                     self.progress.line(str(run.start))
+                if run.teacher:
+                    self.progress.line(str(run.teacher))
                 self._remark()
                 if warning := warn_of_bytes(self.spec):
                     self.progress.line(warning)
@@ -156,6 +158,7 @@ class _Loop:
         made = batches(
             self.spec, run.train, run.batch_size, recipe.seed, state.step, run.steps, run.since, run.own_rows
         )
+        made = run.teacher.mix_all(made) if run.teacher else made
         # closed: otherwise the traceback of an error would keep its thread alive
         with closing(prefetch(made, 3)) as source:
             self._take_steps(TimedItems(source))

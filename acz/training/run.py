@@ -16,6 +16,7 @@ from acz.foundation.errors import CheckpointError
 from acz.model.checkpoint import Checkpoint, load_checkpoint, require_spec
 from acz.model.losses import Loss
 from acz.model.spec import Spec
+from acz.training.distillation import Teacher
 from acz.zoo.config import Config
 
 VERSION = 2
@@ -112,6 +113,8 @@ class Run:
     """This process, which may be one of several that share the run; rank 0 alone writes files."""
     start: Start | None = None
     """The weights to begin from. None: the model's own starting values, or a resumed run."""
+    teacher: Teacher | None = None
+    """The predictions that take part in the labels."""
     resumed: bool = False
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     """The old and the new value of each setting that changes as the run is resumed."""

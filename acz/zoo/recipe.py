@@ -81,6 +81,23 @@ class Average(BaseModel):
         return float(0.5 ** (1 / self.halflife))
 
 
+class Distillation(BaseModel):
+    """A teacher's predictions for every training video, as `acz infer TEACHER --split train` writes them.
+
+    The loss is (1 - `weight`) times that of the labels, and `weight` times that of the teacher's scores as labels. A class that
+    the file does not list counts as 0. The hits that training reports count the classes that the teacher lists too.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    predictions: str
+    weight: float = Field(default=0.5, gt=0, le=1)
+
+
+LINEAR = ("sigmoid_cross_entropy", "probability_cross_entropy")
+"""Losses that are linear in the labels, so that a teacher's scores can be a part of these."""
+
+
 class Recipe(BaseModel):
     """The recipe of a training. Without `loss` it is the loss that belongs to the model's output.
 
@@ -98,6 +115,7 @@ class Recipe(BaseModel):
     loss: LossName | None = None
     optimizer: Adam = Adam()
     average: Average | None = None
+    distill: Distillation | None = None
     freeze: tuple[str, ...] = ()
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping | None = None
@@ -113,6 +131,8 @@ class Recipe(BaseModel):
         """
         if self.loss:
             choose_loss(self.loss, spec)
+        if self.distill and (loss := choose_loss(self.loss, spec).name) not in LINEAR:
+            raise SpecError(f"train.distill: the loss must be {' or '.join(LINEAR)}, got {loss}; change train.loss")
         self.optimizer.require(spec.trained)
         if set(spec.trained) <= set(self.frozen(spec)):
             raise SpecError("train.freeze: matches every trained parameter; leave one of them to be trained")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from acz.backend.devices import check_device
 from acz.backend.protocol import Backend
 from acz.backend.registry import find_backend
 from acz.data.videos.extractor import Extractor, recorded_extractor
-from acz.data.videos.listing import list_videos, plain_name
+from acz.data.videos.listing import SUFFIXES, list_videos, plain_name
 from acz.data.videos.making import CLASS_NAMES, FEATURES
 from acz.data.vocabulary import read_labels
 from acz.foundation.arrays import Array
@@ -88,33 +89,133 @@ def infer_video(
         CheckpointError: there is no such run, or its data were not made of videos.
         SpecError, DataError, MissingError: wrong use, a file that can't be read, or something is missing.
     """
-    require_counts(top_k=top_k, threads=threads)
     path = None if out is None else Path(out)
     if path is not None and path.suffix not in KINDS:
         raise SpecError(f"{path}: tagged videos are written as {', '.join(KINDS)}")
-    if not window > 0:
-        raise SpecError(f"window (--window) must be positive, got {window:g}")
-    checkpoint, where, run = open_checkpoint(latest_run() if target is None else Path(target))
-    record = (run or {}).get(VIDEOS)
-    if run is None or record is None:
-        raise CheckpointError(
-            f"{where} does not say how features of videos are made; train on a data set of 'acz data videos'"
-        )
-    listed, spec = list_videos([Path(video)]), checkpoint.spec
-    names = _names(spec, class_names, record.get(CLASS_NAMES))
-    extractor = recorded_extractor(record[FEATURES], Path(files or ""), threads or cores())
-    opened = find_backend(backend or str(run["backend"]))
-    check_device(opened, device)
-    opened.set_threads(threads or cores())
-    model = build_model(opened, spec, checkpoint.parameters, device)
+    listed = list_videos([Path(video)])
+    tagger = _Tagger(target, files, window, top_k, class_names, backend, device, threads)
     tagged = []
     with show_progress(progress) as shown:
         for number, entry in enumerate(listed):
             shown("tagging", number, len(listed))
-            tagged.append(_tag(plain_name(entry.name), entry.path, extractor, opened, model, spec, window))
+            tagged.append(tagger.tag(plain_name(entry.name), entry.path))
     if path is not None:
-        _write(path, tagged, names, f"{run['name']}, {where}", top_k)
-    return TaggedVideos([_plain(entry, names, top_k) for entry in tagged], path)
+        _write(path, tagged, tagger)
+    return TaggedVideos([tagger.plain(entry) for entry in tagged], path)
+
+
+@reports_progress
+def watch_videos(
+    target: str | Path | None,
+    folder: str | Path,
+    out: str | Path,
+    *,
+    files: str | Path | None = None,
+    window: float = WINDOW,
+    top_k: int = 5,
+    class_names: str | Path | None = None,
+    backend: str | None = None,
+    device: str = "CPU",
+    threads: int | None = None,
+    seconds: float = 2.0,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Progress | None = None,
+) -> int:
+    """Tag each video that arrives in a folder, until it is interrupted; gives the number of videos that it tagged.
+
+    A file is tagged when its size is the same in two looks. Files that are in `out` already are left alone, so the same
+    call resumes. A file that can't be read has a line with `error`.
+
+    Args:
+        target: the folder of a run, or a checkpoint in one; None: the latest run.
+        folder: the folder.
+        out: JSON lines, as `infer_video` writes them.
+        files, window, top_k, class_names, backend, device, threads: as those of `infer_video`.
+        seconds: seconds between two looks.
+        stop: is called after each look; True ends the call.
+
+    Raises:
+        CheckpointError, SpecError, DataError, MissingError: as those of `infer_video`.
+    """
+    place, path = Path(folder), Path(out)
+    if path.suffix != ".jsonl":
+        raise SpecError(f"{path}: watched videos are written as .jsonl")
+    if not place.is_dir():
+        raise DataError(f"{place}: there is no such folder")
+    tagger = _Tagger(target, files, window, top_k, class_names, backend, device, threads)
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True) if path.is_file() else []
+    try:
+        known = {str(json.loads(line)["id"]) for line in lines}
+    except (ValueError, KeyError, TypeError):
+        raise DataError(f"{path}: holds other lines than those of tagged videos; choose another --out") from None
+    sizes: dict[Path, int] = {}
+    count = 0
+    with show_progress(progress) as shown:
+        shown.line(f"watching {place}; Ctrl-C ends it")
+        while True:
+            for file in sorted(place.rglob("*")):
+                name = plain_name(file.relative_to(place).as_posix())
+                if name in known or file.suffix.lower() not in SUFFIXES or not file.is_file():
+                    continue
+                size = file.stat().st_size
+                if sizes.get(file) != size:
+                    sizes[file] = size
+                    continue
+                try:
+                    record = tagger.plain(tagger.tag(name, file))
+                    best = ", ".join(f"{label} {score:.3f}" for label, score in record["labels"])
+                    shown.line(f"{name}: {best}")
+                except DataError as error:
+                    record = {"id": name, "error": str(error)}
+                    shown.line(str(error))
+                lines.append(json.dumps(record) + "\n")
+                write_text_atomically(path, "".join(lines))
+                known.add(name)
+                count += 1
+            if stop():
+                return count
+            time.sleep(seconds)
+
+
+class _Tagger:
+    """A model, and the extractor that its data were made with."""
+
+    def __init__(
+        self,
+        target: str | Path | None,
+        files: str | Path | None,
+        window: float,
+        top_k: int,
+        class_names: str | Path | None,
+        backend: str | None,
+        device: str,
+        threads: int | None,
+    ) -> None:
+        require_counts(top_k=top_k, threads=threads)
+        if not window > 0:
+            raise SpecError(f"window (--window) must be positive, got {window:g}")
+        checkpoint, where, run = open_checkpoint(latest_run() if target is None else Path(target))
+        record = (run or {}).get(VIDEOS)
+        if run is None or record is None:
+            raise CheckpointError(
+                f"{where} does not say how features of videos are made; train on a data set of 'acz data videos'"
+            )
+        self.spec, self.window, self.count = checkpoint.spec, window, top_k
+        self.words = f"{run['name']}, {where}"
+        self.names = _names(self.spec, class_names, record.get(CLASS_NAMES))
+        self.extractor = recorded_extractor(record[FEATURES], Path(files or ""), threads or cores())
+        self.backend = find_backend(backend or str(run["backend"]))
+        check_device(self.backend, device)
+        self.backend.set_threads(threads or cores())
+        self.model = build_model(self.backend, self.spec, checkpoint.parameters, device)
+
+    def tag(self, name: str, path: Path) -> Tagged:
+        """Extract the features of a video, and run the model on the whole and on windows of it. Raises DataError."""
+        return _tag(name, path, self.extractor, self.backend, self.model, self.spec, self.window)
+
+    def plain(self, video: Tagged) -> dict[str, Any]:
+        """The labels of a video as plain data."""
+        return _plain(video, self.names, self.count)
 
 
 def _names(spec: Spec, file: str | Path | None, recorded: list[str] | None) -> list[str]:
@@ -163,11 +264,11 @@ def _plain(video: Tagged, names: Sequence[str], count: int) -> dict[str, Any]:
     return {"id": video.name, "labels": labels(video.scores), "windows": windows}
 
 
-def _write(path: Path, tagged: Sequence[Tagged], names: Sequence[str], model: str, count: int) -> None:
+def _write(path: Path, tagged: Sequence[Tagged], tagger: _Tagger) -> None:
     if path.suffix == ".html":
-        write_text_atomically(path, draw_page(tagged, names, model, count))
+        write_text_atomically(path, draw_page(tagged, tagger.names, tagger.words, tagger.count))
     elif path.suffix == ".jsonl":
-        write_text_atomically(path, "".join(json.dumps(_plain(video, names, count)) + "\n" for video in tagged))
+        write_text_atomically(path, "".join(json.dumps(tagger.plain(video)) + "\n" for video in tagged))
     else:
         arrays = {
             "id": np.array([video.name for video in tagged]),
