@@ -16,6 +16,7 @@ from acz.backend.helpers import (
     AdamNumbers,
     adam_numbers,
     adam_update,
+    average_update,
     dump_moments,
     prepare_gradients,
     split_moments,
@@ -115,6 +116,8 @@ class Trainer:
     m: dict[str, Tensor] = field(default_factory=dict)
     v: dict[str, Tensor] = field(default_factory=dict)
     step: int = 0
+    a: dict[str, Tensor] = field(default_factory=dict)
+    """Averages, where the optimiser keeps them and a step was taken or a state was loaded."""
 
 
 def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
@@ -162,6 +165,7 @@ def training_step(
 ) -> tuple[Tensor, Tensor]:
     model = trainer.model
     trainer.step += 1
+    averages = current_averages(trainer)
     factors = adam_numbers(trainer.optimizer, trainer.step, learning_rate)
     trained = {path: model.parameters[path] for path in trainer.m}
     others = {path: value for path, value in model.parameters.items() if path not in trained}
@@ -171,14 +175,26 @@ def training_step(
         new, trainer.m, trainer.v, moved, loss, right = trainer.compiled(
             trained, trainer.m, trainer.v, others, fed, answers["labels"], masks, typed
         )
+        trainer.a = average_update(trainer.optimizer, averages, new)
     model.parameters |= new | {path: value for path, value in moved.items() if path not in trainer.kept}
     return loss, right
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    return dump_moments(trainer.m, trainer.v, trainer.step)
+    averages = {f"a.{path}": np.array(value) for path, value in current_averages(trainer).items()}
+    return dump_moments(trainer.m, trainer.v, trainer.step) | averages
+
+
+def current_averages(trainer: Trainer) -> dict[str, Tensor]:
+    """The averages; before the first step they are copies of the weights, whose memory a step uses again."""
+    if not trainer.optimizer.average_decay or trainer.a:
+        return trainer.a
+    model = trainer.model
+    return to_device(model, {path: np.array(model.parameters[path]) for path in trainer.m})
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     m, v, trainer.step = split_moments(state)
     trainer.m, trainer.v = (to_device(trainer.model, {path: part[path] for path in trainer.m}) for part in (m, v))
+    if trainer.optimizer.average_decay:
+        trainer.a = to_device(trainer.model, {path: np.array(state[f"a.{path}"]) for path in trainer.m})
