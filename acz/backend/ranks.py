@@ -106,7 +106,8 @@ def join_ranks(backend: str, device: str, threads: int | None) -> Iterator[Rank]
         return
     opened.set_threads(own_threads)
     opened = cast(Processes, opened)
-    environment.at_once = True
+    launcher = find_info(backend).launcher
+    environment.at_once = launcher is None or launcher.scheduler is None  # a scheduler waits for the farewells of ranks
     try:
         opened.join(place, own_device)
     except AczError:

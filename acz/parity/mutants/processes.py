@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from acz.backend.helpers import adam_numbers, adam_update, prepare_gradients
+from acz.backend.helpers import adam_numbers, adam_update, average_update, prepare_gradients
 from acz.backend.processes import Place
 from acz.backend.protocol import Backend, Processes
 from acz.foundation.arrays import Array, Arrays
@@ -102,6 +102,7 @@ class _Trainer:
     step: int = 0
     m: Arrays = field(default_factory=dict)
     v: Arrays = field(default_factory=dict)
+    a: Arrays = field(default_factory=dict)
 
 
 def _own_steps(backend: Backend, clipped_first: bool) -> Backend:
@@ -128,11 +129,18 @@ def _own_steps(backend: Backend, clipped_first: bool) -> Backend:
         m, v = trainer.m or {p: 0 * w for p, w in weights.items()}, trainer.v or {p: 0 * w for p, w in weights.items()}
         numbers = adam_numbers(trainer.optimizer, trainer.step, rate)
         new, trainer.m, trainer.v = adam_update(np, trainer.optimizer, weights, ready, m, v, numbers)
+        if trainer.optimizer.average_decay:
+            trainer.a = average_update(trainer.optimizer, trainer.a or weights, new)
         kinds = {path: value.astype(now[path].dtype) for path, value in new.items()}
         backend.load_parameters(trainer.model, {**now, **kinds})
         return float(total(np.array([loss * share]))[0]), 0.0
 
-    return replace_functions(backend, start_training=start_training, training_step=training_step)
+    def dump_optimizer(trainer: _Trainer) -> Arrays:
+        return {f"a.{path}": value for path, value in trainer.a.items()}
+
+    return replace_functions(
+        backend, start_training=start_training, training_step=training_step, dump_optimizer=dump_optimizer
+    )
 
 
 def local_batch_norm(backend: Backend) -> Backend:

@@ -122,7 +122,8 @@ def batch_norm(
             batch_variance = (jnp.square(rows - batch_mean) * valid).sum(0) / count
         else:
             count = jnp.asarray(rows.shape[0], x.dtype)
-            batch_mean = rows.mean(0)
+            first = lax.stop_gradient(rows[0])  # a sum of equal rows would round, and the division magnify that
+            batch_mean = first + (rows - first).mean(0)
             batch_variance = jnp.square(rows - batch_mean).mean(0)
         correction = count / at_least(count - 1.0, 1.0) if settings.variance == "unbiased" else 1.0
         share = 1.0 - settings.decay
