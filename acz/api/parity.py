@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from acz.api.results import Result, reports_progress
+from acz.backend.devices import check_precision
 from acz.backend.registry import REFERENCE, find_backend, find_info, infos, installed
 from acz.backend.versions import environment
 from acz.exchange.artefacts.formats import ONNX, formats
@@ -16,6 +17,7 @@ from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.files.tables import write_csv
 from acz.foundation.installation import install_command
 from acz.foundation.progress import Progress, show_progress
+from acz.model.precision import FULL, Precision, find_precision
 from acz.parity.cases import cases
 from acz.parity.comparison import Participants, compare_backends
 from acz.parity.contract.check import check_promises
@@ -30,6 +32,8 @@ from acz.reference.samples import Case
 ALL_LEVELS = tuple(TITLES)
 ONE_PROCESS = tuple(number for number in TITLES if number != 6)
 """The levels in which each backend has one process."""
+WITH_PRECISIONS = (1, 2, 3)
+"""The levels that compare low precisions."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -44,6 +48,8 @@ class ParityReport(Result):
     """Known backends that are not installed here, where all that are installed were asked for."""
     cases: tuple[Case, ...]
     """The models."""
+    precisions: tuple[Precision, ...] = FULL
+    """The precisions of levels 1 to 3."""
 
     @property
     def passed(self) -> bool:
@@ -56,8 +62,8 @@ class ParityReport(Result):
         return list_failures(self.rows)
 
     def summary(self) -> list[list[str]]:
-        """Lines of model, backend, level; measured and bound in float64 and in float32; and a verdict."""
-        return summarise(self.rows)
+        """Lines of model, backend, level; measured and bound in each precision; and a verdict."""
+        return summarise(self.rows, self.precisions)
 
     def to_json(self) -> dict[str, Any]:
         return to_json(self.rows, self.missing)
@@ -77,7 +83,8 @@ def check_parity(
     models: str | Path = "*",
     *,
     backends: Sequence[str] | None = None,
-    levels: Sequence[int] = ONE_PROCESS,
+    levels: Sequence[int] | None = None,
+    precisions: Sequence[str] | None = None,
     mutant: str | None = None,
     progress: Progress | None = None,
 ) -> ParityReport:
@@ -86,33 +93,42 @@ def check_parity(
     Args:
         models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
         backends: names; `onnx` is the file that level 5 writes. By default all that are installed.
-        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes. By default all but the last.
+        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes. By default 1 to 5,
+            and 1 to 3 where a precision is low.
+        precisions: those of levels 1 to 3: `float64`, `float32`, `tf32`, `bfloat16`, `float16`. By default the first two.
         mutant: a known mistake that is put into every backend; the check must then fail.
 
     Raises:
-        SpecError: a model, a backend, a level or a mutant is unknown.
-        MissingError: a backend is not installed, or there is nothing to compare.
+        SpecError: a model, a backend, a level, a precision or a mutant is unknown, or a level has no low precisions.
+        MissingError: a backend is not installed or has no such precision, or there is nothing to compare.
 
     Example:
         >>> acz.check_parity("flash_mnist/attention_cluster", backends=["numpy"], levels=[1]).passed
         True
     """
-    chosen, numbers = cases(str(models)), sorted(set(levels))
+    kinds = FULL if precisions is None else tuple(dict.fromkeys(find_precision(name) for name in precisions))
+    low = any(kind.is_low for kind in kinds)
+    chosen, numbers = cases(str(models)), sorted(set(levels or (WITH_PRECISIONS if low else ONE_PROCESS)))
     for number in numbers:
         if number not in TITLES:
             raise SpecError(f"there is no level {number}; the levels are {', '.join(map(str, TITLES))}")
+    if low and not set(numbers) <= set(WITH_PRECISIONS):
+        raise SpecError(f"levels 1, 2 and 3 have low precisions; leave out level {max(numbers)}, or --precision")
     mutants = MUTANTS | PROCESS_MUTANTS
     if mutant and mutant not in mutants:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, mutants)}")
     names = _installed(numbers) if backends is None else list(dict.fromkeys(backends))
     participants = open_participants(names, numbers)
+    for name in participants.backends if backends is not None else ():
+        for kind in kinds:
+            check_precision(name, kind)
     missing = [name for name in _known(numbers) if name not in (*names, REFERENCE)] if backends is None else []
     with show_progress(progress) as shown:
         wrap = mutants[mutant] if mutant else None
-        rows = compare_backends(chosen, participants, numbers, progress=shown, wrap=wrap)
-    complete = str(models) == "*" and set(numbers) >= set(ONE_PROCESS) and not mutant
+        rows = compare_backends(chosen, participants, numbers, progress=shown, wrap=wrap, precisions=kinds)
+    complete = str(models) == "*" and set(numbers) >= set(ONE_PROCESS) and kinds == FULL and not mutant
     rows = apply_waivers(rows, read_waivers(), complete)
-    return ParityReport(tuple(rows), tuple(names), tuple(missing), tuple(chosen))
+    return ParityReport(tuple(rows), tuple(names), tuple(missing), tuple(chosen), kinds)
 
 
 def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) -> Participants:

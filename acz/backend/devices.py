@@ -1,4 +1,4 @@
-"""Names of devices, and the check that one is here."""
+"""Names of devices, and the checks that a backend has a device and a precision."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Sequence
 
 from acz.backend.protocol import Backend
+from acz.backend.registry import find_info
 from acz.foundation.errors import MissingError, SpecError
+from acz.model.precision import FULL, Precision
 
 
 def split_device(device: str) -> tuple[str, int]:
@@ -50,3 +52,38 @@ def advise_on_device(devices: Sequence[str]) -> str:
     return (
         f"this runs on the CPU, and {', '.join(others)} {'is' if len(others) == 1 else 'are'} here; add --device {kind}"
     )
+
+
+def missing_precision(backend: str, precision: Precision, device: str = "CPU") -> str:
+    """Why a backend has no such precision on a device, and what to type instead; empty where it has it.
+
+    What a device other than the CPU can is the framework's own to say.
+    """
+    info = find_info(backend)
+    if not precision.is_low or device != "CPU" or precision.value in info.low_precisions:
+        return ""
+    others = [*(full.value for full in FULL), *info.low_precisions]
+    return (
+        f"backend '{backend}' has no products in {precision.value} on the CPU; "
+        f"type --precision {' or '.join(others)}, or take another --backend or --device"
+    )
+
+
+def check_precision(backend: str, precision: Precision, device: str = "CPU") -> None:
+    """Raise MissingError where a backend has no such precision on a device."""
+    if problem := missing_precision(backend, precision, device):
+        raise MissingError(problem)
+
+
+def precisions_in_words(backend: str) -> str:
+    """The precisions of a backend on the CPU, how it computes the low ones, and those that it has not."""
+    known = find_info(backend).low_precisions
+    by_means: dict[str, list[str]] = {}
+    for name, means in known.items():
+        by_means.setdefault(means, []).append(name)
+    having = [
+        ", ".join(full.value for full in FULL),
+        *(f"{', '.join(names)} ({means})" for means, names in by_means.items()),
+    ]
+    absent = [precision.value for precision in Precision if precision.is_low and precision.value not in known]
+    return ", ".join(having) + (f"; no {', '.join(absent)} on the CPU" if absent else "")

@@ -33,7 +33,14 @@ def parity_check(
             max=6,
             help="A level: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, "
             "6 several processes. May be repeated.",
-            show_default="1 to 5",
+            show_default="1 to 5; 1 to 3 in a low precision",
+        ),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A precision of levels 1 to 3: float64, float32, tf32, bfloat16 or float16. May be repeated.",
+            show_default="float64 and float32",
         ),
     ] = None,
     mutant: Annotated[
@@ -50,18 +57,20 @@ def parity_check(
     Runs the tiny variant of each model, and small models of every layer setting, in one process for each backend.
     Prints the largest difference beside its bound. The exit code is 1 if a difference exceeds its bound.
     """
-    from acz.api.parity import ONE_PROCESS, check_parity
+    from acz.api.parity import check_parity
     from acz.foundation.errors import CheckFailed
 
     names = [name.strip() for name in backends.split(",")] if backends else None
-    report = check_parity(pattern, backends=names, levels=level or ONE_PROCESS, mutant=mutant)
+    report = check_parity(pattern, backends=names, levels=level, precisions=precision, mutant=mutant)
     if csv is not None:
         report.to_csv(csv)
     if as_json:
         print_json(report.to_json())
     else:
-        headers = ["model", "backend", "level", "float64", "float64 bound", "float32", "float32 bound", "verdict"]
-        print_table(headers, report.summary(), right={3, 4, 5, 6})
+        numbers = [title for kind in report.precisions for title in (kind.value, f"{kind.value} bound")]
+        print_table(
+            ["model", "backend", "level", *numbers, "verdict"], report.summary(), right=range(3, 3 + len(numbers))
+        )
         print(report)
     if not report.passed:
         raise CheckFailed("\n  ".join(["parity does not hold:", *(report.failures or ["nothing was compared"])]))

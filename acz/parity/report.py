@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.model.precision import Precision
+from acz.model.precision import FULL, Precision
 from acz.parity.levels import TITLES
 from acz.parity.row import Row
 from acz.reference.samples import Case
@@ -68,7 +68,7 @@ def to_table(rows: Sequence[Row], cases: Sequence[Case], versions: Mapping[str, 
     ]
 
 
-def summarise(rows: Sequence[Row]) -> list[list[str]]:
+def summarise(rows: Sequence[Row], precisions: Sequence[Precision] = FULL) -> list[list[str]]:
     """One line for each model, backend and level: in each precision the check that came nearest to its bound."""
     groups: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
@@ -76,7 +76,7 @@ def summarise(rows: Sequence[Row]) -> list[list[str]]:
     lines = []
     for (model, backend, level), members in groups.items():
         cells = []
-        for precision in Precision:
+        for precision in precisions:
             measured = [row for row in members if row.precision == precision.value and not row.problem + row.missing]
             if not measured:
                 cells += ["", ""]

@@ -77,6 +77,8 @@ class Recipe(BaseModel):
     loss: LossName | None = None
     optimizer: Adam = Adam()
     freeze: tuple[str, ...] = ()
+    precision: Literal["float64", "float32", "tf32", "bfloat16", "float16"] = "float32"
+    """The precision of the training. The last three are those of matrix products alone; the weights stay float32."""
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping | None = None
     checkpoint_steps: int = Field(default=500, gt=0, lt=2**63)

@@ -22,11 +22,11 @@ from acz_mindspore.base import (
     linear,
     log_softmax,
     number,
-    pooled,
     product,
     sigmoid,
     softmax,
     tanh,
+    weighted,
 )
 from acz_mindspore.circulant import CirculantDense, circulant_product  # noqa: F401 (in LAYERS)
 from acz_mindspore.pooling import FramePool  # noqa: F401 (in LAYERS)
@@ -144,7 +144,7 @@ class AttentionCluster(Layer):
         else:
             valid = ops.tile(call[0].reshape((videos, 1, frames)).astype(x.dtype), (1, settings.units, 1))
             a = ops.softmax(s * valid + (1.0 - valid) * LOWEST if axis == 2 else s, axis) * valid
-        v = pooled(a, x)  # (videos, units, features)
+        v = weighted(self, a, x)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:

@@ -34,8 +34,10 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     return a
 
 
-def sums(x: Tensor, a: Tensor) -> Tensor:
-    """Sums of the frames by their shares, (videos, features, clusters); never in a low type, as `pooled` says."""
+def sums(layer: Layer, x: Tensor, a: Tensor) -> Tensor:
+    """Sums of the frames by their shares, (videos, features, clusters), as `pooled`."""
+    if layer.low is not None:
+        return layer.low(ops.BatchMatMul(transpose_a=True), x, a)
     return as_type(ops.BatchMatMul(transpose_a=True)(x, a), x.dtype)
 
 
@@ -60,14 +62,14 @@ class NetVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
-        v = sums(x, a)
+        v = sums(self, x, a)
         return a, of_clusters(v - each(self.centres, x) * total)
 
 
 class LightVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
-        return a, of_clusters(sums(x, a))
+        return a, of_clusters(sums(self, x, a))
 
 
 class NetFV(SoftAssignment):
@@ -80,7 +82,7 @@ class NetFV(SoftAssignment):
         spread = as_type(self.spread, x.dtype)
         precision = each(ops.reciprocal(spread * spread + number(LEAST_SPREAD, x)), x)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
-        ax, axx = sums(x, a), sums(x * x, a)
+        ax, axx = sums(self, x, a), sums(self, x * x, a)
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * precision * precision - total
         return a, ops.cat((of_clusters(residual * precision), l2_normalize(second.flatten(start_dim=1))), 1)

@@ -9,6 +9,7 @@ from paddle import Tensor
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_paddle.base import Call, Layer, batch_norm, l2_normalize, linear, rsqrt, wide
+from acz_paddle.products import product
 
 
 class SoftAssignment(Layer):
@@ -18,7 +19,7 @@ class SoftAssignment(Layer):
 def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     norm = layer.settings.norm
-    s = linear(x, layer.assignment.weight, None if norm else layer.assignment.bias)
+    s = linear(x, layer.assignment.weight, None if norm else layer.assignment.bias, low=layer.low)
     a = F.softmax(wide(batch_norm(layer, layer.norm, norm, s, call) if norm else s), -1)
     if call.mask is not None:
         a = a * call.mask.unsqueeze(2).astype(a.dtype)
@@ -26,9 +27,9 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     return a
 
 
-def summed(x: Tensor, a: Tensor) -> Tensor:
+def summed(layer: SoftAssignment, x: Tensor, a: Tensor) -> Tensor:
     """The sum of the frames x for each cluster by the shares a, (videos, features, clusters)."""
-    return wide(paddle.matmul(x, a.astype(x.dtype), transpose_x=True))
+    return wide(product(x, a.astype(x.dtype), layer.low, transpose_x=True))
 
 
 def of_clusters(v: Tensor) -> Tensor:
@@ -43,12 +44,12 @@ class NetVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
         total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        return of_clusters(summed(x, a) - wide(self.centres) * total).astype(x.dtype)
+        return of_clusters(summed(self, x, a) - wide(self.centres) * total).astype(x.dtype)
 
 
 class LightVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        return of_clusters(summed(x, assign(self, x, call))).astype(x.dtype)
+        return of_clusters(summed(self, x, assign(self, x, call))).astype(x.dtype)
 
 
 class NetFV(SoftAssignment):
@@ -61,7 +62,7 @@ class NetFV(SoftAssignment):
         spread = wide(self.spread)
         precision = 1.0 / (spread * spread + LEAST_SPREAD)
         total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        ax, axx = summed(x, a), summed(x * x, a)
+        ax, axx = summed(self, x, a), summed(self, x * x, a)
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * (precision * precision) - total
         return paddle.concat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1).astype(x.dtype)

@@ -23,6 +23,8 @@ from acz_tensorflow.base import (
 )
 from acz_tensorflow.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_tensorflow.pooling import FramePool  # noqa: F401 (in LAYERS)
+from acz_tensorflow.products import bilinear
+from acz_tensorflow.products import product as multiply
 from acz_tensorflow.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
 
 
@@ -30,7 +32,7 @@ class Dense(Layer):
     settings: dense.Dense
 
     def call(self, x: Tensor, call: Call) -> Tensor:
-        return apply(self.settings.activation, linear(x, self.own["weight"], self.own.get("bias")))
+        return apply(self.settings.activation, linear(x, self.own["weight"], self.own.get("bias"), low=self.low))
 
 
 class Rescale(Layer):
@@ -85,7 +87,7 @@ class Conv2d(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         kernel = tf.transpose(self.own["weight"], (2, 3, 1, 0))  # (height, width, channels, filters)
-        y = tf.nn.conv2d(channels_last(x), kernel, 1, "VALID")
+        y = bilinear(lambda x, w: tf.nn.conv2d(x, w, 1, "VALID"), channels_last(x), kernel, self.low)
         return channels_first(tf.nn.bias_add(y, self.own["bias"]) if self.settings.bias else y)
 
 
@@ -106,8 +108,8 @@ class AttentionCluster(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         settings, own = self.settings, self.own
-        h = tf.tanh(linear(x, own["hidden.weight"], own["hidden.bias"])) if settings.hidden else x
-        s = linear(h, own["score.weight"], own.get("score.bias"))
+        h = tf.tanh(linear(x, own["hidden.weight"], own["hidden.bias"], low=self.low)) if settings.hidden else x
+        s = linear(h, own["score.weight"], own.get("score.bias"), low=self.low)
         s = widened(s)
         if settings.score_scale == "1/sqrt(features)":
             s = s * self.placed.input_shape[-1] ** -0.5
@@ -122,7 +124,7 @@ class AttentionCluster(Layer):
         if call.mask is not None:
             a = a * tf.cast(tf.expand_dims(call.mask, 1), a.dtype)
         call.recorded[f"{self.placed.path}.weights"] = tf.transpose(a, (0, 2, 1))
-        v = tf.matmul(tf.cast(a, x.dtype), x)  # (videos, units, features)
+        v = multiply(tf.cast(a, x.dtype), x, self.low)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:
@@ -137,7 +139,7 @@ class ContextGating(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         norm, own = self.settings.norm, self.own
-        g = linear(x, own["weight"], own.get("bias"))
+        g = linear(x, own["weight"], own.get("bias"), low=self.low)
         g = tf.sigmoid(batch_norm(own, norm, g, call, "norm.") if norm else g)
         call.recorded[f"{self.placed.path}.gates"] = g
         return x * tf.cast(g, x.dtype)
@@ -148,10 +150,10 @@ class DeepContextGating(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         settings, own = self.settings, self.own
-        h = tf.nn.relu(linear(x, own["hidden.weight"]))
+        h = tf.nn.relu(linear(x, own["hidden.weight"], low=self.low))
         h = batch_norm(own, settings.norm, h, call, "hidden_norm.")
         h = drop(self, h, settings.dropout, call, "dropout")
-        g = linear(h, own["gate.weight"])
+        g = linear(h, own["gate.weight"], low=self.low)
         g = tf.sigmoid(batch_norm(own, settings.norm, g, call, "gate_norm."))
         call.recorded[f"{self.placed.path}.gates"] = g
         return x * tf.cast(g, x.dtype)
@@ -166,8 +168,8 @@ class MixtureOfExperts(Layer):
             gates = product(own, circulant, x, classes * (mixtures + 1), "gates.")
             experts = tf.nn.bias_add(product(own, circulant, x, classes * mixtures, "experts."), own["experts.bias"])
         else:
-            gates = linear(x, own["gates.weight"])
-            experts = linear(x, own["experts.weight"], own["experts.bias"])
+            gates = linear(x, own["gates.weight"], low=self.low)
+            experts = linear(x, own["experts.weight"], own["experts.bias"], low=self.low)
         gates = softmax(tf.reshape(gates, (-1, classes, mixtures + 1)))
         experts = tf.sigmoid(widened(experts))
         experts = tf.reshape(experts, (-1, classes, mixtures))  # (videos, classes, mixtures)

@@ -8,6 +8,7 @@ from tensorflow import Tensor
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_tensorflow.base import Call, Layer, batch_norm, l2_normalize, linear, softmax, widened
+from acz_tensorflow.products import product
 
 
 class SoftAssignment(Layer):
@@ -17,7 +18,7 @@ class SoftAssignment(Layer):
 def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     norm, own = layer.settings.norm, layer.own
-    s = linear(x, own["assignment.weight"], own.get("assignment.bias"))
+    s = linear(x, own["assignment.weight"], own.get("assignment.bias"), low=layer.low)
     a = softmax(batch_norm(own, norm, s, call, "norm.") if norm else s)
     if call.mask is not None:
         a = a * tf.cast(tf.expand_dims(call.mask, 2), a.dtype)
@@ -39,7 +40,7 @@ class NetVLAD(SoftAssignment):
     def call(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
-        sums = tf.matmul(x, tf.cast(a, x.dtype), transpose_a=True)
+        sums = product(x, tf.cast(a, x.dtype), self.low, transpose_a=True)
         v = of_clusters(widened(sums) - widened(self.own["centres"]) * total)
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
@@ -47,7 +48,7 @@ class NetVLAD(SoftAssignment):
 class LightVLAD(SoftAssignment):
     def call(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
-        v = of_clusters(widened(tf.matmul(x, tf.cast(a, x.dtype), transpose_a=True)))
+        v = of_clusters(widened(product(x, tf.cast(a, x.dtype), self.low, transpose_a=True)))
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
 
@@ -61,8 +62,8 @@ class NetFV(SoftAssignment):
         spread = widened(own["spread"])
         sigma = spread * spread + LEAST_SPREAD
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
-        ax = tf.matmul(x, a, transpose_a=True)  # (videos, features, clusters)
-        axx = tf.matmul(x * x, a, transpose_a=True)
+        ax = product(x, a, self.low, transpose_a=True)  # (videos, features, clusters)
+        axx = product(x * x, a, self.low, transpose_a=True)
         residual = ax - c * total
         width = self.placed.output_shape[0] // 2
         first = tf.reshape(of_clusters(residual / sigma), (-1, width))

@@ -10,6 +10,7 @@ from torch import Tensor
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_torch.base import Call, Layer, in_float32, l2_normalize
+from acz_torch.products import product
 
 CACHED = 2**19
 """Numbers that stay in a core's cache from one pass to the next: 2 MiB of float32."""
@@ -53,7 +54,7 @@ class NetVLAD(SoftAssignment):
         def residuals(x: Tensor, a: Tensor, centres: Tensor) -> Tensor:
             def aggregate(x: Tensor, a: Tensor) -> Tensor:
                 total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-                return of_clusters(torch.addcmul(x.transpose(1, 2) @ a, centres, total, value=-1))
+                return of_clusters(torch.addcmul(product(x.transpose(1, 2), a, self.low), centres, total, value=-1))
 
             return by_videos(aggregate, centres.numel(), x, a)
 
@@ -63,7 +64,7 @@ class NetVLAD(SoftAssignment):
 class LightVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         def aggregate(x: Tensor, a: Tensor) -> Tensor:
-            return of_clusters(x.transpose(1, 2) @ a)
+            return of_clusters(product(x.transpose(1, 2), a, self.low))
 
         def sums(x: Tensor, a: Tensor) -> Tensor:
             return by_videos(aggregate, x.shape[-1] * a.shape[-1], x, a)
@@ -84,7 +85,7 @@ class NetFV(SoftAssignment):
 
             def aggregate(x: Tensor, a: Tensor) -> Tensor:
                 total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-                ax, axx = x.transpose(1, 2) @ a, (x * x).transpose(1, 2) @ a  # (videos, features, clusters)
+                ax, axx = (product(y.transpose(1, 2), a, self.low) for y in (x, x * x))  # (videos, features, clusters)
                 residual = torch.addcmul(ax, c, total, value=-1)
                 second = torch.addcmul(-total, torch.addcmul(axx, c, ax + residual, value=-1), squared)
                 return torch.cat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)

@@ -78,7 +78,7 @@ class MixtureOfExperts(Layer):
             gates = self.circulant.multiply(x, p, self.classes * (self.mixtures + 1), "gates.")
             experts = self.circulant.multiply(x, p, self.classes * self.mixtures, "experts.")
         else:
-            gates, experts = x @ p["gates.weight"], x @ p["experts.weight"]
+            gates, experts = call.product(x, p["gates.weight"]), call.product(x, p["experts.weight"])
         gates = softmax(gates.reshape(len(x), self.classes, self.mixtures + 1))
         experts = sigmoid(experts + p["experts.bias"])
         experts = experts.reshape(len(x), self.classes, self.mixtures)  # (videos, classes, mixtures)

@@ -43,7 +43,7 @@ class ContextGating(Layer):
         return of_probabilities
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        g = x @ p["weight"]  # (videos, ..., features)
+        g = call.product(x, p["weight"])  # (videos, ..., features)
         g = sigmoid(self.norm.normalize(g, p, call, prefix="norm.") if self.norm else g + p["bias"])
         call.record("gates", g)
         return x * g
@@ -93,10 +93,12 @@ class DeepContextGating(Layer):
         return of_probabilities
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        h = np.maximum(x @ p["hidden.weight"], 0)  # (videos, ..., expansion * features)
+        h = np.maximum(call.product(x, p["hidden.weight"]), 0)  # (videos, ..., expansion * features)
         h = self.norm.normalize(h, p, call, prefix="hidden_norm.")
         h = call.dropped(h, self.dropout, "dropout")
-        g = sigmoid(self.norm.normalize(h @ p["gate.weight"], p, call, prefix="gate_norm."))  # (videos, ..., features)
+        g = sigmoid(
+            self.norm.normalize(call.product(h, p["gate.weight"]), p, call, prefix="gate_norm.")
+        )  # (videos, ..., features)
         call.record("gates", g)
         return x * g
 

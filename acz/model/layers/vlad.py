@@ -54,7 +54,7 @@ class SoftAssignment(Layer):
 
     def assignments(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         """Compute the shares of the frames: x (videos, frames, features) to (videos, frames, clusters)."""
-        s = x @ p["assignment.weight"]
+        s = call.product(x, p["assignment.weight"])
         s = self.norm.normalize(s, p, call, prefix="norm.") if self.norm else s + p["assignment.bias"]
         a = softmax(s)
         if call.mask is not None:
@@ -80,7 +80,9 @@ class NetVLAD(SoftAssignment):
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         a = self.assignments(x, p, call)
-        v = np.swapaxes(x, 1, 2) @ a - p["centres"] * a.sum(axis=1)[:, None, :]  # (videos, features, clusters)
+        v = (
+            call.product(np.swapaxes(x, 1, 2), a) - p["centres"] * a.sum(axis=1)[:, None, :]
+        )  # (videos, features, clusters)
         return of_clusters(v)  # (videos, features * clusters)
 
 
@@ -90,7 +92,7 @@ class LightVLAD(SoftAssignment):
     type: Literal["light_vlad"] = "light_vlad"
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        v = np.swapaxes(x, 1, 2) @ self.assignments(x, p, call)  # (videos, features, clusters)
+        v = call.product(np.swapaxes(x, 1, 2), self.assignments(x, p, call))  # (videos, features, clusters)
         return of_clusters(v)  # (videos, features * clusters)
 
 
@@ -124,7 +126,7 @@ class NetFV(SoftAssignment):
         c = p["centres"] if self.coupling is None else p["assignment.weight"] * x.real.dtype.type(self.coupling)
         sigma = p["spread"] * p["spread"] + x.real.dtype.type(LEAST_SPREAD)
         total = a.sum(axis=1)[:, None, :]  # (videos, 1, clusters)
-        ax, axx = np.swapaxes(x, 1, 2) @ a, np.swapaxes(x * x, 1, 2) @ a  # (videos, features, clusters)
+        ax, axx = (call.product(np.swapaxes(y, 1, 2), a) for y in (x, x * x))  # (videos, features, clusters)
         first = (ax - c * total) / sigma
         second = (axx - 2 * c * ax + c * c * total) / (sigma * sigma) - total
         second = l2_normalize(second.reshape(len(x), -1))

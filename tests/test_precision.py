@@ -1,0 +1,106 @@
+"""Low precisions: the rounding, the sweep of the reference, its definition of a product, and who has them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ml_dtypes
+import numpy as np
+import pytest
+
+from acz.api.parity import check_parity
+from acz.backend.devices import check_precision, precisions_in_words
+from acz.foundation.errors import MissingError, SpecError
+from acz.foundation.progress import Progress
+from acz.model.precision import Precision, find_precision
+from acz.parity.cases import cases
+from acz.reference import derivatives
+from acz.reference.products import Products
+from acz.reference.samples import Case
+from acz.reference.traced import Traced, sweep
+from tests.conftest import Answer
+
+LAYERS = cases("layers/*") + cases("flash_mnist/extractor")
+
+
+def numbers(kind: type) -> np.ndarray:
+    source = np.random.default_rng(0)
+    drawn = source.standard_normal(20_000) * 10.0 ** source.integers(-9, 6, 20_000)
+    middles = 1 + np.arange(64) * 2.0**-12  # on and beside the middles of neighbours
+    return np.concatenate([drawn, middles, -middles, [0.0, 65504.0, 65519.0, 65520.0, 7e4, np.inf, np.nan]]).astype(
+        kind
+    )
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+def test_rounding_is_that_of_other_libraries(kind: type) -> None:
+    x = numbers(kind)
+    with np.errstate(over="ignore"):
+        half, brain = x.astype(np.float16).astype(kind), x.astype(ml_dtypes.bfloat16).astype(kind)
+    np.testing.assert_array_equal(Precision.FLOAT16.round(x), half)
+    if kind is np.float32:  # from float64 ml_dtypes rounds twice
+        np.testing.assert_array_equal(Precision.BFLOAT16.round(x), brain)
+    assert Precision.FLOAT32.round(x) is x
+
+
+def test_tf32_keeps_ten_digits_after_the_point() -> None:
+    x = np.array([1 + 2.0**-10, 1 + 2.0**-11, 1 + 3 * 2.0**-11, 1 + 2.0**-11 + 2.0**-20, 1e38], np.float32)
+    expected = np.array([1 + 2.0**-10, 1.0, 1 + 2.0**-9, 1 + 2.0**-10], np.float32)
+    rounded = Precision.TF32.round(x)
+    np.testing.assert_array_equal(rounded[:4], expected)
+    assert (rounded.view(np.uint32) & 0x1FFF == 0).all()
+
+
+@pytest.mark.parametrize("case", LAYERS, ids=lambda case: case.model)
+def test_the_sweep_gives_what_complex_steps_give(case: Case) -> None:
+    batch = case.batch("padded" if "padded" in case.names else "plain", videos=2)
+    if case.model == "flash_mnist/extractor":
+        paths = [path for path in case.spec.trained if path.endswith("bias")]  # of its weights there are thousands
+    else:
+        paths = [*case.spec.trained, *(name for name, value in batch.inputs.items() if value.dtype.kind == "f")]
+    given = case.spec, case.parameters, batch.inputs, batch.labels, case.loss, paths, batch.dropout
+    exact = derivatives.gradient(*given)
+    loss, swept = derivatives.swept_gradient(*given)
+    assert loss == pytest.approx(derivatives.loss(*given[:5], batch.dropout), rel=1e-14)
+    largest = max(np.abs(value).max() for value in exact.values())
+    for path, value in exact.items():
+        np.testing.assert_allclose(swept[path], value, rtol=0, atol=1e-12 * largest)
+
+
+def test_a_product_rounds_its_operands_and_what_comes_back(source: np.random.Generator) -> None:
+    low = Precision.BFLOAT16
+    x, w, g = source.standard_normal((3, 4)), source.standard_normal((4, 5)), source.standard_normal((3, 5))
+    a, b = Traced(x), Traced(w)
+    z = Products(low)("layer", a, b)
+    np.testing.assert_array_equal(z.value, low.round(x) @ low.round(w))
+    of_x, of_w = sweep((z * g).sum(), [a, b])
+    np.testing.assert_allclose(of_x, low.round(g) @ low.round(w).T, rtol=1e-15)
+    np.testing.assert_allclose(of_w, low.round(x).T @ low.round(g), rtol=1e-15)
+
+
+def test_the_reference_in_float32_keeps_the_bounds() -> None:
+    report = check_parity(
+        "layers/netvlad", backends=["numpy"], levels=[1, 2], precisions=["tf32", "float16"], progress=Progress()
+    )
+    assert report.passed, report.failures
+    assert {row.precision for row in report.rows} == {"tf32", "float16"}
+    assert [title for title in report.summary()[0] if "e-" in title], "each precision has figures"
+
+
+def test_a_missing_precision_is_an_error_that_names_the_others() -> None:
+    with pytest.raises(
+        MissingError,
+        match="'mindspore' has no products in bfloat16 on the CPU; type --precision float64 or float32 or float16",
+    ):
+        check_precision("mindspore", Precision.BFLOAT16)
+    check_precision("mindspore", Precision.BFLOAT16, "Ascend:0")
+    check_precision("mindspore", Precision.FLOAT64)
+    assert precisions_in_words("mindspore").endswith("; no tf32, bfloat16 on the CPU")
+    with pytest.raises(SpecError, match="bfloat16"):
+        find_precision("bfloat")
+
+
+def test_levels_without_low_precisions_are_refused(acz: Callable[..., Answer]) -> None:
+    answer = acz("parity-check", "layers/moments", "--backends", "numpy", "--precision", "bfloat16", "--level", "4")
+    assert answer.code == 2
+    assert "leave out level 4" in answer.err
