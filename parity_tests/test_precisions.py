@@ -23,7 +23,7 @@ def test_a_low_precision_is_the_same_function(backend: str) -> None:
     require(backend)
     chosen = [case for name in MODELS for case in cases(name)]
     rows = compare_backends(chosen, open_participants([backend]), [1, 2], precisions=LOW)
-    trained = compare_backends(cases("layers/moments"), open_participants([backend]), [3], precisions=LOW[1:2])
+    trained = compare_backends(cases("layers/batch_norm"), open_participants([backend]), [3], precisions=LOW[1:2])
     assert not list_failures([*rows, *trained])
     here = {low.value for low in LOW if not missing_precision(backend, low)}
     assert {row.precision for row in rows if not row.missing} == here

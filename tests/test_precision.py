@@ -10,10 +10,14 @@ import pytest
 
 from acz.api.parity import check_parity
 from acz.backend.devices import check_precision, precisions_in_words
-from acz.foundation.errors import MissingError, SpecError
+from acz.backend.registry import find_backend
+from acz.foundation.errors import CheckFailed, MissingError, SpecError
 from acz.foundation.progress import Progress
+from acz.model.loss_scale import INTERVAL, SMALLEST, LossScale
+from acz.model.optimizer import Adam
 from acz.model.precision import Precision, find_precision
 from acz.parity.cases import cases
+from acz.parity.mistakes.precisions import PRECISION_MUTANTS
 from acz.reference import derivatives
 from acz.reference.products import Products
 from acz.reference.samples import Case
@@ -104,3 +108,63 @@ def test_levels_without_low_precisions_are_refused(acz: Callable[..., Answer]) -
     answer = acz("parity-check", "layers/moments", "--backends", "numpy", "--precision", "bfloat16", "--level", "4")
     assert answer.code == 2
     assert "leave out level 4" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("mutant", "model", "precision", "level", "where"),
+    [
+        ("softmax_in_low_precision", "flash_mnist/attention_cluster", "bfloat16", 1, "output"),
+        ("statistics_in_low_precision", "layers/batch_norm", "bfloat16", 1, "updated.first.norm.running_mean"),
+        ("master_weight_in_low_precision", "layers/batch_norm", "bfloat16", 3, ""),
+        ("clipped_before_unscaling", "layers/batch_norm", "float16", 3, ""),
+    ],
+)
+def test_a_mistake_in_a_low_precision_is_caught(
+    mutant: str, model: str, precision: str, level: int, where: str
+) -> None:
+    report = check_parity(
+        model, backends=["numpy"], levels=[level], precisions=[precision], mutant=mutant, progress=Progress()
+    )
+    wrong = [row for row in report.rows if not row.passed]
+    assert wrong, f"{mutant} went unnoticed"
+    assert any(row.where.endswith(where) for row in wrong), [(row.check, row.where) for row in wrong]
+    assert not [row for row in wrong if row.problem], "caught by its numbers, not by a crash"
+
+
+def test_every_mutant_of_precisions_is_tested() -> None:
+    marks = test_a_mistake_in_a_low_precision_is_caught.pytestmark  # type: ignore[attr-defined]
+    assert {case[0] for case in marks[0].args[1]} == set(PRECISION_MUTANTS)
+
+
+def test_the_scale_of_the_loss_halves_and_doubles_by_one_rule() -> None:
+    scale = LossScale(2.0**10, INTERVAL - 2)
+    trace = []
+    for finite in (True, True, False, False, True):
+        scale.update(finite)
+        trace.append((scale.scale, scale.growth))
+    assert trace == [(2.0**10, INTERVAL - 1), (2.0**11, 0), (2.0**10, 0), (2.0**9, 0), (2.0**9, 1)]
+    again = LossScale()
+    again.load(scale.dump())
+    assert again == scale
+    again.load({})
+    assert again == LossScale(), "the state of a training in another precision has none"
+    smallest = LossScale(SMALLEST)
+    with pytest.raises(CheckFailed, match="--precision bfloat16"):
+        smallest.update(False)
+
+
+def test_a_step_with_infinite_gradients_changes_nothing() -> None:
+    [case] = cases("layers/batch_norm")
+    batch, backend = case.batch("plain"), find_backend("numpy")
+    model = backend.build(case.spec, "CPU", "float16")
+    start = {path: value.astype(np.float32) for path, value in case.parameters.items()}
+    backend.load_parameters(model, start)
+    trainer = backend.start_training(model, Adam(), case.loss)
+    backend.load_optimizer(trainer, {**backend.dump_optimizer(trainer), **LossScale(2.0**60).dump()})
+    with np.errstate(all="ignore"):
+        loss, _ = backend.training_step(trainer, batch.inputs, batch.labels, batch.dropout, 1e-3)
+    assert np.isfinite(float(loss))
+    after, state = backend.dump_parameters(model), backend.dump_optimizer(trainer)
+    assert all(np.array_equal(after[path], value) for path, value in start.items())
+    assert not any(value.any() for name, value in state.items() if name not in ("scale", "growth"))
+    assert (float(state["scale"]), int(state["growth"])) == (2.0**59, 0)

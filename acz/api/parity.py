@@ -22,8 +22,9 @@ from acz.parity.cases import cases
 from acz.parity.comparison import Participants, compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
+from acz.parity.mistakes.precisions import PRECISION_MUTANTS
+from acz.parity.mistakes.processes import PROCESS_MUTANTS
 from acz.parity.mutants import MUTANTS
-from acz.parity.process_mutants import PROCESS_MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers
@@ -114,7 +115,7 @@ def check_parity(
             raise SpecError(f"there is no level {number}; the levels are {', '.join(map(str, TITLES))}")
     if low and not set(numbers) <= set(WITH_PRECISIONS):
         raise SpecError(f"levels 1, 2 and 3 have low precisions; leave out level {max(numbers)}, or --precision")
-    mutants = MUTANTS | PROCESS_MUTANTS
+    mutants = MUTANTS | PROCESS_MUTANTS | PRECISION_MUTANTS
     if mutant and mutant not in mutants:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, mutants)}")
     names = _installed(numbers) if backends is None else list(dict.fromkeys(backends))

@@ -10,6 +10,7 @@ import numpy as np
 
 from acz.foundation.arrays import Array
 from acz.foundation.errors import SpecError
+from acz.model.loss_scale import LossScale, scale_for
 from acz.model.losses import LOSSES
 from acz.model.optimizer import Adam
 from acz.model.precision import Precision
@@ -45,6 +46,7 @@ class Trainer:
     trained: list[str]
     kept: frozenset[str]
     """Paths of the statistics that stay."""
+    scale: LossScale | None
     state: dict[str, Array] = field(default_factory=dict)
     step: int = 0
 
@@ -198,7 +200,8 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
             f"(at most {MOST_PARAMETERS:,}): take another --backend"
         )
     trained = [path for path in model.spec.trained if path not in frozen]
-    return Trainer(model, optimizer, loss, trained, frozenset(frozen).intersection(model.spec.statistics))
+    kept = frozenset(frozen).intersection(model.spec.statistics)
+    return Trainer(model, optimizer, loss, trained, kept, scale_for(model.precision))
 
 
 def training_step(
@@ -212,16 +215,22 @@ def training_step(
     products = Products(model.precision)
     result = execution.run(model.spec, model.parameters, inputs, True, False, dropout, products=products)
     if model.precision.is_low:
-        value, gradients = _swept(model, inputs, labels, trainer.loss, trainer.trained, dropout)
+        factor = trainer.scale.scale if trainer.scale else 1.0
+        value, scaled = _swept(model, inputs, labels, trainer.loss, trainer.trained, dropout, scale=factor)
+        gradients = {path: gradient / gradient.dtype.type(factor) for path, gradient in scaled.items()}
     else:
         value = LOSSES[trainer.loss].reference(result.logits, result.output, labels)
         gradients = derivatives.gradient(
             model.spec, model.parameters, inputs, labels, trainer.loss, trainer.trained, dropout
         )
-    trainer.step += 1
-    trainer.optimizer.reference_step(model.parameters, gradients, trainer.state, trainer.step, learning_rate)
-    moved = {path: new for path, new in result.updated.items() if path not in trainer.kept}
-    model.parameters |= {path: new.astype(model.dtype) for path, new in moved.items()}
+    finite = trainer.scale is None or all(np.isfinite(gradient).all() for gradient in gradients.values())
+    if finite:
+        trainer.step += 1
+        trainer.optimizer.reference_step(model.parameters, gradients, trainer.state, trainer.step, learning_rate)
+        moved = {path: new for path, new in result.updated.items() if path not in trainer.kept}
+        model.parameters |= {path: new.astype(model.dtype) for path, new in moved.items()}
+    if trainer.scale:
+        trainer.scale.update(finite)
     best = result.logits.argmax(axis=-1)
     hit = best == labels if labels.ndim == 1 else labels[np.arange(len(best)), best] > 0
     return float(value), int(hit.sum())
@@ -229,6 +238,8 @@ def training_step(
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     state: dict[str, Array] = {"step": np.array(trainer.step, dtype=np.int64)}
+    if trainer.scale:
+        state |= trainer.scale.dump()
     for path in trainer.trained:
         zero = np.zeros_like(trainer.model.parameters[path])
         state |= {key: trainer.state.get(key, zero).copy() for key in (f"m.{path}", f"v.{path}")}
@@ -237,4 +248,6 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     trainer.step = int(state["step"])
+    if trainer.scale:
+        trainer.scale.load(state)
     trainer.state = {f"{m}.{path}": np.array(state[f"{m}.{path}"]) for path in trainer.trained for m in "mv"}

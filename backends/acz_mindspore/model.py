@@ -215,6 +215,12 @@ def build(spec: Spec, device: str, dtype: str) -> Model:
     return model.set_train(False)
 
 
+def low_of(model: Model) -> Precision | None:
+    """The precision of a model's products, where it is lower than its parameters'."""
+    multiplied = (cell.low for _, cell in model.cells_and_names() if isinstance(cell, Layer))
+    return next((rounded.precision for rounded in multiplied if rounded is not None), None)
+
+
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:
     state = model.parameters_dict()
     for path, value in parameters.items():

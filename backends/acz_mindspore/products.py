@@ -43,7 +43,7 @@ class Rounded(nn.Cell):
 
     def __init__(self, low: Precision) -> None:
         super().__init__(auto_prefix=False)
-        self.operand, self.outcome = Operand(low), Outcome(low)
+        self.precision, self.operand, self.outcome = low, Operand(low), Outcome(low)
 
     def construct(self, operation: Any, a: Tensor, b: Tensor) -> Tensor:
         return self.outcome(operation(self.operand(a), self.operand(b)))

@@ -128,6 +128,11 @@ def build(spec: Spec, device: str, dtype: str) -> Model:
     return model
 
 
+def low_of(model: Model) -> Precision | None:
+    """The precision of a model's products, where it is lower than its parameters'."""
+    return next((layer.low for layer in model.sublayers() if isinstance(layer, Layer)), None)
+
+
 @contextmanager
 def named_by_path(model: Model) -> Iterator[None]:
     """Name the parameters in files as the spec does, and not as this process numbers them."""

@@ -254,6 +254,11 @@ def build(spec: Spec, device: str, dtype: str) -> Model:
     return Model(spec, native_device(device), policy_of(precision.storage.name), products)
 
 
+def low_of(model: Model) -> Precision | None:
+    """The precision of a model's products, where it is lower than its parameters'."""
+    return Precision(model.products) if model.products else None
+
+
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:
     state = model.state
     for path, value in parameters.items():

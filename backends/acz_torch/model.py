@@ -106,6 +106,11 @@ def build(spec: Spec, device: str, dtype: str) -> Model:
     return model
 
 
+def low_of(model: Model) -> Precision | None:
+    """The precision of a model's products, where it is lower than its parameters'."""
+    return next((part.low for part in model.modules() if isinstance(part, Parameters)), None)
+
+
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:
     state = {path: torch.from_numpy(np.array(value)) for path, value in parameters.items()}
     model.load_state_dict(state)

@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
+from acz.model.loss_scale import LossScale, scale_for
 from acz.model.losses import EPSILON
 from acz.model.optimizer import Adam
 from acz_torch.base import Call
-from acz_torch.model import Model, to_device
+from acz_torch.model import Model, low_of, to_device
 from acz_torch.processes import GradientSums
 
 
@@ -93,6 +94,7 @@ class Trainer:
     loss: str
     kept: list[str]
     """Paths of the statistics that stay."""
+    scale: LossScale | None
 
 
 def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
@@ -109,7 +111,7 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
         fused=True,
     )
     kept = [path for path in model.spec.statistics if path in frozen]
-    return Trainer(model, native, optimizer, optimizer.penalties(trained), loss, kept)
+    return Trainer(model, native, optimizer, optimizer.penalties(trained), loss, kept, scale_for(low_of(model)))
 
 
 def training_step(
@@ -124,25 +126,40 @@ def training_step(
     model.train()
     fed, answers = to_device(model, inputs), to_device(model, {"labels": labels})["labels"]
     call = Call(dropout=to_device(model, dropout), shared=videos is not None)
-    kept = {path: model.state_dict()[path].clone() for path in trainer.kept}
+    scale = trainer.scale
+    kept = {path: model.state_dict()[path].clone() for path in (model.spec.statistics if scale else trainer.kept)}
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, answers)
     right = hits(logits.detach(), answers)
+    factor = scale.scale if scale else 1.0
     if videos is None:
-        value.backward()
+        (value * factor).backward()
     else:
         value = value if trainer.loss == "projection" else value * (len(answers) / videos)
         numbers = torch.stack([value.detach().double(), right.double()])
         with GradientSums(optimizer.param_groups[0]["params"], numbers):
-            value.backward()
+            (value * factor).backward()
         value, right = numbers
-    prepare(trainer)
-    optimizer.param_groups[0]["lr"] = learning_rate
-    optimizer.step()
+    finite = scale is None or unscale(trainer, factor)
+    if finite:
+        prepare(trainer)
+        optimizer.param_groups[0]["lr"] = learning_rate
+        optimizer.step()
+        kept = {path: kept[path] for path in trainer.kept}
     optimizer.zero_grad()
     if kept:
         model.load_state_dict(kept, strict=False)
+    if scale:
+        scale.update(finite)
     return value.detach(), right
+
+
+def unscale(trainer: Trainer, factor: float) -> bool:
+    """Divide the gradients by the factor of the loss, in place; tells whether all are finite."""
+    gradients = [p.grad for p in trainer.optimizer.param_groups[0]["params"]]
+    for gradient in gradients:
+        gradient.mul_(1.0 / factor)
+    return bool(torch.stack([torch.isfinite(gradient).all() for gradient in gradients]).all())
 
 
 def prepare(trainer: Trainer) -> None:
@@ -167,7 +184,7 @@ def shrink(gradients: list[Tensor], limit: float) -> None:
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    found = {"step": np.array(0, dtype=np.int64)}
+    found = {"step": np.array(0, dtype=np.int64)} | (trainer.scale.dump() if trainer.scale else {})
     for path, parameter in trainer.model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -182,6 +199,8 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
+    if trainer.scale:
+        trainer.scale.load(state)
     for path, parameter in trainer.model.named_parameters():
         if parameter.requires_grad:
             trainer.optimizer.state[parameter] = {

@@ -87,6 +87,8 @@ class Training:
                         if losses <= bounds[0] and worst(parameters, expected, bounds[1])[0] <= bounds[1]:
                             break
                 row = partial(Row, case.model, backend, self.number)
+                if scales := {name: value for name, value in right.items() if name.startswith("scale/")}:
+                    yield row(f"loss scale after, {form}", precision.value, *worst(trained, scales, 0.0))
                 yield row(f"losses of {STEPS} steps, {form}", precision.value, losses, bounds[0])
                 yield row(f"parameters after, {form}", precision.value, *worst(parameters, expected, bounds[1]))
 
