@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 
 from acz.api.parity import open_participants
 from acz.backend.devices import missing_precision
+from acz.backend.worker import Worker
+from acz.foundation.arrays import Arrays
 from acz.model.precision import Precision
 from acz.parity.cases import cases
 from acz.parity.comparison import compare_backends
@@ -28,3 +33,25 @@ def test_a_low_precision_is_the_same_function(backend: str) -> None:
     here = {low.value for low in LOW if not missing_precision(backend, low)}
     assert {row.precision for row in rows if not row.missing} == here
     assert here >= {"float16"}
+
+
+def multiply_twice(backend: Any, arguments: None, arrays: Any) -> tuple[list[float], Arrays]:
+    """A job of PyTorch: a large product and its gradients as a model computes them, against rounded operands in float32."""
+    import torch
+    from acz_torch.products import bilinear, product
+
+    worst = []
+    for shape, other in (((64, 1024), (1024, 1024)), ((64, 32, 100), (64, 100, 512)), ((64, 512, 100), (64, 100, 32))):
+        source = torch.Generator().manual_seed(0)
+        x, w = (torch.randn(size, generator=source).requires_grad_() for size in (shape, other))
+        ways = product(x, w, Precision.BFLOAT16), bilinear(torch.matmul, x, w, Precision.BFLOAT16)
+        g = torch.randn(ways[0].shape, generator=source)
+        ours, plain = ((y.detach(), *torch.autograd.grad(y, [x, w], g)) for y in ways)
+        worst += [float((a - b).abs().max() / b.abs().max()) for a, b in zip(ours, plain, strict=True)]
+    return worst, {}
+
+
+def test_pytorchs_kernel_is_the_same_function(worker: Callable[[str], Worker]) -> None:
+    differences, _ = worker("torch").run(multiply_twice, None)
+    assert max(differences) < 1e-6
+    assert len(differences) == 9

@@ -62,15 +62,15 @@ class _RoundedByKernel(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
-        of_x = _by_kernel(gradient, weight.t()) if ctx.needs_input_grad[0] else None
-        return of_x, _by_kernel(x.t(), gradient) if ctx.needs_input_grad[1] else None
+        of_x = _by_kernel(gradient, weight.mT) if ctx.needs_input_grad[0] else None
+        return of_x, _by_kernel(x.mT, gradient) if ctx.needs_input_grad[1] else None
 
 
 def product(x: Tensor, weight: Tensor, low: Precision | None) -> Tensor:
     """x @ weight with operands in a precision; None leaves them as they are."""
     if low is None:
         return x @ weight
-    if low is Precision.BFLOAT16 and x.ndim == weight.ndim == 2 and _large(x, weight):
+    if low is Precision.BFLOAT16 and x.ndim == weight.ndim <= 3 and _large(x, weight):
         return _RoundedByKernel.apply(x, weight)
     return bilinear(torch.matmul, x, weight, low)
 
@@ -107,10 +107,16 @@ def _bfloat16_mode() -> Iterator[None]:
 
 
 def _by_kernel(x: Tensor, weight: Tensor) -> Tensor:
-    if not _rounds(*x.shape, weight.shape[1], x.is_contiguous(), weight.is_contiguous()):
+    places = _place_of(x), _place_of(weight)
+    if None in places or not _rounds(tuple(x.shape), tuple(weight.shape), *places):
         return rounded(x, Precision.BFLOAT16) @ rounded(weight, Precision.BFLOAT16)
     with _bfloat16_mode():
         return x @ weight
+
+
+def _place_of(x: Tensor) -> bool | None:
+    """True where rows follow one another in memory, False where columns do, None for other strides."""
+    return True if x.is_contiguous() else False if x.mT.is_contiguous() else None
 
 
 def _large(x: Tensor, weight: Tensor) -> bool:
@@ -125,10 +131,12 @@ def _large(x: Tensor, weight: Tensor) -> bool:
 
 
 @cache
-def _rounds(rows: int, features: int, units: int, rows_first: bool, features_first: bool) -> bool:
-    """Tell whether the kernel of a shape rounds its operands: oneDNN may, and need not. Tried once, on numbers that show it."""
-    x = torch.full((rows, features) if rows_first else (features, rows), 1 + 2.0**-9)
-    weight = torch.full((features, units) if features_first else (units, features), 1 + 2.0**-9)
+def _rounds(shape: tuple[int, ...], of_weight: tuple[int, ...], by_rows: bool, weight_by_rows: bool) -> bool:
+    """Tell whether the kernel of two shapes rounds its operands: oneDNN may, and need not. Tried once, on numbers that show it."""
+    x, weight = (
+        torch.full(size, 1 + 2.0**-9) if rows else torch.full((*size[:-2], size[-1], size[-2]), 1 + 2.0**-9).mT
+        for size, rows in ((shape, by_rows), (of_weight, weight_by_rows))
+    )
     with torch.inference_mode(), _bfloat16_mode():
-        y = (x if rows_first else x.t()) @ (weight if features_first else weight.t())
-    return bool((y == features).all())
+        y = x @ weight
+    return bool((y == shape[-1]).all())

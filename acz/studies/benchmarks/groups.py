@@ -9,6 +9,7 @@ from acz.studies.benchmarks.commands import measure_start, measure_training
 from acz.studies.benchmarks.features import measure_reading
 from acz.studies.benchmarks.measure import Bench, Row
 from acz.studies.benchmarks.metrics import measure_metrics
+from acz.studies.benchmarks.precisions import measure_precisions
 from acz.studies.benchmarks.steps import measure_inference, measure_loop, measure_steps
 from acz.studies.benchmarks.vlad import measure_vlad
 from acz.studies.benchmarks.youtube8m import measure_youtube8m
@@ -25,5 +26,6 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "metrics": measure_metrics,
     "vlad": measure_vlad,
     "zoo": measure_zoo,
+    "precision": measure_precisions,
     "start": measure_start,
 }
