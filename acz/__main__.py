@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
+
+from acz.foundation.processes import environment
+from acz.foundation.processes.environment import end_process
 
 INTERRUPTED = 130
 
@@ -17,24 +19,16 @@ def main() -> None:
         run()
     except KeyboardInterrupt:
         print("acz: interrupted", file=sys.stderr)
-        _leave()
+        end_process(INTERRUPTED)
     except SystemExit as end:
-        if end.code == INTERRUPTED:
-            _leave()
+        code = end.code or 0
+        # a Ctrl-C inside `exec`, as in the making of a dataclass, would otherwise end Python by the signal later
+        if code == INTERRUPTED or (environment.at_once and isinstance(code, int)):
+            end_process(int(code))
         raise
     finally:
         # only Python's own exit is left: a Ctrl-C in it would look like a crash
         signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
-def _leave() -> None:
-    """Exit at once.
-
-    A Ctrl-C inside `exec`, as in the making of a dataclass, would otherwise end Python by the signal later.
-    """
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

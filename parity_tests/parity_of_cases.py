@@ -11,7 +11,6 @@ from typing import ClassVar
 
 import pytest
 
-from acz.api.parity import ONE_PROCESS as LEVELS
 from acz.api.parity import open_participants
 from acz.backend.registry import installed
 from acz.backend.versions import environment
@@ -24,6 +23,8 @@ from acz.parity.waivers import apply_waivers, read_waivers
 from acz.reference.samples import Case
 from parity_tests.conftest import BACKENDS, require
 
+LEVELS = (1, 2, 3, 4, 5)
+"""Levels of models in one process. Level 7, of backends, is run by test_backends.py."""
 LEVELS_OF_FORMS = (1, 2, 5)
 """A form differs from its model in one or two layers.
 

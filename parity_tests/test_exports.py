@@ -154,7 +154,7 @@ from acz.exchange.artefacts.formats import formats
 from acz.model.checkpoint import load_checkpoint
 from acz.foundation.errors import CheckFailed
 from acz.foundation.progress import show_progress
-from acz.parity.mutants import transposed_weight
+from acz.parity.mutants.outputs import transposed_weight
 source, name, out = Path(sys.argv[1]), sys.argv[2], Path(sys.argv[3])
 try:
     with show_progress() as shown:

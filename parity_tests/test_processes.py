@@ -6,7 +6,7 @@ import pytest
 
 from acz.api.parity import check_parity
 from acz.foundation.progress import Progress
-from acz.parity.mistakes.processes import PROCESS_MUTANTS
+from acz.parity.mutants.processes import PROCESS_MUTANTS
 from parity_tests.conftest import BACKENDS, require
 
 pytestmark = pytest.mark.slow

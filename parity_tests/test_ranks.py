@@ -114,12 +114,16 @@ def test_a_killed_rank_ends_all_and_is_named_and_the_run_resumes(victim: int, da
     words += ["--set", "train.epochs=20000", "--out", str(run), "--processes", "3"]
     process = start(sys.executable, "-m", "acz", *words, folder=tmp_path)
     wait_for(run / "best.safetensors", process)
+    if victim:
+        with (run / f"rank_{victim}.log").open("a") as log:
+            log.write("what a framework says last\n")
     os.kill(ranks_below(process.pid)[victim], signal.SIGKILL)
     _, problems = process.communicate(timeout=60)
     assert process.returncode == 1
     told = [line for line in problems.splitlines() if line.startswith("acz:")]
     assert len(told) == 1
     assert f"rank {victim} on " in told[0]
+    assert ("what a framework says last; the last checkpoint is whole" in told[0]) == bool(victim)
     assert not ranks_of(run)
     step = load_checkpoint(run / "last.safetensors").state["step"]
     again = start(sys.executable, "-m", "acz", "train", "--resume", "--out", run, folder=tmp_path)

@@ -23,7 +23,13 @@ from acz.foundation.errors import MissingError, SpecError
 from acz.foundation.progress import Progress
 from acz.parity.contract.check import check_promises
 from acz.parity.contract.promises import PROMISES
-from acz.parity.mutants import replace_functions
+from acz.parity.mutants.base import replace_functions
+from acz.parity.mutants.promises import (
+    epsilon_of_float32,
+    native_in_float32,
+    precision_of_the_last,
+    reassociated_epsilon,
+)
 from acz.reference import INFO, numpy_backend
 from acz.reference.numpy_backend import Model, Trainer
 from tests.conftest import Answer
@@ -94,6 +100,17 @@ def draw_masks(
     if training and not dropout:
         dropout = {"trunk.drop": 2.0 * np.random.default_rng(0).integers(0, 2, (len(inputs["x"]), 6))}
     return model, inputs, training, dropout, record
+
+
+def drop_alike(model: Model, inputs: Mapping[str, Array]) -> Array:
+    [(shape, rate)] = model.spec.dropout_masks({}).values()
+    mask = np.random.default_rng(0).random((256, *shape)) >= rate
+    return numpy_backend.forward(model, inputs, True, {"x.drop": mask})["output"]
+
+
+def drop_apart(answer: Array, *given: Any) -> Array:
+    """Values are exchanged with those of other channels."""
+    return np.roll(answer, 1, axis=1)
 
 
 def larger_classes_first(answer: dict[str, Array], *given: Any) -> dict[str, Array]:
@@ -182,6 +199,24 @@ BROKEN: list[tuple[str, Change, str]] = [
     ),
     ("dropout", before("forward", draw_masks), "without masks: .*"),
     ("dropout", before("forward", lambda model, inputs, *rest: (model, inputs, True, {})), "with a mask"),
+    ("own_dropout", after("call_in_training", lambda answer, *given: np.minimum(answer, 1)), "what stays is scaled"),
+    ("own_dropout", replacing(call_in_training=drop_alike), "two calls drop the same"),
+    (
+        "own_dropout",
+        after("call_in_training", lambda answer, *given: answer * (np.arange(65) % 2)),
+        "values are dropped",
+    ),
+    ("own_dropout", after("call_in_training", drop_apart), "of one channel are dropped apart"),
+    ("precisions", precision_of_the_last, "one in float64 gives float64, or other numbers"),
+    (
+        "precisions",
+        after(
+            "loss_and_gradients", lambda answer, *given: (answer[0], {k: v.astype("f4") for k, v in answer[1].items()})
+        ),
+        "gradients in float64 are float32",
+    ),
+    ("certain_losses", epsilon_of_float32, "probability_cross_entropy of sigmoid in float64, score -90 and label 1"),
+    ("certain_losses", reassociated_epsilon, "probability_cross_entropy of sigmoid in float32, score 90"),
     ("best_classes", after("forward_best", larger_classes_first), "random: other classes"),
     ("best_classes", after("forward_best", lambda answer, *given: {"output": answer["output"]}), "it must give"),
     ("finite", after("forward_best", lambda answer, *given: answer | {"finite": np.ones(4, bool)}), "finite says"),
@@ -202,6 +237,7 @@ BROKEN: list[tuple[str, Change, str]] = [
     ),
     ("native_files", replacing(), "must have save_native and read_native"),
     ("native_files", native_but(read_native=lambda path: {}), "read_native does not give"),
+    ("native_files", lambda backend: native_in_float32(NATIVE(backend)), "float64: read_native does not give"),
     ("native_files", native_but(save_native=lambda model, path: path.write_bytes(b"")), r"recognises\(\) is not true"),
 ]
 """A promise, a change of the reference's backend that breaks it, and the words that the check has for it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -54,6 +55,11 @@ def compared(answer: subprocess.CompletedProcess[str], level: int) -> list[dict[
 def test_nothing_in_acz_or_its_backends_names_it() -> None:
     for path in [*(ROOT / "acz").rglob("*.py"), *(ROOT / "backends").rglob("*.py"), ROOT / "pyproject.toml"]:
         assert "mirror" not in path.read_text(), path
+
+
+def test_nothing_in_acz_or_its_backends_names_jax() -> None:
+    for path in [*(ROOT / "acz").rglob("*.py"), *(ROOT / "backends").rglob("*.py")]:
+        assert not re.search(r"acz[_-]jax|\bimport jax|from jax", path.read_text()), path
 
 
 @pytest.mark.slow  # every framework that is installed is asked

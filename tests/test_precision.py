@@ -17,7 +17,7 @@ from acz.model.loss_scale import INTERVAL, SMALLEST, LossScale
 from acz.model.optimizer import Adam
 from acz.model.precision import Precision, find_precision
 from acz.parity.cases import cases
-from acz.parity.mistakes.precisions import PRECISION_MUTANTS
+from acz.parity.mutants.precisions import PRECISION_MUTANTS
 from acz.reference import derivatives
 from acz.reference.products import Products
 from acz.reference.samples import Case

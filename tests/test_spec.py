@@ -57,6 +57,16 @@ def test_every_shape_and_parameter_is_known() -> None:
     assert [placed.output_shape for placed in spec.layout] == [(6,), (2,), (7,)]
 
 
+def test_a_class_that_is_a_set_has_the_sum_of_its_members() -> None:
+    logits = {"type": "dense", "units": 8, "bias": False, "fixed": "subsets"}
+    spec = Spec.from_dict(changed("trunk", {"each": {"type": "dense", "units": 3}, "logits": logits}))
+    assert spec.parameters["trunk.logits.weight"].role == "fixed"
+    weight = initial_parameters(spec)["trunk.logits.weight"]
+    assert ([1, 10, 100] @ weight).tolist() == [0, 1, 10, 11, 100, 101, 110, 111]
+    with pytest.raises(SpecError, match=r"logits.*subsets of 3 inputs need 8 units, not 7"):
+        Spec.from_dict(changed("trunk", {"each": {"type": "dense", "units": 3}, "logits": {**logits, "units": 7}}))
+
+
 def test_a_bias_starts_where_it_is_told() -> None:
     spec = Spec.from_dict(changed("trunk.logits", {"type": "dense", "units": 7, "bias_start": -5.0}))
     assert (initial_parameters(spec)["trunk.logits.bias"] == -5.0).all()

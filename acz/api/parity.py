@@ -22,9 +22,9 @@ from acz.parity.cases import cases
 from acz.parity.comparison import Participants, compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
-from acz.parity.mistakes.precisions import PRECISION_MUTANTS
-from acz.parity.mistakes.processes import PROCESS_MUTANTS
 from acz.parity.mutants import MUTANTS
+from acz.parity.mutants.precisions import PRECISION_MUTANTS
+from acz.parity.mutants.processes import PROCESS_MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers
@@ -94,7 +94,7 @@ def check_parity(
     Args:
         models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
         backends: names; `onnx` is the file that level 5 writes. By default all that are installed.
-        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes. By default 1 to 5,
+        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes, 7 promises. By default all but 6,
             and 1 to 3 where a precision is low.
         precisions: those of levels 1 to 3: `float64`, `float32`, `tf32`, `bfloat16`, `float16`. By default the first two.
         mutant: a known mistake that is put into every backend; the check must then fail.

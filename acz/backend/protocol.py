@@ -237,6 +237,18 @@ class Processes(Backend, Protocol):
     # of the whole batch. `forward`, `forward_best` and `loss_and_gradients` stay the process's own.
 
 
+class Modules(Backend, Protocol):
+    """A backend whose module can be called in training mode."""
+
+    def call_in_training(self, model: Any, inputs: Mapping[str, Array]) -> Array:
+        """The output of a module in training mode, as its user calls it: with dropout that the framework draws.
+
+        Args:
+            model: what `build` gave.
+            inputs: as in `forward`.
+        """
+
+
 class Exports(Backend, Protocol):
     """A backend with a deployment format: its description has `artefacts`. A second format has a function of its own."""
 

@@ -18,6 +18,7 @@ from acz.backend.processes import Place
 from acz.backend.protocol import Processes
 from acz.backend.registry import find_backend, find_info
 from acz.foundation.errors import Interrupted, RankFailed, SpecError
+from acz.foundation.processes import environment
 from acz.foundation.processes.environment import cores
 from acz.foundation.processes.group import Group, connect, open_hub, say_on_stderr
 from acz.foundation.processes.ports import LOOPBACK
@@ -105,6 +106,7 @@ def join_ranks(backend: str, device: str, threads: int | None) -> Iterator[Rank]
         return
     opened.set_threads(own_threads)
     opened = cast(Processes, opened)
+    environment.at_once = True
     opened.join(place, own_device)
     fatal = _write_answer if os.environ.get(ANSWER) and place.rank == 0 else say_on_stderr
     address = LOOPBACK if place.local_world == place.world else place.address
@@ -137,8 +139,12 @@ def _write_answer(message: str, code: int) -> None:
 
 
 def redirect_output(path: Path) -> None:
-    """Have this process write its standard output and error to a file."""
+    """Have this process write its standard output and error to a file. The process that started it reads the file there."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if ANSWER in os.environ:
+        before = Path(os.environ[ANSWER]).with_name(path.name)
+        before.unlink(missing_ok=True)
+        before.symlink_to(path.resolve())
     sys.stdout.flush()
     sys.stderr.flush()
     file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)

@@ -30,10 +30,10 @@ def parity_check(
         list[int] | None,
         typer.Option(
             min=1,
-            max=6,
+            max=7,
             help="A level: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, "
-            "6 several processes. May be repeated.",
-            show_default="1 to 5; 1 to 3 in a low precision",
+            "6 several processes, 7 what 'acz backend-check' lists. May be repeated.",
+            show_default="all but 6; 1 to 3 in a low precision",
         ),
     ] = None,
     precision: Annotated[

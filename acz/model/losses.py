@@ -42,6 +42,8 @@ class Loss:
     """`reference(logits, output, labels)`: logits and output (videos, classes) to the mean loss of a video."""
     checks_only: bool = False
     """True for a loss that a recipe cannot name."""
+    has_kinks: bool = False
+    """True where the derivative jumps."""
 
     @property
     def several_labels(self) -> bool:
@@ -119,7 +121,7 @@ LOSSES: dict[str, Loss] = {
             ("probabilities",),
             _probability_cross_entropy,
         ),
-        Loss("hinge", "classes", ("none", "sigmoid", "probabilities"), (), _hinge),
+        Loss("hinge", "classes", ("none", "sigmoid", "probabilities"), (), _hinge, has_kinks=True),
         Loss("projection", "scores", (), (), _projection, checks_only=True),
     )
 }

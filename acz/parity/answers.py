@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from acz.backend.protocol import Backend
-from acz.backend.worker import Arguments, Job, Worker
+from acz.backend.worker import Arguments, Job, Value, Worker
 from acz.foundation.arrays import Array, Arrays
 
 
@@ -48,6 +48,10 @@ class Answers:
         if key:
             self._by_key[name, key] = answer
         return answer
+
+    def ask(self, name: str, job: Job[Arguments, Value], arguments: Arguments) -> Value:
+        """The value that a job gives in a backend, beside its arrays. Raises JobFailed, WorkerDied."""
+        return self._workers[name].run(job, arguments)[0]
 
     def kept(self, name: str, key: str) -> Arrays | None:
         """A backend's answer that was kept under a key; None where it gave none."""

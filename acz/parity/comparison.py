@@ -18,6 +18,7 @@ from acz.foundation.processes.job_process import WorkerDied
 from acz.foundation.progress import Progress
 from acz.model.precision import FULL, Precision
 from acz.parity.answers import Answers
+from acz.parity.contract.samples import CASE as CONTRACT
 from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
 from acz.parity.process_group import ProcessGroup
@@ -66,12 +67,16 @@ def compare_backends(
     chosen = [level for level in LEVELS if level.number in levels]
     rows: list[Row] = []
     with RunningComparison(participants, threads, wrap, skip_slow_precision, workers, precisions) as comparison:
-        started = [(level, case, comparison.start(level, case)) for level in chosen for case in cases]
+        started = [
+            (level, case, comparison.start(level, case))
+            for level in chosen
+            for case in (cases if level.of_models else [CONTRACT])
+        ]
         for done, (level, case, result) in enumerate(started):
             if progress is not None:
                 progress("parity", done, len(started), f"{case.model}, {level.title}")
             rows += result.result()
-    names, models = [*participants.backends, *participants.formats], [case.model for case in cases]
+    names, models = [*participants.backends, *participants.formats], [case.model for case in (*cases, CONTRACT)]
     return sorted(rows, key=lambda row: (names.index(row.backend), models.index(row.model), row.level))
 
 

@@ -6,7 +6,7 @@ Arrays come by `group/name`: `parameters/<path>`, `<batch>/inputs/<name>`, `<bat
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from acz.reference.samples import Batch
 
 SCALE = LossScale(2.0**30, INTERVAL - 25)
 """The scale with which a training in float16 begins: so large that gradients overflow at first, and near its growth."""
+MOST_RANKED = 3
+"""The number of best classes that are compared."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +39,15 @@ class Run:
 
 @dataclass(frozen=True)
 class OutputArguments:
-    """A model and the runs whose recorded values are wanted."""
+    """A model and the runs whose recorded values are wanted, and of some runs the best classes and their loss."""
 
     spec: Spec
     precision: Precision
     runs: tuple[Run, ...]
+    ranked: tuple[str, ...] = ()
+    """Names of runs in evaluation."""
+    loss: str = ""
+    """The loss of the ranked runs."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +64,8 @@ class GradientArguments:
 class TrainingArguments:
     """A training of as many steps as there are learning rates, over the batches `step0`, `step1`, ...
 
-    With a `path`, a checkpoint is saved there before the last `steps_after_checkpoint` steps.
+    With a `path`, a checkpoint is saved there before the last `steps_after_checkpoint` steps. A training that is held
+    lends its trainer to the `resume` of the same arguments, which then compiles no graph of its own.
     """
 
     spec: Spec
@@ -69,6 +76,7 @@ class TrainingArguments:
     steps_after_checkpoint: int
     path: Path | None = None
     frozen: tuple[str, ...] = ()
+    held: bool = False
 
 
 @dataclass(frozen=True)
@@ -77,6 +85,20 @@ class ResumeArguments:
 
     training: TrainingArguments
     paths: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Held:
+    """The model and the trainer of a training that is held."""
+
+    backend: Backend
+    arguments: TrainingArguments
+    model: Any
+    trainer: Any
+
+
+HELD: list[Held] = []
+"""The last training that was to be held in this process, if any."""
 
 
 def pack(name: str, batch: Batch) -> Arrays:
@@ -116,7 +138,21 @@ def outputs(backend: Backend, arguments: OutputArguments, arrays: Mapping[str, A
         if run.training and spec.statistics:
             after = backend.dump_parameters(model)
             answers |= {f"{run.name}/updated.{path}": after[path] for path in spec.statistics}
+        if run.name in arguments.ranked:
+            best = _best(backend, model, arguments, group(arrays, run.batch), values["output"])
+            answers |= {f"{run.name}/{name}": value for name, value in best.items()}
     return None, answers
+
+
+def _best(backend: Backend, model: Any, arguments: OutputArguments, batch: Arrays, output: Array) -> Arrays:
+    """The loss, the best values, best first, and the values of a whole output at the classes that are named beside them."""
+    given, count = _floats(batch, arguments.precision), min(MOST_RANKED, arguments.spec.width)
+    best = backend.forward_best(
+        model, group(given, "inputs"), {"output": count}, given["labels"], arguments.loss or None
+    )
+    classes = best["output.classes"].astype(np.int64)
+    ranked = {"best values": best["output"], "values of the best classes": np.take_along_axis(output, classes, 1)}
+    return {name: -np.sort(-value, axis=1) for name, value in ranked.items()} | {"best loss": np.asarray(best["loss"])}
 
 
 def gradients(backend: Backend, arguments: GradientArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
@@ -155,7 +191,7 @@ def share_training(backend: Processes, arguments: SharedTraining, arrays: Mappin
 
 
 def training(backend: Backend, arguments: TrainingArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
-    """A job: the loss of each step, and the parameters after the last.
+    """A job: the loss and the hits of each step, and the parameters after the last.
 
     Where a checkpoint is saved, the answer also holds what is in it, under the names that `resume` gives.
     """
@@ -171,24 +207,30 @@ def _training(
         backend.load_optimizer(trainer, {**backend.dump_optimizer(trainer), **SCALE.dump()})
     steps = range(len(arguments.rates))
     checkpoint_at = len(steps) - arguments.steps_after_checkpoint
-    losses = _train(backend, trainer, arguments, arrays, steps[:checkpoint_at], place)
+    taken = _train(backend, trainer, arguments, arrays, steps[:checkpoint_at], place)
     answers: Arrays = {}
     if arguments.path is not None:
         save_checkpoint(arguments.path, arguments.spec, backend.dump_parameters(model), backend.dump_optimizer(trainer))
         answers = _state(backend, model, trainer, arguments.precision, arrays)
-    losses += _train(backend, trainer, arguments, arrays, steps[checkpoint_at:], place)
-    answers["losses"] = np.array(losses)
+    taken += _train(backend, trainer, arguments, arrays, steps[checkpoint_at:], place)
+    answers["losses"], answers["hits"] = (np.array(column) for column in zip(*taken, strict=True))
     if arguments.precision is Precision.FLOAT16:
         optimizer = backend.dump_optimizer(trainer)
         answers |= {f"scale/{name}": np.asarray(optimizer[name], np.float64) for name in ("scale", "growth", "step")}
+    if arguments.held:
+        HELD[:] = [Held(backend, replace(arguments, path=None), model, trainer)]
     return None, answers | pack_parameters(backend.dump_parameters(model))
 
 
 def resume(backend: Backend, arguments: ResumeArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
     """A job: load the checkpoint of each writer and run the steps after it; arrays are named `writer/...`."""
     training = arguments.training
-    model = backend.build(training.spec, "CPU", training.precision.value)
-    trainer = backend.start_training(model, training.adam, training.loss, training.frozen)
+    held = next((held for held in HELD if held.backend is backend and held.arguments == training), None)
+    if held:
+        model, trainer = held.model, held.trainer
+    else:
+        model = backend.build(training.spec, "CPU", training.precision.value)
+        trainer = backend.start_training(model, training.adam, training.loss, training.frozen)
     steps = range(len(training.rates))
     remaining = steps[len(steps) - training.steps_after_checkpoint :]
     answers: Arrays = {}
@@ -197,7 +239,7 @@ def resume(backend: Backend, arguments: ResumeArguments, arrays: Mapping[str, Ar
         backend.load_parameters(model, checkpoint.parameters)
         backend.load_optimizer(trainer, checkpoint.optimizer)
         state = _state(backend, model, trainer, training.precision, arrays)
-        state["losses"] = np.array(_train(backend, trainer, training, arrays, remaining))
+        state["losses"] = np.array([loss for loss, _ in _train(backend, trainer, training, arrays, remaining)])
         answers |= {f"{writer}/{name}": value for name, value in state.items()}
     return None, answers
 
@@ -219,9 +261,9 @@ def _train(
     arrays: Mapping[str, Array],
     steps: Iterable[int],
     place: Place | None = None,
-) -> list[float]:
-    """Run steps, or at a place its part of them; gives the loss of each."""
-    losses = []
+) -> list[tuple[float, float]]:
+    """Run steps, or at a place its part of them; gives the loss and the hits of each."""
+    taken = []
     for step in steps:
         batch = _floats(group(arrays, f"step{step}"), arguments.precision)
         videos = None
@@ -229,11 +271,11 @@ def _train(
             videos = len(batch["labels"])
             batch = {key: value[place.part(videos)] for key, value in batch.items()}
         given = group(batch, "inputs"), batch["labels"], group(batch, "dropout"), arguments.rates[step]
-        loss, _ = (
+        loss, hits = (
             backend.training_step(trainer, *given) if videos is None else backend.training_step(trainer, *given, videos)
         )
-        losses.append(float(loss))
-    return losses
+        taken.append((float(loss), float(hits)))
+    return taken
 
 
 def _state(backend: Backend, model: Any, trainer: Any, precision: Precision, arrays: Mapping[str, Array]) -> Arrays:

@@ -20,7 +20,7 @@ HALF_UNIT = 2.0**-24
 GRADIENT_ROUNDING = 8 * ROUNDING
 """The same for gradients: complex steps never subtract what nearly cancels, the frameworks' reverse sweeps do."""
 
-DRAWS = 3
+LOW_DRAWS = 3
 """The draws that move the operands of a low precision: all up, all down, and at random."""
 DRAWN = 4.0
 """A result in a low precision may be this many times as far from the exact one as a draw is, beside float32's bound."""

@@ -111,6 +111,17 @@ def forward(
     return {"output": result.output, "logits": result.logits} | {path: result.recorded[path] for path in record}
 
 
+def call_in_training(model: Model, inputs: Mapping[str, Array]) -> Array:
+    """The output in training mode, with dropout masks that are drawn here."""
+    frames = {name: inputs[name].shape[1] for name, entry in model.spec.inputs.items() if entry.has_frames}
+    videos, source = len(next(iter(inputs.values()))), np.random.default_rng()
+    masks = {
+        path: (source.random((videos, *shape)) >= rate).astype(np.uint8)
+        for path, (shape, rate) in model.spec.dropout_masks(frames).items()
+    }
+    return forward(model, inputs, True, masks)["output"]
+
+
 def forward_best(
     model: Model,
     inputs: Mapping[str, Array],

@@ -3,7 +3,7 @@
 from acz_mindspore.devices import capabilities, devices, set_threads, versions
 from acz_mindspore.evaluation import forward_best
 from acz_mindspore.export import export
-from acz_mindspore.model import Model, build, dump_parameters, forward, load_parameters
+from acz_mindspore.model import Model, build, call_in_training, dump_parameters, forward, load_parameters
 from acz_mindspore.native import read_native, save_native
 from acz_mindspore.processes import join, leave, total
 from acz_mindspore.training import (
@@ -20,6 +20,7 @@ __all__ = [
     "NAME",
     "Model",
     "build",
+    "call_in_training",
     "capabilities",
     "devices",
     "dump_optimizer",

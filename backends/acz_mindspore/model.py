@@ -250,3 +250,12 @@ def forward(
         found = {"output": model.finish(logits), "logits": logits} | {path: recorded[path] for path in record}
     model.set_train(False)
     return {name: value.asnumpy() for name, value in found.items()}
+
+
+def call_in_training(model: Model, inputs: Mapping[str, Array]) -> Array:
+    """The output of the module in training mode, with dropout that the framework draws."""
+    model.set_train(True)
+    with in_mode(ms.PYNATIVE_MODE):
+        output = model(to_device(model, inputs))
+    model.set_train(False)
+    return output.asnumpy()

@@ -3,7 +3,7 @@
 from acz_paddle.devices import capabilities, devices, set_threads, versions
 from acz_paddle.evaluation import forward_best
 from acz_paddle.export import export
-from acz_paddle.model import Model, build, dump_parameters, forward, load_parameters
+from acz_paddle.model import Model, build, call_in_training, dump_parameters, forward, load_parameters
 from acz_paddle.native import read_native, save_native
 from acz_paddle.processes import join, leave, total
 from acz_paddle.training import (
@@ -20,6 +20,7 @@ __all__ = [
     "NAME",
     "Model",
     "build",
+    "call_in_training",
     "capabilities",
     "devices",
     "dump_optimizer",

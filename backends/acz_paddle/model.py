@@ -177,3 +177,12 @@ def forward(
         found = {"output": model.finish(logits), "logits": logits} | {path: call.recorded[path] for path in record}
     model.eval()
     return {name: value.numpy() for name, value in found.items()}
+
+
+def call_in_training(model: Model, inputs: Mapping[str, Array]) -> Array:
+    """The output of the module in training mode, with dropout that the framework draws."""
+    model.train()
+    with paddle.no_grad():
+        output = model(to_device(model, inputs))
+    model.eval()
+    return output.numpy()

@@ -4,7 +4,7 @@ from acz_tensorflow.benchmark import READER, read_records
 from acz_tensorflow.devices import capabilities, devices, set_threads, versions
 from acz_tensorflow.evaluation import forward_best
 from acz_tensorflow.export import export, export_tflite
-from acz_tensorflow.model import Model, build, dump_parameters, forward, load_parameters
+from acz_tensorflow.model import Model, build, call_in_training, dump_parameters, forward, load_parameters
 from acz_tensorflow.native import read_native, save_native
 from acz_tensorflow.processes import join, leave, total
 from acz_tensorflow.training import (
@@ -22,6 +22,7 @@ __all__ = [
     "READER",
     "Model",
     "build",
+    "call_in_training",
     "capabilities",
     "devices",
     "dump_optimizer",

@@ -290,3 +290,8 @@ def forward(
     settings = ("forward", training, *record)
     found = model.graphs(run, settings, to_device(model, inputs), to_device(model, dropout or {}))
     return {name: value.numpy() for name, value in found.items()}
+
+
+def call_in_training(model: Model, inputs: Mapping[str, Array]) -> Array:
+    """The output of the module in training mode, with dropout that the framework draws."""
+    return model(to_device(model, inputs), training=True).numpy()

@@ -4,7 +4,7 @@ from acz_torch.benchmark import bare_layer, bare_step, loop_over_units, rates
 from acz_torch.devices import capabilities, devices, set_threads, versions
 from acz_torch.evaluation import forward_best
 from acz_torch.export import export
-from acz_torch.model import Model, build, dump_parameters, forward, load_parameters
+from acz_torch.model import Model, build, call_in_training, dump_parameters, forward, load_parameters
 from acz_torch.native import read_native, save_native
 from acz_torch.processes import join, leave, total
 from acz_torch.training import (
@@ -23,6 +23,7 @@ __all__ = [
     "bare_layer",
     "bare_step",
     "build",
+    "call_in_training",
     "capabilities",
     "devices",
     "dump_optimizer",

@@ -144,6 +144,14 @@ def forward(
     return {name: value.cpu().numpy() for name, value in found.items()}
 
 
+def call_in_training(model: Model, inputs: Mapping[str, Array]) -> Array:
+    """The output of the module in training mode, with dropout that the framework draws."""
+    with torch.no_grad():
+        output = model.train()(to_device(model, inputs))
+    model.eval()
+    return output.cpu().numpy()
+
+
 def synchronise(model: nn.Module, on: bool = True) -> nn.Module:
     """Let the batch norms within a module take the statistics of all processes, in training.
 

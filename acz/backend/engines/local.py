@@ -45,6 +45,8 @@ class LocalEngine(Engine):
                 log = folder / f"rank_{rank}.log"
                 last = log.read_bytes() if log.is_file() else b""
                 failure = describe_failure(rank, socket.gethostname(), codes[rank], last)
+                if codes[rank] < 0:  # the other ranks know only that it is gone
+                    raise failure
             return read_answer(answer.read_bytes() if answer.is_file() else None, failure)
 
 
@@ -99,14 +101,19 @@ def _wait(started: Sequence[subprocess.Popen[bytes]], is_interrupted: Callable[[
             told = True
             for process in started:
                 process.send_signal(signal.SIGINT)
-        failed = [rank for rank, process in enumerate(started) if process.poll()]
-        if failed and first is None:
-            first, deadline = failed[0], time.monotonic() + GRACE
+        if first is None and (first := _first_to_fail(started)) is not None:
+            deadline = time.monotonic() + GRACE
         time.sleep(0.05)
-    codes = [process.poll() for process in started]
     if first is None:
-        first = next((rank for rank, code in enumerate(codes) if code), None)
+        first = _first_to_fail(started)
+    codes = [process.poll() for process in started]
     return [codes[rank] or 0 if rank == first else 0 for rank in range(len(started))]
+
+
+def _first_to_fail(started: Sequence[subprocess.Popen[bytes]]) -> int | None:
+    """A rank that has failed: one that a signal ended, before those that ended because of it."""
+    codes = [process.poll() or 0 for process in started]
+    return min((rank for rank, code in enumerate(codes) if code), key=lambda rank: codes[rank] > 0, default=None)
 
 
 def answer_call(call: Path) -> int:

@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from acz.foundation.processes.environment import configure_process
+from acz.foundation.processes.environment import configure_process, end_process
 
 
 def main(call: str, threads: str) -> None:
@@ -16,7 +16,7 @@ def main(call: str, threads: str) -> None:
     configure_process(int(threads))
     from acz.api.results import answer_call
 
-    sys.exit(answer_call(Path(call)))
+    end_process(answer_call(Path(call)))
 
 
 if __name__ == "__main__":

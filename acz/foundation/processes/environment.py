@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import NoReturn
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+at_once = False
+"""True where this process ends without taking Python down first, because a framework's threads would abort in that."""
 
 
 def cores() -> int:
@@ -34,3 +37,10 @@ def configure_process(threads: int) -> None:
             return  # another C library
         mallopt(M_MMAP_THRESHOLD, 1 << 30)
         mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
+def end_process(code: int) -> NoReturn:
+    """End this process at once, with all output written."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)

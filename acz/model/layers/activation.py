@@ -11,6 +11,8 @@ from acz.foundation.arrays import Array
 from acz.model.layers.base import Call, Layer
 
 Function = Literal["relu", "relu6", "tanh", "sigmoid"]
+KINKED = ("relu", "relu6")
+"""Functions whose derivative jumps."""
 
 
 def sigmoid(x: Array) -> Array:
@@ -52,6 +54,9 @@ class Activation(Layer):
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return self.function == "sigmoid"
+
+    def has_kinks(self) -> bool:
+        return self.function in KINKED
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         return apply(self.function, x)

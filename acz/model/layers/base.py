@@ -22,10 +22,11 @@ class Initial:
     - `constant`: all `value`;
     - `normal`: Normal(`mean`, `value`);
     - `uniform`: uniform in -`value` .. `value`;
-    - `signs`: `value` or -`value`, with equal probability.
+    - `signs`: `value` or -`value`, with equal probability;
+    - `subsets`: an array (d, 2^d). Column c has `value` in the rows of the ones among the bits of c, and 0 elsewhere.
     """
 
-    kind: Literal["constant", "normal", "uniform", "signs"]
+    kind: Literal["constant", "normal", "uniform", "signs", "subsets"]
     value: float
     mean: float = 0.0
 
@@ -37,6 +38,9 @@ class Initial:
             return source.uniform(-self.value, self.value, shape)
         if self.kind == "signs":
             return np.where(source.random(shape) < 0.5, -self.value, self.value)
+        if self.kind == "subsets":
+            rows, columns = shape
+            return (np.arange(columns) >> np.arange(rows)[:, np.newaxis] & 1) * self.value
         return np.full(shape, self.value, dtype=np.float64)
 
 
@@ -80,6 +84,11 @@ def uniform(limit: float) -> Initial:
 def signs() -> Initial:
     """Give starting values that are 1 or -1 with equal probability."""
     return Initial("signs", 1.0)
+
+
+def subsets() -> Initial:
+    """Give the matrix (d, 2^d) that adds up the numbers of every subset of d things."""
+    return Initial("subsets", 1.0)
 
 
 WeightInitial = Literal["uniform_fan_in", "he_normal", "glorot_uniform"]
@@ -188,6 +197,10 @@ class Layer(BaseModel):
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         """True where the output is in 0 .. 1. `of_probabilities` says that the input is."""
+        return False
+
+    def has_kinks(self) -> bool:
+        """True where the derivative jumps, at a maximum, a clip or a comparison, so that a fault may need a certain draw."""
         return False
 
     def algorithms(self, shape: Shape, fft_cost: float | None) -> dict[str, str]:

@@ -14,7 +14,7 @@ import numpy as np
 from pydantic import Field
 
 from acz.foundation.arrays import Array, Shape
-from acz.model.layers.activation import Function, apply
+from acz.model.layers.activation import KINKED, Function, apply
 from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, signs, weight_initial
 
 Algorithm = Literal["fft", "dense"]
@@ -185,6 +185,9 @@ class CirculantDense(CirculantProduct):
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return self.activation == "sigmoid"
+
+    def has_kinks(self) -> bool:
+        return self.activation in KINKED
 
     def algorithms(self, shape: Shape, fft_cost: float | None) -> dict[str, str]:
         return {"": self.algorithm(shape[-1], self.units, fft_cost)}

@@ -8,14 +8,14 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from acz.foundation.arrays import Array, Shape
-from acz.model.layers.activation import Function, apply
-from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, weight_initial
+from acz.model.layers.activation import KINKED, Function, apply
+from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, subsets, weight_initial
 
 
 class Dense(Layer):
     """y = f(x W + b) over the last axis.
 
-    Parameters: weight (features, units), bias (units).
+    Parameters: weight (features, units), bias (units). With `fixed`, the weight is no parameter that is trained.
     """
 
     type: Literal["dense"] = "dense"
@@ -34,6 +34,10 @@ class Dense(Layer):
     section 3.3). With a start at 0, a tanh layer before many rare classes saturates while it lowers all logits.
     """
 
+    fixed: Literal["subsets"] | None = None
+    """A weight that is a part of the function. `subsets`: output c is the sum of the inputs d whose bit d is set in c, as
+    digits are in a label of Flash-MNIST. There are 2 ** inputs outputs. So the classes share what they have in common."""
+
     @model_validator(mode="after")
     def _has_bias(self) -> Dense:
         if self.bias_start is not None and not self.bias:
@@ -41,18 +45,26 @@ class Dense(Layer):
         return self
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
-        weight = weight_initial(self.initializer, shape[-1], self.units)
-        parameters = {"weight": Parameter((shape[-1], self.units), weight)}
+        if self.fixed:
+            weight = Parameter((shape[-1], self.units), subsets(), "fixed")
+        else:
+            weight = Parameter((shape[-1], self.units), weight_initial(self.initializer, shape[-1], self.units))
+        parameters = {"weight": weight}
         if self.bias:
             start = bias_initial(self.initializer, shape[-1]) if self.bias_start is None else constant(self.bias_start)
             parameters["bias"] = Parameter((self.units,), start)
         return parameters
 
     def output_shape(self, shape: Shape) -> Shape:
+        if self.fixed and self.units != 2 ** shape[-1]:
+            raise ValueError(f"fixed: subsets of {shape[-1]} inputs need {2 ** shape[-1]} units, not {self.units}")
         return (*shape[:-1], self.units)
 
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return self.activation == "sigmoid"
+
+    def has_kinks(self) -> bool:
+        return self.activation in KINKED
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         y = call.product(x, p["weight"])  # (videos, ..., units)

@@ -92,6 +92,9 @@ class DeepContextGating(Layer):
     def gives_probabilities(self, of_probabilities: bool) -> bool:
         return of_probabilities
 
+    def has_kinks(self) -> bool:
+        return True
+
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         h = np.maximum(call.product(x, p["hidden.weight"]), 0)  # (videos, ..., expansion * features)
         h = self.norm.normalize(h, p, call, prefix="hidden_norm.")

@@ -67,6 +67,9 @@ class MaxPool2d(Layer):
             )
         return (shape[0], shape[1] // self.size, shape[2] // self.size)
 
+    def has_kinks(self) -> bool:
+        return True
+
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         b, c, h, w = x.shape
         s = self.size

@@ -79,6 +79,9 @@ class FramePool(Layer):
             raise ValueError(f"frame_pool needs (frames, features), got {shape}")
         return (len(self.pooling) * shape[1],)
 
+    def has_kinks(self) -> bool:
+        return "max" in self.pooling
+
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         valid = (np.ones(x.shape[:2], dtype=bool) if call.mask is None else call.mask)[:, :, None]
         pooled = [pool(kind, x, valid) for kind in self.pooling]  # each (videos, features)

@@ -5,6 +5,7 @@ Each is a function of a backend and its description that yields what is wrong. T
 
 from __future__ import annotations
 
+import math
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,13 +15,15 @@ import numpy as np
 
 from acz.backend.devices import check_device
 from acz.backend.info import BackendInfo
-from acz.backend.protocol import Backend, NativeFiles
+from acz.backend.protocol import Backend, Modules, NativeFiles
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.errors import MissingError
+from acz.model.losses import LOSSES
 from acz.model.names import PYTHON, STREAMS
-from acz.parity.contract.samples import ADAM, CASE, SPEC, floats, ready, same
+from acz.parity.contract.samples import ADAM, CASE, SPEC, floats, own_spec, ready, same
 from acz.reference.bounds import FLOAT64, difference, float32_bound
-from acz.reference.execution import run
+from acz.reference.execution import Result, run
+from acz.reference.samples import Case
 
 ANOTHER_FUNCTION = 1e-2
 """A relative difference of float32 outputs that no device's rounding explains."""
@@ -157,6 +160,58 @@ def dropout(backend: Backend, info: BackendInfo) -> Iterator[str]:
         answer = backend.forward(ready(backend, "float64"), batch.inputs, True, masks)["output"]
         if difference(answer, output) > FLOAT64:
             yield f"training {what}: not the reference's output"
+
+
+def own_dropout(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """A module in training mode, as its user calls it, draws its dropout: other masks in each call, at the rate, and scaled by it."""
+    if not hasattr(backend, "call_in_training"):
+        return
+    module = cast(Modules, backend)
+    for over, shape in (("elements", (64,)), ("channels", (16, 2, 2))):
+        for rate in (0.1, 0.7):
+            drop = {"type": "dropout", "rate": rate, "over": over}
+            flat = {"flatten": {"type": "flatten"}} if over == "channels" else {}
+            model = ready(backend, case=Case("drop", own_spec({"drop": drop, **flat}, shape), "projection"))
+            inputs = {"x": np.ones((256, *shape), np.float32), "one": np.ones((256, 1), np.float32)}
+            draws = np.stack([module.call_in_training(model, inputs)[:, :-1] for _ in range(4)])
+            masks = draws != 0
+            independent = masks if over == "elements" else masks.reshape(4, 256, *shape)[..., 0, 0]
+            dropped, spread = 1 - independent.mean(), 6 * math.sqrt(rate * (1 - rate) / independent.size)
+            where = f"dropout of {over} at the rate {rate}"
+            if np.array_equal(masks[0], masks[1]):
+                yield f"{where}: two calls drop the same values"
+            if abs(dropped - rate) > spread:
+                yield f"{where}: {dropped:.3f} of {independent.size:,} values are dropped"
+            if masks.any() and difference(draws[masks], np.full(masks.sum(), 1 / (1 - rate))) > float32_bound(0.0):
+                yield f"{where}: what stays is scaled by {draws[masks].mean():.4f}, not by {1 / (1 - rate):.4f}"
+            if over == "channels" and (independent[..., None] != masks.reshape(4, 256, shape[0], -1)).any():
+                yield f"{where}: values of one channel are dropped apart"
+
+
+def precisions(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """Models of both precisions live in one process: neither changes the other's, whichever was built or run last."""
+    batch, labels = CASE.batch("plain"), CASE.batch("plain").labels
+    exact = run(SPEC, CASE.parameters, batch.inputs).output
+    value = float(LOSSES[CASE.loss].reference(*both(run(SPEC, CASE.parameters, batch.inputs)), labels))
+    rounded = run(SPEC, floats(CASE.parameters, "float32"), floats(batch.inputs, "float32")).output
+    bounds = {"float64": FLOAT64, "float32": float32_bound(difference(rounded, exact))}
+    models = {precision: ready(backend, precision) for precision in ("float64", "float32")}
+    for precision in ("float64", "float32", "float64", "float32", "float64"):
+        output = backend.forward(models[precision], floats(batch.inputs, precision))["output"]
+        if output.dtype != precision or difference(output, exact) > bounds[precision]:
+            yield f"with a model of the other precision beside it, one in {precision} gives {output.dtype}, or other numbers"
+    for precision in ("float64", "float32", "float64"):
+        loss, gradients = backend.loss_and_gradients(
+            models[precision], floats(batch.inputs, precision), labels, CASE.loss, training=False
+        )
+        kinds = {str(gradient.dtype) for gradient in gradients.values()}
+        if kinds != {precision} or abs(loss - value) > max(bounds[precision], FLOAT64) * abs(value):
+            yield f"beside a model of the other precision, gradients in {precision} are {', '.join(sorted(kinds))}, or the loss is another"
+
+
+def both(result: Result) -> tuple[Array, Array]:
+    """The logits and the output of a run."""
+    return result.logits, result.output
 
 
 def native_files(backend: Backend, info: BackendInfo) -> Iterator[str]:

@@ -16,12 +16,14 @@ from acz.parity.contract.model import (
     names,
     native_files,
     outputs,
+    own_dropout,
     parameters,
+    precisions,
     sizes,
     statistics,
     threads,
 )
-from acz.parity.contract.training import arrays, best_classes, finite, frozen, losses, optimizer, steps
+from acz.parity.contract.training import arrays, best_classes, certain_losses, finite, frozen, losses, optimizer, steps
 
 Promise = Callable[[Backend, BackendInfo], Iterator[str]]
 PROMISES: dict[str, Promise] = {
@@ -36,9 +38,12 @@ PROMISES: dict[str, Promise] = {
         sizes,
         statistics,
         dropout,
+        own_dropout,
+        precisions,
         best_classes,
         finite,
         losses,
+        certain_losses,
         steps,
         arrays,
         optimizer,

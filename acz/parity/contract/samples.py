@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,8 +27,34 @@ SPEC = Spec.from_dict(
     }
 )
 """A small model with frames, statistics, dropout, and several labels for a video."""
+SCORES = np.array([-90.0, -40, -17, -12, -5, 5, 12, 17, 40, 90])
+"""Scores whose probabilities come ever nearer to 0 and 1; float32 rounds the first and the last to them."""
 CASE = Case("contract", SPEC, "sigmoid_cross_entropy")
 ADAM = Adam(learning_rate=0.1, weight_decay=1e-3)
+
+
+def own_spec(layers: Mapping[str, Any], shape: Sequence[int], output: str = "none", trunk: Any = None) -> Spec:
+    """A model whose last values are those of `x` after some layers, and one more of a stream that has a parameter.
+
+    Some frameworks' modules need a parameter.
+    """
+    return Spec.from_dict(
+        {
+            "inputs": {"x": {"shape": list(shape)}, "one": {"shape": [1]}},
+            "streams": {
+                "x": {"input": "x", "layers": dict(layers)},
+                "one": {"input": "one", "layers": {"last": {"type": "dense", "units": 1, "bias": False}}},
+            },
+            "trunk": trunk or {},
+            "output": output,
+        }
+    )
+
+
+def scores_spec(output: str) -> Spec:
+    """A model whose logits are its input, or probabilities of it."""
+    sigmoid = {"last": {"type": "activation", "function": "sigmoid"}}
+    return own_spec({}, [2], output, sigmoid if output == "probabilities" else {})
 
 
 def ready(backend: Backend, precision: str = "float32", case: Case = CASE, device: str = "CPU") -> Any:

@@ -15,10 +15,25 @@ from acz.backend.protocol import Backend
 from acz.foundation.arrays import Arrays
 from acz.model.losses import LOSSES
 from acz.model.spec import Spec
-from acz.parity.contract.samples import ADAM, CASE, SPEC, floats, hostile_scores, ready, same, started
+from acz.parity.contract.samples import (
+    ADAM,
+    CASE,
+    SCORES,
+    SPEC,
+    floats,
+    hostile_scores,
+    ready,
+    same,
+    scores_spec,
+    started,
+)
+from acz.reference import derivatives
+from acz.reference.bounds import FLOAT64, difference, float32_bound
 from acz.reference.execution import run
 from acz.reference.ranking import best_first, top_classes
 from acz.reference.samples import Case
+
+BOUNDS = {"float64": FLOAT64, "float32": float32_bound(0.0)}
 
 
 def best_classes(backend: Backend, info: BackendInfo) -> Iterator[str]:
@@ -82,6 +97,34 @@ def losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
         yield "a loss of an unknown name is computed; it must be an error"
     except Exception:  # any error will do: the core asks for no unknown loss
         return
+
+
+def certain_losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """Every loss and its gradient are the reference's near probabilities of 0 and 1 too, also where float32 rounds to them."""
+    for loss in LOSSES.values():
+        # a loss of logits is the same for each output
+        for output in loss.outputs if "probabilities" in loss.outputs else loss.outputs[:1]:
+            case, worst = Case("certain", scores_spec(output), loss.name), ""
+            for precision, scores in (("float64", SCORES), ("float32", SCORES[[0, -1]])):
+                model, bound = ready(backend, precision, case), float(BOUNDS[precision])
+                for score, label in ((score, label) for score in scores for label in (0, 1)):
+                    inputs = {"x": np.array([[score, 0.5]]), "one": np.ones((1, 1))}
+                    labels = np.array([1 - label]) if loss.labels == "class" else np.array([[label, 1.0 - label, 0.0]])
+                    given = floats({**inputs, "labels": labels}, precision)
+                    value, gradients = backend.loss_and_gradients(
+                        model, {name: given[name] for name in inputs}, given["labels"], loss.name, training=False
+                    )
+                    asked = case.spec, case.parameters, inputs, labels, loss.name
+                    exact, slopes = derivatives.loss(*asked, training=False), derivatives.gradient(*asked, ["x"])["x"]
+                    apart = difference(np.asarray(value), exact, max(float(abs(exact)), 1.0))
+                    steep = difference(gradients["x"], slopes, max(float(abs(slopes).max()), 1.0))
+                    if not max(apart, steep) <= bound and not worst:
+                        worst = (
+                            f"{loss.name} of {output} in {precision}, score {score:g} and label {label}: the loss is "
+                            f"{apart:.1e} and its gradient {steep:.1e} from the reference's; the bound is {bound:.1e}"
+                        )
+            if worst:
+                yield worst
 
 
 def steps(backend: Backend, info: BackendInfo) -> Iterator[str]:

@@ -11,12 +11,13 @@ from acz.backend.protocol import Backend
 from acz.backend.worker import Arguments, Job
 from acz.exchange.artefacts.formats import Maker
 from acz.foundation.arrays import Array, Arrays
+from acz.model.losses import LOSSES
 from acz.model.precision import Precision
 from acz.parity import jobs
 from acz.parity.answers import Answers
 from acz.parity.process_group import ProcessGroup
 from acz.parity.row import Row
-from acz.reference.bounds import DRAWS, HALF_UNIT, perturbed
+from acz.reference.bounds import HALF_UNIT, LOW_DRAWS, perturbed
 from acz.reference.numpy_backend import ExactProducts
 from acz.reference.samples import Case
 
@@ -28,6 +29,8 @@ class Level(Protocol):
 
     number: int
     title: str
+    of_models: bool
+    """True for a level that compares models; False for one that checks each backend once, whatever models are chosen."""
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
         """Compare every backend on one model; gives one row for each check."""
@@ -61,13 +64,22 @@ class Comparison(Protocol):
         """A resource that is made once and closed when the check ends."""
 
 
+DRAWS = 4
+"""Plain batches for a model with a kink: a fault at a maximum, a clip or a comparison may show in some draws alone."""
+
+
 def runs_of(case: Case) -> tuple[tuple[jobs.Run, ...], Arrays]:
-    """The runs of levels 1 and 2, with their arrays: every kind of batch, in evaluation and training."""
+    """The runs of levels 1 and 2, with their arrays: every kind of batch, in evaluation and training.
+
+    A model with a kink has more plain batches, of the same shape, so that no graph is compiled for them.
+    """
+    batches = {name: case.batch(name) for name in case.names}
+    batches |= {f"plain {draw + 1}": case.batch("plain", draw) for draw in range(1, DRAWS if has_kinks(case) else 1)}
     arrays = jobs.pack_parameters(case.parameters)
-    for name in case.names:
-        arrays |= jobs.pack(name, case.batch(name))
+    for name, batch in batches.items():
+        arrays |= jobs.pack(name, batch)
     modes = ("evaluation", "training")
-    runs = tuple(jobs.Run(f"{name}, {mode}", name, mode == "training") for name in case.names for mode in modes)
+    runs = tuple(jobs.Run(f"{name}, {mode}", name, mode == "training") for name in batches for mode in modes)
     return runs, arrays
 
 
@@ -77,7 +89,7 @@ def ask_low(
     job: Job[Arguments, object],
     arguments: Arguments,
     arrays: Mapping[str, Array],
-    draws: int = DRAWS,
+    draws: int = LOW_DRAWS,
 ) -> tuple[Arrays, list[Arrays]]:
     """The reference's answers in a low precision: the exact one, and those of the draws that move operands."""
     exact, *drawn = (
@@ -87,6 +99,11 @@ def ask_low(
         for draw in range(draws + 1)
     )
     return exact, drawn
+
+
+def has_kinks(case: Case) -> bool:
+    """True where a layer or the loss has a derivative that jumps."""
+    return LOSSES[case.loss].has_kinks or any(placed.layer.has_kinks() for placed in case.spec.layout)
 
 
 def with_perturbed(arrays: Mapping[str, Array], by: float = HALF_UNIT) -> Arrays:

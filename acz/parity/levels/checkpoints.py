@@ -30,11 +30,13 @@ class Checkpoints:
     """Every backend saves a checkpoint, then every one resumes each of them, its own too, and does what its writer did.
 
     The loaded weights and optimiser have the same bits, in both precisions. The steps after them are compared in
-    float64 alone, which tells more: every graph that is compiled for them costs seconds. For the same reason one
-    trainer loads all checkpoints, the first as it was built, the others over the state that earlier steps left.
+    float64 alone, which tells more: every graph that is compiled for them costs seconds. For the same reason the
+    trainer of level 3 loads all of them, each over the state that its last steps left. In float32 a new trainer loads
+    the first.
     """
 
     number, title = 4, "checkpoints"
+    of_models = True
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
         """Save in every backend, then load in every backend."""
@@ -52,7 +54,9 @@ class Checkpoints:
             # a writer that has saved nothing has a row of its own, which says why
             writers = {name: answer for name, answer in wrote.items() if answer is not None}
             arguments, arrays = training_arguments(case, COUPLED, False, precision)
-            if precision is not Precision.FLOAT64:
+            if precision is Precision.FLOAT64:
+                arguments = replace(arguments, held=True)
+            else:
                 arguments = replace(arguments, steps_after_checkpoint=0)
             paths = {name: checkpoint_path(case, comparison, name, precision) for name in writers}
             answer = comparison.answers.of_backend(backend, jobs.resume, jobs.ResumeArguments(arguments, paths), arrays)

@@ -27,6 +27,7 @@ class Exports:
     """
 
     number, title = 5, "exports"
+    of_models = True
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
         """Compare each artefact; a backend without one has a row that says so."""

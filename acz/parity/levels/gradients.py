@@ -16,7 +16,7 @@ from acz.reference.bounds import FLOAT64, GRADIENT_ROUNDING, difference, gradien
 from acz.reference.samples import Case
 
 KINDS = ("plain", "padded", "one frame")
-"""The batches whose gradients are compared."""
+"""The batches whose gradients are compared, in both modes. Further draws of the plain one are compared in training."""
 LEAST_SHARE = {precision: 1e-4 if precision is Precision.FLOAT64 else 1e-2 for precision in Precision}
 """The share of the largest gradient that a smaller one's error is at least measured against."""
 
@@ -25,6 +25,7 @@ class Gradients:
     """Every parameter's and input's gradient against complex steps of the reference, in both precisions."""
 
     number, title = 2, "gradients"
+    of_models = True
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
         """Compare the gradients of each run; the row of a precision is its worst run's."""
@@ -32,7 +33,7 @@ class Gradients:
 
     def _compare(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
         runs, arrays = runs_of(case)
-        runs = tuple(run for run in runs if run.batch in KINDS)
+        runs = tuple(run for run in runs if run.batch in KINDS or (run.training and run.batch.startswith("plain ")))
         wide = jobs.GradientArguments(case.spec, Precision.FLOAT64, case.loss, runs)
         exact = comparison.answers.of_reference(f"{case.model} gradients", jobs.gradients, wide, arrays)
         for precision in comparison.precisions:

@@ -17,11 +17,15 @@ from acz.parity.row import Row
 from acz.reference.bounds import DRAWN, FLOAT64, difference, float32_bound, worst
 from acz.reference.samples import Batch, Case
 
+RANKED = ("plain, evaluation",)
+"""Runs whose best classes and loss, as an evaluation selects them, are compared too."""
+
 
 class Outputs:
-    """Every layer's output on every kind of batch, in both modes and precisions."""
+    """Every layer's output on every kind of batch, in both modes and precisions, and what an evaluation selects of it."""
 
     number, title = 1, "outputs"
+    of_models = True
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
         """Compare outputs, and a batch with its videos apart."""
@@ -29,11 +33,10 @@ class Outputs:
 
     def _compare(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
         runs, arrays = runs_of(case)
-        exact = comparison.answers.of_reference(
-            f"{case.model} outputs", jobs.outputs, jobs.OutputArguments(case.spec, Precision.FLOAT64, runs), arrays
-        )
+        wide = jobs.OutputArguments(case.spec, Precision.FLOAT64, runs, RANKED, case.loss)
+        exact = comparison.answers.of_reference(f"{case.model} outputs", jobs.outputs, wide, arrays)
         for precision in comparison.precisions:
-            arguments = jobs.OutputArguments(case.spec, precision, runs)
+            arguments = replace(wide, precision=precision)
             if missing := missing_precision(backend, precision):
                 yield Row(case.model, backend, self.number, self.title, precision.value, missing=missing)
                 continue

@@ -35,6 +35,7 @@ class Processes:
     """
 
     number, title = 6, "processes"
+    of_models = True
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
         """Compare both forms; `skip_slow_precision` leaves out float32."""

@@ -13,7 +13,7 @@ from acz.backend.processes import Place
 from acz.backend.protocol import Backend, Processes
 from acz.foundation.arrays import Array, Arrays
 from acz.model.optimizer import Adam
-from acz.parity.mutants import replace_functions
+from acz.parity.mutants.base import replace_functions
 
 
 def _other_step(backend: Backend, change: Callable[[Place, tuple[Any, ...]], tuple[Any, ...]]) -> Backend:

@@ -12,7 +12,7 @@ from acz.model.loss_scale import START
 from acz.model.optimizer import Adam
 from acz.model.precision import Precision
 from acz.model.spec import Spec
-from acz.parity.mutants import replace_functions
+from acz.parity.mutants.base import replace_functions
 
 
 def _noting_precisions(backend: Backend) -> tuple[Backend, Callable[[Any], tuple[Spec, Precision]]]:

@@ -1,1 +1,0 @@
-"""Further mistakes that the comparison must catch: of several processes, and of low precisions."""

@@ -1,0 +1,13 @@
+"""Backends that are wrong in one way each: the comparison must catch every one of them.
+
+`acz parity-check --mutant NAME` runs with one; parity_tests and tests demand that it fails.
+"""
+
+from __future__ import annotations
+
+from acz.parity.mutants import outputs, promises, training
+from acz.parity.mutants.base import Mutant
+
+MUTANTS: dict[str, Mutant] = {
+    mutant.__name__: mutant for part in (outputs, training, promises) for mutant in part.MUTANTS
+}
