@@ -43,7 +43,7 @@ from acz.training.run import load_resumable
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.catalog import EXPERIMENTS, config_folder
 from acz.zoo.config import load_config, load_spec
-from fuzz import mutate, tables
+from fuzz import mutate, proofs, tables
 from fuzz.guard import guarded
 
 TINY = "flash_mnist/attention_cluster:tiny"
@@ -289,6 +289,8 @@ READERS = {
     "records": Reader(_one_file, _records_read, _records_seeds, mutate.records),
     "pickle": Reader(_pickle_place, _pickle_read, _pickle_seeds, mutate.pickled),
     "tensorflow": Reader(_tensorflow_place, _tensorflow_read, tables.seeds, tables.mutate),
+    "record": Reader(_one_file, proofs.read_one_record, proofs.record_seeds, proofs.change_record),
+    "proof": Reader(_one_file, proofs.read_one_proof, proofs.proof_seeds, mutate.json_text),
 }
 
 

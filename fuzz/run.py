@@ -152,9 +152,8 @@ def replay(name: str, out: Path) -> int:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m fuzz.run", description=__doc__)
-    parser.add_argument(
-        "reader", choices=["idx", "features", "checkpoint", "config", "pickle", "records", "tensorflow"]
-    )
+    readers = ["idx", "features", "checkpoint", "config", "pickle", "records", "tensorflow", "record", "proof"]
+    parser.add_argument("reader", choices=readers)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--out", type=Path, required=True, help="a folder for inputs, findings and counts")
     parser.add_argument("--seed", type=int, default=1)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.backend.processes import Command
 from acz.backend.protocol import Backend
 from acz.backend.worker import Worker
@@ -21,8 +22,8 @@ from acz.foundation.arrays import Arrays
 from acz.model.precision import Precision
 from acz.parity import jobs
 from acz.parity.cases import cases
+from acz.parity.levels.processes import train_together
 from acz.parity.levels.training import DECOUPLED, training_arguments
-from acz.parity.process_group import ProcessGroup
 from acz.reference.bounds import FLOAT64, difference, float32_bound, perturbed
 
 STEPS = 20
@@ -66,12 +67,12 @@ def check_trainings(backend: str, worker: Worker, groups: Sequence[ProcessGroup]
     rounded = [worker.run(jobs.training, narrow, arrays)[1], worker.run(jobs.training, wide, moved)[1]]
     drift = max(difference(training[name], exact[name]) for training in rounded for name in exact)
     for group in groups:
-        ranks = group.train(wide, arrays)
+        ranks = train_together(group, wide, arrays)
         require_near(exact, ranks[0], FLOAT64)
         require_equal_bits(ranks)
-        ranks = group.train(narrow, arrays)
+        ranks = train_together(group, narrow, arrays)
         require_near(exact, ranks[0], float32_bound(drift))
-        require_equal_bits([*ranks, *group.train(narrow, arrays)])
+        require_equal_bits([*ranks, *train_together(group, narrow, arrays)])
 
 
 def require_near(exact: Arrays, answer: Arrays, bound: float) -> None:

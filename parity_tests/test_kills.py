@@ -135,6 +135,7 @@ SETS = {
     "train.optimizer.learning_rate": 0.05,
     "train.schedule.type": "constant",
     "train.checkpoint_steps": 3,
+    "train.average.halflife": 5,
 }
 SETTINGS = [word for key, value in SETS.items() for word in ("--set", f"{key}={value}")]
 

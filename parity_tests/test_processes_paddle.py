@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from acz_paddle.launch import LAUNCHER
 
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.backend.processes import Cluster
 from acz.backend.worker import Worker
 from acz.foundation.processes.ports import LOOPBACK, free_port
-from acz.parity.process_group import ProcessGroup
 from parity_tests.conftest import require
 from parity_tests.processes_cases import MODELS, check_trainings, run_members, with_small_buckets
 

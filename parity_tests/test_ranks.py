@@ -127,7 +127,9 @@ def test_a_killed_rank_ends_all_and_is_named_and_the_run_resumes(victim: int, da
     assert not ranks_of(run)
     step = load_checkpoint(run / "last.safetensors").state["step"]
     again = start(sys.executable, "-m", "acz", "train", "--resume", "--out", run, folder=tmp_path)
-    time.sleep(8)
+    deadline = time.monotonic() + 60
+    while load_checkpoint(run / "last.safetensors").state["step"] == step and time.monotonic() < deadline:
+        time.sleep(0.2)
     again.send_signal(signal.SIGINT)
     assert again.wait(60) == 130
     assert load_checkpoint(run / "last.safetensors").state["step"] > step

@@ -1,4 +1,4 @@
-"""The tables of benchmarks in docs/benchmarks.md and docs/choosing.md, for results.py."""
+"""The tables of docs/benchmarks.md, docs/choosing.md and docs/proof.md, for results.py."""
 
 from __future__ import annotations
 
@@ -50,3 +50,22 @@ def choosing(text: str, zoo: Path) -> str:
         rows.append([f"`{model}`", f"{spec.parameter_count / 1e6:.1f} M", str(frames), *cells.values()])
     columns = next(iter(figures.values()))
     return replace_table(text, "choosing", markdown(["model", "parameters", "frames", *columns], rows))
+
+
+def proofs(text: str, results: Path) -> str:
+    """The page of proofs: for each level and precision the check of each backend that is nearest to its bound."""
+    cells: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
+    backends = []
+    for row in read_csv(results):
+        backends.append(row["backend"])
+        own = cells[f"{row['level']} {row['check_level']}", row["precision"]]
+        if row["passed"] == "missing":
+            own.setdefault(row["backend"], (-1.0, "missing"))
+            continue
+        assert row["passed"] == "True", f"{row['backend']} {row['check']}: a figure of a failed check"
+        share = float(row["measured"]) / float(row["bound"])
+        shown = (share, f"{float(row['measured']):.1e} of {float(row['bound']):.1e}")
+        own[row["backend"]] = max(own.get(row["backend"], (-2.0, "")), shown)
+    names = list(dict.fromkeys(backends))
+    rows = [[*key, *(own.get(name, (0.0, ""))[1] for name in names)] for key, own in cells.items()]
+    return replace_table(text, "proof", markdown(["level", "precision", *names], rows))

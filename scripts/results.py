@@ -1,7 +1,7 @@
 """Figures of the documents.
 
 `runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/choosing.md, docs/clients.md,
-docs/numerics.md and docs/results from docs/results/*.csv.
+docs/distributed.md, docs/numerics.md, docs/proof.md, docs/reliability.md and docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
@@ -19,8 +19,9 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from bench_tables import benchmarks, choosing
+from bench_tables import benchmarks, choosing, proofs
 from clients.page import page
+from process_tables import parity_of_processes, rank_kills
 
 from acz.api.models import differences
 from acz.backend.versions import environment
@@ -37,9 +38,12 @@ ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
+AVERAGES = RESULTS / "averages.csv"
 CLIENTS = ROOT / "docs/clients.md"
-NUMERICS = ROOT / "docs/numerics.md"
-BENCHMARKS, CHOOSING = ROOT / "docs/benchmarks.md", ROOT / "docs/choosing.md"
+BENCHMARKS, CHOOSING, PROOF = (ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "proof"))
+DISTRIBUTED, NUMERICS, RELIABILITY = (
+    ROOT / "docs" / f"{name}.md" for name in ("distributed", "numerics", "reliability")
+)
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -152,6 +156,7 @@ def documents() -> dict[Path, str]:
     return {
         SYNTHETIC.with_suffix(".md"): synthetic(),
         COMPACT.with_suffix(".md"): compact(),
+        AVERAGES.with_suffix(".md"): averages(),
         ROOT / "README.md": readme,
         ROOT / "docs/README.zh.md": chinese(readme),
         BENCHMARKS: benchmarks(BENCHMARKS.read_text(encoding="utf-8"), RESULTS),
@@ -159,6 +164,9 @@ def documents() -> dict[Path, str]:
         NUMERICS: replace_table(
             NUMERICS.read_text(encoding="utf-8"), "precisions", nearest_to_bounds(RESULTS / "parity_precisions.csv")
         ),
+        PROOF: proofs(PROOF.read_text(encoding="utf-8"), RESULTS / "proof.csv"),
+        DISTRIBUTED: parity_of_processes(DISTRIBUTED.read_text(encoding="utf-8"), RESULTS / "parity_processes.csv"),
+        RELIABILITY: rank_kills(RELIABILITY.read_text(encoding="utf-8"), RESULTS / "rank_kills.csv"),
         CLIENTS: page(CLIENTS.read_text(encoding="utf-8"), read_csv(RESULTS / "clients.csv")),
     }
 
@@ -195,6 +203,16 @@ def synthetic() -> str:
     headers = ["model", "parameters", *average, "apart at most", "above the frame average at least"]
     text = SYNTHETIC.with_suffix(".md").read_text(encoding="utf-8")
     return replace_table(text, "youtube8m_synthetic", markdown(headers, rows))
+
+
+def averages() -> str:
+    """The page of averages of weights: the figures of each checkpoint."""
+    rows = [
+        [row["weights"], *(f"{float(row[name]):.4f}" for name in ("gap", "hit_at_1", "loss"))]
+        for row in read_csv(AVERAGES)
+    ]
+    text = AVERAGES.with_suffix(".md").read_text(encoding="utf-8")
+    return replace_table(text, "averages", markdown(["weights", "GAP", "Hit@1", "loss"], rows))
 
 
 def compact() -> str:

@@ -52,6 +52,8 @@ install .venv-torch .venv-torch/constraints.txt ".[torch,ray,test]" "numpy>=2,<3
 .venv-torch/bin/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder -k "not kills and not mistakes and not clients and not deploy_cpp and not report_browser and not sweep and not TestCompact and not TestZoo and not test_processes and not test_ranks and not test_ray" parity_tests
 
 # JAX, a backend outside of acz. What XLA compiled for these tests before is read again.
+export XDG_CONFIG_HOME=$PWD/.venv-jax-config
+[ -x .venv-jax/bin/python ] || .venv-quick/bin/acz backends --create jax --folder .venv-jax
 install .venv-jax backends_outside/acz_jax/constraints.txt . --editable backends_outside/acz_jax pytest pytest-xdist
 export JAX_COMPILATION_CACHE_DIR=$PWD/.venv-jax/compiled JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
 .venv-jax/bin/python -m pytest -q -n 2 backends_outside/acz_jax/tests

@@ -30,6 +30,7 @@ from acz.parity.mutants.promises import (
     precision_of_the_last,
     reassociated_epsilon,
 )
+from acz.parity.mutants.training import swapped_average
 from acz.reference import INFO, numpy_backend
 from acz.reference.numpy_backend import Model, Trainer
 from tests.conftest import Answer
@@ -141,6 +142,14 @@ def load_without_copy(trainer: Trainer, state: dict[str, Array]) -> None:
     trainer.step, trainer.state = int(state["step"]), {key: value for key, value in state.items() if key != "step"}
 
 
+def without_average(model: Model, optimizer: acz.Adam, *rest: Any) -> tuple[Any, ...]:
+    return model, acz.Adam(**optimizer.model_dump(exclude={"average"})), *rest
+
+
+def shift_averages(trainer: Trainer, state: dict[str, Array]) -> tuple[Any, ...]:
+    return trainer, {name: value + 1 if name.startswith("a.") else value for name, value in state.items()}
+
+
 def save_native(model: Model, path: Path) -> None:
     with path.open("wb") as file:
         np.savez(file, **model.parameters)
@@ -229,6 +238,9 @@ BROKEN: list[tuple[str, Change, str]] = [
     ("optimizer", after("dump_optimizer", lambda answer, *given: {"step": answer["step"]}), "dump_optimizer gives"),
     ("optimizer", replacing(load_optimizer=load_without_copy), "must be copied"),
     ("optimizer", after("dump_optimizer", lambda answer, *given: answer | {"step": np.array(0)}), "`step` is 0"),
+    ("averages", before("start_training", without_average), "must give a.<path>"),
+    ("averages", swapped_average, r"after 1 steps the averages are not"),
+    ("averages", before("load_optimizer", shift_averages), "must be copied in and out"),
     ("frozen", before("start_training", lambda *given: (*given[:3], ())), "a step changes trunk.last.weight"),
     (
         "frozen",
@@ -311,7 +323,17 @@ def test_a_backend_that_dies_or_raises_breaks_that_promise_and_the_others_are_ch
     broken = {
         name: lines for name, lines in check_promises("numpy", Progress(), wrap=die_in_a_forward_pass).items() if lines
     }
-    assert set(broken) == {"statistics", "best_classes", "finite", "losses", "steps", "arrays", "optimizer", "frozen"}
+    assert set(broken) == {
+        "statistics",
+        "best_classes",
+        "finite",
+        "losses",
+        "steps",
+        "arrays",
+        "optimizer",
+        "averages",
+        "frozen",
+    }
     assert "SIGKILL" in broken["finite"][0]
     assert broken["steps"][0].startswith("ZeroDivisionError: a step (")
 
@@ -322,7 +344,9 @@ def test_the_command(acz: Callable[..., Answer], monkeypatch: pytest.MonkeyPatch
     document = json.loads(answer.out)
     assert (document["backend"], document["passed"]) == ("numpy", True)
     assert document["promises"] == {promise: [] for promise in PROMISES}
-    monkeypatch.setattr("acz.api.parity.check_promises", lambda name, shown: {"steps": ("no loss",), "arrays": ()})
+    monkeypatch.setattr(
+        "acz.api.parity.check.check_promises", lambda name, shown: {"steps": ("no loss",), "arrays": ()}
+    )
     answer = acz("backend-check", "numpy")
     assert answer.code == 1
     assert "1 of 2 promises kept" in answer.out

@@ -17,7 +17,7 @@ from acz.model.layers.dense import Dense
 from acz.model.optimizer import Adam
 from acz.model.spec import Input, Spec
 from acz.zoo.config import DataSettings
-from acz.zoo.recipe import EarlyStopping, Recipe, Schedule
+from acz.zoo.recipe import Average, Distillation, EarlyStopping, Recipe, Schedule
 
 FILE = Path(__file__).parent / "fixtures/defaults.json"
 Defaults = dict[str, object]
@@ -37,7 +37,7 @@ def all_defaults() -> dict[str, Defaults]:
     """Defaults by the kind of settings: `layer dense`, `recipe`, `reading youtube8m`."""
     kinds: dict[str, type[BaseModel]] = {f"layer {name}": layer for name, layer in LAYERS.items()}
     kinds |= {"input": Input, "recipe": Recipe, "optimizer": Adam, "schedule": Schedule}
-    kinds |= {"early_stopping": EarlyStopping, "data": DataSettings}
+    kinds |= {"early_stopping": EarlyStopping, "average": Average, "distill": Distillation, "data": DataSettings}
     kinds |= {f"reading {data_set.name}": data_set.Reading for data_set in DATA_SETS}
     shortest = {"inputs": {"x": {"shape": [1]}}, "streams": {"x": {"input": "x"}}}
     spec = Spec.from_dict(shortest)

@@ -94,7 +94,7 @@ def test_help_is_quick_and_loads_no_framework() -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *"models layers show backends train sweep eval infer ensemble export convert parity-check backend-check bench report data".split(),
+        *"models layers show backends train sweep eval infer ensemble export convert parity-check verify-proof backend-check bench report data".split(),
         *("data flash-mnist", "data from-arrays", "data show", "data verify", "data youtube8m"),
         *(f"data youtube8m {name}" for name in ("show", "verify", "convert", "synthesize")),
     ],

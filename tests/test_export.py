@@ -6,6 +6,7 @@ ONNX is the example of all six.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,18 @@ def test_an_artefact_is_proved_and_reported(acz: Callable[..., Answer], checkpoi
     assert all(check["measured"] <= check["bound"] for check in report["checks"])
     assert report["runtime_modules"] == ["onnxruntime"], "the runtime's process has loaded nothing of acz"
     assert not [path for path in (tmp_path / "export").iterdir() if path.name.startswith(".")]
+
+
+def test_the_proof_beside_a_checkpoint_is_shown(acz: Callable[..., Answer], checkpoint: Path) -> None:
+    assert acz("parity-check", checkpoint, "--backends", "numpy", "--videos", 4).code == 0
+    proof = checkpoint.with_name("proof.json")
+    shown = acz("export", checkpoint, "--format", "onnx").out
+    assert re.search(rf"{re.escape(str(proof))}: \d+ checks of these weights on numpy; passed", shown)
+    tree = json.loads(proof.read_text())
+    proof.write_text(json.dumps(tree | {"weights": "0" * 64}))
+    assert "proof.json is of other weights" in acz("export", checkpoint, "--format", "onnx").out
+    proof.write_text("{half")
+    assert "not a proof of 'acz parity-check'" in acz("export", checkpoint, "--format", "onnx").out
 
 
 def test_a_damaged_exporter_is_refused(

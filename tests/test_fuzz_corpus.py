@@ -29,6 +29,8 @@ MUTATED = {
     "pickle": 500,
     "records": 300,
     "tensorflow": 500,
+    "record": 300,
+    "proof": 300,
 }
 
 

@@ -137,6 +137,32 @@ def test_a_rank_that_is_killed_or_hangs_ends_all(tmp_path: Path, sent: int, word
     assert all(f"rank {victim} on " in text and words in text for text in texts)
 
 
+def test_a_collective_that_gives_up_a_rank_names_it(tmp_path: Path) -> None:
+    body = """
+    groups.QUIET, groups.SILENCE = 1.0, 60.0
+    group.wait()
+    (folder / f"ready{rank}").touch()
+    if rank == 2:
+        while not (folder / "stopped").exists():
+            time.sleep(0.01)
+        time.sleep(2.0)
+        message = group.blame("timeout")  # only rank 0 hears of rank 1
+        print(message)
+        group.fail(message)
+        os._exit(1)
+    time.sleep(60)
+    """
+    with ranks(tmp_path, 3, body) as started:
+        while len(list(tmp_path.glob("ready*"))) < 3:
+            time.sleep(0.01)
+        started[1].send_signal(signal.SIGSTOP)
+        (tmp_path / "stopped").touch()
+        texts = said([started[0], started[2]])
+    assert "rank 1 on " in texts[0]
+    assert "has given no sign of life" in texts[0]
+    assert texts[1].splitlines()[0] == "timeout"
+
+
 def test_an_error_at_one_rank_is_told_by_all(tmp_path: Path) -> None:
     body = """
     group.wait()

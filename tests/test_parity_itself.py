@@ -11,6 +11,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,15 +26,16 @@ from acz.foundation.files.locks import IN_USE, remove_abandoned
 from acz.foundation.files.tables import read_csv
 from acz.foundation.processes.job_process import FOLDER, JobFailed, WorkerDied
 from acz.foundation.progress import Progress
+from acz.parity import comparison
 from acz.parity.cases import cases
 from acz.parity.comparison import Participants
 from acz.parity.mutants import MUTANTS, promises
-from acz.parity.report import to_json
+from acz.parity.report import list_failures, to_json
 from acz.parity.row import Row
 from acz.reference.bounds import difference, worst
 from acz.zoo.catalog import config_folder
 from tests.conftest import Answer
-from tests.worker_jobs import Death, die, fail, hang
+from tests.worker_jobs import Death, die, fail, hang, with_gpu
 
 MODEL = "layers/attention_over_units"
 
@@ -57,6 +59,7 @@ def compare(model: str, levels: list[int], mutant: str | None = None) -> ParityR
         ("missing_unit_scale", "flash_mnist/attention_cluster", 1, "features.attention"),
         ("flipped_momentum", "layers/batch_norm", 1, "updated.first.norm.running_mean"),
         ("transposed_weight", "flash_mnist/attention_cluster", 1, "trunk.logits"),
+        ("changed_weight", "flash_mnist/attention_cluster", 1, "trunk.logits"),
         ("missing_coupling", "layers/net_fv", 1, "coupled.clusters"),
         ("added_centres", "layers/netvlad", 1, "normalized.clusters"),
         ("spread_not_squared", "layers/net_fv", 1, "normalized.clusters"),
@@ -79,6 +82,7 @@ def compare(model: str, levels: list[int], mutant: str | None = None) -> ParityR
         pytest.param("doubled_penalty", "flash_mnist/attention_cluster", 3, "", marks=pytest.mark.slow),
         ("moving_frozen_statistics", "layers/frozen", 3, "first.norm.running_mean"),
         ("counted_frozen", "layers/frozen", 3, ""),
+        ("swapped_average", "layers/frozen", 3, "a.first.attention.score.weight"),
         ("lost_moments", "flash_mnist/attention_cluster", 4, "optimizer/v.features.attention.score.weight"),
     ],
 )
@@ -154,8 +158,6 @@ def test_what_others_left_under_such_a_name_stays_and_holds_nothing_up(tmp_path:
 
 
 def test_the_others_finish_when_one_backend_dies(monkeypatch: pytest.MonkeyPatch) -> None:
-    from acz.parity import comparison
-
     started = comparison.Worker
 
     def doomed(name: str, threads: int = 1, wrap: Wrapper | None = None) -> Worker:
@@ -213,6 +215,25 @@ def test_the_report_prints_well_and_goes_to_a_table(tmp_path: Path) -> None:
 def test_what_is_unknown_is_refused_with_what_is_known(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(SpecError, match=message):
         check_parity(**{"models": MODEL, "backends": ["numpy"], "levels": [1], **wrong})
+
+
+def test_a_row_carries_its_device_and_every_job_computes_there() -> None:
+    participants = Participants(find_backend("numpy"), ["numpy@GPU:0"], {})
+    rows = comparison.compare_backends(
+        cases("layers/attention_over_units"), participants, [1, 2, 3, 4, 5], wrap=with_gpu
+    )
+    assert {(row.backend, row.device) for row in rows} == {("numpy", "GPU:0")}
+    assert [row.level for row in rows if not row.passed] == [5]
+    assert "made and run on the CPU" in rows[-1].missing
+    assert list_failures([replace(rows[0], measured=1.0)])[0].startswith("numpy@GPU:0: layers/attention_over_units")
+
+
+def test_a_device_is_here_or_the_error_says_what_is() -> None:
+    for chosen in ({"device": "GPU"}, {"backends": ["numpy@GPU"]}):
+        with pytest.raises(MissingError, match="device 'GPU' was asked for, and is not here"):
+            check_parity(**{"models": MODEL, "backends": ["numpy"], "levels": [1], **chosen})
+    with pytest.raises(SpecError, match="there is no device 'G P U'"):
+        check_parity(MODEL, backends=["numpy@G P U"], levels=[1])
 
 
 def test_onnx_has_no_part_in_other_levels() -> None:

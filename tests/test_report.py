@@ -266,3 +266,18 @@ def test_classes_are_listed_from_both_ends(runs: Path) -> None:
     assert worst.index("280.00 %29") < worst.index("00.00 %1")
     none = {**arrays, "videos": np.zeros(31, np.int64)}
     assert "no video of the split has a label" in mistakes([(run, Description(), none)])
+
+
+def test_proofs_of_a_run_from_this_machine_and_from_others_are_shown(
+    acz: Callable[..., Answer], runs: Path, tmp_path: Path
+) -> None:
+    run = shutil.copytree(runs / "one", tmp_path / "proved")
+    assert acz("parity-check", run, "--backends", "numpy", "--videos", 4).code == 0
+    proof = json.loads((run / "proof.json").read_text())
+    (run / "proof-other.json").write_text(json.dumps(proof | {"weights": "0" * 64}))
+    (run / "proof-half.json").write_text("{half")
+    assert acz("report", run, "--videos", 0).code == 0
+    text = Page((run / "report.html").read_text()).text
+    assert "proved proof-half.json damaged".replace(" ", "") in text.replace(" ", "")
+    assert "provedproof-other.jsonno" in text.replace(" ", "")
+    assert "provedproof.jsonyes" in text.replace(" ", "")

@@ -28,7 +28,7 @@ def is_temporary(path: Path, folder: Path) -> bool:
 def check_whole(folder: Path) -> None:
     """Read every file with a final name to its end. Raises if one is cut off or unknown."""
     for path in sorted(folder.rglob("*")):
-        if path.is_dir() or is_temporary(path, folder):
+        if path.is_dir() or is_temporary(path, folder) or path.suffix == ".log":
             continue
         if path.suffix == ".safetensors":
             load_checkpoint(path)

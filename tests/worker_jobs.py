@@ -1,4 +1,4 @@
-"""Jobs that go wrong."""
+"""Jobs that go wrong, and a backend on another device."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import signal
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from acz.backend.protocol import Backend
 from acz.foundation.arrays import Array, Arrays
+from acz.model.spec import Spec
+from acz.parity.mutants.base import replace_functions
 
 
 @dataclass(frozen=True)
@@ -38,3 +40,13 @@ def hang(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> tupl
     """A job: take longer than its caller waits."""
     time.sleep(60)
     return None, {}
+
+
+def with_gpu(backend: Backend) -> Backend:
+    """A backend that says that it has a GPU, and builds nothing elsewhere."""
+
+    def build(spec: Spec, device: str, dtype: str) -> Any:
+        assert device == "GPU:0"
+        return backend.build(spec, "CPU", dtype)
+
+    return replace_functions(backend, build=build, devices=lambda: ["CPU", "GPU:0"])

@@ -43,6 +43,13 @@ def complete_format(beginning: str) -> list[str]:
     return [name for name in [*formats(), "all"] if name.startswith(beginning)]
 
 
+def complete_extractor(beginning: str) -> list[str]:
+    """List the extractors of features that begin like this."""
+    from acz.zoo.extractors import extractor_names
+
+    return [name for name in extractor_names() if name.startswith(beginning)]
+
+
 def complete_native(beginning: str) -> list[str]:
     """List the kinds of frameworks' own files that begin like this."""
     from acz.backend.registry import native_formats  # it loads NumPy

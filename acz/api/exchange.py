@@ -11,9 +11,13 @@ from acz.api.results import Result, reports_progress, require_counts
 from acz.backend.signature import Form
 from acz.exchange.artefacts.formats import find_format, formats
 from acz.exchange.artefacts.making import artefact_name, write_verified
+from acz.exchange.weights.averaging import average_weights
 from acz.exchange.weights.incoming import convert as convert_weights
 from acz.exchange.weights.outgoing import find_native, to_native
+from acz.foundation.errors import SpecError
 from acz.foundation.progress import Progress, show_progress
+from acz.model.checkpoint import save_checkpoint
+from acz.model.proof import proof_in_words
 from acz.model.spec import Spec
 from acz.training.latest import latest_run
 from acz.training.run_folder import BEST, open_checkpoint
@@ -33,12 +37,15 @@ class Artefact(Result):
     """The program that its users run it with."""
     report: Mapping[str, Any]
     """The measurements: every check with its bound, latencies, size, versions. It also lies beside the artefact."""
+    proof: str = ""
+    """A line about the proof beside the checkpoint; empty without one."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"artefact": str(self.path), **self.report}
+        return {"artefact": str(self.path), "proof": self.proof, **self.report}
 
     def __str__(self) -> str:
-        return f"{self.path}: verified with {self.runtime}; report in {self.path.name}.report.json"
+        lines = [f"{self.path}: verified with {self.runtime}; report in {self.path.name}.report.json", self.proof]
+        return "\n".join(filter(None, lines))
 
 
 @dataclass(frozen=True, repr=False)
@@ -71,6 +78,26 @@ class Converted(Result):
 
     def __str__(self) -> str:
         return f"{self.checkpoint}: {self.spec.parameter_count:,} parameters from {self.system}"
+
+
+@dataclass(frozen=True, repr=False)
+class AverageOfCheckpoints(Result):
+    """A checkpoint with the mean of several checkpoints' weights."""
+
+    checkpoint: Path
+    files: tuple[Path, ...]
+    """The checkpoints that were averaged."""
+    spec: Spec
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "checkpoint": str(self.checkpoint),
+            "average_of": [str(path) for path in self.files],
+            "spec": self.spec.hash,
+        }
+
+    def __str__(self) -> str:
+        return f"{self.checkpoint}: the mean of {len(self.files)} checkpoints, {self.spec.parameter_count:,} parameters"
 
 
 @dataclass(frozen=True, repr=False)
@@ -138,7 +165,7 @@ def export(
     path = Path(out) if out else source.parent / "export" / artefact_name(stem, chosen, form)
     with show_progress(progress) as shown:
         report = write_verified(checkpoint, source, chosen, path, shown, threads, form=form)
-    return Artefact(path, source, chosen.name, chosen.runtime, report)
+    return Artefact(path, source, chosen.name, chosen.runtime, report, proof_in_words(source, checkpoint))
 
 
 @reports_progress
@@ -189,6 +216,37 @@ def convert(
         tuple(converted.notes),
         converted.model,
     )
+
+
+def average_checkpoints(
+    targets: Sequence[str | Path], out: str | Path, *, weights: Sequence[float] | None = None
+) -> AverageOfCheckpoints:
+    """Write a checkpoint with the mean of several checkpoints' weights: of one run's epochs, or of runs from one start.
+
+    Weights of runs that began from different starting values do not lie near each other, and their mean is no good model:
+    average their predictions instead (`average_predictions`).
+
+    Args:
+        targets: folders of runs, whose best checkpoints are taken, or checkpoints; all of one model.
+        out: the checkpoint to write.
+        weights: the weight of each. None: all have the same.
+
+    Raises:
+        CheckpointError: a checkpoint is missing or damaged, or they are of several models.
+        SpecError: the weights are not positive numbers, one for each checkpoint.
+
+    Example:
+        >>> acz.average_checkpoints(["runs/a", "runs/b"], "mean.safetensors")
+    """
+    if not targets:
+        raise SpecError("give the checkpoints to average")
+    opened = [open_checkpoint(Path(target))[:2] for target in targets]
+    files = tuple(path for _, path in opened)
+    spec = opened[0][0].spec
+    parameters = average_weights(opened, weights)
+    Path(out).parent.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(Path(out), spec, parameters, state={"average_of": [path.name for path in files]})
+    return AverageOfCheckpoints(Path(out), files, spec)
 
 
 @reports_progress

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
@@ -15,9 +16,11 @@ from acz.backend.devices import precisions_in_words
 from acz.backend.protocol import Parameters
 from acz.backend.registry import REFERENCE, broken, find_backend, infos, installed
 from acz.backend.worker import Worker, describe
-from acz.foundation.errors import AczError, SpecError, nearest
+from acz.foundation.errors import AczError, DataError, SpecError, nearest
 from acz.foundation.files.atomic import write_text_atomically
+from acz.foundation.processes.environments import ask, interpreters, make_environment, set_interpreter
 from acz.foundation.progress import Progress, show_progress
+from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint
 from acz.model.drawing import draw
 from acz.model.layers import LAYERS
@@ -32,8 +35,10 @@ from acz.zoo.config import Config, load_config
 __all__ = [
     "BackendState",
     "LayerInfo",
+    "add_backend",
     "build",
     "compression",
+    "create_backend",
     "differences",
     "draw_model",
     "list_backends",
@@ -41,6 +46,7 @@ __all__ = [
     "list_models",
     "load",
     "load_config",
+    "remove_backend",
 ]
 
 
@@ -80,12 +86,17 @@ class BackendState(Result):
     """Its features in words; `devices` names the kinds of device that this build could use."""
     problem: str = ""
     """Why it can't be used; empty where it can."""
+    python: str = ""
+    """The interpreter of the other environment in which it lives; empty for this one."""
+    acz: str = __version__
+    """The version of acz in its environment; empty where that is not known."""
 
     def to_json(self) -> dict[str, Any]:
+        place = {"python": self.python, "acz": self.acz} if self.python else {}
         if self.problem:
-            return {"installed": self.installed, "problem": self.problem}
+            return {"installed": self.installed, "problem": self.problem, **place}
         about = {"versions": dict(self.versions), "devices": list(self.devices)}
-        return {"installed": self.installed, **about, "capabilities": dict(self.capabilities)}
+        return {"installed": self.installed, **about, "capabilities": dict(self.capabilities), **place}
 
     def __str__(self) -> str:
         if self.problem:
@@ -164,27 +175,71 @@ def draw_model(
 @reports_progress
 def list_backends(*, progress: Progress | None = None) -> dict[str, BackendState]:
     """Every registered backend by name, each asked in a process of its own for its versions and devices."""
-    known, here = infos(), [REFERENCE, *installed()]
+    known, here, elsewhere = infos(), [REFERENCE, *installed()], interpreters()
 
-    def ask(name: str) -> BackendState:
+    def state_of(name: str) -> BackendState:
+        python = elsewhere.get(name, "")
         if name not in here:
             return BackendState(name, False, problem=f"not installed; {known[name].advice}")
         try:
             with Worker(name) as worker:
                 about = worker.run(describe, None)[0]
         except AczError as error:
-            return BackendState(name, True, problem=str(error))
+            return BackendState(name, True, problem=str(error), python=python, acz="" if python else __version__)
         able = {**about.capabilities, "precisions": precisions_in_words(name)}
-        return BackendState(name, True, about.versions, tuple(about.devices), able)
+        return BackendState(name, True, about.versions, tuple(about.devices), able, python=python)
 
     states: dict[str, BackendState] = {}
     with show_progress(progress) as shown, ThreadPoolExecutor(len(known)) as pool:
-        for state in pool.map(ask, known):
+        for state in pool.map(state_of, known):
             states[state.name] = state
             shown("asking each backend in a process of its own", len(states), len(known))
     for name, problem in broken().items():
-        states[name] = BackendState(name, False, problem=f"its description can't be loaded: {problem}")
+        python = elsewhere.get(name, "")
+        text = problem if python else f"its description can't be loaded: {problem}"
+        states[name] = BackendState(name, False, problem=text, python=python, acz="" if python else __version__)
     return states
+
+
+def add_backend(name: str, python: str | Path) -> None:
+    """Name the interpreter in which a backend lives. Everything that needs the backend starts there from then on.
+
+    Args:
+        name: the backend.
+        python: the interpreter of an environment with the same version of acz, and with the framework.
+
+    Raises:
+        MissingError: the backend can't start there; nothing is changed then.
+    """
+    ask(name, os.path.abspath(python))
+    set_interpreter(name, str(python))
+
+
+def create_backend(name: str, folder: str | Path) -> Path:
+    """Make an environment with a backend, by venv and pip from the constraints, and add it. Returns the interpreter.
+
+    It gets acz from where this copy came: the checkout, the address or the package index. A backend that acz does not
+    describe is the distribution `acz-NAME`, which a checkout has in `backends_outside/acz_NAME`.
+
+    Raises:
+        DataError: the folder is there already.
+        MissingError: the environment can't be made, or the backend can't start there.
+    """
+    if Path(folder).exists():
+        raise DataError(
+            f"{folder} is there already; choose another --folder, or type acz backends --add {name} --python PATH"
+        )
+    known = infos().get(name)
+    extra = known.install.removeprefix("acz[").removesuffix("]") if known and known.install.startswith("acz[") else None
+    python = make_environment(Path(os.path.abspath(folder)), name, extra)
+    add_backend(name, python)
+    return python
+
+
+def remove_backend(name: str) -> None:
+    """Forget the other environment of a backend. Nothing of it is deleted. Raises SpecError where none was named."""
+    if not set_interpreter(name, None):
+        raise SpecError(f"no other environment of backend '{name}' was added; {nearest(name, interpreters())}")
 
 
 def build(

@@ -25,6 +25,7 @@ from acz.foundation.files.hashing import contents_hash
 from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint
 from acz.model.losses import choose_loss
+from acz.training.distillation import Teacher
 from acz.training.resuming import require_changeable, value_at
 from acz.training.run import Run, Since, Start
 from acz.training.run_folder import check_new_folder, open_checkpoint, read_run
@@ -210,6 +211,8 @@ def _open(
         resume_command=f"acz train --resume --out {folder}",
         rank=rank,
     )
+    if config.recipe.distill:
+        run.teacher = Teacher(config.recipe.distill, train, config.spec.width)
     if run.batch_size < group.world:
         raise SpecError(f"a batch of {run.batch_size:,} videos can't be shared by {group.world} processes; use fewer")
     return run

@@ -14,7 +14,7 @@ from typing import Any
 from acz.api.results import Result, reports_progress, require_counts
 from acz.api.runs import is_made_here
 from acz.api.studies import report_on_trials
-from acz.backend.registry import REFERENCE, default_backend, find_info
+from acz.backend.registry import REFERENCE, default_backend, find_info, require_here
 from acz.data.base import Data
 from acz.data.registry import fingerprint, open_training
 from acz.foundation.errors import DataError, SpecError
@@ -214,6 +214,7 @@ def _plans(
     trials = expand(chosen, path.parent, default_backend, dict(overrides or {}))
     for name in dict.fromkeys(trial.backend for trial in trials):
         if name != REFERENCE:
+            require_here(name)
             find_info(name)  # its framework is not loaded into this process
     folder = Path(out) if out else RUNS / path.stem
     return plan_trials(trials, folder, None if data is None else Path(data), threads), folder, path.stem

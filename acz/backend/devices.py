@@ -1,14 +1,17 @@
-"""Names of devices, and the checks that a backend has a device and a precision."""
+"""Names of devices, the checks that a backend has a device and a precision, and a backend that stays on one device."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
 
 from acz.backend.protocol import Backend
 from acz.backend.registry import find_info
+from acz.foundation.arrays import Array, Arrays
 from acz.foundation.errors import MissingError, SpecError
 from acz.model.precision import FULL, Precision
+from acz.model.spec import Spec
 
 
 def split_device(device: str) -> tuple[str, int]:
@@ -43,6 +46,47 @@ def check_device(backend: Backend, device: str) -> None:
     )
 
 
+def device_problem(backend: Backend, device: str, arrays: Mapping[str, Array]) -> tuple[str, Arrays]:
+    """A job: the reason why a backend can't use a device; empty where it can."""
+    try:
+        check_device(backend, device)
+    except MissingError as error:
+        return str(error), {}
+    return "", {}
+
+
+def split_participant(name: str, device: str = "CPU") -> tuple[str, str]:
+    """The backend and the device of a participant: `torch@GPU:1` is ("torch", "GPU:1").
+
+    Args:
+        name: a backend's name, which may have a device.
+        device: the device of a name without one.
+
+    Raises:
+        SpecError: the device can't be one.
+    """
+    backend, at, named = name.partition("@")
+    chosen = named if at else device
+    split_device(chosen)
+    return backend, chosen
+
+
+class _OnDevice:
+    def __init__(self, backend: Backend, device: str) -> None:
+        self._backend, self._device = backend, device
+
+    def build(self, spec: Spec, device: str, dtype: str) -> Any:
+        return self._backend.build(spec, self._device, dtype)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+
+def on_device(backend: Backend, device: str) -> Backend:
+    """A backend whose modules are all built on one device, whatever device a job names."""
+    return cast(Backend, _OnDevice(backend, device)) if device != "CPU" else backend
+
+
 def advise_on_device(devices: Sequence[str]) -> str:
     """Advice for a run on the CPU where a backend has other devices here; empty where it has none."""
     others = [name for name in devices if name != "CPU"]
@@ -57,15 +101,23 @@ def advise_on_device(devices: Sequence[str]) -> str:
 def missing_precision(backend: str, precision: Precision, device: str = "CPU") -> str:
     """Why a backend has no such precision on a device, and what to type instead; empty where it has it.
 
-    What a device other than the CPU can is the framework's own to say.
+    A backend without any low precision has none on other devices either. What another device can is else the framework's
+    own to say.
+
+    Args:
+        backend: a backend's name, which may have a device, as `torch@GPU` has.
+        precision: any precision.
+        device: the device of a name without one.
     """
-    info = find_info(backend)
-    if not precision.is_low or device != "CPU" or precision.value in info.low_precisions:
+    name, place = split_participant(backend, device)
+    known = find_info(name).low_precisions
+    if not precision.is_low or precision.value in known or (known and place != "CPU"):
         return ""
-    others = [*(full.value for full in FULL), *info.low_precisions]
+    others = [*(full.value for full in FULL), *known]
+    where, elsewhere = (" on the CPU", " or --device") if known else ("", "")
     return (
-        f"backend '{backend}' has no products in {precision.value} on the CPU; "
-        f"type --precision {' or '.join(others)}, or take another --backend or --device"
+        f"backend '{name}' has no products in {precision.value}{where}; "
+        f"type --precision {' or '.join(others)}, or take another --backend{elsewhere}"
     )
 
 
@@ -86,4 +138,5 @@ def precisions_in_words(backend: str) -> str:
         *(f"{', '.join(names)} ({means})" for means, names in by_means.items()),
     ]
     absent = [precision.value for precision in Precision if precision.is_low and precision.value not in known]
-    return ", ".join(having) + (f"; no {', '.join(absent)} on the CPU" if absent else "")
+    where = " on the CPU" if known else ""
+    return ", ".join(having) + (f"; no {', '.join(absent)}{where}" if absent else "")

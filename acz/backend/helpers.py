@@ -95,6 +95,17 @@ def adam_update(
     return new
 
 
+def average_update(optimizer: Adam, averages: Mapping[str, Tensor], parameters: Mapping[str, Tensor]) -> Tensors:
+    """The averages after a step, as acz.model.optimizer defines them.
+
+    Args:
+        averages: those before the step, by path; before the first step the weights before it.
+        parameters: the trained parameters after the step.
+    """
+    share = 1 - optimizer.average_decay
+    return {path: average + (parameters[path] - average) * share for path, average in averages.items()}
+
+
 def dump_moments(m: Mapping[str, Tensor], v: Mapping[str, Tensor], step: int) -> dict[str, Array]:
     """The return value of `dump_optimizer`: copies of the moments as NumPy arrays, under `m.<path>` and `v.<path>`, and `step`."""
     state = {f"{name}.{path}": np.array(value) for name, part in (("m", m), ("v", v)) for path, value in part.items()}
@@ -129,7 +140,7 @@ def best_classes(
 
 
 def loss_per_video(xp: Any, loss: str, logits: Tensor, output: Tensor, labels: Tensor) -> Tensor:
-    """A loss of each video, (videos): the loss is their mean, and for `projection` their sum.
+    """A loss of each video, (videos): the loss is their mean, and their sum where its description says so.
 
     Args:
         loss: a name in acz.model.losses.LOSSES, whose formulas these are.

@@ -193,12 +193,12 @@ class Backend(Protocol):
     def dump_optimizer(self, trainer: Any) -> dict[str, Array]:
         """Copies of `m.<path>` and `v.<path>` of every trained parameter that is not frozen, zeros at first, and `step`.
 
-        `step` is an integer (). A model in float16 also gives `scale` and `growth` of acz.model.loss_scale, whose rule its
-        steps follow.
+        `step` is an integer (). Where the optimiser is an `AveragedAdam`, also `a.<path>`, the weights at first. A model in
+        float16 also gives `scale` and `growth` of acz.model.loss_scale, whose rule its steps follow.
         """
 
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:
-        """Resume from copies of a state that `dump_optimizer` of any backend gave.
+        """Resume from copies of a state that `dump_optimizer` of any backend gave; averages are there where they are asked for.
 
         The state may also have moments of parameters that are frozen here; they are left out.
         """

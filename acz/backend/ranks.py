@@ -17,7 +17,7 @@ from acz.backend.devices import check_device
 from acz.backend.processes import Place
 from acz.backend.protocol import Processes
 from acz.backend.registry import find_backend, find_info
-from acz.foundation.errors import Interrupted, RankFailed, SpecError
+from acz.foundation.errors import AczError, Interrupted, RankFailed, SpecError
 from acz.foundation.processes import environment
 from acz.foundation.processes.environment import cores
 from acz.foundation.processes.group import Group, connect, open_hub, say_on_stderr
@@ -107,7 +107,13 @@ def join_ranks(backend: str, device: str, threads: int | None) -> Iterator[Rank]
     opened.set_threads(own_threads)
     opened = cast(Processes, opened)
     environment.at_once = True
-    opened.join(place, own_device)
+    try:
+        opened.join(place, own_device)
+    except AczError:
+        raise
+    except Exception as error:
+        reason = (str(error) or type(error).__name__).strip().splitlines()[0]
+        raise RankFailed(f"{place}, did not meet the others: {reason}") from error
     fatal = _write_answer if os.environ.get(ANSWER) and place.rank == 0 else say_on_stderr
     address = LOOPBACK if place.local_world == place.world else place.address
     if place.rank == 0:
@@ -117,13 +123,19 @@ def join_ranks(backend: str, device: str, threads: int | None) -> Iterator[Rank]
     try:
         yield Rank(group, own_device, own_threads)
         group.wait()  # nobody leaves the framework's collectives while others use them
+        opened.leave()
+        group.wait()  # and nobody ends, and closes its connections, while others are leaving
     except BaseException as error:
-        if not isinstance(error, Interrupted):
-            group.fail(str(error) or type(error).__name__, getattr(error, "exit_code", 1))
+        if isinstance(error, Interrupted):
+            raise
+        message = str(error) or type(error).__name__
+        cause = message if isinstance(error, AczError) else group.blame(message)
+        group.fail(cause, getattr(error, "exit_code", 1))
+        if cause != message:
+            raise RankFailed(cause) from error
         raise
     finally:
         group.close()
-    opened.leave()
 
 
 def _tell(backend: Processes, port: int) -> int:

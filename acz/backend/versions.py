@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import platform
-from importlib.metadata import PackageNotFoundError, version
 
-from acz.backend.registry import infos
+from acz.backend.registry import infos, versions_of
 from acz.foundation.version import __version__
 
 
 def environment() -> dict[str, str]:
     """Versions of acz and of every backend's distributions, and the machine, short enough for a column each."""
-    found = {}
-    for name in dict.fromkeys(name for info in infos().values() for name in info.distributions):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+    found: dict[str, str] = {}
+    for info in infos().values():
+        found |= {name: value for name, value in versions_of(info).items() if name not in found}
     versions = " ".join(f"{name}={value}" for name, value in found.items())
     return {
         "acz": __version__,

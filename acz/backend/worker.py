@@ -19,10 +19,12 @@ from typing import Any, TypeVar, get_args, get_type_hints
 import numpy as np
 from pydantic import TypeAdapter
 
+from acz.backend.devices import on_device
 from acz.backend.protocol import Backend
 from acz.backend.registry import find_backend
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.environment import configure_process
+from acz.foundation.processes.environments import ask, interpreter_of, variables_there
 from acz.foundation.processes.job_process import JobProcess
 from acz.foundation.processes.json_lines import answer_lines
 
@@ -39,22 +41,32 @@ class Worker(JobProcess):
     Args:
         backend: its registered name.
         threads: threads on the CPU.
-        python: the interpreter that runs it, which may be that of another environment.
+        python: the interpreter that runs it; by default that of the backend's environment.
         wrap: a function at the top level of a module; it is given the backend, and jobs are given what it returns. The
             attribute can be set again: the jobs after that are given what the new function returns.
         variables: environment variables to set for it.
+
+    `device` is the device on which its jobs compute, by default the CPU; jobs name none.
+
+    Raises:
+        MissingError: the backend's environment can't start it.
     """
 
     def __init__(
         self,
         backend: str,
         threads: int = 1,
-        python: str = sys.executable,
+        python: str | None = None,
         wrap: Wrapper | None = None,
         variables: Mapping[str, str] | None = None,
     ) -> None:
-        self.backend, self.wrap = backend, wrap
-        command = [python, "-m", "acz.backend.worker", backend, str(threads)]
+        self.backend, self.wrap, self.device = backend, wrap, "CPU"
+        there = interpreter_of(backend) if python is None else None
+        options = []
+        if there is not None:
+            ask(backend, there)
+            options, variables = ["-E"], {**(variables or {}), **variables_there(backend)}
+        command = [there or python or sys.executable, *options, "-m", "acz.backend.worker", backend, str(threads)]
         super().__init__(f"the process of backend '{backend}'", command, variables)
 
     def run(
@@ -73,7 +85,8 @@ class Worker(JobProcess):
         """
         types = job_types(job)
         given = types.arguments.dump_python(arguments, mode="json", warnings="error")
-        message = {"job": name_of(job), "arguments": given, "wrap": name_of(self.wrap) if self.wrap else ""}
+        message = {"job": name_of(job), "arguments": given, "device": self.device}
+        message["wrap"] = name_of(self.wrap) if self.wrap else ""
         value, results = self.exchange(message, arrays or {}, timeout)
         return types.value.validate_python(value), results
 
@@ -130,7 +143,8 @@ def main(backend_name: str, threads: str) -> None:
     wrap_once = cache(lambda wrap: load_function(wrap)(open_once()) if wrap else open_once())
 
     def answer(message: dict[str, Any]) -> dict[str, Any]:
-        backend, job = wrap_once(message["wrap"]), load_function(message["job"])
+        backend = on_device(wrap_once(message["wrap"]), message["device"])
+        job = load_function(message["job"])
         types = job_types(job)
         with np.load(message["given"], allow_pickle=False) as given:
             arrays = {key: given[key] for key in given.files}

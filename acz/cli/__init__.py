@@ -14,18 +14,19 @@ from typer.core import TyperGroup
 
 from acz.cli.backend_check import backend_check
 from acz.cli.bench import bench_command
-from acz.cli.convert import convert_command
+from acz.cli.convert import average_command, convert_command
 from acz.cli.data import data
 from acz.cli.evaluate import evaluate_command
 from acz.cli.export import export_command
 from acz.cli.infer import ensemble_command, infer_command
 from acz.cli.models import backends, layers, models, show
-from acz.cli.parity import parity_check
+from acz.cli.parity import parity_check, verify_proof_command
 from acz.cli.report import report_command
 from acz.cli.sweep import sweep_command
 from acz.cli.train import train_command
 from acz.foundation.errors import AczError
 from acz.foundation.files.local import require_local
+from acz.foundation.processes.environments import LivesElsewhere, run_there
 
 
 class Commands(TyperGroup):
@@ -35,6 +36,8 @@ class Commands(TyperGroup):
         """Run a command. Errors that a user can cause end the process with a message."""
         try:
             return super().invoke(ctx)
+        except LivesElsewhere as elsewhere:
+            return run_there(elsewhere)
         except AczError as error:
             _fail(_as_typed(str(error)), error.exit_code)
         except BrokenPipeError:
@@ -91,9 +94,11 @@ app.command("sweep")(sweep_command)
 app.command("infer")(infer_command)
 app.command("ensemble")(ensemble_command)
 app.command("parity-check")(parity_check)
+app.command("verify-proof")(verify_proof_command)
 app.command("backend-check")(backend_check)
 app.command("report")(report_command)
 app.command("convert")(convert_command)
+app.command("average")(average_command)
 app.command("bench")(bench_command)
 app.command("export")(export_command)
 

@@ -1,4 +1,4 @@
-"""The command `acz convert`."""
+"""The commands `acz convert` and `acz average`."""
 
 from __future__ import annotations
 
@@ -109,3 +109,29 @@ def convert_command(
     for note in converted.notes:
         print(f"acz: {note}", file=sys.stderr)
     print_result(converted, as_json)
+
+
+def average_command(
+    targets: Annotated[
+        list[Path],
+        typer.Argument(help="Checkpoints of one model, or folders of runs, whose best ones are taken."),
+    ],
+    out: Annotated[Path, typer.Option(help="The checkpoint to write.")],
+    weights: Annotated[
+        str | None,
+        typer.Option(help="The weight of each checkpoint, with commas between them.", show_default="all the same"),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write the mean of several checkpoints' weights: of one run's epochs, or of runs that start from one checkpoint.
+
+    For runs that began from different values, average their predictions instead: 'acz ensemble'.
+    """
+    from acz.api.exchange import average_checkpoints
+    from acz.foundation.errors import SpecError
+
+    try:
+        shares = [float(word) for word in weights.split(",")] if weights else None
+    except ValueError:
+        raise SpecError(f"--weights must be numbers with commas between them, got '{weights}'") from None
+    print_result(average_checkpoints(targets, out, weights=shares), as_json)

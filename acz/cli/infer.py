@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -49,7 +49,21 @@ def infer_command(
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set, or a feature_*.pkl.", show_default="that of the run")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The file to write: .jsonl, .npz or .csv.")] = Path("predictions.jsonl"),
+    out: Annotated[
+        Path, typer.Option(help="The file to write: .jsonl, .npz or .csv; with --video .html, .jsonl or .npz.")
+    ] = Path("predictions.jsonl"),
+    video: Annotated[
+        Path | None,
+        typer.Option(help="Tag this video file, or each of this folder, in place of a data set.", show_default=False),
+    ] = None,
+    files: Annotated[
+        Path | None,
+        typer.Option(help="With --video: the folder of the networks that the features need.", show_default=False),
+    ] = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="With --video FOLDER: tag also what arrives there, until Ctrl-C.")
+    ] = False,
+    window: Annotated[float, typer.Option(help="With --video: seconds of the window that slides over it.")] = 5.0,
     kind: Format = None,
     top_k: Annotated[
         int | None,
@@ -87,6 +101,30 @@ def infer_command(
     After an interruption, the same command resumes.
     """
     configure_process(threads or cores())
+    if watch and video is None:
+        from acz.foundation.errors import SpecError
+
+        raise SpecError("--watch needs --video FOLDER")
+    if video is not None:
+        from acz.api.data.tagging import infer_video, watch_videos
+        from acz.foundation.errors import SpecError
+
+        if data is not None or kind is not None or processes is not None or engine != "local":
+            raise SpecError("--video takes no --data, --format, --processes and --engine")
+        options: dict[str, Any] = {
+            "files": files,
+            "window": window,
+            "top_k": top_k or 5,
+            "class_names": class_names or labels,
+            "backend": backend,
+            "device": device,
+            "threads": threads,
+        }
+        if watch:
+            watch_videos(target, video, out, **options)
+        else:
+            print_result(infer_video(target, video, out, **options), as_json)
+        return
     from acz.api.inference import infer
 
     inferred = infer(

@@ -233,20 +233,65 @@ def show(
     print(f"\n{spec.parameter_count:,} parameters; output: {spec.output} over {spec.width:,}")
 
 
-def backends(as_json: Json = False) -> None:
-    """List the backends with versions, devices and capabilities, or the reason why a backend cannot run."""
-    from acz.api.models import list_backends
+def backends(
+    add: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="Name the --python in which a backend lives.", show_default=False),
+    ] = None,
+    python: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --add: the interpreter of an environment with acz and the framework.", show_default=False
+        ),
+    ] = None,
+    create: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Make an environment with a backend in --folder, by pip, and add it.",
+            show_default=False,
+        ),
+    ] = None,
+    folder: Annotated[
+        Path | None, typer.Option(help="With --create: the folder of the new environment.", show_default=False)
+    ] = None,
+    remove: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME", help="Forget the other environment of a backend; it stays on disk.", show_default=False
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List the backends with versions, devices and capabilities, or the reason why a backend cannot run.
 
+    Frameworks that don't fit into one environment live in several. --add names the environment of a backend, and commands
+    that need the backend run there. So does the variable ACZ_PYTHON_NAME, as in ACZ_PYTHON_MINDSPORE.
+    """
+    from acz.api.models import add_backend, create_backend, list_backends, remove_backend
+    from acz.foundation.errors import SpecError
+
+    if len([name for name in (add, create, remove) if name]) > 1:
+        raise SpecError("give one of --add, --create and --remove")
+    if bool(add) != bool(python) or bool(create) != bool(folder):
+        raise SpecError("type --add NAME --python PATH, or --create NAME --folder DIR")
+    if add and python:
+        add_backend(add, python)
+    if create and folder:
+        create_backend(create, folder)
+    if remove:
+        remove_backend(remove)
     states = list_backends()
     if as_json:
         print_json({name: state.to_json() for name, state in states.items()})
         return
     rows = []
     for state in states.values():
+        place = [state.name, state.python or "this", state.acz]
         if state.problem:
-            rows.append([state.name, "", "", "", state.problem])
+            rows.append([*place, "", "", "", state.problem])
             continue
         versions = ", ".join(f"{key} {value}" for key, value in state.versions.items())
         notes = "; ".join(f"{key}: {value}" for key, value in state.capabilities.items() if key != "devices")
-        rows.append([state.name, versions, ", ".join(state.devices), state.capabilities["devices"], notes])
-    print_table(["backend", "versions", "devices here", "devices of this build", "notes"], rows)
+        rows.append([*place, versions, ", ".join(state.devices), state.capabilities["devices"], notes])
+    print_table(["backend", "environment", "acz", "versions", "devices here", "devices of this build", "notes"], rows)

@@ -19,14 +19,14 @@ def install_command(what: str, options: str = "") -> str:
     acz in a package index.
 
     Args:
-        what: `acz[EXTRA]`, or the name of another distribution.
+        what: `acz`, `acz[EXTRA]`, or the name of another distribution.
         options: Options of `pip install`.
     """
     words = ["pip install", *filter(None, [options])]
-    if not what.startswith("acz["):
+    if what.partition("[")[0] != "acz":
         return " ".join([*words, f'"{what}"'])
     extra = what.removeprefix("acz")
-    source, editable = _source()
+    source, editable = find_source()
     if isinstance(source, Path):
         pins = source / "constraints.txt"
         here = source.samefile(os.curdir)
@@ -36,7 +36,7 @@ def install_command(what: str, options: str = "") -> str:
     return " ".join([*words, f'"{what} @ {source}"' if source else f'"{what}"'])
 
 
-def _source() -> tuple[Path | str | None, bool]:
+def find_source() -> tuple[Path | str | None, bool]:
     """The checkout, or the address, from which this copy was installed; None for a package index.
 
     The second value is True where the checkout itself is imported.

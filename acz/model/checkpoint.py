@@ -1,7 +1,8 @@
 """Checkpoints: safetensors files that carry their spec. They are written atomically: a reader never sees half a file.
 
 A file holds every parameter and statistic under its path. A file from which training can resume also holds
-`optimizer.m.<path>`, `optimizer.v.<path>` and `optimizer.step`. The metadata are:
+`optimizer.m.<path>`, `optimizer.v.<path>` and `optimizer.step`, and where weights are averaged `optimizer.a.<path>`. The
+metadata are:
 
 - `acz`: the format;
 - `spec` and `spec_hash`: the model;
@@ -55,7 +56,7 @@ def save_checkpoint(
         path: the file to write.
         spec: the model.
         parameters: all parameters and statistics of the spec by path.
-        optimizer: the moments `m.<path>` and `v.<path>`, and `step`, for resuming.
+        optimizer: the moments `m.<path>` and `v.<path>`, the averages `a.<path>` if there are any, and `step`, for resuming.
         state: whatever the caller wants to keep beside them, as JSON.
 
     Raises:
@@ -106,7 +107,7 @@ def _check_optimizer(spec: Spec, optimizer: Mapping[str, Array]) -> None:
         elif name in ("scale", "growth"):  # of acz.model.loss_scale
             fits = value.shape == () and 0 <= float(value) < 2**63
         else:
-            fits = moment in ("m", "v") and path in spec.parameters and value.shape == spec.parameters[path].shape
+            fits = moment in ("m", "v", "a") and path in spec.parameters and value.shape == spec.parameters[path].shape
         if not fits or value.dtype.kind not in "fiu":
             raise SpecError(f"'{OPTIMIZER}{name}' {value.dtype} {value.shape} is not a state of this model's optimiser")
 

@@ -44,6 +44,12 @@ class Loss:
     """True for a loss that a recipe cannot name."""
     has_kinks: bool = False
     """True where the derivative jumps."""
+    is_sum: bool = False
+    """True for a loss that is the sum over the videos, not their mean."""
+
+    def share(self, own: int, videos: int) -> float:
+        """The factor of the loss of `own` videos in that of a whole batch of `videos`, of which they are a part."""
+        return 1.0 if self.is_sum else own / videos
 
     @property
     def several_labels(self) -> bool:
@@ -122,7 +128,7 @@ LOSSES: dict[str, Loss] = {
             _probability_cross_entropy,
         ),
         Loss("hinge", "classes", ("none", "sigmoid", "probabilities"), (), _hinge, has_kinks=True),
-        Loss("projection", "scores", (), (), _projection, checks_only=True),
+        Loss("projection", "scores", (), (), _projection, checks_only=True, is_sum=True),
     )
 }
 """Every loss by name."""

@@ -42,6 +42,11 @@ class Adam(BaseModel):
     clip_norm: float | None = Field(default=None, gt=0)
     clip_global_norm: float | None = Field(default=None, gt=0)
 
+    @property
+    def average_decay(self) -> float:
+        """The share of an average of the weights that a step keeps; 0 without an average."""
+        return 0.0
+
     def outside_epsilon(self, step: int) -> float:
         """Give the epsilon of an equal step in the form lr_t m / (sqrt(v) + epsilon) of TensorFlow and MindSpore.
 
@@ -108,10 +113,27 @@ class Adam(BaseModel):
         Args:
             parameters: the model's parameters by path.
             gradients: the gradients of the trained parameters by path.
-            state: the moments, `m.<path>` and `v.<path>`; a missing moment is zero.
+            state: the moments, `m.<path>` and `v.<path>`, and the averages, `a.<path>`; a missing moment is zero.
             step: the number of the step, from 1.
             learning_rate: the rate of this step, in place of the setting.
         """
+        before = {path: parameters[path] for path in gradients}
+        self._step(parameters, gradients, state, step, learning_rate)
+        if self.average_decay:
+            for path, start in before.items():
+                average = state[f"a.{path}"] if step > 1 else start
+                share = average.dtype.type(1 - self.average_decay)
+                state[f"a.{path}"] = average + share * (parameters[path] - average)
+
+    def _step(
+        self,
+        parameters: dict[str, Array],
+        gradients: Mapping[str, Array],
+        state: dict[str, Array],
+        step: int,
+        learning_rate: float,
+    ) -> None:
+        """Change the parameters and their moments."""
         for path, gradient in self.prepared(parameters, gradients).items():
             w = parameters[path]
             kind = w.dtype.type
@@ -125,3 +147,16 @@ class Adam(BaseModel):
             state[f"m.{path}"], state[f"v.{path}"] = m, v
             corrected = np.sqrt(v / kind(1 - self.beta2**step)) + kind(self.epsilon)
             parameters[path] = w - kind(learning_rate) * (m / kind(1 - self.beta1**step)) / corrected
+
+
+class AveragedAdam(Adam):
+    """Adam beside which an average `a` of every parameter w that changes is kept.
+
+    It is w itself before the first step, and a + (1 - average) (w - a) after each. Steps do not read it.
+    """
+
+    average: float = Field(gt=0, lt=1)
+
+    @property
+    def average_decay(self) -> float:
+        return self.average

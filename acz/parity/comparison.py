@@ -11,6 +11,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from acz.backend.devices import split_participant
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.backend.protocol import Backend
 from acz.backend.worker import Worker, Wrapper
 from acz.exchange.artefacts.formats import Maker
@@ -21,12 +23,17 @@ from acz.parity.answers import Answers
 from acz.parity.contract.samples import CASE as CONTRACT
 from acz.parity.levels import LEVELS
 from acz.parity.levels.base import Level, Resource
-from acz.parity.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.samples import Case
 
 CHECKS_AT_ONCE = 4
 """Levels of models that run at once."""
+CPU_ALONE = {
+    5: "artefacts are made and run on the CPU",
+    6: "processes of this level share a CPU",
+    7: "promises are checked on the CPU",
+}
+"""Levels that other devices have no part in, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +42,7 @@ class Participants:
 
     reference: Backend
     backends: Sequence[str]
-    """The backends that are compared, each in a process of its own."""
+    """The backends that are compared, each in a process of its own. `torch@GPU` computes on another device than the CPU."""
     formats: Mapping[str, Sequence[Maker]]
     """The formats that each of them writes at level 5, and `onnx` for the core's own."""
 
@@ -77,7 +84,18 @@ def compare_backends(
                 progress("parity", done, len(started), f"{case.model}, {level.title}")
             rows += result.result()
     names, models = [*participants.backends, *participants.formats], [case.model for case in (*cases, CONTRACT)]
-    return sorted(rows, key=lambda row: (names.index(row.backend), models.index(row.model), row.level))
+    rows.sort(key=lambda row: (names.index(row.backend), models.index(row.model), row.level))
+    for row in rows:
+        row.backend, row.device = split_participant(row.backend)
+    return rows
+
+
+def start_worker(participant: str, threads: int = 1, wrap: Wrapper | None = None) -> Worker:
+    """A worker of a backend on its device: `torch`, or `torch@GPU`."""
+    backend, device = split_participant(participant)
+    worker = Worker(backend, threads, wrap=wrap)
+    worker.device = device
+    return worker
 
 
 class RunningComparison:
@@ -106,7 +124,7 @@ class RunningComparison:
             for pool in (self._checks, *self._queues.values()):
                 stack.callback(pool.shutdown, cancel_futures=True)
             if workers is None:
-                workers = {name: stack.enter_context(Worker(name, threads, wrap=wrap)) for name in self.backends}
+                workers = {name: stack.enter_context(start_worker(name, threads, wrap=wrap)) for name in self.backends}
             self._stack = stack.pop_all()
         self.answers = Answers(participants.reference, workers)
 
@@ -129,6 +147,8 @@ class RunningComparison:
             def failed(problem: str) -> list[Row]:
                 return [Row(case.model, name, level.number, level.title, problem=problem)]
 
+            if level.number in CPU_ALONE and split_participant(name)[1] != "CPU":
+                return [Row(case.model, name, level.number, level.title, missing=CPU_ALONE[level.number])]
             if name in self.dead:
                 return failed(self.dead[name])
             try:

@@ -17,7 +17,7 @@ from acz.backend.protocol import Backend, Processes
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
 from acz.model.loss_scale import INTERVAL, LossScale
-from acz.model.optimizer import Adam
+from acz.model.optimizer import Adam, AveragedAdam
 from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.reference.samples import Batch
@@ -71,7 +71,7 @@ class TrainingArguments:
     spec: Spec
     precision: Precision
     loss: str
-    adam: Adam
+    adam: AveragedAdam | Adam
     rates: tuple[float, ...]
     steps_after_checkpoint: int
     path: Path | None = None
@@ -179,12 +179,6 @@ class SharedTraining:
     place: Place
 
 
-def join(backend: Processes, place: Place, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
-    """A job: join the other processes."""
-    backend.join(place, "CPU")
-    return None, {}
-
-
 def share_training(backend: Processes, arguments: SharedTraining, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
     """A job: a training of which this process takes its part of each batch. The answer is that of `training`."""
     return _training(backend, arguments.training, arrays, arguments.place)
@@ -219,7 +213,8 @@ def _training(
         answers |= {f"scale/{name}": np.asarray(optimizer[name], np.float64) for name in ("scale", "growth", "step")}
     if arguments.held:
         HELD[:] = [Held(backend, replace(arguments, path=None), model, trainer)]
-    return None, answers | pack_parameters(backend.dump_parameters(model))
+    averages = {path: value for path, value in backend.dump_optimizer(trainer).items() if path.startswith("a.")}
+    return None, answers | pack_parameters({**backend.dump_parameters(model), **averages})
 
 
 def resume(backend: Backend, arguments: ResumeArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:

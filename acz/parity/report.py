@@ -27,6 +27,7 @@ def to_json(rows: Sequence[Row], missing: Sequence[str]) -> dict[str, Any]:
             {
                 "model": row.model,
                 "backend": row.backend,
+                "device": row.device,
                 "level": row.level,
                 "check": row.check,
                 "precision": row.precision,
@@ -51,7 +52,7 @@ def to_table(rows: Sequence[Row], cases: Sequence[Case], versions: Mapping[str, 
             "model": row.model,
             "spec_hash": hashes.get(row.model, ""),
             "backend": row.backend,
-            "device": "CPU",
+            "device": row.device,
             "level": row.level,
             "check_level": TITLES[row.level],
             "check": row.check,
@@ -72,7 +73,7 @@ def summarise(rows: Sequence[Row], precisions: Sequence[Precision] = FULL) -> li
     """One line for each model, backend and level: in each precision the check that came nearest to its bound."""
     groups: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
-        groups.setdefault((row.model, row.backend, row.level), []).append(row)
+        groups.setdefault((row.model, row.participant, row.level), []).append(row)
     lines = []
     for (model, backend, level), members in groups.items():
         cells = []
@@ -101,7 +102,7 @@ def list_failures(rows: Sequence[Row]) -> list[str]:
     for row in rows:
         if not row.failed:
             continue
-        what = f"{row.backend}: {row.model}, level {row.level}, {row.check} {row.precision}".rstrip()
+        what = f"{row.participant}: {row.model}, level {row.level}, {row.check} {row.precision}".rstrip()
         if row.problem:
             lines.append(f"{what}: {row.problem}")
         else:

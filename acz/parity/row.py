@@ -25,8 +25,15 @@ class Row:
     """Why nothing could be measured."""
     waiver: str = ""
     """The reason of the waiver that lets this row pass."""
+    device: str = "CPU"
+    """The device of the backend."""
     missing: str = ""
     """Why there is nothing to compare: the backend does not offer it. Such a row neither passes nor fails."""
+
+    @property
+    def participant(self) -> str:
+        """The backend, with its device where that is not the CPU: `torch@GPU`."""
+        return self.backend if self.device == "CPU" else f"{self.backend}@{self.device}"
 
     @property
     def within(self) -> bool:

@@ -254,6 +254,8 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     for path in trainer.trained:
         zero = np.zeros_like(trainer.model.parameters[path])
         state |= {key: trainer.state.get(key, zero).copy() for key in (f"m.{path}", f"v.{path}")}
+        if trainer.optimizer.average_decay:
+            state[f"a.{path}"] = trainer.state.get(f"a.{path}", trainer.model.parameters[path]).copy()
     return state
 
 
@@ -261,4 +263,5 @@ def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     trainer.step = int(state["step"])
     if trainer.scale:
         trainer.scale.load(state)
-    trainer.state = {f"{m}.{path}": np.array(state[f"{m}.{path}"]) for path in trainer.trained for m in "mv"}
+    kinds = "mva" if trainer.optimizer.average_decay else "mv"
+    trainer.state = {f"{m}.{path}": np.array(state[f"{m}.{path}"]) for path in trainer.trained for m in kinds}

@@ -25,6 +25,7 @@ from acz.foundation.processes.prefetch import TimedItems, prefetch
 from acz.foundation.progress import Counter, Progress, TerminalProgress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from acz.model.precision import Precision
+from acz.training.averages import evaluated_weights
 from acz.training.batches import batches
 from acz.training.byte_inputs import warn_of_bytes
 from acz.training.latest import mark_latest
@@ -88,7 +89,7 @@ class _Loop:
         frozen = self.recipe.frozen(self.spec)
         checkpoint: Checkpoint | None = None
         if self.last.is_file():
-            checkpoint, run.state = load_resumable(self.last, self.spec, frozen)
+            checkpoint, run.state = load_resumable(self.last, self.spec, frozen, self.recipe.average is not None)
         elif metrics.exists():
             raise CheckpointError(f"{self.last} is missing, so the run can't be resumed; start a new run")
         elif run.resumed and "start" in read_run(run.folder):
@@ -100,7 +101,7 @@ class _Loop:
         parameters = start.parameters if start else None
         precision = Precision(self.recipe.precision)
         self.model = build_model(self.backend, self.spec, parameters, run.rank.device, precision, self.recipe.seed)
-        self.trainer = self.backend.start_training(self.model, self.recipe.optimizer, run.loss.name, frozen)
+        self.trainer = self.backend.start_training(self.model, self.recipe.averaging_optimizer, run.loss.name, frozen)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)
             self._adopt_best()
@@ -131,6 +132,8 @@ class _Loop:
                 )
                 if run.start:
                     self.progress.line(str(run.start))
+                if run.teacher:
+                    self.progress.line(str(run.teacher))
                 self._remark()
                 if warning := warn_of_bytes(self.spec):
                     self.progress.line(warning)
@@ -157,6 +160,7 @@ class _Loop:
         made = batches(
             self.spec, run.train, run.batch_size, recipe.seed, state.step, run.steps, run.since, run.own_rows
         )
+        made = run.teacher.mix_all(made) if run.teacher else made
         # closed: otherwise the traceback of an error would keep its thread alive
         with closing(prefetch(made, 3)) as source:
             self._take_steps(TimedItems(source))
@@ -235,16 +239,17 @@ class _Loop:
     def _end_epoch(self, line: dict[str, Any]) -> None:
         run, state = self.run, self.state
         advance = Counter(self.progress, "evaluation", len(run.test))
-        figures = evaluate(
-            self.backend, self.model, self.spec, run.test, run.loss, progress=advance, group=run.rank.group
-        )
-        state.epoch += 1
-        state.loss_sum, state.hits, state.examples = 0.0, 0.0, 0
-        decides = deciding(figures)
-        if decides.is_better(figures[decides.name], state.best.get(decides.name)):
-            state.best_epoch = state.epoch
-            state.best = {name: value for name, value in figures.items() if name in FIGURES and FIGURES[name].kept}
-            self._save(self.best, resumable=False)
+        with evaluated_weights(self.backend, self.model, self.trainer, self.recipe.average):
+            figures = evaluate(
+                self.backend, self.model, self.spec, run.test, run.loss, progress=advance, group=run.rank.group
+            )
+            state.epoch += 1
+            state.loss_sum, state.hits, state.examples = 0.0, 0.0, 0
+            decides = deciding(figures)
+            if decides.is_better(figures[decides.name], state.best.get(decides.name)):
+                state.best_epoch = state.epoch
+                state.best = {name: value for name, value in figures.items() if name in FIGURES and FIGURES[name].kept}
+                self._save(self.best, resumable=False)
         state.stopped = stops(run, state)
         trained = {"train_loss": line["loss"], "train_top1": line["top1"], "learning_rate": line["learning_rate"]}
         speed = {name: line[name] for name in SPEEDS} | {"backend": run.backend.NAME}

@@ -16,6 +16,7 @@ from acz.foundation.errors import CheckpointError
 from acz.model.checkpoint import Checkpoint, load_checkpoint, require_spec
 from acz.model.losses import Loss
 from acz.model.spec import Spec
+from acz.training.distillation import Teacher
 from acz.zoo.config import Config
 
 VERSION = 2
@@ -112,6 +113,8 @@ class Run:
     """This process, which may be one of several that share the run; rank 0 alone writes files."""
     start: Start | None = None
     """The weights to begin from. None: the model's own starting values, or a resumed run."""
+    teacher: Teacher | None = None
+    """The predictions that take part in the labels."""
     resumed: bool = False
     changes: Mapping[str, tuple[Any, Any]] = field(default_factory=dict)
     """The old and the new value of each setting that changes as the run is resumed."""
@@ -176,20 +179,24 @@ def _read_state(path: Path, state: Mapping[str, Any]) -> State:
     return State(**{name: state[name] for name in start if name != "version"})
 
 
-def load_resumable(path: Path, spec: Spec, frozen: Collection[str] = ()) -> tuple[Checkpoint, State]:
+def load_resumable(
+    path: Path, spec: Spec, frozen: Collection[str] = (), averages: bool = False
+) -> tuple[Checkpoint, State]:
     """Load a checkpoint and its training state.
 
     Args:
         path: the checkpoint.
         spec: the model of the run.
         frozen: paths of the parameters that the run does not train. The optimiser needs no moments of them.
+        averages: true where the run averages its weights.
 
     Raises:
         CheckpointError: the checkpoint belongs to another model, is damaged, or has weights only.
     """
     checkpoint = load_checkpoint(path)
     require_spec(checkpoint, spec, path)
-    needed = {"step", *(f"{moment}.{name}" for name in spec.trained if name not in frozen for moment in "mv")}
+    kinds = "mva" if averages else "mv"
+    needed = {"step", *(f"{moment}.{name}" for name in spec.trained if name not in frozen for moment in kinds)}
     if not needed <= set(checkpoint.optimizer):
         raise CheckpointError(f"{path} has no training state, so a run can't resume from it")
     return checkpoint, _read_state(path, checkpoint.state)

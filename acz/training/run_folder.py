@@ -14,12 +14,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from acz.data.folder import read_origin
+from acz.data.videos.making import CLASS_NAMES, FEATURES
 from acz.foundation.errors import CheckpointError
 from acz.foundation.files.atomic import write_json
 from acz.foundation.files.local import require_local
 from acz.foundation.version import __version__
 from acz.model.checkpoint import Checkpoint, load_checkpoint
 from acz.training.run import Run
+
+VIDEOS = "videos"
+"""The key of the extractor of features in run.json."""
 
 BEST = "best.safetensors"
 
@@ -84,6 +89,7 @@ def record_changes(run: Run) -> None:
     if run.has_other_data:
         changed["data"] = [about["data"], str(run.data.resolve())]
         about |= {"data": changed["data"][1], "data_manifest": run.fingerprint, "data_since": asdict(run.since)}
+        about = {key: value for key, value in about.items() if key != VIDEOS} | _extraction(run)
     entry = {"step": run.state.step, "epoch": run.state.epoch, "changed": changed}
     write_json(run.folder / "run.json", {**about, "resumed": [*about.get("resumed", []), entry]})
 
@@ -105,5 +111,12 @@ def write_run(run: Run) -> None:
             "data_manifest": run.fingerprint,
             "versions": dict(run.versions),
             **({"start": run.start.to_json()} if run.start else {}),
+            **_extraction(run),
         },
     )
+
+
+def _extraction(run: Run) -> dict[str, Any]:
+    """The extractor and the names of the classes of data that were made of videos, so that new videos can be tagged."""
+    made = read_origin(run.data) if isinstance(run.data, Path) else {}
+    return {VIDEOS: {key: made.get(key) for key in (FEATURES, CLASS_NAMES)}} if FEATURES in made else {}

@@ -13,6 +13,8 @@ from acz.foundation.files.yaml import read_yaml
 
 EXPERIMENTS = "experiments"
 """The folder of the zoo with sweeps in place of models."""
+FEATURES = "features"
+"""The folder of the zoo with extractors of features in place of models."""
 
 CHANGES = ("forms", "variants")
 """Sections of named changes. They may follow a name, as in `:circulant_fc:tiny`, and apply in that order."""
@@ -40,7 +42,7 @@ def config_names(pattern: str = "*") -> list[str]:
 def main_names() -> list[str]:
     """List the names in the zoo without their forms and variants. No file is read."""
     paths = (path.relative_to(config_folder()).with_suffix("") for path in sorted(config_folder().rglob("*.yaml")))
-    return [path.as_posix() for path in paths if path.parts[0] != EXPERIMENTS]
+    return [path.as_posix() for path in paths if path.parts[0] not in (EXPERIMENTS, FEATURES)]
 
 
 def complete_name(beginning: str) -> list[str]:

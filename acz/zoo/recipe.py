@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from acz.foundation.errors import SpecError
 from acz.model.losses import LossName, choose_loss
-from acz.model.optimizer import Adam
+from acz.model.optimizer import Adam, AveragedAdam
 from acz.model.parameters import match_paths
 from acz.model.spec import Spec
 
@@ -60,6 +60,44 @@ class EarlyStopping(BaseModel):
     patience: int = Field(gt=0)
 
 
+class Average(BaseModel):
+    """An exponential average of the trained weights, which starts as the weights that training starts from.
+
+    After each step it moves from where it is to the weights, by the share 1 - 0.5^(1 / `halflife`): what a step gave counts
+    half after `halflife` more steps. Entries of the YouTube-8M challenges took shares of 1/2000 to 1/3000, half-lives of
+    1,386 to 2,079 steps, and started from a checkpoint. Statistics of batch norms, which are averages already, are taken as they are.
+
+    With `evaluate` each epoch is evaluated with the average, and `best` holds it. `last` holds both.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    halflife: float = Field(gt=0)
+    evaluate: bool = True
+
+    @property
+    def decay(self) -> float:
+        """The share of the average that a step keeps."""
+        return float(0.5 ** (1 / self.halflife))
+
+
+class Distillation(BaseModel):
+    """A teacher's predictions for every training video, as `acz infer TEACHER --split train` writes them.
+
+    The loss is (1 - `weight`) times that of the labels, and `weight` times that of the teacher's scores as labels. A class that
+    the file does not list counts as 0. The hits that training reports count the classes that the teacher lists too.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    predictions: str
+    weight: float = Field(default=0.5, gt=0, le=1)
+
+
+LINEAR = ("sigmoid_cross_entropy", "probability_cross_entropy")
+"""Losses that are linear in the labels, so that a teacher's scores can be a part of these."""
+
+
 class Recipe(BaseModel):
     """The recipe of a training. Without `loss` it is the loss that belongs to the model's output.
 
@@ -76,6 +114,8 @@ class Recipe(BaseModel):
     seed: int = Field(default=0, ge=0, lt=2**64)
     loss: LossName | None = None
     optimizer: Adam = Adam()
+    average: Average | None = None
+    distill: Distillation | None = None
     freeze: tuple[str, ...] = ()
     precision: Literal["float64", "float32", "tf32", "bfloat16", "float16"] = "float32"
     """The precision of the training. The last three are those of matrix products alone; the weights stay float32."""
@@ -93,9 +133,18 @@ class Recipe(BaseModel):
         """
         if self.loss:
             choose_loss(self.loss, spec)
+        if self.distill and (loss := choose_loss(self.loss, spec).name) not in LINEAR:
+            raise SpecError(f"train.distill: the loss must be {' or '.join(LINEAR)}, got {loss}; change train.loss")
         self.optimizer.require(spec.trained)
         if set(spec.trained) <= set(self.frozen(spec)):
             raise SpecError("train.freeze: matches every trained parameter; leave one of them to be trained")
+
+    @property
+    def averaging_optimizer(self) -> Adam:
+        """The optimiser, with the average that the recipe asks for."""
+        if self.average is None:
+            return self.optimizer
+        return AveragedAdam(**self.optimizer.model_dump(), average=self.average.decay)
 
     def frozen(self, spec: Spec) -> tuple[str, ...]:
         """Give the paths of the parameters and statistics that `freeze` matches.

@@ -16,7 +16,7 @@ from acz.backend.processes import fill_buckets
 from acz.foundation.arrays import Array
 from acz.foundation.processes.silence import silence_output
 from acz.model.loss_scale import LossScale, scale_for
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_mindspore.base import log_softmax, number
 from acz_mindspore.devices import in_mode
@@ -222,6 +222,22 @@ class Update(nn.Cell):
         ops.assign(w, decayed - rate * m_new / (ops.sqrt(v_new) + epsilon))
 
 
+class Averages(nn.Cell):
+    """The step of the averages after that of the parameters, in a graph of its own.
+
+    A graph that assigns to a parameter and reads it again would round it to float32.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        super().__init__(auto_prefix=False)
+        self.trained, self.averages = ParameterTuple(trainer.trained), ParameterTuple(trainer.averages)
+        self.share = Tensor(1 - trainer.optimizer.average_decay, trainer.model.dtype)
+
+    def construct(self) -> None:
+        for i in range(len(self.trained)):
+            ops.assign(self.averages[i], self.averages[i] + (self.trained[i] - self.averages[i]) * self.share)
+
+
 class Step(nn.Cell):
     """A step of training as one graph.
 
@@ -253,21 +269,22 @@ class Trainer:
     v: list[Parameter]
     kept: list[str]
     """Paths of the statistics that stay."""
+    averages: list[Parameter]
+    """Averages of the trained parameters, in their order; none without a decay."""
     scale: LossScale | None
     step: int = 0
     graphs: dict[tuple[tuple[str, ...], tuple[str, ...], bool], Step] = field(default_factory=dict)
+    average: Averages | None = None
 
 
 def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
     trained = [p for p in trained_parameters(model) if p.name not in frozen]
     kept = [path for path in model.spec.statistics if path in frozen]
-    m, v = ([Parameter(ops.zeros_like(p), f"{name}.{p.name}", False) for p in trained] for name in "mv")
-    return Trainer(model, optimizer, loss, trained, m, v, kept, scale_for(low_of(model)))
-
-
-def share_of(loss: str, own: int, videos: int) -> float:
-    """The factor of a process's loss in that of the whole batch: a mean counts by its videos, a sum in full."""
-    return 1.0 if LOSSES[loss] is projection else own / videos
+    m, v, averages = (
+        [Parameter(ops.zeros_like(p), f"{name}.{p.name}", False) for p in values]
+        for name, values in (("m", trained), ("v", trained), ("a", trained if optimizer.average_decay else []))
+    )
+    return Trainer(model, optimizer, loss, trained, m, v, kept, averages, scale_for(low_of(model)))
 
 
 def training_step(
@@ -285,6 +302,10 @@ def training_step(
         gc.collect()  # an earlier trainer's graphs: should they go while this one's is compiled, it is compiled again
         trainer.graphs[names] = Step(trainer, *names)
     graph = trainer.graphs[names].set_train()
+    if trainer.averages and trainer.average is None:
+        trainer.average = Averages(trainer)
+    if trainer.step == 0:
+        begin_averages(trainer)
     trainer.step += 1
     corrected = learning_rate * np.sqrt(1 - optimizer.beta2**trainer.step) / (1 - optimizer.beta1**trainer.step)
     numbers = corrected, optimizer.outside_epsilon(trainer.step), 1 - learning_rate * optimizer.weight_decay
@@ -298,7 +319,7 @@ def training_step(
             answer = graph(*scalars, answers, *fed.values(), *masks.values())
         else:
             factor = scale.scale if scale else 1.0
-            share = 1.0 if videos is None else share_of(trainer.loss, len(labels), videos)
+            share = 1.0 if videos is None else find_loss(trainer.loss).share(len(labels), videos)
             given = (*fed.values(), *masks.values(), Tensor(share * factor, model.dtype))
             loss, right, gradients = graph.gradients(answers, *given)
             answer = loss / factor, right
@@ -307,6 +328,8 @@ def training_step(
             if finite:
                 graph.update(*scalars, *gradients)
                 kept = {path: kept[path] for path in trainer.kept}
+        if trainer.average is not None and finite:
+            trainer.average()
     if kept:
         load_parameters(model, kept)
     if scale:
@@ -315,8 +338,16 @@ def training_step(
     return answer
 
 
+def begin_averages(trainer: Trainer) -> None:
+    """Before the first step the averages are the weights."""
+    for average, parameter in zip(trainer.averages, trainer.trained, strict=False):
+        average.set_data(Tensor(parameter.asnumpy().copy()))
+
+
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    found = {p.name: p.asnumpy().copy() for p in (*trainer.m, *trainer.v)}
+    if trainer.step == 0:
+        begin_averages(trainer)
+    found = {p.name: p.asnumpy().copy() for p in (*trainer.m, *trainer.v, *trainer.averages)}
     return found | {"step": np.array(trainer.step, dtype=np.int64)} | (trainer.scale.dump() if trainer.scale else {})
 
 
@@ -324,5 +355,5 @@ def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     trainer.step = int(state["step"])
     if trainer.scale:
         trainer.scale.load(state)
-    for moment in (*trainer.m, *trainer.v):
+    for moment in (*trainer.m, *trainer.v, *trainer.averages):
         moment.set_data(Tensor(np.array(state[moment.name])))

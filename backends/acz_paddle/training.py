@@ -13,7 +13,7 @@ from paddle import Tensor, _C_ops
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.loss_scale import LossScale, scale_for
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_paddle.base import Call, log_softmax
 from acz_paddle.model import Model, load_parameters, low_of, to_device
@@ -104,6 +104,8 @@ class Trainer:
     v: dict[str, Tensor]
     kept: list[str]
     """Paths of the statistics that stay."""
+    averages: dict[str, Tensor]
+    """Averages of the trained parameters by path; empty without a decay."""
     scale: LossScale | None
     step: int = 0
 
@@ -111,8 +113,11 @@ class Trainer:
 def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
     trained = {path: value for path, value in trained_parameters(model).items() if path not in frozen}
     kept = [path for path in model.spec.statistics if path in frozen]
-    m, v = ({path: paddle.zeros_like(value) for path, value in trained.items()} for _ in range(2))
-    return Trainer(model, optimizer, loss, trained, m, v, kept, scale_for(low_of(model)))
+    m, v, averages = (
+        {path: paddle.zeros_like(value) for path, value in values.items()}
+        for values in (trained, trained, trained if optimizer.average_decay else {})
+    )
+    return Trainer(model, optimizer, loss, trained, m, v, kept, averages, scale_for(low_of(model)))
 
 
 def training_step(
@@ -132,8 +137,8 @@ def training_step(
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, fed["labels"])
     right = hits(logits.detach(), fed["labels"])
-    if videos is not None and trainer.loss != "projection":
-        value = value * (len(labels) / videos)
+    if videos is not None:
+        value = value * find_loss(trainer.loss).share(len(labels), videos)
     factor = scale.scale if scale else 1.0
     gradients = paddle.grad(value * factor if scale else value, list(trainer.trained.values()))
     value = value.detach()
@@ -144,6 +149,8 @@ def training_step(
     finite = scale is None or unscale(gradients, factor)
     if finite:
         prepare(trainer, gradients)
+        if trainer.step == 0:
+            begin_averages(trainer)
         update(trainer, gradients, learning_rate)
         kept = {path: kept[path] for path in trainer.kept}
     if kept:
@@ -159,6 +166,12 @@ def unscale(gradients: list[Tensor], factor: float) -> bool:
         for gradient in gradients:
             gradient.scale_(1.0 / factor)
     return all(bool(paddle.isfinite(gradient).all()) for gradient in gradients)
+
+
+def begin_averages(trainer: Trainer) -> None:
+    """Before the first step the averages are the weights."""
+    for path, average in trainer.averages.items():
+        average.set_value(trainer.trained[path])
 
 
 def prepare(trainer: Trainer, gradients: list[Tensor]) -> None:
@@ -214,6 +227,9 @@ def update(trainer: Trainer, gradients: list[Tensor], learning_rate: float) -> N
         True,  # the powers of the betas are given, not kept
         False,
     )
+    with paddle.no_grad():
+        for path, average in trainer.averages.items():
+            average.add_((trainer.trained[path] - average) * (1 - optimizer.average_decay))
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
@@ -221,7 +237,9 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     for path in trainer.trained:
         found[f"m.{path}"] = trainer.m[path].numpy()
         found[f"v.{path}"] = trainer.v[path].numpy()
-    return found
+    if trainer.step == 0:
+        begin_averages(trainer)
+    return found | {f"a.{path}": average.numpy() for path, average in trainer.averages.items()}
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
@@ -231,3 +249,5 @@ def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     for path in trainer.trained:
         trainer.m[path].set_value(state[f"m.{path}"])
         trainer.v[path].set_value(state[f"v.{path}"])
+    for path, average in trainer.averages.items():
+        average.set_value(state[f"a.{path}"])

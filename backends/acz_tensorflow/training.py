@@ -13,7 +13,7 @@ from tensorflow import Tensor
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.loss_scale import LossScale, scale_for
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_tensorflow.base import Call
 from acz_tensorflow.model import Graphs, Model, Tensors, low_of, to_device
@@ -107,6 +107,8 @@ class Trainer:
     v: dict[str, tf.Variable]
     kept: list[keras.Variable]
     """The statistics that stay."""
+    averages: dict[str, tf.Variable]
+    """Averages of the trained parameters by path; empty without a decay."""
     scale: LossScale | None
     step: int = 0
 
@@ -115,11 +117,13 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
     trained = {path: value for path, value in trained_variables(model).items() if path not in frozen}
     kept = [model.state[path] for path in model.spec.statistics if path in frozen]
     with tf.device(model.device):
-        m, v = (
-            {path: tf.Variable(tf.zeros_like(value), trainable=False) for path, value in trained.items()}
-            for _ in range(2)
+        m, v, averages = (
+            {path: tf.Variable(tf.zeros_like(value), trainable=False) for path, value in values.items()}
+            for values in (trained, trained, trained if optimizer.average_decay else {})
         )
-    return Trainer(model, optimizer, loss, Graphs(model.device), trained, m, v, kept, scale_for(low_of(model)))
+    return Trainer(
+        model, optimizer, loss, Graphs(model.device), trained, m, v, kept, averages, scale_for(low_of(model))
+    )
 
 
 def training_step(
@@ -167,12 +171,14 @@ def training_step(
             variable.assign(before if stays else tf.where(finite, variable.value, before))
         return value, right, finite
 
+    if trainer.step == 0:
+        begin_averages(trainer)
     trainer.step += 1
     numbers = numbers_of(trainer, learning_rate)
     if scale:
         numbers["scale"] = np.array(scale.scale, trainer.model.dtype)
-    if videos is not None:  # the loss is a mean over the videos, but for that sum
-        share = 1.0 if trainer.loss == "projection" else len(labels) / videos
+    if videos is not None:
+        share = find_loss(trainer.loss).share(len(labels), videos)
         numbers["share"] = np.array(share, trainer.model.dtype)
     groups = (inputs, {"labels": labels}, dropout, numbers)
     value, right, finite = trainer.graphs(run, (), *(to_device(trainer.model, group) for group in groups))
@@ -180,6 +186,12 @@ def training_step(
         trainer.step -= not bool(finite)
         scale.update(bool(finite))
     return value, right
+
+
+def begin_averages(trainer: Trainer) -> None:
+    """Before the first step the averages are the weights."""
+    for path, average in trainer.averages.items():
+        average.assign(trainer.trained[path])
 
 
 def prepare(trainer: Trainer, gradients: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -227,6 +239,8 @@ def update(trainer: Trainer, gradients: Sequence[Tensor], numbers: Tensors) -> N
             epsilon=numbers["epsilon"],
             grad=gradient,
         )
+    for path, average in trainer.averages.items():
+        average.assign_add((trainer.trained[path] - average) * (1 - optimizer.average_decay))
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
@@ -234,7 +248,9 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     for path in trainer.trained:
         found[f"m.{path}"] = trainer.m[path].numpy()
         found[f"v.{path}"] = trainer.v[path].numpy()
-    return found
+    if trainer.step == 0:
+        begin_averages(trainer)
+    return found | {f"a.{path}": average.numpy() for path, average in trainer.averages.items()}
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
@@ -244,3 +260,5 @@ def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     for path in trainer.trained:
         trainer.m[path].assign(state[f"m.{path}"])
         trainer.v[path].assign(state[f"v.{path}"])
+    for path, average in trainer.averages.items():
+        average.assign(state[f"a.{path}"])

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.loss_scale import LossScale, scale_for
-from acz.model.losses import EPSILON
+from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_torch.base import Call
 from acz_torch.model import Model, low_of, to_device
@@ -94,6 +94,8 @@ class Trainer:
     loss: str
     kept: list[str]
     """Paths of the statistics that stay."""
+    averages: dict[str, Tensor]
+    """Averages of the trained parameters by path; empty without a decay."""
     scale: LossScale | None
 
 
@@ -111,7 +113,9 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
         fused=True,
     )
     kept = [path for path in model.spec.statistics if path in frozen]
-    return Trainer(model, native, optimizer, optimizer.penalties(trained), loss, kept, scale_for(low_of(model)))
+    averages = {path: p.detach().clone() for path, p in trained.items()} if optimizer.average_decay else {}
+    penalties, scale = optimizer.penalties(trained), scale_for(low_of(model))
+    return Trainer(model, native, optimizer, penalties, loss, kept, averages, scale)
 
 
 def training_step(
@@ -135,7 +139,7 @@ def training_step(
     if videos is None:
         (value * factor).backward()
     else:
-        value = value if trainer.loss == "projection" else value * (len(answers) / videos)
+        value = value * find_loss(trainer.loss).share(len(answers), videos)
         numbers = torch.stack([value.detach().double(), right.double()])
         with GradientSums(optimizer.param_groups[0]["params"], numbers):
             (value * factor).backward()
@@ -143,8 +147,12 @@ def training_step(
     finite = scale is None or unscale(trainer, factor)
     if finite:
         prepare(trainer)
+        if not optimizer.state:
+            begin_averages(trainer)
         optimizer.param_groups[0]["lr"] = learning_rate
         optimizer.step()
+        for path, average in trainer.averages.items():
+            average.lerp_(model.get_parameter(path).detach(), 1 - trainer.settings.average_decay)
         kept = {path: kept[path] for path in trainer.kept}
     optimizer.zero_grad()
     if kept:
@@ -160,6 +168,12 @@ def unscale(trainer: Trainer, factor: float) -> bool:
     for gradient in gradients:
         gradient.mul_(1.0 / factor)
     return bool(torch.stack([torch.isfinite(gradient).all() for gradient in gradients]).all())
+
+
+def begin_averages(trainer: Trainer) -> None:
+    """Before the first step the averages are the weights."""
+    for path, average in trainer.averages.items():
+        average.copy_(trainer.model.get_parameter(path).detach())
 
 
 def prepare(trainer: Trainer) -> None:
@@ -185,6 +199,9 @@ def shrink(gradients: list[Tensor], limit: float) -> None:
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     found = {"step": np.array(0, dtype=np.int64)} | (trainer.scale.dump() if trainer.scale else {})
+    if not trainer.optimizer.state:
+        begin_averages(trainer)
+    found |= {f"a.{path}": average.cpu().numpy().copy() for path, average in trainer.averages.items()}
     for path, parameter in trainer.model.named_parameters():
         if not parameter.requires_grad:
             continue
@@ -201,6 +218,8 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     if trainer.scale:
         trainer.scale.load(state)
+    for path, average in trainer.averages.items():
+        average.copy_(torch.from_numpy(np.array(state[f"a.{path}"])))
     for path, parameter in trainer.model.named_parameters():
         if parameter.requires_grad:
             trainer.optimizer.state[parameter] = {

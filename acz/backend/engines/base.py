@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from acz.backend.info import BackendInfo
-from acz.backend.registry import find_info
+from acz.backend.registry import find_info, require_here
 from acz.foundation.errors import AczError, MissingError, RankFailed
 from acz.foundation.processes.json_lines import describe_end
 
@@ -38,6 +38,7 @@ class Call:
 
     def info(self, processes: int) -> BackendInfo:
         """The description of the backend. Raises MissingError where it works in one process, and several are asked for."""
+        require_here(self.backend)
         info = find_info(self.backend)
         if info.launcher is None and processes > 1:
             raise MissingError(f"backend '{self.backend}' works in one process; leave out --processes")

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from acz.cli.data.arrays import from_arrays
+from acz.cli.data.videos import clips_command, features_command, videos_command
 from acz.cli.data.youtube8m import youtube8m
 from acz.cli.options import (
     Backend,
@@ -25,6 +26,9 @@ from acz.foundation.processes.environment import configure_process, cores
 data = typer.Typer(no_args_is_help=True, help="Make and check data sets.")
 data.add_typer(youtube8m, name="youtube8m")
 data.command("from-arrays")(from_arrays)
+data.command("videos")(videos_command)
+data.command("clips")(clips_command)
+data.command("features")(features_command)
 
 
 @data.command("flash-mnist")

@@ -34,7 +34,7 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Count videos, frames and labels, and list the first videos."""
-    from acz.api.youtube8m import describe_youtube8m
+    from acz.api.data.youtube8m import describe_youtube8m
 
     about = describe_youtube8m(
         shards, classes=classes, unlabelled=True, videos=videos, class_names=class_names or vocabulary
@@ -64,7 +64,7 @@ def verify(
     as_json: Json = False,
 ) -> None:
     """Compare every checksum and read every record. The exit code is 1 if a record is bad."""
-    from acz.api.youtube8m import describe_youtube8m
+    from acz.api.data.youtube8m import describe_youtube8m
 
     about = describe_youtube8m(shards, classes=classes, unlabelled=unlabelled)
     bad = sum(about["defects"].values())
@@ -91,7 +91,7 @@ def convert(
 
     After an interruption, the same command resumes.
     """
-    from acz.api.youtube8m import convert_youtube8m
+    from acz.api.data.youtube8m import convert_youtube8m
 
     count = convert_youtube8m(
         shards, out, on_bad_record=on_bad_record, verify=verify, classes=classes, unlabelled=unlabelled
@@ -128,7 +128,7 @@ def synthesize(
 
     Few frames of a video show its labels, so that models can learn.
     """
-    from acz.api.youtube8m import synthesize_youtube8m
+    from acz.api.data.youtube8m import synthesize_youtube8m
 
     size = synthesize_youtube8m(
         out,
@@ -150,7 +150,7 @@ def synthesize(
 
 
 def _print_defects(about: dict[str, Any]) -> None:
-    from acz.api.youtube8m import cut_videos
+    from acz.api.data.youtube8m import cut_videos
 
     for line in cut_videos(about):
         print(line)

@@ -107,7 +107,7 @@ def open_features(name: str, value: Any) -> Features:
         raise DataError(f"{origin}: must be an array, a sequence of arrays or a file, got {type(value).__name__}")
     places = [f"{origin}: row {row}" for row in range(len(value))]
     arrays = [as_array(video, place) for video, place in zip(value, places, strict=True)]
-    return _listed(origin, places, arrays.__getitem__, [])
+    return list_features(origin, places, arrays.__getitem__, [])
 
 
 def _map(path: Path) -> Array:
@@ -120,7 +120,13 @@ def _open_files(origin: str, path: Path) -> Features:
     files = sorted(path.glob("*.npy") if path.is_dir() else map(Path, glob.glob(origin)))
     if not files:
         raise DataError(f"{origin}: holds no .npy files, one a video")
-    return _listed(origin, list(map(str, files)), lambda row: _map(files[row]), [file.stem for file in files])
+    return list_features(origin, list(map(str, files)), lambda row: _map(files[row]), _video_names(path, files))
+
+
+def _video_names(pattern: Path, files: Sequence[Path]) -> list[str]:
+    """The names of the videos that files belong to: without the end that the glob gives, as in `*_rgb.npy`."""
+    end = pattern.name.removesuffix(".npy").rpartition("*")[2] if "*" in pattern.name else ""
+    return [file.stem.removesuffix(end) if not glob.has_magic(end) else file.stem for file in files]
 
 
 def _dense(origin: str, array: Array) -> Features:
@@ -130,8 +136,18 @@ def _dense(origin: str, array: Array) -> Features:
     return Features(origin, len(array), array.shape[1:], dtype, lambda numbers: take_rows(array, numbers))
 
 
-def _listed(origin: str, places: list[str], get: Callable[[int], Array], names: list[str]) -> Features:
-    """Features of which each video has an array of its own. `places` name the arrays."""
+def list_features(origin: str, places: list[str], get: Callable[[int], Array], names: list[str]) -> Features:
+    """Features of which each video has an array of its own.
+
+    Args:
+        origin: The words for all of them, for messages.
+        places: The words for each array.
+        get: Gives an array by its number. It is read when it is needed.
+        names: The names of the videos; empty where they have none.
+
+    Raises:
+        DataError: There is no video, or two arrays are not alike.
+    """
     if not places:
         raise DataError(f"{origin}: holds no videos")
     first = get(0)

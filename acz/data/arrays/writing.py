@@ -101,22 +101,45 @@ def write_arrays(
         **({"classes": classes.count} if classes else {}),
         "splits": {name: {"videos": split.videos, **split.origins} for name, split in splits.items()},
     }
-    total, done = sum(split.videos for split in splits.values()), 0
     with locked(out):
         if (out / "manifest.json").exists():
             raise DataError(f"{out} holds a finished data set; choose another --out, or remove it")
         claim_folder(out, SETTINGS, made)
         remove_leftovers(out)
-        written: dict[str, list[dict[str, Any]]] = {}
-        for name, split in splits.items():
-            step, written[name] = _videos_of_a_shard(split, classes), []
-            for start in range(0, split.videos, step):
-                stop = min(start + step, split.videos)
-                arrays = _arrays(split, split.numbers[start:stop], classes)
-                written[name].append(write_shard(out, name, start // step, arrays))
-                done += stop - start
-                progress(done, total)
-        write_manifest(out, written, made)
+        write_splits(splits, out, classes, made, progress)
+
+
+def write_splits(
+    splits: Mapping[str, GivenSplit],
+    out: Path,
+    classes: Classes | None,
+    made: Mapping[str, Any],
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> None:
+    """Write the shards of every split, and then the manifest. Only while the folder is locked.
+
+    Args:
+        splits: The splits by name.
+        out: The folder.
+        classes: The classes of the labels.
+        made: Facts of the making, for the manifest.
+        progress: Is called with the videos that are done, and all of them.
+
+    Raises:
+        DataError: A value is not finite.
+        OSError: The disk is full, or the folder is read-only.
+    """
+    total, done = sum(split.videos for split in splits.values()), 0
+    written: dict[str, list[dict[str, Any]]] = {}
+    for name, split in splits.items():
+        step, written[name] = _videos_of_a_shard(split, classes), []
+        for start in range(0, split.videos, step):
+            stop = min(start + step, split.videos)
+            arrays = _arrays(split, split.numbers[start:stop], classes)
+            written[name].append(write_shard(out, name, start // step, arrays))
+            done += stop - start
+            progress(done, total)
+    write_manifest(out, written, made)
 
 
 def model_inputs(splits: Mapping[str, GivenSplit]) -> dict[str, dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +11,13 @@ from pathlib import Path
 from typing import get_args
 
 from acz.backend.info import ArtefactFormat, BackendInfo
-from acz.backend.registry import infos, is_importable, is_installed
+from acz.backend.registry import find_info, infos, is_importable, is_installed, script_of
 from acz.backend.signature import PLAIN, Form, Masks
 from acz.exchange.artefacts.jobs import ArtefactArguments
 from acz.exchange.artefacts.onnx.writer import write_onnx
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.installation import install_command
+from acz.foundation.processes.environments import interpreter_of
 from acz.model.checkpoint import Checkpoint
 
 ONNX = "onnx"
@@ -60,6 +62,11 @@ class Maker(ABC):
                     f"with {word}: {', '.join(others) or 'no format'}"
                 )
 
+    @property
+    def python(self) -> str:
+        """The interpreter that runs the scripts."""
+        return sys.executable
+
     @abstractmethod
     def require_installed(self) -> None:
         """Raise MissingError, with what to type, where what makes and runs the format is not installed."""
@@ -82,7 +89,14 @@ class BackendMaker(Maker):
     info: BackendInfo
     artefact: ArtefactFormat
 
+    @property
+    def python(self) -> str:
+        return interpreter_of(self.info.name) or sys.executable
+
     def require_installed(self) -> None:
+        if interpreter_of(self.info.name) is not None:
+            find_info(self.info.name)  # raises where its environment can't start it
+            return
         if not is_installed(self.info):
             raise MissingError(
                 f"the format '{self.name}' is made by {self.info.framework}, which is not installed; {self.info.advice}"
@@ -99,10 +113,7 @@ class BackendMaker(Maker):
         return write_in_backend(ArtefactArguments(source.resolve(), out.resolve(), self.artefact.function, form))
 
     def scripts(self) -> dict[str, Path]:
-        module = find_spec(self.artefact.script)
-        if module is None or module.origin is None:
-            raise MissingError(f"backend '{self.info.name}' has no module {self.artefact.script}")
-        return {"": Path(module.origin)}
+        return {"": script_of(self.info, self.artefact)}
 
 
 def backend_maker(info: BackendInfo, artefact: ArtefactFormat) -> BackendMaker:

@@ -110,7 +110,7 @@ def verify_artefact(
     checks: list[Check] = []
     measured: dict[str, Any] = {}
     for suffix, script in maker.scripts().items():
-        with Runtime(maker.name, script, threads) as runtime:
+        with Runtime(maker.name, script, threads, maker.python) as runtime:
             results, about = verify(checkpoint.spec, checkpoint.parameters, artefact, runtime, not checks, form)
         measured = measured or about
         checks += [replace(result, batch=f"{result.batch}{suffix}") for result in results]

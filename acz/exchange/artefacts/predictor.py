@@ -24,7 +24,7 @@ def artefact_predictor(maker: Maker, path: Path, threads: int) -> Iterator[Predi
         DataError: the artefact carries no spec.
     """
     maker.require_installed()
-    with Runtime(maker.name, maker.scripts()[""], threads) as runtime:
+    with Runtime(maker.name, maker.scripts()[""], threads, maker.python) as runtime:
         _, about = runtime.run(path, {})
         spec, masks = carried_spec(path, about["metadata"]), form_of(about["metadata"]).masks
 

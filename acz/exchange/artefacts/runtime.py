@@ -17,10 +17,10 @@ from acz.model.spec import Spec
 class Runtime(JobProcess):
     """Runs artefacts of one format in a process that has loaded their runtime and nothing of acz."""
 
-    def __init__(self, name: str, script: Path, threads: int = 1) -> None:
-        """`name` is the format's, for errors; `script` is one of its maker's."""
+    def __init__(self, name: str, script: Path, threads: int = 1, python: str = sys.executable) -> None:
+        """`name` is the format's, for errors; `script` and `python` are of its maker."""
         server = str(Path(__file__).with_name("server.py"))
-        super().__init__(f"the process that runs {name}", [sys.executable, "-I", server, str(script), str(threads)])
+        super().__init__(f"the process that runs {name}", [python, "-I", server, str(script), str(threads)])
 
     def run(
         self,

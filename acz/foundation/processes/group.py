@@ -25,6 +25,8 @@ from acz.foundation.processes.messages import receive, send
 
 SILENCE = 40.0
 """Seconds without a sign of life after which a rank counts as lost."""
+QUIET = 10.0
+"""Seconds without a sign of life after which a rank is to blame for what goes wrong at another: a collective gave it up."""
 BEAT = 1.0
 """Seconds between two signs of life."""
 JOINING = 60.0
@@ -152,6 +154,18 @@ class Group:
                 peer.connection.shutdown(socket.SHUT_RDWR)
             peer.connection.close()
 
+    def blame(self, message: str) -> str:
+        """The message of an error, or, where another rank has been quiet, one that names it: that is the cause."""
+        now = time.monotonic()
+        quiet = [peer for peer in self.peers.values() if not peer.left and now - peer.seen > QUIET]
+        if not quiet:
+            return message
+        peer = min(quiet, key=lambda peer: peer.seen)
+        return (
+            f"rank {peer.rank} on {peer.host} has given no sign of life for {now - peer.seen:.0f} s; "
+            "the last checkpoint is whole"
+        )
+
     def fail(self, message: str, code: int = 1) -> None:
         """Tell the others that this rank ends with an error. They end with it."""
         self._closing = True
@@ -239,11 +253,12 @@ class Group:
             place = f"rank {header['rank']} on {peer.host}: " if header["rank"] == peer.rank and not self.rank else ""
             if self.rank:
                 self._end(header["message"], header["code"], told=True)
+            message = self.blame(place + header["message"])
             for other in self.peers.values():
                 if other is not peer:
                     with suppress(OSError):
-                        self.send_to(other, {**header, "message": place + header["message"]})
-            self._end(place + header["message"], header["code"], told=True)
+                        self.send_to(other, {**header, "message": message})
+            self._end(message, header["code"], told=True)
 
     def _close_gates(self) -> None:
         """Rank 0: have no rank begin another step, and ask each for its last one."""

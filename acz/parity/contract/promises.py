@@ -23,7 +23,17 @@ from acz.parity.contract.model import (
     statistics,
     threads,
 )
-from acz.parity.contract.training import arrays, best_classes, certain_losses, finite, frozen, losses, optimizer, steps
+from acz.parity.contract.training import (
+    arrays,
+    averages,
+    best_classes,
+    certain_losses,
+    finite,
+    frozen,
+    losses,
+    optimizer,
+    steps,
+)
 
 Promise = Callable[[Backend, BackendInfo], Iterator[str]]
 PROMISES: dict[str, Promise] = {
@@ -47,6 +57,7 @@ PROMISES: dict[str, Promise] = {
         steps,
         arrays,
         optimizer,
+        averages,
         frozen,
         native_files,
     )

@@ -14,6 +14,7 @@ from acz.backend.info import BackendInfo
 from acz.backend.protocol import Backend
 from acz.foundation.arrays import Arrays
 from acz.model.losses import LOSSES
+from acz.model.optimizer import AveragedAdam
 from acz.model.spec import Spec
 from acz.parity.contract.samples import (
     ADAM,
@@ -28,7 +29,7 @@ from acz.parity.contract.samples import (
     started,
 )
 from acz.reference import derivatives
-from acz.reference.bounds import FLOAT64, difference, float32_bound
+from acz.reference.bounds import FLOAT64, difference, float32_bound, worst
 from acz.reference.execution import run
 from acz.reference.ranking import best_first, top_classes
 from acz.reference.samples import Case
@@ -188,6 +189,35 @@ def optimizer(backend: Backend, info: BackendInfo) -> Iterator[str]:
     for who in (trainer, other):
         if not same(backend.dump_optimizer(who), kept):
             yield "the optimiser's state must be copied in and out, with the same bits"
+
+
+def averages(backend: Backend, info: BackendInfo) -> Iterator[str]:
+    """Averages are the weights before the first step, move after each by the share, stay in no step, and come back as copies."""
+    paths, batch = ("trunk.last.weight",), CASE.batch("plain")
+    settings = AveragedAdam(**ADAM.model_dump(), average=0.75)
+    model = backend.build(SPEC, "CPU", "float64")
+    trainer = backend.start_training(model, settings, CASE.loss, paths)
+    backend.load_parameters(model, CASE.parameters)  # a trainer may be there already
+    names = {f"a.{path}" for path in SPEC.trained if path not in paths}
+    state = backend.dump_optimizer(trainer)
+    if {name for name in state if name.startswith("a.")} != names:
+        yield "with AveragedAdam dump_optimizer must give a.<path> of every trained parameter that is not frozen"
+        return
+    expected = {name: CASE.parameters[name[2:]] for name in names}
+    for step in range(3):
+        if worst({name: state[name] for name in names}, expected, FLOAT64)[0] > FLOAT64:
+            yield f"after {step} steps the averages are not a + (1 - average) (w - a)"
+        backend.training_step(trainer, batch.inputs, batch.labels, batch.dropout, 0.1)
+        weights, state = backend.dump_parameters(model), backend.dump_optimizer(trainer)
+        expected = {name: value + 0.25 * (weights[name[2:]] - value) for name, value in expected.items()}
+    other = backend.start_training(ready(backend, "float64"), settings, CASE.loss, paths)
+    backend.load_optimizer(other, state)
+    if not same(backend.dump_optimizer(other), state):
+        yield "averages must be copied in and out, with the same bits"
+    _, plain = started(backend, CASE)
+    backend.load_optimizer(plain, {**state, **backend.dump_optimizer(plain)})
+    if any(name.startswith("a.") for name in backend.dump_optimizer(plain)):
+        yield "without AveragedAdam there are no averages"
 
 
 def frozen(backend: Backend, info: BackendInfo) -> Iterator[str]:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, TypeVar, cast
 
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.backend.protocol import Backend
 from acz.backend.worker import Arguments, Job
 from acz.exchange.artefacts.formats import Maker
@@ -15,7 +16,6 @@ from acz.model.losses import LOSSES
 from acz.model.precision import Precision
 from acz.parity import jobs
 from acz.parity.answers import Answers
-from acz.parity.process_group import ProcessGroup
 from acz.parity.row import Row
 from acz.reference.bounds import HALF_UNIT, LOW_DRAWS, perturbed
 from acz.reference.numpy_backend import ExactProducts

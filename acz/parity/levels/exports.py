@@ -53,7 +53,7 @@ class Exports:
         artefact = self._write(case, comparison, maker, parameters)
         for suffix, script in maker.scripts().items():
             check = f"export {maker.name}{suffix}"
-            runtime = comparison.share(check, partial(Runtime, maker.name, script))
+            runtime = comparison.share(check, partial(Runtime, maker.name, script, python=maker.python))
             checks, _ = verify(case.spec, parameters, artefact, runtime, timed=False)
             nearest = max(checks, key=lambda result: result.measured / result.bound if result.passed else float("inf"))
             yield row(check, "float32", nearest.measured, nearest.bound, nearest.batch)

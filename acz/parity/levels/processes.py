@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
+from acz.backend.engines.worker_group import ProcessGroup
 from acz.backend.registry import find_info
-from acz.foundation.arrays import Arrays
+from acz.foundation.arrays import Array, Arrays
 from acz.model.precision import FULL, Precision
 from acz.parity import jobs
 from acz.parity.levels.base import Comparison, with_perturbed
@@ -54,7 +55,7 @@ class Processes:
                     continue
                 arguments = replace(wide, precision=precision)
                 for world in WORLDS if case.model in IN_THREES else WORLDS[:1]:
-                    ranks = comparison.process_group(backend, world).train(arguments, arrays)
+                    ranks = train_together(comparison.process_group(backend, world), arguments, arrays)
                     bounds = self._bounds(case, comparison, form, arguments, arrays, exact)
                     row = partial(Row, case.model, backend, self.number)
                     name = f"{form}, {world} processes"
@@ -81,6 +82,12 @@ class Processes:
             for start, fed in {"": arrays, " perturbed": with_perturbed(arrays, ROUNDING)}.items()
         ]
         return drift_bounds(exact, rounded)
+
+
+def train_together(group: ProcessGroup, training: jobs.TrainingArguments, arrays: Mapping[str, Array]) -> list[Arrays]:
+    """Train on whole batches, of which each rank takes its part. Returns the answer of each rank, as `jobs.training` does."""
+    parts = [jobs.SharedTraining(training, place) for place in group.places]
+    return [answer for _, answer in group.run(jobs.share_training, parts, arrays)]
 
 
 def _spread(ranks: list[Arrays]) -> float:

@@ -12,7 +12,7 @@ import numpy as np
 
 from acz.backend.devices import missing_precision
 from acz.foundation.arrays import Arrays
-from acz.model.optimizer import Adam
+from acz.model.optimizer import Adam, AveragedAdam
 from acz.model.precision import Precision
 from acz.parity import jobs
 from acz.parity.levels.base import Comparison, ask_low, with_perturbed
@@ -24,6 +24,9 @@ STEPS = 50
 STEPS_AFTER_CHECKPOINT = 5
 """The last steps, which level 4 runs from a checkpoint."""
 COUPLED = Adam(learning_rate=3e-3, weight_decay=1e-3, clip_norm=0.25)
+AVERAGED = ("flash_mnist/attention_cluster", "layers/batch_norm", "layers/frozen", "layers/dense_functions")
+"""Models whose weights are averaged too."""
+AVERAGE_DECAY = 0.9
 DECOUPLED = Adam(learning_rate=3e-3, weight_decay=1e-2, decoupled=True, clip_global_norm=1.0)
 PENALTIES = (3e-2, 0.0, 1e-2)
 """L2 penalties of the trained parameters, in turn."""
@@ -113,6 +116,8 @@ def training_arguments(
     penalties = {path: factor for path, factor in zip(case.spec.trained, cycle(PENALTIES), strict=False) if factor}
     rates = tuple(adam.learning_rate * (0.5 + 0.5 * float(np.cos(step / steps))) for step in range(steps))
     penalised = adam.model_copy(update={"l2_penalty": penalties})
+    if case.model in AVERAGED:
+        penalised = AveragedAdam(**penalised.model_dump(), average=AVERAGE_DECAY)
     arguments = jobs.TrainingArguments(case.spec, precision, case.loss, penalised, rates, STEPS_AFTER_CHECKPOINT)
     return replace(arguments, frozen=case.frozen), arrays
 

@@ -51,6 +51,18 @@ def transposed_weight(backend: Backend) -> Backend:
     return replace_functions(backend, load_parameters=load_parameters)
 
 
+def changed_weight(backend: Backend) -> Backend:
+    """One number of the last matrix is larger by 1e-3, as in a checkpoint of another epoch."""
+
+    def load_parameters(model: Any, parameters: Mapping[str, Array]) -> None:
+        last = [path for path, value in parameters.items() if value.ndim == 2][-1]
+        wrong = np.array(parameters[last])
+        wrong.reshape(-1)[0] += 1e-3
+        backend.load_parameters(model, {**parameters, last: wrong})
+
+    return replace_functions(backend, load_parameters=load_parameters)
+
+
 def missing_coupling(backend: Backend) -> Backend:
     """Coupled centres of a Fisher vector are the assignment's weights themselves, without the factor."""
     return other_spec(backend, lambda tree: changed(tree, "coupling", lambda factor: 1.0))
@@ -161,6 +173,7 @@ MUTANTS: tuple[Mutant, ...] = (
     missing_unit_scale,
     flipped_momentum,
     transposed_weight,
+    changed_weight,
     missing_coupling,
     added_centres,
     spread_not_squared,

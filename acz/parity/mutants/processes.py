@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -67,6 +68,29 @@ def part_of_another_rank(backend: Backend) -> Backend:
     return _other_step(backend, change)
 
 
+def mask_counted_per_rank(backend: Backend) -> Backend:
+    """Batch norms give each rank's mean of frames the same weight, however many valid frames the rank's mask counts.
+
+    Each rank repeats its frames until all ranks count as many. A video's attention, mean and maximum are those of its frames
+    as before; in the statistics of the whole batch every rank now weighs the same.
+    """
+
+    def change(place: Place, given: tuple[Any, ...]) -> tuple[Any, ...]:
+        inputs, *rest = given
+        repeated = dict(inputs)
+        for name in sorted(inputs):
+            if f"{name}.mask" in inputs:
+                valid = np.zeros(place.world)
+                valid[place.rank] = inputs[f"{name}.mask"].sum()
+                counts = [max(round(count), 1) for count in cast(Processes, backend).total(valid)]
+                times = math.lcm(*counts) // counts[place.rank]
+                for key in (name, f"{name}.mask"):
+                    repeated[key] = np.repeat(inputs[key], times, axis=1)
+        return repeated, *rest
+
+    return _other_step(backend, change)
+
+
 @dataclass
 class _Trainer:
     """A training whose steps are put together from each rank's own loss and gradients."""
@@ -128,6 +152,7 @@ PROCESS_MUTANTS: dict[str, Callable[[Backend], Backend]] = {
         mean_of_rank_means,
         dropout_drawn_per_rank,
         part_of_another_rank,
+        mask_counted_per_rank,
         local_batch_norm,
         clipping_before_reduction,
     )

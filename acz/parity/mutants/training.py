@@ -9,7 +9,7 @@ import numpy as np
 
 from acz.backend.protocol import Backend
 from acz.foundation.arrays import Array
-from acz.model.optimizer import Adam
+from acz.model.optimizer import Adam, AveragedAdam
 from acz.parity.mutants.base import Mutant, replace_functions
 
 
@@ -86,6 +86,17 @@ def counted_frozen(backend: Backend) -> Backend:
     )
 
 
+def swapped_average(backend: Backend) -> Backend:
+    """The average of the weights keeps the share that it should take."""
+
+    def start_training(model: Any, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Any:
+        if isinstance(optimizer, AveragedAdam):
+            optimizer = optimizer.model_copy(update={"average": 1 - optimizer.average})
+        return backend.start_training(model, optimizer, loss, frozen)
+
+    return replace_functions(backend, start_training=start_training)
+
+
 def lost_moments(backend: Backend) -> Backend:
     """A checkpoint keeps the weights and forgets the optimiser's second moments."""
 
@@ -103,5 +114,6 @@ MUTANTS: tuple[Mutant, ...] = (
     doubled_penalty,
     moving_frozen_statistics,
     counted_frozen,
+    swapped_average,
     lost_moments,
 )

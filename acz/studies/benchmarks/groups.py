@@ -10,6 +10,7 @@ from acz.studies.benchmarks.features import measure_reading
 from acz.studies.benchmarks.measure import Bench, Row
 from acz.studies.benchmarks.metrics import measure_metrics
 from acz.studies.benchmarks.precisions import measure_precisions
+from acz.studies.benchmarks.processes import measure_processes
 from acz.studies.benchmarks.steps import measure_inference, measure_loop, measure_steps
 from acz.studies.benchmarks.vlad import measure_vlad
 from acz.studies.benchmarks.youtube8m import measure_youtube8m
@@ -27,5 +28,6 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "vlad": measure_vlad,
     "zoo": measure_zoo,
     "precision": measure_precisions,
+    "processes": measure_processes,
     "start": measure_start,
 }

@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from statistics import median
+from typing import Any, Protocol, SupportsFloat, cast, runtime_checkable
 
 import numpy as np
 
+from acz.backend.processes import Place
 from acz.backend.protocol import Backend
 from acz.evaluation.metrics import YouTube8MMetrics
 from acz.foundation.arrays import Array, Arrays
@@ -71,6 +74,28 @@ class HoldArguments:
     videos: int
     device: str = "CPU"
     precision: Precision = Precision.FLOAT32
+
+
+@dataclass(frozen=True)
+class StepsArguments:
+    """A model, and the batches on which its training step is held."""
+
+    spec: Spec
+    batches: dict[str, int]
+    """The number of videos of each batch, by the name under which its step is held."""
+    place: Place | None = None
+    """The place of this process, where several share the batches."""
+
+
+@dataclass(frozen=True)
+class Spent:
+    """The time of a step: medians of a stretch."""
+
+    seconds: float
+    of_processor: float
+    """Seconds of the processor, in all threads of this process."""
+    sent: float
+    """Bytes that this host's loopback carried, for all processes."""
 
 
 @dataclass(frozen=True)
@@ -135,6 +160,20 @@ def hold_step(backend: Backend, arguments: HoldArguments, arrays: Mapping[str, A
     optimizer = Adam(learning_rate=1e-3, weight_decay=1e-4)
     trainer = backend.start_training(_model(backend, arguments), optimizer, choose_loss(None, spec).name)
     HELD[arguments.name] = lambda: float(backend.training_step(trainer, inputs, labels, masks, 1e-3)[0])
+    return None, {}
+
+
+def hold_steps(backend: Backend, arguments: StepsArguments, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: hold the training step of one model on several batches. At a place it is that of this process's rows."""
+    spec, place = arguments.spec, arguments.place
+    optimizer = Adam(learning_rate=1e-3, weight_decay=1e-4)
+    model = _model(backend, HoldArguments("", spec, 0))
+    trainer = backend.start_training(model, optimizer, choose_loss(None, spec).name)
+    for name, videos in arguments.batches.items():
+        own, shared = (place.part(videos), (videos,)) if place else (slice(None), ())
+        inputs, labels, masks = sample(spec, videos)
+        inputs, masks = ({key: value[own].copy() for key, value in part.items()} for part in (inputs, masks))
+        HELD[name] = partial(backend.training_step, trainer, inputs, labels[own], masks, 1e-3, *shared)
     return None, {}
 
 
@@ -215,6 +254,26 @@ def clock(backend: Backend, arguments: ClockArguments, arrays: Mapping[str, Arra
         work()
         spent.append(now() - start)
     return spent, {}
+
+
+def clock_steps(backend: Backend, arguments: ClockArguments, arrays: Mapping[str, Array]) -> tuple[Spent, Arrays]:
+    """A job: the time of `repeats` steps after one that is not counted. Ranks that share them all take as many."""
+    step = cast(Callable[[], tuple[SupportsFloat, SupportsFloat]], HELD[arguments.name])
+    float(step()[0])
+    before, walls, processor = _loopback(), [], []
+    for _ in range(arguments.repeats):
+        start, busy = time.perf_counter(), time.process_time()
+        float(step()[0])  # which waits for it
+        walls.append(time.perf_counter() - start)
+        processor.append(time.process_time() - busy)
+    return Spent(median(walls), median(processor), (_loopback() - before) / arguments.repeats), {}
+
+
+def _loopback() -> int:
+    """The bytes that this host's loopback has carried; 0 where the system does not count them."""
+    counts = Path("/proc/net/dev")
+    lines = counts.read_text(encoding="ascii").splitlines() if counts.is_file() else []
+    return next((int(line.split(":")[1].split()[0]) for line in lines if line.strip().startswith("lo:")), 0)
 
 
 def release(backend: Backend, arguments: None, arrays: Mapping[str, Array]) -> tuple[float, Arrays]:

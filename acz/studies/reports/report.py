@@ -109,7 +109,7 @@ def write_report(
         ("attention", "Attention", attention),
         ("configuration", "Configuration", sections.configuration(runs)),
         ("versions", "Versions", sections.versions(runs)),
-        ("parity", "Parity", sections.parity(runs, options.parity)),
+        ("parity", "Parity", sections.parity(runs, options.parity) + "\n" + sections.proofs(runs)),
         ("exports", "Exports", sections.exports(runs)),
     ]
     names = ", ".join(dict.fromkeys(str(run.run["name"]) for run in runs))

@@ -13,7 +13,10 @@ from typing import Any
 import yaml
 
 from acz.evaluation.metrics.figures import FIGURES, HITS, SEVERAL_LABELS, deciding
+from acz.foundation.errors import DataError
 from acz.foundation.files.tables import read_csv
+from acz.model.checkpoint import load_checkpoint
+from acz.model.proof import HEADERS, read_proof
 from acz.studies.reports.curves import Curve, chart, number
 from acz.studies.reports.page import figure, folded, note, table
 from acz.studies.reports.run_comparison import ReportedRun, largest_differences, settings_that_differ
@@ -244,6 +247,29 @@ def _nearest(rows: Sequence[dict[str, str]], path: Path) -> str:
         caption = f"{model}: the check nearest to its bound, as 'measured of bound', on the tiny variant ({path.name})"
         tables.append(table(caption, ["level", "precision", *backends], lines, words=(1,)))
     return "\n".join(tables)
+
+
+def proofs(runs: Sequence[ReportedRun]) -> str:
+    """Write the proofs of the runs' weights at full size, those of other machines too: files `proof*.json` in a run."""
+    rows = []
+    for run in runs:
+        checkpoint = load_checkpoint(run.checkpoint) if run.checkpoint else None
+        for path in sorted(run.folder.glob("proof*.json")):
+            try:
+                proof = read_proof(path)
+            except DataError:
+                rows.append([run.label, path.name, "damaged", *[""] * (len(HEADERS) + 1)])
+                continue
+            own = "yes" if checkpoint is not None and proof.belongs_to(checkpoint) else "no"
+            machine = proof.environment.get("machine", "")
+            rows += [[run.label, path.name, own, machine, *line] for line in proof.lines()]
+    if not rows:
+        return note(f"There is no proof. Run 'acz parity-check {runs[0].folder}' to check a run's own weights.")
+    headers = ["run", "file", "of these weights", "machine", *HEADERS]
+    caption = (
+        "The weights of each run beside the NumPy reference: in each level and precision the check nearest to its bound"
+    )
+    return table(caption, headers, rows, words=(1, 2, 3, 4, 6, 10))
 
 
 def exports(runs: Sequence[ReportedRun]) -> str:

@@ -16,6 +16,7 @@ from acz.backend.helpers import (
     AdamNumbers,
     adam_numbers,
     adam_update,
+    average_update,
     dump_moments,
     prepare_gradients,
     split_moments,
@@ -114,6 +115,8 @@ class Trainer:
     compiled: Any
     m: dict[str, Tensor] = field(default_factory=dict)
     v: dict[str, Tensor] = field(default_factory=dict)
+    a: dict[str, Tensor] = field(default_factory=dict)
+    """Averages of the trained parameters from the first step on, where the optimiser has a decay."""
     step: int = 0
 
 
@@ -161,6 +164,7 @@ def training_step(
     learning_rate: float,
 ) -> tuple[Tensor, Tensor]:
     model = trainer.model
+    averages = current_averages(trainer)
     trainer.step += 1
     factors = adam_numbers(trainer.optimizer, trainer.step, learning_rate)
     trained = {path: model.parameters[path] for path in trainer.m}
@@ -171,14 +175,26 @@ def training_step(
         new, trainer.m, trainer.v, moved, loss, right = trainer.compiled(
             trained, trainer.m, trainer.v, others, fed, answers["labels"], masks, typed
         )
+        trainer.a = average_update(trainer.optimizer, averages, new)
     model.parameters |= new | {path: value for path, value in moved.items() if path not in trainer.kept}
     return loss, right
 
 
+def current_averages(trainer: Trainer) -> dict[str, Tensor]:
+    """The averages; before the first step they are copies of the weights, whose memory a step takes over."""
+    if not trainer.optimizer.average_decay:
+        return {}
+    with numbers(trainer.model):
+        return trainer.a or {path: jnp.array(trainer.model.parameters[path]) for path in trainer.m}
+
+
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    return dump_moments(trainer.m, trainer.v, trainer.step)
+    averages = {f"a.{path}": np.array(value) for path, value in current_averages(trainer).items()}
+    return dump_moments(trainer.m, trainer.v, trainer.step) | averages
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     m, v, trainer.step = split_moments(state)
     trainer.m, trainer.v = (to_device(trainer.model, {path: part[path] for path in trainer.m}) for part in (m, v))
+    if trainer.optimizer.average_decay:
+        trainer.a = to_device(trainer.model, {path: np.array(state[f"a.{path}"]) for path in trainer.m})

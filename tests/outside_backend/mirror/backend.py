@@ -10,6 +10,7 @@ import numpy as np
 from acz.backend.helpers import (
     adam_numbers,
     adam_update,
+    average_update,
     best_classes,
     dump_moments,
     loss_per_video,
@@ -17,6 +18,7 @@ from acz.backend.helpers import (
     split_moments,
 )
 from acz.foundation.arrays import Array
+from acz.model.losses import find_loss
 from acz.model.optimizer import Adam
 from acz.reference.execution import run
 from acz.reference.numpy_backend import (
@@ -66,7 +68,7 @@ def best(values: Array, count: int) -> tuple[Array, Array]:
 def loss_of(loss: str, logits: Array, output: Array, labels: Array) -> Array:
     given = labels if labels.ndim == 1 else labels.astype(logits.dtype)
     each: Array = loss_per_video(np, loss, logits, output, given)
-    return np.asarray(each.sum() if loss == "projection" else each.mean())
+    return np.asarray(each.sum() if find_loss(loss).is_sum else each.mean())
 
 
 def forward_best(
@@ -94,6 +96,8 @@ class Trainer:
     frozen: frozenset[str]
     m: dict[str, Array] = field(default_factory=dict)
     v: dict[str, Array] = field(default_factory=dict)
+    a: dict[str, Array] = field(default_factory=dict)
+    """Averages of the trained parameters, from the first step on, where the optimiser has a decay."""
     step: int = 0
 
 
@@ -116,9 +120,11 @@ def training_step(
     _, gradients = loss_and_gradients(model, inputs, labels, trainer.loss, dropout)
     trained = {path: model.parameters[path] for path in trainer.m}
     prepared = prepare_gradients(np, optimizer, trained, {path: gradients[path] for path in trained})
+    averages = current_averages(trainer)
     trainer.step += 1
     numbers = adam_numbers(optimizer, trainer.step, learning_rate)
     trained, trainer.m, trainer.v = adam_update(np, optimizer, trained, prepared, trainer.m, trainer.v, numbers)
+    trainer.a = average_update(optimizer, averages, trained)
     moved = {path: new for path, new in result.updated.items() if path not in trainer.frozen}
     model.parameters |= trained | {path: new.astype(model.dtype) for path, new in moved.items()}
     best_class = result.logits.argmax(axis=1)
@@ -126,10 +132,20 @@ def training_step(
     return float(loss_of(trainer.loss, result.logits, result.output, labels)), int(hits.sum())
 
 
+def current_averages(trainer: Trainer) -> dict[str, Array]:
+    """The averages; before the first step they are the weights."""
+    if not trainer.optimizer.average_decay:
+        return {}
+    return trainer.a or {path: trainer.model.parameters[path] for path in trainer.m}
+
+
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    return dump_moments(trainer.m, trainer.v, trainer.step)
+    averages = {f"a.{path}": value.copy() for path, value in current_averages(trainer).items()}
+    return dump_moments(trainer.m, trainer.v, trainer.step) | averages
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     m, v, trainer.step = split_moments(state)
     trainer.m, trainer.v = ({path: part[path] for path in trainer.m} for part in (m, v))
+    if trainer.optimizer.average_decay:
+        trainer.a = {path: np.array(state[f"a.{path}"]) for path in trainer.m}

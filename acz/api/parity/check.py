@@ -4,22 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from acz.api.parity.participants import (
+    ONE_PROCESS,
+    WITH_PRECISIONS,
+    all_installed,
+    known,
+    on_devices,
+    open_participants,
+)
+from acz.api.parity.records import is_own, prove_model
 from acz.api.results import Result, reports_progress
-from acz.backend.devices import check_precision
-from acz.backend.registry import REFERENCE, find_backend, find_info, infos, installed
+from acz.backend.devices import check_precision, split_participant
+from acz.backend.registry import REFERENCE, find_info
 from acz.backend.versions import environment
-from acz.exchange.artefacts.formats import ONNX, formats
-from acz.foundation.errors import MissingError, SpecError, nearest
+from acz.foundation.errors import SpecError, nearest
 from acz.foundation.files.tables import write_csv
-from acz.foundation.installation import install_command
 from acz.foundation.progress import Progress, show_progress
 from acz.model.precision import FULL, Precision, find_precision
 from acz.parity.cases import cases
-from acz.parity.comparison import Participants, compare_backends
+from acz.parity.comparison import compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
 from acz.parity.mutants import MUTANTS
@@ -29,12 +35,6 @@ from acz.parity.report import all_passed, list_failures, summarise, to_json, to_
 from acz.parity.row import Row
 from acz.parity.waivers import apply_waivers, read_waivers
 from acz.reference.samples import Case
-
-ALL_LEVELS = tuple(TITLES)
-ONE_PROCESS = tuple(number for number in TITLES if number != 6)
-"""The levels in which each backend has one process."""
-WITH_PRECISIONS = (1, 2, 3)
-"""The levels that compare low precisions."""
 
 
 @dataclass(frozen=True, repr=False)
@@ -49,6 +49,8 @@ class ParityReport(Result):
     """Known backends that are not installed here, where all that are installed were asked for."""
     cases: tuple[Case, ...]
     """The models."""
+    proof: Path | None = None
+    """The proof that lies beside the checkpoint, where one model of your own was checked."""
     precisions: tuple[Precision, ...] = FULL
     """The precisions of levels 1 to 3."""
 
@@ -76,7 +78,8 @@ class ParityReport(Result):
     def __str__(self) -> str:
         passed, compared = sum(row.passed for row in self.rows), sum(not row.missing for row in self.rows)
         absent = [f"{name}: missing, not compared" for name in self.missing]
-        return "\n".join([*absent, f"{passed} of {compared} checks passed, {len(self.backends)} backends"])
+        lines = [*absent, f"{passed} of {compared} checks passed, {len(self.backends)} backends"]
+        return "\n".join(lines + ([f"{self.proof}: the proof, with every check"] if self.proof else []))
 
 
 @reports_progress
@@ -86,22 +89,31 @@ def check_parity(
     backends: Sequence[str] | None = None,
     levels: Sequence[int] | None = None,
     precisions: Sequence[str] | None = None,
+    device: str = "CPU",
     mutant: str | None = None,
+    data: str | Path | None = None,
+    videos: int | None = None,
     progress: Progress | None = None,
 ) -> ParityReport:
     """Compare every backend with the NumPy reference, each in a process of its own.
 
+    A run or a checkpoint is checked at its full size, with its weights: outputs of every layer, the loss, gradients along
+    directions and ten steps of training. The proof is written beside the checkpoint.
+
     Args:
-        models: a model's name, wildcards, or a YAML file; a model stands for its tiny variant.
-        backends: names; `onnx` is the file that level 5 writes. By default all that are installed.
+        models: a model's name, wildcards, or a YAML file, which stands for its tiny variant; a run, or a checkpoint.
+        backends: names; `onnx` is the file that level 5 writes. By default all that are installed. `torch@GPU` names a device.
         levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes, 7 promises. By default all but 6,
             and 1 to 3 where a precision is low.
         precisions: those of levels 1 to 3: `float64`, `float32`, `tf32`, `bfloat16`, `float16`. By default the first two.
+        device: the device of backends that name none. Levels 5 to 7 are of the CPU.
         mutant: a known mistake that is put into every backend; the check must then fail.
+        data: the data set of a model that is checked at its full size; by default the run's, else drawn numbers.
+        videos: the number of videos of a batch there, by default 64. With `data` or `videos` any model is checked so.
 
     Raises:
         SpecError: a model, a backend, a level, a precision or a mutant is unknown, or a level has no low precisions.
-        MissingError: a backend is not installed or has no such precision, or there is nothing to compare.
+        MissingError: a backend is not installed or has no such precision, a device is not here, or there is nothing to compare.
 
     Example:
         >>> acz.check_parity("flash_mnist/attention_cluster", backends=["numpy"], levels=[1]).passed
@@ -109,6 +121,10 @@ def check_parity(
     """
     kinds = FULL if precisions is None else tuple(dict.fromkeys(find_precision(name) for name in precisions))
     low = any(kind.is_low for kind in kinds)
+    if is_own(models, data, videos):
+        if kinds != FULL:
+            raise SpecError("a model at its full size is checked in float64 and float32; leave out --precision")
+        return _prove(models, backends, device, mutant, data, videos, progress)
     chosen, numbers = cases(str(models)), sorted(set(levels or (WITH_PRECISIONS if low else ONE_PROCESS)))
     for number in numbers:
         if number not in TITLES:
@@ -118,51 +134,37 @@ def check_parity(
     mutants = MUTANTS | PROCESS_MUTANTS | PRECISION_MUTANTS
     if mutant and mutant not in mutants:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, mutants)}")
-    names = _installed(numbers) if backends is None else list(dict.fromkeys(backends))
+    names = on_devices(all_installed(numbers) if backends is None else backends, device)
     participants = open_participants(names, numbers)
     for name in participants.backends if backends is not None else ():
         for kind in kinds:
             check_precision(name, kind)
-    missing = [name for name in _known(numbers) if name not in (*names, REFERENCE)] if backends is None else []
+    present = {REFERENCE, *(split_participant(name)[0] for name in names)}
+    missing = [name for name in known(numbers) if name not in present] if backends is None else []
     with show_progress(progress) as shown:
         wrap = mutants[mutant] if mutant else None
         rows = compare_backends(chosen, participants, numbers, progress=shown, wrap=wrap, precisions=kinds)
     complete = str(models) == "*" and set(numbers) >= set(ONE_PROCESS) and kinds == FULL and not mutant
     rows = apply_waivers(rows, read_waivers(), complete)
-    return ParityReport(tuple(rows), tuple(names), tuple(missing), tuple(chosen), kinds)
+    return ParityReport(tuple(rows), tuple(names), tuple(missing), tuple(chosen), precisions=kinds)
 
 
-def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) -> Participants:
-    """The reference, the backends of these names, and the formats that they write.
-
-    Raises:
-        SpecError: a name is unknown.
-        MissingError: a backend is not installed, or there is nothing to compare at these levels.
-    """
-    for name in names:
-        if name != ONNX:
-            find_info(name)
-        elif ONNX not in _installed(levels):
-            raise MissingError(
-                f"'{ONNX}' is not installed, or has no part in level {levels}; {install_command('acz[export]')}"
-            )
-    compared = [name for name in names if name != ONNX]
-    if not compared and not (names and list(levels) == [5]):
-        raise MissingError(
-            f"nothing to compare: no framework is installed; {install_command('acz[torch]')} brings the smallest"
-        )
-    makers = {name: [maker for maker in formats().values() if maker.participant == name] for name in names}
-    return Participants(find_backend(REFERENCE), compared, {name: some for name, some in makers.items() if some})
-
-
-def _known(levels: Sequence[int]) -> list[str]:
-    return [*infos(), *([ONNX] if 5 in levels else [])]
-
-
-def _installed(levels: Sequence[int]) -> list[str]:
-    """The participants that are possible here: the installed backends, and the core's ONNX file at level 5."""
-    has_onnx = 5 in levels and all(find_spec(module) for module in ("onnx", "onnxruntime"))
-    return [*installed(), *([ONNX] if has_onnx else [])]
+def _prove(
+    target: str | Path,
+    backends: Sequence[str] | None,
+    device: str,
+    mutant: str | None,
+    data: str | Path | None,
+    videos: int | None,
+    progress: Progress | None,
+) -> ParityReport:
+    """Check one model at its full size."""
+    names = on_devices(all_installed([1]) if backends is None else backends, device)
+    with show_progress(progress) as shown:
+        proved = prove_model(target, names, Path(data) if data else None, videos, mutant, shown)
+    manifest = proved.record.manifest
+    case = Case(manifest.model, proved.record.spec, manifest.loss)
+    return ParityReport(tuple(proved.rows), tuple(names), (), (case,), proved.path)
 
 
 @dataclass(frozen=True, repr=False)

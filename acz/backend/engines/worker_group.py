@@ -1,4 +1,4 @@
-"""Several workers of one backend that train one model together, as the ranks of a group."""
+"""Several workers of one backend that have joined, as the ranks of a group: each runs its part of a job at the same time."""
 
 from __future__ import annotations
 
@@ -7,15 +7,20 @@ import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import ExitStack, contextmanager
-from typing import cast
+from typing import Any, cast
 
 from acz.backend.processes import Cluster, Command, Place
 from acz.backend.protocol import Processes
 from acz.backend.registry import find_info
-from acz.backend.worker import Arguments, Job, Worker, Wrapper
+from acz.backend.worker import Arguments, Job, Value, Worker, Wrapper
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.ports import LOOPBACK, free_port
-from acz.parity import jobs
+
+
+def join(backend: Processes, place: Place, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: join the other processes."""
+    backend.join(place, "CPU")
+    return None, {}
 
 
 class ProcessGroup:
@@ -45,10 +50,10 @@ class ProcessGroup:
                 stack.enter_context(Worker(backend, threads, wrap=wrap, variables=launcher.variables(cluster, rank)))
                 for rank in range(world)
             ]
-            self._places = [Place(rank, world, rank, world, LOOPBACK, launcher.name) for rank in range(world)]
+            self.places = [Place(rank, world, rank, world, LOOPBACK, launcher.name) for rank in range(world)]
             self._stack = stack.pop_all()
         try:
-            self._run([(jobs.join, place) for place in self._places], {}, 180.0)
+            self.run(join, self.places, timeout=180.0)
         except BaseException:
             self._stack.close()
             raise
@@ -63,22 +68,27 @@ class ProcessGroup:
         """End the ranks."""
         self._stack.close()
 
-    def train(self, training: jobs.TrainingArguments, arrays: Mapping[str, Array]) -> list[Arrays]:
-        """Train on whole batches, of which each rank takes its part. Returns the answer of each rank, as `jobs.training` does."""
-        return self._run(
-            [(jobs.share_training, jobs.SharedTraining(training, place)) for place in self._places], arrays
-        )
-
-    def _run(
+    def run(
         self,
-        tasks: Sequence[tuple[Callable[[Processes, Arguments, Mapping[str, Array]], tuple[None, Arrays]], Arguments]],
-        arrays: Mapping[str, Array],
+        job: Callable[[Any, Arguments, Mapping[str, Array]], tuple[Value, Arrays]],
+        arguments: Sequence[Arguments],
+        arrays: Mapping[str, Array] | None = None,
         timeout: float = 900.0,
-    ) -> list[Arrays]:
-        """Run a job of each rank at once. Where one fails, the others, which wait for it, are ended."""
+    ) -> list[tuple[Value, Arrays]]:
+        """Run a job at every rank at once. Where it fails at one, the others, which wait for that one, are ended.
+
+        Args:
+            job: a job of a worker, whose backend has joined the other ranks.
+            arguments: of each rank.
+            arrays: the same for every rank.
+            timeout: seconds.
+
+        Returns:
+            The answer of each rank.
+        """
         pending = [
-            self._threads.submit(worker.run, cast(Job[Arguments, None], job), arguments, arrays, timeout)
-            for worker, (job, arguments) in zip(self._workers, tasks, strict=True)
+            self._threads.submit(worker.run, cast(Job[Arguments, Value], job), own, arrays, timeout)
+            for worker, own in zip(self._workers, arguments, strict=True)
         ]
         done, _ = wait(pending, return_when="FIRST_EXCEPTION")
         failed = [result for result in done if result.exception()]
@@ -88,7 +98,7 @@ class ProcessGroup:
                 worker.process.kill()
             wait(pending)
             raise failed[0].exception()  # type: ignore[misc]
-        return [result.result()[1] for result in pending]
+        return [result.result() for result in pending]
 
 
 @contextmanager

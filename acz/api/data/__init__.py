@@ -1,0 +1,1 @@
+"""Making data sets of YouTube-8M and of video files."""
