@@ -12,7 +12,7 @@ OF_TENSORFLOW = {"epsilon": 1e-3, "decay": 0.99}
 OF_SLIM = {"epsilon": 1e-3, "decay": 0.999, "variance": "unbiased"}
 
 
-def _of_vector(width: int, trunk: dict[str, Any], output: str) -> dict[str, Any]:
+def of_vector(width: int, trunk: dict[str, Any], output: str) -> dict[str, Any]:
     return {
         "inputs": {"x": {"shape": [width]}},
         "streams": {"x": {"input": "x"}},
@@ -21,7 +21,7 @@ def _of_vector(width: int, trunk: dict[str, Any], output: str) -> dict[str, Any]
     }
 
 
-def _of_head(name: str, about: dict[str, Any], z: dict[str, Array], spec: Any, theirs: dict[str, str]) -> Golden:
+def head_on_vector(name: str, about: dict[str, Any], z: dict[str, Array], spec: Any, theirs: dict[str, str]) -> Golden:
     """A head on one vector.
 
     `theirs` maps our paths to names in the fixture; `path.*` is a batch normalisation.
@@ -67,14 +67,14 @@ def experts_and_gating(name: str, about: dict[str, Any], z: dict[str, Array]) ->
     """The mixture of experts of the TensorFlow system with attention clusters, with its deep context gating."""
     config = about["config"]
     experts = {"type": "mixture_of_experts", "classes": config["vocab_size"], "mixtures": config["num_mixtures"]}
-    spec = _of_vector(config["input_dim"], {"experts": experts, "gating": _deep_gating(config)}, "probabilities")
+    spec = of_vector(config["input_dim"], {"experts": experts, "gating": _deep_gating(config)}, "probabilities")
     theirs = EXPERTS | {
         "trunk.gating.hidden.weight": "dense/kernel",
         "trunk.gating.hidden_norm.*": "batch_normalization",
         "trunk.gating.gate.weight": "dense_1/kernel",
         "trunk.gating.gate_norm.*": "batch_normalization_1",
     }
-    return _of_head(name, about, z, spec, theirs)
+    return head_on_vector(name, about, z, spec, theirs)
 
 
 def attention_with_experts(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
@@ -159,9 +159,9 @@ def context_gating(name: str, about: dict[str, Any], z: dict[str, Array]) -> Gol
     """Context gating of the circulant system."""
     config = about["config"]
     norm = {"norm": OF_SLIM} if config["add_batch_norm"] else {}
-    spec = _of_vector(config["dim"], {"gating": {"type": "context_gating", **norm}}, "none")
+    spec = of_vector(config["dim"], {"gating": {"type": "context_gating", **norm}}, "none")
     rest = {"trunk.gating.norm.*": "gating_bn"} if norm else {"trunk.gating.bias": "gating_biases"}
-    return _of_head(name, about, z, spec, {"trunk.gating.weight": "gating_weights"} | rest)
+    return head_on_vector(name, about, z, spec, {"trunk.gating.weight": "gating_weights"} | rest)
 
 
 def mixture_of_experts(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
@@ -183,21 +183,21 @@ def mixture_of_experts(name: str, about: dict[str, Any], z: dict[str, Array]) ->
         theirs |= (
             {"trunk.gating.norm.*": f"{scope}/gating_bn"} if normed else {"trunk.gating.bias": f"{scope}/gating_biases"}
         )
-    return _of_head(name, about, z, _of_vector(config["input_dim"], trunk, "probabilities"), theirs)
+    return head_on_vector(name, about, z, of_vector(config["input_dim"], trunk, "probabilities"), theirs)
 
 
 def logistic(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
     """The logistic head: a dense layer and the sigmoid of the output."""
     config = about["config"]
-    spec = _of_vector(config["input_dim"], {"logits": {"type": "dense", "units": config["vocab_size"]}}, "sigmoid")
+    spec = of_vector(config["input_dim"], {"logits": {"type": "dense", "units": config["vocab_size"]}}, "sigmoid")
     theirs = {"trunk.logits.weight": "fully_connected/weights", "trunk.logits.bias": "fully_connected/biases"}
-    return _of_head(name, about, z, spec, theirs)
+    return head_on_vector(name, about, z, spec, theirs)
 
 
 def _of_loss(name: str, about: dict[str, Any], z: dict[str, Array], loss: str, given: str, margin: float) -> Golden:
     """A loss of numbers: the model passes its input on, divided by `margin`."""
     classes = z[f"input/{given}"].shape[1]
-    spec = _of_vector(classes, {"same": {"type": "dense", "units": classes, "bias": False}}, "none")
+    spec = of_vector(classes, {"same": {"type": "dense", "units": classes, "bias": False}}, "none")
     labels = z["input/labels"].astype(np.float32)
     return Golden(
         name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,8 @@ class Case:
     expected: dict[str, tuple[Array, Callable[[Ours], Array]]]
     batch_size: int | None = None
     """The size of the original's batches, if its function depends on that."""
+    beside: dict[str, Any] = field(default_factory=dict)
+    """Settings that no file tells, so that a user types them beside a file whose model is found. In `overrides` too."""
 
     @property
     def name(self) -> str:
@@ -297,6 +299,66 @@ def _circulant(folder: Path) -> Iterator[Case]:
             yield Case(file, "youtube8m-circulant", {"model": model}, {}, inputs, expected)
 
 
+def _nextvlad(classes: int, hidden: int, reduction: int, sizes: dict[str, tuple[int, int, int]]) -> dict[str, Any]:
+    """Settings of NeXtVLAD. `sizes` has the features, clusters and groups of each modality."""
+    overrides: dict[str, Any] = {
+        "model.trunk.hidden.units": hidden,
+        "model.trunk.gating.reduction": reduction,
+        "model.trunk.logits.units": classes,
+    }
+    for name, (features, clusters, groups) in sizes.items():
+        overrides[f"model.inputs.{name}.features"] = features
+        overrides[f"model.streams.{name}.layers.nextvlad.clusters"] = clusters
+        overrides[f"model.streams.{name}.layers.nextvlad.groups"] = groups
+    return overrides
+
+
+def _linrongc(folder: Path) -> Iterator[Case]:
+    for config in sorted(folder.glob("linrongc_nextvlad/config.json")):
+        about = json.loads(config.read_text())
+        flags, (video, audio) = about["flags"], about["dims"]
+        clusters, groups = int(flags["nextvlad_cluster_size"]), int(flags["groups"])
+        sizes = {"rgb": (video, clusters, groups), "audio": (audio, clusters // 2, groups // 2)}
+        hidden, reduction = int(flags["nextvlad_hidden_size"]), int(flags["gating_reduction"])
+        z = _values(config.parent / "model.npz", "input/", "expected/")
+        beside = {"model.streams.rgb.layers.unwhiten.eigenvalues": str(config.parent / "eigenvals.npy")}
+        valid = np.arange(about["T"]) < z["input/num_frames"][:, None]
+        inputs = dict(zip(sizes, np.split(z["input/x_raw_uint8"], [video], axis=2), strict=True))
+        inputs |= {f"{name}.mask": valid for name in sizes}
+        expected = {
+            "classifier_input": (z["expected/classifier_input"], _of("trunk.gating")),
+            "logits": (z["expected/logits"], _of("logits")),
+            "predictions": (z["expected/predictions"], _of("output")),
+        }
+        overrides = _nextvlad(about["nc"], hidden, reduction, sizes) | beside
+        for index in sorted(config.parent.glob("*.index")):
+            file = index.with_suffix("")
+            yield Case(file, "linrongc", "youtube8m/nextvlad", overrides, inputs, expected, beside=beside)
+
+
+def _paddle_nextvlad(folder: Path) -> Iterator[Case]:
+    sizes = json.loads((folder / "config.json").read_text())
+    z = _values(folder / "nextvlad.npz", "input/", "expected/")
+    valid = np.arange(max(sizes["lengths"])) < np.array(sizes["lengths"])[:, None]
+    inputs: dict[str, Array] = {}
+    for name in ("rgb", "audio"):  # the frames of all videos, one video after the other
+        inputs[name] = np.zeros((*valid.shape, z[f"input/{name}"].shape[1]), np.uint8)
+        inputs[name][valid] = z[f"input/{name}"]
+        inputs[f"{name}.mask"] = valid
+    each = (sizes["cluster_size"], sizes["groups"])
+    widths = dict(zip(("rgb", "audio"), sizes["dims"], strict=True))
+    overrides = _nextvlad(
+        sizes["num_classes"],
+        sizes["hidden_size"],
+        sizes["gating_reduction"],
+        {name: (width, *each) for name, width in widths.items()},
+    )
+    expected = {"logit": (z["expected/logit"], _of("logits")), "output": (z["expected/output"], _of("output"))}
+    for pattern in ("NEXTVLAD*.pdparams", "NEXTVLAD*.pdckpt", "NEXTVLAD*_dir", "inference_model"):
+        for file in sorted(folder.glob(pattern)):
+            yield Case(file, "paddle-nextvlad", "youtube8m/nextvlad:paddle", overrides, inputs, expected)
+
+
 def cases(folder: Path = FOLDER) -> list[Case]:
     """Every checkpoint of a folder."""
     return [
@@ -305,4 +367,6 @@ def cases(folder: Path = FOLDER) -> list[Case]:
         *_paddle(folder / "paddle"),
         *_pomonam(folder / "tf"),
         *_circulant(folder / "tf"),
+        *_linrongc(folder / "tf"),
+        *(_paddle_nextvlad(folder / "paddle_nextvlad") if (folder / "paddle_nextvlad").is_dir() else []),
     ]

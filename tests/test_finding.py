@@ -37,7 +37,8 @@ def bits(parameters: Mapping[str, Any]) -> list[bytes]:
 
 @pytest.mark.parametrize("case", CASES, ids=[case.name for case in CASES])
 def test_a_file_converts_without_a_model_as_with_it(case: Case, acz: Callable[..., Answer], tmp_path: Path) -> None:
-    size = ("--batch-size", case.batch_size) if case.batch_size else ()
+    size = ["--batch-size", case.batch_size] if case.batch_size else []
+    size += [word for key, value in case.beside.items() for word in ("--set", f"{key}={value}")]
     answer = acz("convert", case.file, *size, "--out", tmp_path / "found.safetensors", "--json")
     assert answer.code == 0, answer.err
     told = json.loads(answer.out)

@@ -74,7 +74,7 @@ def test_the_words_of_some_settings() -> None:
 def test_a_name_a_part_of_one_and_wildcards() -> None:
     assert list(list_layers()) == list(LAYERS)
     assert list(list_layers("dense")) == ["dense"], "a whole name is that layer alone"
-    assert list(list_layers("vlad")) == ["netvlad", "light_vlad"]
+    assert list(list_layers("vlad")) == ["netvlad", "light_vlad", "nextvlad"]
     assert list(list_layers("*_gating")) == ["context_gating", "deep_context_gating"]
     with pytest.raises(SpecError, match="no layer matches 'denze'; did you mean 'dense'"):
         list_layers("denze")

@@ -32,8 +32,8 @@ def convert_command(
         typer.Option(
             "--from",
             metavar="SYSTEM",
-            help="The system that wrote the file: flash-mnist, mindspore-port, paddle-video, pomonam, youtube8m-circulant, "
-            "or acz for a module of acz.build that its framework saved.",
+            help="The system that wrote the file: flash-mnist, mindspore-port, paddle-video, paddle-nextvlad, linrongc, "
+            "pomonam, youtube8m-circulant, or acz for a module of acz.build that its framework saved.",
             show_default="recognised from the file, if only one fits",
         ),
     ] = None,

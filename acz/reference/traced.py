@@ -149,6 +149,12 @@ def _roll(x: Traced, shift: int, axis: int | None = None) -> Traced:
     return Traced(np.roll(x.value, shift, axis), [x], lambda g: [np.roll(g, -shift, axis)])
 
 
+def _diagonal(x: Traced) -> Traced:
+    """The diagonal of a matrix."""
+    places = np.arange(min(x.shape))
+    return x[places, places]
+
+
 def _windows(x: Traced, window_shape: tuple[int, int], axis: tuple[int, int], **named: Any) -> Traced:
     """The windows (videos, channels, height, width, rows, columns) of images."""
     windows = np.lib.stride_tricks.sliding_window_view(x.value, window_shape, axis=axis)  # type: ignore[call-overload]
@@ -171,6 +177,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "moveaxis": _moveaxis,
     "roll": _roll,
     "sliding_window_view": _windows,
+    "diagonal": _diagonal,
     "iscomplexobj": lambda x: False,
     "shape": lambda x: x.shape,
     "einsum": lambda how, x, w, **named: as_traced(

@@ -175,6 +175,12 @@ def linear(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
     return y.reshape((*x.shape[:-1], weight.shape[1]))
 
 
+def off_diagonal(weight: Tensor) -> Tensor:
+    """A square matrix with zeros on its diagonal."""
+    size = weight.shape[0]
+    return weight * (1.0 - ops.eye(size, size, weight.dtype))
+
+
 def drop(layer: Layer, x: Tensor, rate: float, call: Call, name: str = "") -> Tensor:
     if not layer.training or rate == 0.0:
         return x

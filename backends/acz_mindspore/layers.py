@@ -22,6 +22,7 @@ from acz_mindspore.base import (
     linear,
     log_softmax,
     number,
+    off_diagonal,
     product,
     sigmoid,
     softmax,
@@ -29,8 +30,8 @@ from acz_mindspore.base import (
     weighted,
 )
 from acz_mindspore.circulant import CirculantDense, circulant_product  # noqa: F401 (in LAYERS)
-from acz_mindspore.pooling import FramePool  # noqa: F401 (in LAYERS)
-from acz_mindspore.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
+from acz_mindspore.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
+from acz_mindspore.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
@@ -46,6 +47,13 @@ class Rescale(Layer):
 
     def construct(self, x: Tensor, call: Call) -> Tensor:
         return x * number(self.settings.scale, x) + number(self.settings.offset, x)
+
+
+class ReverseWhitening(Layer):
+    settings: dense.ReverseWhitening
+
+    def construct(self, x: Tensor, call: Call) -> Tensor:
+        return (x - number(self.settings.offset, x)) * as_type(self.scale, x.dtype)
 
 
 class Activation(Layer):
@@ -161,7 +169,8 @@ class ContextGating(Layer):
 
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         norm = self.settings.norm
-        g = linear(self, x, self.weight, None if norm else self.bias)
+        weight = off_diagonal(self.weight) if self.settings.remove_diagonal else self.weight
+        g = linear(self, x, weight, None if norm else self.bias)
         g = sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
         return g, x * g
 
@@ -179,6 +188,16 @@ class DeepContextGating(Layer):
         return g, x * g
 
 
+class SqueezeExcitation(Layer):
+    settings: gating.SqueezeExcitation
+
+    def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        h = linear(self, x, self.squeeze.weight, None)
+        h = ops.relu(batch_norm(self, self.norm, self.settings.norm, h, call))
+        g = sigmoid(linear(self, h, self.excite.weight, None))
+        return g, x * g
+
+
 class MixtureOfExperts(Layer):
     settings: experts.MixtureOfExperts
 
@@ -190,11 +209,21 @@ class MixtureOfExperts(Layer):
             experts = circulant_product(self, self.experts, circulant, x, classes * mixtures)
             experts = ops.bias_add(experts, as_type(self.experts.bias, x.dtype))
         else:
-            gates = linear(self, x, self.gates.weight, None)
+            narrow = linear(self, x, self.gates_input.weight, None) if self.settings.low_rank else x
+            gates = linear(self, narrow, self.gates.weight, None)
             experts = linear(self, x, self.experts.weight, self.experts.bias)
         gates = softmax(gates.reshape((-1, mixtures + 1)))
         experts = sigmoid(experts).reshape((-1, mixtures))
-        return (gates[:, :mixtures] * experts).sum(-1).reshape((-1, classes))  # (videos, classes)
+        y = (gates[:, :mixtures] * experts).sum(-1).reshape((-1, classes))  # (videos, classes)
+        gating = self.settings.input_gating
+        if not gating:
+            return y
+        g = linear(self, x, self.gating.weight, None)
+        if gating.remove_diagonal:
+            square = as_type(self.gating.weight, x.dtype)[:classes]
+            diagonal = (square * ops.eye(classes, classes, x.dtype)).sum(0, keepdims=True)
+            g = g - ops.tile(diagonal, (x.shape[0], 1)) * y
+        return y * sigmoid(batch_norm(self, self.gating_norm, gating.norm, g, call))
 
 
 LAYERS: dict[str, type[Layer]] = native_layers(globals())

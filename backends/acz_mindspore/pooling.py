@@ -6,7 +6,7 @@ from mindspore import Tensor, ops
 
 from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
-from acz_mindspore.base import Call, Layer, l2_normalize, number, pooled
+from acz_mindspore.base import Call, Layer, batch_norm, l2_normalize, linear, number, pooled, sigmoid
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -42,6 +42,16 @@ class FramePool(Layer):
             y = pool(kind, x, call[0])  # (videos, features)
             found.append(l2_normalize(y) if self.settings.normalize else y)
         return ops.cat(found, 1) if len(found) > 1 else found[0]
+
+
+class GatedBag(Layer):
+    settings: pooling.GatedBag
+
+    def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
+        largest = l2_normalize(pool("max", x, call[0]))  # (videos, clusters)
+        g = linear(self, linear(self, largest, self.squeeze.weight, None), self.excite.weight, None)
+        g = sigmoid(batch_norm(self, self.norm, self.settings.norm, g, call))
+        return g, l2_normalize(g * pool("sum", x, call[0]))  # (videos, clusters)
 
 
 def over_bags(layer: Layer, x: Tensor, call: Call) -> tuple[Tensor, ...]:

@@ -6,7 +6,7 @@ from mindspore import Tensor, ops
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_mindspore.base import Call, Layer, as_type, batch_norm, l2_normalize, linear, number
+from acz_mindspore.base import Call, Layer, as_type, batch_norm, l2_normalize, linear, number, sigmoid
 
 
 def shares(s: Tensor) -> Tensor:
@@ -67,9 +67,12 @@ class NetVLAD(SoftAssignment):
 
 
 class LightVLAD(SoftAssignment):
+    settings: vlad.LightVLAD
+
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
-        return a, of_clusters(sums(self, x, a))
+        v = sums(self, x, a)
+        return a, of_clusters(v * each(sigmoid(as_type(self.gates, x.dtype)), x) if self.settings.gated else v)
 
 
 class NetFV(SoftAssignment):
@@ -86,3 +89,24 @@ class NetFV(SoftAssignment):
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * precision * precision - total
         return a, ops.cat((of_clusters(residual * precision), l2_normalize(second.flatten(start_dim=1))), 1)
+
+
+class NeXtVLAD(Layer):
+    settings: vlad.NeXtVLAD
+
+    def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor, Tensor]:
+        videos, frames, _ = x.shape
+        groups, clusters, size = self.settings.groups, self.settings.clusters, self.centres.shape[0]
+        x = linear(self, x, self.expansion.weight, self.expansion.bias)  # (videos, frames, E)
+        alpha = sigmoid(linear(self, x, self.attention.weight, self.attention.bias))
+        if call[0] is not None:
+            alpha = alpha * ops.tile(call[0].reshape((videos, frames, 1)).astype(x.dtype), (1, 1, groups))
+        s = batch_norm(self, self.norm, self.settings.norm, linear(self, x, self.assignment.weight, None), call)
+        a = shares(s.reshape((-1, clusters))) * ops.tile(alpha.reshape((-1, 1)), (1, clusters))
+        a = a.reshape((videos, frames * groups, clusters))
+        x = x.reshape((videos, frames * groups, size))  # (videos, frames * groups, E / groups)
+        total = ops.tile(a.sum(1, keepdims=True), (1, size, 1))  # (videos, E / groups, clusters)
+        v = sums(self, x, a) - each(self.centres, x) * total
+        scale = ops.rsqrt(ops.maximum((v * v).sum(1), number(1e-12, v)))  # (videos, clusters)
+        v = v * ops.tile(scale.expand_dims(1), (1, size, 1))
+        return alpha, a.reshape((videos, frames, groups * clusters)), v.flatten(start_dim=1)

@@ -113,6 +113,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, low: Precis
     return F.linear(x, weight.astype(x.dtype), None if bias is None else bias.astype(x.dtype))
 
 
+def off_diagonal(weight: Tensor) -> Tensor:
+    """A square matrix with zeros on its diagonal."""
+    return weight * (1.0 - paddle.eye(weight.shape[0], dtype=weight.dtype))
+
+
 def log_softmax(x: Tensor) -> Tensor:
     """PaddlePaddle's own never gives less than -64."""
     return x - paddle.logsumexp(x, -1, keepdim=True)

@@ -9,12 +9,23 @@ from paddle import Tensor
 from acz.backend.native_layers import native_layers
 from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.layers.attention import LOWEST
-from acz_paddle.base import Call, Layer, apply, batch_norm, drop, l2_normalize, linear, log_softmax, wide
+from acz_paddle.base import (
+    Call,
+    Layer,
+    apply,
+    batch_norm,
+    drop,
+    l2_normalize,
+    linear,
+    log_softmax,
+    off_diagonal,
+    wide,
+)
 from acz_paddle.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
-from acz_paddle.pooling import FramePool  # noqa: F401 (in LAYERS)
+from acz_paddle.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
 from acz_paddle.products import bilinear
 from acz_paddle.products import product as multiply
-from acz_paddle.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
+from acz_paddle.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
@@ -30,6 +41,13 @@ class Rescale(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return x * self.settings.scale + self.settings.offset
+
+
+class ReverseWhitening(Layer):
+    settings: dense.ReverseWhitening
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        return (x - self.settings.offset) * self.scale.astype(x.dtype)
 
 
 class Activation(Layer):
@@ -133,7 +151,8 @@ class ContextGating(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
-        g = linear(x, self.weight, None if norm else self.bias, low=self.low)
+        weight = off_diagonal(self.weight) if self.settings.remove_diagonal else self.weight
+        g = linear(x, weight, None if norm else self.bias, low=self.low)
         g = F.sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
         call.recorded[f"{self.path}.gates"] = g
         return x * g
@@ -153,6 +172,16 @@ class DeepContextGating(Layer):
         return x * g
 
 
+class SqueezeExcitation(Layer):
+    settings: gating.SqueezeExcitation
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        h = F.relu(batch_norm(self, self.norm, self.settings.norm, linear(x, self.squeeze.weight, low=self.low), call))
+        g = F.sigmoid(linear(h, self.excite.weight, low=self.low))
+        call.recorded[f"{self.path}.gates"] = g
+        return x * g
+
+
 class MixtureOfExperts(Layer):
     settings: experts.MixtureOfExperts
 
@@ -163,12 +192,21 @@ class MixtureOfExperts(Layer):
             experts = product(self.experts, circulant, x, classes * mixtures)
             experts = experts + self.experts.bias.astype(experts.dtype)
         else:
-            gates = linear(x, self.gates.weight, low=self.low)
+            narrow = linear(x, self.gates_input.weight, low=self.low) if self.settings.low_rank else x
+            gates = linear(narrow, self.gates.weight, low=self.low)
             experts = linear(x, self.experts.weight, self.experts.bias, low=self.low)
         gates = F.softmax(wide(gates).reshape([-1, classes, mixtures + 1]), 2)
         experts = F.sigmoid(wide(experts))
         experts = experts.reshape([-1, classes, mixtures])  # (videos, classes, mixtures)
-        return (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
+        y = (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
+        gating = self.settings.input_gating
+        if not gating:
+            return y
+        g = wide(linear(x, self.gating.weight, low=self.low))
+        if gating.remove_diagonal:
+            square = wide(self.gating.weight[:classes])
+            g = g - (square * paddle.eye(classes, dtype=square.dtype)).sum(0) * y
+        return y * F.sigmoid(batch_norm(self, self.gating_norm, gating.norm, g, call))
 
 
 LAYERS: dict[str, type[Layer]] = native_layers(globals())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import paddle
+import paddle.nn.functional as F
 from paddle import Tensor
 
 from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
-from acz_paddle.base import Call, Layer, l2_normalize, rsqrt, wide
+from acz_paddle.base import Call, Layer, batch_norm, l2_normalize, linear, rsqrt, wide
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -42,6 +43,18 @@ class FramePool(Layer):
         return paddle.concat([l2_normalize(y) for y in pooled] if self.settings.normalize else pooled, 1).astype(
             x.dtype
         )
+
+
+class GatedBag(Layer):
+    settings: pooling.GatedBag
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        largest = l2_normalize(pool("max", wide(x), call.mask))  # (videos, clusters)
+        g = linear(largest, self.squeeze.weight, low=self.low)
+        g = linear(g, self.excite.weight, low=self.low)
+        g = F.sigmoid(batch_norm(self, self.norm, self.settings.norm, g, call))
+        call.recorded[f"{self.path}.gates"] = g
+        return l2_normalize(g * pool("sum", wide(x), call.mask)).astype(x.dtype)  # (videos, clusters)
 
 
 def over_bags(layer: Layer, x: Tensor, call: Call) -> Tensor:

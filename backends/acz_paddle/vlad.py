@@ -27,7 +27,7 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     return a
 
 
-def summed(layer: SoftAssignment, x: Tensor, a: Tensor) -> Tensor:
+def summed(layer: Layer, x: Tensor, a: Tensor) -> Tensor:
     """The sum of the frames x for each cluster by the shares a, (videos, features, clusters)."""
     return wide(product(x, a.astype(x.dtype), layer.low, transpose_x=True))
 
@@ -48,8 +48,11 @@ class NetVLAD(SoftAssignment):
 
 
 class LightVLAD(SoftAssignment):
+    settings: vlad.LightVLAD
+
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        return of_clusters(summed(self, x, assign(self, x, call))).astype(x.dtype)
+        v = summed(self, x, assign(self, x, call))
+        return of_clusters(v * F.sigmoid(wide(self.gates)) if self.settings.gated else v).astype(x.dtype)
 
 
 class NetFV(SoftAssignment):
@@ -66,3 +69,26 @@ class NetFV(SoftAssignment):
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * (precision * precision) - total
         return paddle.concat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1).astype(x.dtype)
+
+
+class NeXtVLAD(Layer):
+    settings: vlad.NeXtVLAD
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        groups, clusters, size = self.settings.groups, self.settings.clusters, self.centres.shape[0]
+        low = self.low
+        x = linear(x, self.expansion.weight, self.expansion.bias, low=low)  # (videos, frames, E)
+        alpha = F.sigmoid(wide(linear(x, self.attention.weight, self.attention.bias, low=low)))
+        if call.mask is not None:
+            alpha = alpha * call.mask.unsqueeze(2).astype(alpha.dtype)
+        s = linear(x, self.assignment.weight, low=low)
+        s = wide(batch_norm(self, self.norm, self.settings.norm, s, call))
+        a = F.softmax(s.reshape([0, -1, clusters]), -1) * alpha.reshape(
+            [0, -1, 1]
+        )  # (videos, frames * groups, clusters)
+        call.recorded[f"{self.path}.attention"] = alpha
+        call.recorded[f"{self.path}.assignments"] = a.reshape([0, -1, groups * clusters])
+        x = x.reshape([0, -1, size])  # (videos, frames * groups, E / groups)
+        total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
+        v = summed(self, x, a) - wide(self.centres) * total  # (videos, E / groups, clusters)
+        return (v * rsqrt((v * v).sum(1, keepdim=True).clip(min=1e-12))).flatten(1).astype(x.dtype)

@@ -107,6 +107,11 @@ def linear(x: Tensor, weight: Any, bias: Any = None, *, low: Precision | None = 
     return y if len(x.shape) == 2 else tf.reshape(y, [*tf.unstack(tf.shape(x)[:-1]), units])
 
 
+def off_diagonal(weight: Any) -> Tensor:
+    """A square matrix with zeros on its diagonal."""
+    return weight * (1.0 - tf.eye(weight.shape[0], dtype=weight.dtype))
+
+
 def channels_last(image: Tensor) -> Tensor:
     """TensorFlow computes on images in this layout alone, on the CPU."""
     return tf.transpose(image, (0, 2, 3, 1))

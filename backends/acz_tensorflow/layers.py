@@ -18,14 +18,15 @@ from acz_tensorflow.base import (
     drop,
     l2_normalize,
     linear,
+    off_diagonal,
     softmax,
     widened,
 )
 from acz_tensorflow.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
-from acz_tensorflow.pooling import FramePool  # noqa: F401 (in LAYERS)
+from acz_tensorflow.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
 from acz_tensorflow.products import bilinear
 from acz_tensorflow.products import product as multiply
-from acz_tensorflow.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
+from acz_tensorflow.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
@@ -40,6 +41,13 @@ class Rescale(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         return x * self.settings.scale + self.settings.offset
+
+
+class ReverseWhitening(Layer):
+    settings: dense.ReverseWhitening
+
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        return (x - self.settings.offset) * tf.cast(self.own["scale"], x.dtype)
 
 
 class Activation(Layer):
@@ -139,7 +147,8 @@ class ContextGating(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         norm, own = self.settings.norm, self.own
-        g = linear(x, own["weight"], own.get("bias"), low=self.low)
+        weight = off_diagonal(own["weight"]) if self.settings.remove_diagonal else own["weight"]
+        g = linear(x, weight, own.get("bias"), low=self.low)
         g = tf.sigmoid(batch_norm(own, norm, g, call, "norm.") if norm else g)
         call.recorded[f"{self.placed.path}.gates"] = g
         return x * tf.cast(g, x.dtype)
@@ -159,6 +168,18 @@ class DeepContextGating(Layer):
         return x * tf.cast(g, x.dtype)
 
 
+class SqueezeExcitation(Layer):
+    settings: gating.SqueezeExcitation
+
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        own = self.own
+        h = linear(x, own["squeeze.weight"], low=self.low)
+        h = tf.nn.relu(batch_norm(own, self.settings.norm, h, call, "norm."))
+        g = tf.sigmoid(widened(linear(h, own["excite.weight"], low=self.low)))
+        call.recorded[f"{self.placed.path}.gates"] = g
+        return x * tf.cast(g, x.dtype)
+
+
 class MixtureOfExperts(Layer):
     settings: experts.MixtureOfExperts
 
@@ -168,12 +189,21 @@ class MixtureOfExperts(Layer):
             gates = product(own, circulant, x, classes * (mixtures + 1), "gates.")
             experts = tf.nn.bias_add(product(own, circulant, x, classes * mixtures, "experts."), own["experts.bias"])
         else:
-            gates = linear(x, own["gates.weight"], low=self.low)
+            narrow = linear(x, own["gates_input.weight"], low=self.low) if self.settings.low_rank else x
+            gates = linear(narrow, own["gates.weight"], low=self.low)
             experts = linear(x, own["experts.weight"], own["experts.bias"], low=self.low)
         gates = softmax(tf.reshape(gates, (-1, classes, mixtures + 1)))
         experts = tf.sigmoid(widened(experts))
         experts = tf.reshape(experts, (-1, classes, mixtures))  # (videos, classes, mixtures)
-        return tf.reduce_sum(gates[:, :, :-1] * experts, 2)  # (videos, classes)
+        y = tf.reduce_sum(gates[:, :, :-1] * experts, 2)  # (videos, classes)
+        gating = self.settings.input_gating
+        if not gating:
+            return y
+        g = widened(linear(x, own["gating.weight"], low=self.low))
+        if gating.remove_diagonal:
+            square = widened(own["gating.weight"][:classes])
+            g = g - tf.reduce_sum(square * tf.eye(classes, dtype=square.dtype), 0) * y
+        return y * tf.sigmoid(batch_norm(own, gating.norm, g, call, "gating_norm."))
 
 
 LAYERS: dict[str, type[Layer]] = native_layers(globals())

@@ -10,7 +10,7 @@ from tensorflow import Tensor
 from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
 from acz.model.spec import PlacedLayer
-from acz_tensorflow.base import Call, Layer, l2_normalize, widened
+from acz_tensorflow.base import Call, Layer, batch_norm, l2_normalize, linear, widened
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -38,6 +38,19 @@ class FramePool(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
         found = [pool(kind, x, call.mask) for kind in self.settings.pooling]  # of (videos, features)
         return tf.concat([l2_normalize(y) for y in found] if self.settings.normalize else found, 1)
+
+
+class GatedBag(Layer):
+    settings: pooling.GatedBag
+
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        own = self.own
+        largest = l2_normalize(pool("max", x, call.mask))  # (videos, clusters)
+        g = linear(largest, own["squeeze.weight"], low=self.low)
+        g = linear(g, own["excite.weight"], low=self.low)
+        g = tf.sigmoid(batch_norm(own, self.settings.norm, g, call, "norm."))
+        call.recorded[f"{self.placed.path}.gates"] = g
+        return l2_normalize(g * pool("sum", x, call.mask))  # (videos, clusters)
 
 
 def over_bags(placed: PlacedLayer, run: Callable[[Tensor, Call], Tensor], x: Tensor, call: Call) -> Tensor:

@@ -46,9 +46,12 @@ class NetVLAD(SoftAssignment):
 
 
 class LightVLAD(SoftAssignment):
+    settings: vlad.LightVLAD
+
     def call(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
-        v = of_clusters(widened(product(x, tf.cast(a, x.dtype), self.low, transpose_a=True)))
+        v = widened(product(x, tf.cast(a, x.dtype), self.low, transpose_a=True))
+        v = of_clusters(v * tf.sigmoid(widened(self.own["gates"])) if self.settings.gated else v)
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
 
@@ -69,3 +72,27 @@ class NetFV(SoftAssignment):
         first = tf.reshape(of_clusters(residual / sigma), (-1, width))
         second = tf.reshape((axx - c * (ax + residual)) / (sigma * sigma) - total, (-1, width))
         return tf.concat([first, l2_normalize(second)], 1)  # (videos, 2 * features * clusters)
+
+
+class NeXtVLAD(Layer):
+    settings: vlad.NeXtVLAD
+
+    def call(self, x: Tensor, call: Call) -> Tensor:
+        groups, clusters, own = self.settings.groups, self.settings.clusters, self.own
+        size = own["centres"].shape[0]
+        low = self.low
+        x = linear(x, own["expansion.weight"], own["expansion.bias"], low=low)  # (videos, frames, E)
+        alpha = tf.sigmoid(widened(linear(x, own["attention.weight"], own["attention.bias"], low=low)))
+        if call.mask is not None:
+            alpha = alpha * tf.cast(tf.expand_dims(call.mask, 2), alpha.dtype)
+        s = batch_norm(own, self.settings.norm, linear(x, own["assignment.weight"], low=low), call, "norm.")
+        videos, frames = tf.unstack(tf.shape(x)[:2])
+        a = softmax(tf.reshape(s, (videos, frames * groups, clusters)))
+        a = a * tf.reshape(alpha, (videos, frames * groups, 1))
+        call.recorded[f"{self.placed.path}.attention"] = alpha
+        call.recorded[f"{self.placed.path}.assignments"] = tf.reshape(a, tf.shape(s))
+        x = tf.reshape(x, (videos, frames * groups, size))  # (videos, frames * groups, E / groups)
+        total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
+        v = widened(product(x, tf.cast(a, x.dtype), low, transpose_a=True)) - widened(own["centres"]) * total
+        length = tf.sqrt(tf.maximum(tf.reduce_sum(v * v, 1, keepdims=True), 1e-12))
+        return tf.reshape(v / tf.maximum(length, 1e-6), (-1, *self.placed.output_shape))  # as in l2_normalize

@@ -123,6 +123,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, low: Precision
     return F.linear(x, weight.t(), bias)
 
 
+def off_diagonal(weight: Tensor) -> Tensor:
+    """A square matrix with zeros on its diagonal."""
+    return weight * (1 - torch.eye(len(weight), dtype=weight.dtype, device=weight.device))
+
+
 def drop(dropout: nn.Module, x: Tensor, call: Call, path: str) -> Tensor:
     """Drop by a call's mask of the path, or by PyTorch's own dropout in a call without masks."""
     if not dropout.training:

@@ -11,12 +11,25 @@ from torch import Tensor, nn
 from acz.backend.native_layers import native_layers
 from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.spec import PlacedLayer
-from acz_torch.base import Call, Layer, Norm, Packed, Product, apply, drop, l2_normalize, linear, lowest, sigmoid
+from acz_torch.base import (
+    Call,
+    Layer,
+    Norm,
+    Packed,
+    Product,
+    apply,
+    drop,
+    l2_normalize,
+    linear,
+    lowest,
+    off_diagonal,
+    sigmoid,
+)
 from acz_torch.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
-from acz_torch.pooling import FramePool  # noqa: F401 (in LAYERS)
+from acz_torch.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
 from acz_torch.products import bilinear
 from acz_torch.products import product as multiply
-from acz_torch.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
+from acz_torch.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
@@ -42,6 +55,13 @@ class Rescale(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         return x * self.settings.scale + self.settings.offset
+
+
+class ReverseWhitening(Layer):
+    settings: dense.ReverseWhitening
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        return (x - self.settings.offset) * self.scale.to(x.dtype)
 
 
 class Activation(Layer):
@@ -160,7 +180,8 @@ class ContextGating(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
-        g = linear(x, self.weight, None if norm else self.bias, self.low)
+        weight = off_diagonal(self.weight) if self.settings.remove_diagonal else self.weight
+        g = linear(x, weight, None if norm else self.bias, self.low)
         g = sigmoid(self.norm(g, call) if norm else g)
         call.recorded[f"{self.path}.gates"] = g
         return x * g
@@ -181,6 +202,15 @@ class DeepContextGating(Layer):
         return x * g
 
 
+class SqueezeExcitation(Layer):
+    settings: gating.SqueezeExcitation
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        g = sigmoid(self.excite(F.relu(self.norm(self.squeeze(x), call))))
+        call.recorded[f"{self.path}.gates"] = g
+        return x * g
+
+
 class MixtureOfExperts(Layer):
     settings: experts.MixtureOfExperts
 
@@ -190,11 +220,18 @@ class MixtureOfExperts(Layer):
             gates = product(self.gates, circulant, x, classes * (mixtures + 1))
             experts = product(self.experts, circulant, x, classes * mixtures) + self.experts.bias
         else:
-            gates, experts = self.gates(x), self.experts(x)
+            gates = self.gates(self.gates_input(x) if self.settings.low_rank else x)
+            experts = self.experts(x)
         gates = gates.unflatten(1, (classes, mixtures + 1)).softmax(2)
         experts = sigmoid(experts)
         experts = experts.unflatten(1, (classes, mixtures))  # (videos, classes, mixtures)
-        return (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
+        y = (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
+        if not self.settings.input_gating:
+            return y
+        g = self.gating(x)
+        if self.settings.input_gating.remove_diagonal:
+            g = g - torch.diagonal(self.gating.weight) * y
+        return y * sigmoid(self.gating_norm(g, call))
 
 
 LAYERS: dict[str, type[Layer]] = native_layers(globals())

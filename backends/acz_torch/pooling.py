@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from acz.model.layers import pooling
-from acz_torch.base import Call, Layer, in_float32, l2_normalize, lowest
+from acz_torch.base import Call, Layer, in_float32, l2_normalize, lowest, sigmoid
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -37,6 +37,16 @@ class FramePool(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         found = [pool(kind, x, call.mask) for kind in self.settings.pooling]  # of (videos, features)
         return torch.cat([l2_normalize(y) for y in found] if self.settings.normalize else found, 1)
+
+
+class GatedBag(Layer):
+    settings: pooling.GatedBag
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        largest = l2_normalize(pool("max", x, call.mask))  # (videos, clusters)
+        g = sigmoid(self.norm(self.excite(self.squeeze(largest)), call))
+        call.recorded[f"{self.path}.gates"] = g
+        return l2_normalize(g * pool("sum", x, call.mask))  # (videos, clusters)
 
 
 def over_bags(layer: Any, x: Tensor, call: Call) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_torch.base import Call, Layer, in_float32, l2_normalize
+from acz_torch.base import Call, Layer, in_float32, l2_normalize, sigmoid
 from acz_torch.products import product
 
 CACHED = 2**19
@@ -62,14 +62,19 @@ class NetVLAD(SoftAssignment):
 
 
 class LightVLAD(SoftAssignment):
-    def forward(self, x: Tensor, call: Call) -> Tensor:
-        def aggregate(x: Tensor, a: Tensor) -> Tensor:
-            return of_clusters(product(x.transpose(1, 2), a, self.low))
+    settings: vlad.LightVLAD
 
-        def sums(x: Tensor, a: Tensor) -> Tensor:
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        def sums(x: Tensor, a: Tensor, *gates: Tensor) -> Tensor:
+            factors = [sigmoid(g) for g in gates]
+
+            def aggregate(x: Tensor, a: Tensor) -> Tensor:
+                v = product(x.transpose(1, 2), a, self.low)
+                return of_clusters(v * factors[0] if factors else v)
+
             return by_videos(aggregate, x.shape[-1] * a.shape[-1], x, a)
 
-        return in_float32(sums, x, assign(self, x, call))
+        return in_float32(sums, x, assign(self, x, call), *([self.gates] if self.settings.gated else []))
 
 
 class NetFV(SoftAssignment):
@@ -94,3 +99,30 @@ class NetFV(SoftAssignment):
 
         centres = self.centres if coupling is None else self.assignment.weight
         return in_float32(vectors, x, assign(self, x, call), centres, self.spread)
+
+
+class NeXtVLAD(Layer):
+    settings: vlad.NeXtVLAD
+
+    def forward(self, x: Tensor, call: Call) -> Tensor:
+        groups, clusters = self.settings.groups, self.settings.clusters
+        x = self.expansion(x)  # (videos, frames, E)
+        alpha = sigmoid(self.attention(x))
+        if call.mask is not None:
+            alpha = alpha * call.mask[:, :, None]
+        s = self.norm(self.assignment(x), call)
+        a = torch.softmax(s.unflatten(2, (groups, clusters)), -1) * alpha[:, :, :, None]
+        call.recorded[f"{self.path}.attention"] = alpha
+        call.recorded[f"{self.path}.assignments"] = a.flatten(2)
+
+        def residuals(x: Tensor, a: Tensor, centres: Tensor) -> Tensor:
+            def aggregate(x: Tensor, a: Tensor) -> Tensor:
+                total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
+                v = product(x.transpose(1, 2), a, self.low)
+                v = torch.addcmul(v, centres, total, value=-1)  # (videos, E / groups, clusters)
+                return (v * torch.rsqrt((v * v).sum(1, keepdim=True).clamp_min(1e-12))).flatten(1)
+
+            return by_videos(aggregate, centres.numel(), x, a)
+
+        x = x.unflatten(2, (groups, x.shape[2] // groups)).flatten(1, 2)  # (videos, frames * groups, E / groups)
+        return in_float32(residuals, x, a.flatten(1, 2), self.centres)

@@ -57,8 +57,8 @@ class Entry:
     """The array is multiplied by it, because the system multiplies elsewhere."""
     batch_power: float = 0.0
     """The factor also has this power of the number of videos in a batch, where the system's function depends on it."""
-    absent: float | None = None
-    """The value of every element where the system has no such parameter."""
+    absent: float | Array | None = None
+    """The values where the system has no such parameter: a number for every element, or an array."""
     note: str = ""
     """The remark for the person who converts, where `factor` or `absent` is used."""
 

@@ -7,14 +7,14 @@ from acz.model.layers.activation import Activation, LogSoftmax, Softmax
 from acz.model.layers.attention import AttentionCluster
 from acz.model.layers.base import Call, Layer, Parameter
 from acz.model.layers.circulant import CirculantDense
-from acz.model.layers.dense import Dense, Rescale
+from acz.model.layers.dense import Dense, Rescale, ReverseWhitening
 from acz.model.layers.dropout import Dropout
 from acz.model.layers.experts import MixtureOfExperts
-from acz.model.layers.gating import ContextGating, DeepContextGating
+from acz.model.layers.gating import ContextGating, DeepContextGating, SqueezeExcitation
 from acz.model.layers.image import Conv2d, Flatten, MaxPool2d
 from acz.model.layers.normalize import BatchNorm, L2Normalize
-from acz.model.layers.pooling import FramePool
-from acz.model.layers.vlad import LightVLAD, NetFV, NetVLAD
+from acz.model.layers.pooling import FramePool, GatedBag
+from acz.model.layers.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD
 
 LAYERS: dict[str, type[Layer]] = {
     layer.model_fields["type"].default: layer
@@ -22,6 +22,7 @@ LAYERS: dict[str, type[Layer]] = {
         Dense,
         CirculantDense,
         Rescale,
+        ReverseWhitening,
         Activation,
         Softmax,
         LogSoftmax,
@@ -33,12 +34,15 @@ LAYERS: dict[str, type[Layer]] = {
         Flatten,
         AttentionCluster,
         FramePool,
+        GatedBag,
         ContextGating,
         DeepContextGating,
+        SqueezeExcitation,
         MixtureOfExperts,
         NetVLAD,
         LightVLAD,
         NetFV,
+        NeXtVLAD,
     )
 }
 """Maps each type to its layer. This is the only list of layers that is kept by hand."""

@@ -1,15 +1,32 @@
-"""The dense layer, and the rescaling of raw inputs."""
+"""The dense layer, and layers that prepare raw inputs: rescaling, and the reverse of whitening."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal
 
+import numpy as np
 from pydantic import Field, model_validator
 
 from acz.foundation.arrays import Array, Shape
+from acz.foundation.errors import SpecError
 from acz.model.layers.activation import KINKED, Function, apply
-from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, subsets, weight_initial
+from acz.model.layers.base import (
+    Call,
+    Initial,
+    Layer,
+    Parameter,
+    WeightInitial,
+    bias_initial,
+    constant,
+    subsets,
+    weight_initial,
+)
+
+LEAST_DEVIATION = 1e-4
+"""The number that is added to the root of an eigenvalue."""
 
 
 class Dense(Layer):
@@ -84,3 +101,65 @@ class Rescale(Layer):
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         return x * x.real.dtype.type(self.scale) + x.real.dtype.type(self.offset)
+
+
+def scale_of_eigenvalues(file: str, features: int) -> Array:
+    """Give sqrt(eigenvalue) + 1e-4 for the first `features` eigenvalues of a .npy file.
+
+    Raises:
+        SpecError: the file is missing, or does not hold enough eigenvalues. The message names it.
+    """
+    try:
+        values = np.load(Path(file), allow_pickle=False)
+    except (OSError, ValueError) as error:
+        raise SpecError(f"eigenvalues: {file} can't be read as a .npy file: {error}") from None
+    values = np.asarray(values).reshape(-1)
+    if values.dtype.kind != "f" or len(values) < features or not (values[:features] >= 0).all():
+        raise SpecError(
+            f"eigenvalues: {file} must hold at least {features} numbers of floating point, none below 0; "
+            f"it holds {len(values)} of {values.dtype}"
+        )
+    return np.sqrt(values[:features]).astype(np.float64) + LEAST_DEVIATION
+
+
+@dataclass(frozen=True)
+class ScaleOfEigenvalues(Initial):
+    """Starting values that are read from a file of eigenvalues."""
+
+    file: str = ""
+
+    def __call__(self, source: np.random.Generator, shape: Shape) -> Array:
+        return scale_of_eigenvalues(self.file, shape[0])
+
+
+class ReverseWhitening(Layer):
+    """y = (x - offset) * scale, with scale = sqrt(eigenvalue) + 1e-4 for each feature.
+
+    The rgb features of YouTube-8M were whitened: divided by the roots of the eigenvalues of their covariance. This layer
+    takes that back. The scales come from a file of eigenvalues when a model starts. From then on they are a part of
+    every checkpoint, and never change. Without a file all scales are 1.
+
+    Parameters: scale (features), fixed.
+
+    Source: Lin, Xiao and Fan 2018, section 4.1; linrongc/youtube-8m, train.py.
+    """
+
+    NOT_HASHED: ClassVar[dict[str, Any]] = {"eigenvalues": True}
+
+    type: Literal["reverse_whitening"] = "reverse_whitening"
+    offset: float = 4 / 512
+    """The number that is subtracted first. Dequantised bytes of YouTube-8M are too large by 4 / 512."""
+    eigenvalues: str | None = None
+    """A .npy file with an eigenvalue for each feature, or more. It is read once, for the starting values."""
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        start = ScaleOfEigenvalues("constant", 1.0, file=self.eigenvalues) if self.eigenvalues else constant(1.0)
+        return {"scale": Parameter((shape[-1],), start, "fixed")}
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) > 2:
+            raise ValueError(f"reverse_whitening needs (features) or (frames, features), got {shape}")
+        return shape
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        return (x - x.real.dtype.type(self.offset)) * p["scale"]

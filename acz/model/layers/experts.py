@@ -6,12 +6,31 @@ import math
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from acz.foundation.arrays import Array, Shape
 from acz.model.layers.activation import sigmoid, softmax
 from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, bias_initial, constant, weight_initial
 from acz.model.layers.circulant import CirculantProduct
+from acz.model.layers.normalize import BatchNormSettings, batch_norm_parameters
+
+
+class InputGating(BaseModel):
+    """Gates of the probabilities by the input: p' = p * sigmoid(batch_norm(x W)).
+
+    With `remove_diagonal` the argument of the batch norm is x W - W[c, c] p[c] for class c, as in the source. It needs
+    at least as many features as classes.
+
+    Source: antoine77340/Youtube-8M-WILLOW, `moe_prob_gating_input`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    norm: BatchNormSettings = BatchNormSettings()
+    """Batch normalisation of the gates."""
+    remove_diagonal: bool = False
+    """Subtract the diagonal of W times the probabilities."""
 
 
 class MixtureOfExperts(Layer):
@@ -26,6 +45,10 @@ class MixtureOfExperts(Layer):
 
     With `circulant` the matrices are circulant: gates.weight, gates.diagonal, experts.weight and experts.diagonal are
     those of CirculantProduct. experts.bias then starts at 1 / sqrt(classes * mixtures).
+
+    With `low_rank` the gates are x W1 W2: gates.weight is W2 (low_rank, classes * (mixtures + 1)), and
+    gates_input.weight is W1 (features, low_rank). With `input_gating` (InputGating) the parameters have
+    gating.weight (features, classes) and gating_norm.* (classes), too.
     """
 
     NOT_HASHED: ClassVar[dict[str, Any]] = {"circulant": CirculantProduct.NOT_HASHED}
@@ -37,8 +60,23 @@ class MixtureOfExperts(Layer):
     """Experts of a class, beside the one that always gives 0."""
     circulant: CirculantProduct | None = None
     """Circulant matrices in place of full ones."""
+    low_rank: int | None = Field(default=None, gt=0, le=2**31)
+    """The rank of the matrix of the gates, which is then a product of two. Without it the matrix is full."""
+    input_gating: InputGating | None = None
+    """Gates of the probabilities by the input. For gates by the probabilities themselves add context_gating."""
     initializer: WeightInitial = "uniform_fan_in"
     """The starting values of the weights, and of a bias beside them."""
+
+    @model_validator(mode="after")
+    def _has_one_form(self) -> MixtureOfExperts:
+        if self.circulant and (self.low_rank or self.input_gating):
+            raise ValueError("circulant matrices have no low_rank and no input_gating; leave out one of them")
+        return self
+
+    @property
+    def gating_norm(self) -> BatchNormSettings | None:
+        """The batch normalisation of the gates by the input."""
+        return self.input_gating.norm if self.input_gating else None
 
     def parameters(self, shape: Shape) -> dict[str, Parameter]:
         features = shape[-1]
@@ -51,15 +89,28 @@ class MixtureOfExperts(Layer):
                 for name, parameter in self.circulant.product_parameters(features, units, self.initializer).items()
             }
             return parameters | {"experts.bias": Parameter((experts,), constant(experts**-0.5))}
-        return {
-            "gates.weight": Parameter((features, gates), weight_initial(self.initializer, features, gates)),
+        rank = self.low_rank or features
+        parameters = {
+            "gates.weight": Parameter((rank, gates), weight_initial(self.initializer, rank, gates)),
             "experts.weight": Parameter((features, experts), weight_initial(self.initializer, features, experts)),
             "experts.bias": Parameter((experts,), bias_initial(self.initializer, features)),
         }
+        if self.low_rank:
+            first = weight_initial(self.initializer, features, rank)
+            parameters["gates_input.weight"] = Parameter((features, rank), first)
+        if self.input_gating:
+            weight = weight_initial(self.initializer, features, self.classes)
+            parameters["gating.weight"] = Parameter((features, self.classes), weight)
+            parameters |= {f"gating_norm.{name}": p for name, p in batch_norm_parameters(self.classes).items()}
+        return parameters
 
     def output_shape(self, shape: Shape) -> Shape:
         if len(shape) != 1:
             raise ValueError(f"mixture_of_experts needs a vector (features), got {shape}")
+        if self.input_gating and self.input_gating.remove_diagonal and shape[0] < self.classes:
+            raise ValueError(
+                f"input_gating.remove_diagonal needs at least as many features as classes, got {shape[0]} and {self.classes}"
+            )
         if self.circulant:  # raises for an explicit matrix that is too large
             self.circulant.algorithm(shape[0], self.classes * (self.mixtures + 1), math.inf)
         return (self.classes,)
@@ -78,8 +129,15 @@ class MixtureOfExperts(Layer):
             gates = self.circulant.multiply(x, p, self.classes * (self.mixtures + 1), "gates.")
             experts = self.circulant.multiply(x, p, self.classes * self.mixtures, "experts.")
         else:
-            gates, experts = call.product(x, p["gates.weight"]), call.product(x, p["experts.weight"])
+            narrow = call.product(x, p["gates_input.weight"]) if self.low_rank else x
+            gates, experts = call.product(narrow, p["gates.weight"]), call.product(x, p["experts.weight"])
         gates = softmax(gates.reshape(len(x), self.classes, self.mixtures + 1))
         experts = sigmoid(experts + p["experts.bias"])
         experts = experts.reshape(len(x), self.classes, self.mixtures)  # (videos, classes, mixtures)
-        return (gates[:, :, :-1] * experts).sum(axis=2)  # (videos, classes)
+        y = (gates[:, :, :-1] * experts).sum(axis=2)  # (videos, classes)
+        if not self.input_gating:
+            return y
+        g = call.product(x, p["gating.weight"])
+        if self.input_gating.remove_diagonal:
+            g = g - np.diagonal(p["gating.weight"]) * y
+        return y * sigmoid(self.input_gating.norm.normalize(g, p, call, prefix="gating_norm."))  # (videos, classes)

@@ -1,4 +1,5 @@
-"""Context gating (Miech, Laptev and Sivic 2017, "Learnable pooling with Context Gating for video classification")."""
+"""Gates: context gating (Miech, Laptev and Sivic 2017, "Learnable pooling with Context Gating for video classification"),
+and squeeze-and-excitation (Hu, Shen and Sun 2018)."""
 
 from __future__ import annotations
 
@@ -17,12 +18,17 @@ from acz.model.layers.normalize import BatchNormSettings, batch_norm_parameters
 class ContextGating(Layer):
     """y = x * sigmoid(batch_norm(x W)), or x * sigmoid(x W + b) without `norm` (equation 1), over the last axis.
 
+    With `remove_diagonal` the diagonal of W counts as 0: no feature has a part in its own gate. Behind a mixture of
+    experts this layer gates the probabilities of the classes.
+
     Parameters: weight (features, features); norm.* or bias (features).
     """
 
     type: Literal["context_gating"] = "context_gating"
     norm: BatchNormSettings | None = None
     """Batch normalisation of the gates, in place of a bias."""
+    remove_diagonal: bool = False
+    """Let no feature have a part in its own gate."""
     initializer: WeightInitial = "uniform_fan_in"
     """The starting values of the weights, and of a bias beside them."""
 
@@ -43,7 +49,8 @@ class ContextGating(Layer):
         return of_probabilities
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        g = call.product(x, p["weight"])  # (videos, ..., features)
+        weight = p["weight"] * (1 - np.eye(x.shape[-1])) if self.remove_diagonal else p["weight"]
+        g = call.product(x, weight.astype(p["weight"].dtype))  # (videos, ..., features)
         g = sigmoid(self.norm.normalize(g, p, call, prefix="norm.") if self.norm else g + p["bias"])
         call.record("gates", g)
         return x * g
@@ -102,6 +109,52 @@ class DeepContextGating(Layer):
         g = sigmoid(
             self.norm.normalize(call.product(h, p["gate.weight"]), p, call, prefix="gate_norm.")
         )  # (videos, ..., features)
+        call.record("gates", g)
+        return x * g
+
+
+class SqueezeExcitation(Layer):
+    """Gates through a narrow layer, of features / `reduction` values, over the last axis.
+
+    y = x * sigmoid(max(batch_norm(x W1), 0) W2). Neither product has a bias.
+
+    Parameters: squeeze.weight (features, features // reduction), norm.* (features // reduction), excite.weight
+    (features // reduction, features).
+
+    Source: Hu, Shen and Sun 2018, Squeeze-and-Excitation Networks; in NeXtVLAD Lin, Xiao and Fan 2018, section 3.3, and
+    linrongc/youtube-8m, which has no batch norm behind W2.
+    """
+
+    type: Literal["squeeze_excitation"] = "squeeze_excitation"
+    reduction: int = Field(default=8, gt=0, le=2**16)
+    """The features are this many times the narrow layer's values."""
+    norm: BatchNormSettings = BatchNormSettings()
+    """Batch normalisation of the narrow layer."""
+    initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights."""
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        features, narrow = shape[-1], shape[-1] // self.reduction
+        return {
+            "squeeze.weight": Parameter((features, narrow), weight_initial(self.initializer, features, narrow)),
+            **{f"norm.{name}": p for name, p in batch_norm_parameters(narrow).items()},
+            "excite.weight": Parameter((narrow, features), weight_initial(self.initializer, narrow, features)),
+        }
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if self.reduction > shape[-1]:
+            raise ValueError(f"{shape[-1]} features can't be reduced by {self.reduction}; take a smaller reduction")
+        return vectors(shape, self.type)
+
+    def recorded(self) -> tuple[str, ...]:
+        return ("gates",)
+
+    def gives_probabilities(self, of_probabilities: bool) -> bool:
+        return of_probabilities
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        h = np.maximum(self.norm.normalize(call.product(x, p["squeeze.weight"]), p, call, prefix="norm."), 0)
+        g = sigmoid(call.product(h, p["excite.weight"]))  # (videos, ..., features)
         call.record("gates", g)
         return x * g
 

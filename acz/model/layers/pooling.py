@@ -1,4 +1,4 @@
-"""Pooling over frames without parameters."""
+"""Pooling over frames, without parameters, and of a bag with gates."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from pydantic import Field, field_validator
 
 from acz.foundation.arrays import Array, Shape
+from acz.model.layers.activation import sigmoid
 from acz.model.layers.attention import LOWEST
-from acz.model.layers.base import Call, Layer
-from acz.model.layers.normalize import l2_normalize
+from acz.model.layers.base import Call, Layer, Parameter, WeightInitial, weight_initial
+from acz.model.layers.normalize import BatchNormSettings, batch_norm_parameters, l2_normalize
 
 Pooling = Literal["max", "mean", "sum", "l2_norm", "variance"]
 
@@ -50,7 +51,8 @@ class FramePool(Layer):
 
     - mean of the frames, the baseline of YouTube-8M (Abu-El-Haija et al. 2016, section 4.2): frame_pool of `mean`;
     - DBoF (Abu-El-Haija et al. 2016, section 4.2): dense without bias, batch_norm, activation relu6, then frame_pool of
-      `max`, `mean` or `l2_norm`;
+      `max`, `mean` or `l2_norm`; in antoine77340/Youtube-8M-WILLOW without an activation, then frame_pool of `[mean,
+      max]` with `normalize`;
     - Soft-DBoF (Miech, Laptev and Sivic 2017, section 3): dense without bias, batch_norm, softmax, then frame_pool of
       `sum` or of `[sum, max]`, with `normalize`;
     - moments: frame_pool of `[mean, variance]`.
@@ -87,3 +89,47 @@ class FramePool(Layer):
         pooled = [pool(kind, x, valid) for kind in self.pooling]  # each (videos, features)
         pooled = [l2_normalize(y) for y in pooled] if self.normalize else pooled
         return np.concatenate(pooled, axis=1)  # (videos, statistics * features)
+
+
+class GatedBag(Layer):
+    """A bag of frames, whose sum is gated by its maximum: y = l2_normalize(gates * sum_t a[t]).
+
+    gates = sigmoid(batch_norm(m W1 W2)), with m = l2_normalize(max_t a[t]). The input a is the share of each frame in
+    each cluster: dense without bias, batch_norm and softmax come before. A video without a valid frame gives zeros.
+
+    Parameters: squeeze.weight (clusters, hidden), excite.weight (hidden, clusters), norm.* (clusters).
+
+    Source: antoine77340/Youtube-8M-WILLOW, GatedDBoF, where `hidden` is the number of features of a frame.
+    """
+
+    type: Literal["gated_bag"] = "gated_bag"
+    hidden: int = Field(gt=0, le=2**31)
+    """The width between the two products of the gates."""
+    norm: BatchNormSettings = BatchNormSettings()
+    """Batch normalisation of the gates."""
+    initializer: WeightInitial = "uniform_fan_in"
+    """The starting values of the weights."""
+
+    def parameters(self, shape: Shape) -> dict[str, Parameter]:
+        clusters, hidden = shape[-1], self.hidden
+        return {
+            "squeeze.weight": Parameter((clusters, hidden), weight_initial(self.initializer, clusters, hidden)),
+            "excite.weight": Parameter((hidden, clusters), weight_initial(self.initializer, hidden, clusters)),
+            **{f"norm.{name}": p for name, p in batch_norm_parameters(clusters).items()},
+        }
+
+    def output_shape(self, shape: Shape) -> Shape:
+        if len(shape) != 2:
+            raise ValueError(f"gated_bag needs (frames, clusters), got {shape}")
+        return (shape[1],)
+
+    def recorded(self) -> tuple[str, ...]:
+        return ("gates",)
+
+    def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
+        valid = (np.ones(x.shape[:2], dtype=bool) if call.mask is None else call.mask)[:, :, None]
+        largest = l2_normalize(pool("max", x, valid))  # (videos, clusters)
+        g = call.product(call.product(largest, p["squeeze.weight"]), p["excite.weight"])
+        g = sigmoid(self.norm.normalize(g, p, call, prefix="norm."))
+        call.record("gates", g)
+        return l2_normalize(g * pool("sum", x, valid))  # (videos, clusters)

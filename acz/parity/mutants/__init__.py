@@ -5,9 +5,9 @@
 
 from __future__ import annotations
 
-from acz.parity.mutants import outputs, promises, training
+from acz.parity.mutants import layers, outputs, promises, training
 from acz.parity.mutants.base import Mutant
 
 MUTANTS: dict[str, Mutant] = {
-    mutant.__name__: mutant for part in (outputs, training, promises) for mutant in part.MUTANTS
+    mutant.__name__: mutant for part in (outputs, layers, training, promises) for mutant in part.MUTANTS
 }

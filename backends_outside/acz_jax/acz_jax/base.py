@@ -61,6 +61,11 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return y if bias is None else y + bias
 
 
+def off_diagonal(weight: Tensor) -> Tensor:
+    """A square matrix with zeros on its diagonal."""
+    return weight * (1.0 - jnp.eye(len(weight), dtype=weight.dtype))
+
+
 def at_least(x: Tensor, low: float) -> Tensor:
     """The larger of x and a number. Its gradient asks x alone."""
     return jnp.where(x > low, x, low)

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import jax.numpy as jnp
 import numpy as np
 from jax import Array as Tensor
-from jax import lax
 
 from acz.backend.helpers import best_classes
 from acz.foundation.arrays import Array
@@ -17,12 +16,12 @@ from acz_jax.training import LOSSES
 
 
 def best(values: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """The `count` best of each row, and their columns, (videos, count); of equal ones the smaller columns, which top_k promises.
+    """The `count` best of each row, and their columns, (videos, count); of equal ones the smaller columns.
 
-    To top_k -0.0 is less than 0.0.
+    The sort is stable and takes zeros of both signs for equal; to top_k -0.0 is less than 0.0.
     """
-    found: tuple[Tensor, Tensor] = lax.top_k(jnp.where(values == 0, 0.0, values), count)
-    return found
+    classes = jnp.argsort(-values, axis=1, stable=True)[:, :count]
+    return jnp.take_along_axis(values, classes, 1), classes
 
 
 def forward_best(

@@ -12,10 +12,22 @@ from jax import lax
 from acz.backend.native_layers import native_layers
 from acz.model.layers import activation, attention, dense, dropout, experts, gating, image, normalize
 from acz.model.layers.attention import LOWEST
-from acz_jax.base import Call, Layer, Tensors, apply, batch_norm, drop, l2_normalize, largest, linear, matmul
+from acz_jax.base import (
+    Call,
+    Layer,
+    Tensors,
+    apply,
+    batch_norm,
+    drop,
+    l2_normalize,
+    largest,
+    linear,
+    matmul,
+    off_diagonal,
+)
 from acz_jax.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
-from acz_jax.pooling import FramePool  # noqa: F401 (in LAYERS)
-from acz_jax.vlad import LightVLAD, NetFV, NetVLAD  # noqa: F401 (in LAYERS)
+from acz_jax.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
+from acz_jax.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD  # noqa: F401 (in LAYERS)
 
 
 class Dense(Layer):
@@ -30,6 +42,13 @@ class Rescale(Layer):
 
     def __call__(self, p: Tensors, x: Tensor, call: Call) -> Tensor:
         return x * self.settings.scale + self.settings.offset
+
+
+class ReverseWhitening(Layer):
+    settings: dense.ReverseWhitening
+
+    def __call__(self, p: Tensors, x: Tensor, call: Call) -> Tensor:
+        return (x - self.settings.offset) * p["scale"]
 
 
 class Activation(Layer):
@@ -130,7 +149,8 @@ class ContextGating(Layer):
 
     def __call__(self, p: Tensors, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
-        g = linear(x, p["weight"], p.get("bias"))
+        weight = off_diagonal(p["weight"]) if self.settings.remove_diagonal else p["weight"]
+        g = linear(x, weight, p.get("bias"))
         g = jax.nn.sigmoid(batch_norm(self, p, norm, g, call, "norm.") if norm else g)
         call.recorded[f"{self.path}.gates"] = g
         return x * g
@@ -150,6 +170,16 @@ class DeepContextGating(Layer):
         return x * g
 
 
+class SqueezeExcitation(Layer):
+    settings: gating.SqueezeExcitation
+
+    def __call__(self, p: Tensors, x: Tensor, call: Call) -> Tensor:
+        h = jax.nn.relu(batch_norm(self, p, self.settings.norm, linear(x, p["squeeze.weight"]), call, "norm."))
+        g = jax.nn.sigmoid(linear(h, p["excite.weight"]))
+        call.recorded[f"{self.path}.gates"] = g
+        return x * g
+
+
 class MixtureOfExperts(Layer):
     settings: experts.MixtureOfExperts
 
@@ -159,11 +189,19 @@ class MixtureOfExperts(Layer):
             gates = product(p, circulant, x, classes * (mixtures + 1), "gates.")
             experts = product(p, circulant, x, classes * mixtures, "experts.") + p["experts.bias"]
         else:
-            gates = linear(x, p["gates.weight"])
+            narrow = linear(x, p["gates_input.weight"]) if self.settings.low_rank else x
+            gates = linear(narrow, p["gates.weight"])
             experts = linear(x, p["experts.weight"], p["experts.bias"])
         gates = jax.nn.softmax(gates.reshape(x.shape[0], classes, mixtures + 1), 2)
         experts = jax.nn.sigmoid(experts).reshape(x.shape[0], classes, mixtures)  # (videos, classes, mixtures)
-        return (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
+        y = (gates[:, :, :-1] * experts).sum(2)  # (videos, classes)
+        gating = self.settings.input_gating
+        if not gating:
+            return y
+        g = linear(x, p["gating.weight"])
+        if gating.remove_diagonal:
+            g = g - jnp.diagonal(p["gating.weight"]) * y
+        return y * jax.nn.sigmoid(batch_norm(self, p, gating.norm, g, call, "gating_norm."))
 
 
 LAYERS: dict[str, type[Layer]] = native_layers(globals())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import Array as Tensor
 from jax import lax
 
 from acz.model.layers import pooling
 from acz.model.layers.attention import LOWEST
-from acz_jax.base import Call, Layer, Tensors, at_least, l2_normalize, largest, matmul
+from acz_jax.base import Call, Layer, Tensors, at_least, batch_norm, l2_normalize, largest, linear, matmul
 
 
 def pool(kind: str, x: Tensor, mask: Tensor | None) -> Tensor:
@@ -33,6 +34,17 @@ class FramePool(Layer):
     def __call__(self, p: Tensors, x: Tensor, call: Call) -> Tensor:
         pooled = [pool(kind, x, call.mask) for kind in self.settings.pooling]  # of (videos, features)
         return jnp.concatenate([l2_normalize(y) for y in pooled] if self.settings.normalize else pooled, 1)
+
+
+class GatedBag(Layer):
+    settings: pooling.GatedBag
+
+    def __call__(self, p: Tensors, x: Tensor, call: Call) -> Tensor:
+        most = l2_normalize(pool("max", x, call.mask))  # (videos, clusters)
+        g = linear(linear(most, p["squeeze.weight"]), p["excite.weight"])
+        g = jax.nn.sigmoid(batch_norm(self, p, self.settings.norm, g, call, "norm."))
+        call.recorded[f"{self.path}.gates"] = g
+        return l2_normalize(g * pool("sum", x, call.mask))  # (videos, clusters)
 
 
 def over_bags(layer: Layer, p: Tensors, x: Tensor, call: Call) -> Tensor:

@@ -115,9 +115,9 @@ class Trainer:
     compiled: Any
     m: dict[str, Tensor] = field(default_factory=dict)
     v: dict[str, Tensor] = field(default_factory=dict)
-    a: dict[str, Tensor] = field(default_factory=dict)
-    """Averages of the trained parameters from the first step on, where the optimiser has a decay."""
     step: int = 0
+    a: dict[str, Tensor] = field(default_factory=dict)
+    """Averages, where the optimiser keeps them and a step was taken or a state was loaded."""
 
 
 def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
@@ -164,8 +164,8 @@ def training_step(
     learning_rate: float,
 ) -> tuple[Tensor, Tensor]:
     model = trainer.model
-    averages = current_averages(trainer)
     trainer.step += 1
+    averages = current_averages(trainer)
     factors = adam_numbers(trainer.optimizer, trainer.step, learning_rate)
     trained = {path: model.parameters[path] for path in trainer.m}
     others = {path: value for path, value in model.parameters.items() if path not in trained}
@@ -180,17 +180,17 @@ def training_step(
     return loss, right
 
 
-def current_averages(trainer: Trainer) -> dict[str, Tensor]:
-    """The averages; before the first step they are copies of the weights, whose memory a step takes over."""
-    if not trainer.optimizer.average_decay:
-        return {}
-    with numbers(trainer.model):
-        return trainer.a or {path: jnp.array(trainer.model.parameters[path]) for path in trainer.m}
-
-
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     averages = {f"a.{path}": np.array(value) for path, value in current_averages(trainer).items()}
     return dump_moments(trainer.m, trainer.v, trainer.step) | averages
+
+
+def current_averages(trainer: Trainer) -> dict[str, Tensor]:
+    """The averages; before the first step they are copies of the weights, whose memory a step uses again."""
+    if not trainer.optimizer.average_decay or trainer.a:
+        return trainer.a
+    model = trainer.model
+    return to_device(model, {path: np.array(model.parameters[path]) for path in trainer.m})
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:

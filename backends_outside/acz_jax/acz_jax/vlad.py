@@ -47,8 +47,11 @@ class NetVLAD(SoftAssignment):
 
 
 class LightVLAD(SoftAssignment):
+    settings: vlad.LightVLAD
+
     def __call__(self, p: Tensors, x: Tensor, call: Call) -> Tensor:
-        return of_clusters(summed(x, assign(self, p, x, call)))
+        v = summed(x, assign(self, p, x, call))
+        return of_clusters(v * jax.nn.sigmoid(p["gates"]) if self.settings.gated else v)
 
 
 class NetFV(SoftAssignment):
@@ -65,3 +68,23 @@ class NetFV(SoftAssignment):
         second = (axx - c * (ax + residual)) / (sigma * sigma) - total
         second = l2_normalize(second.reshape(second.shape[0], second.shape[1] * second.shape[2]))
         return jnp.concatenate([of_clusters(residual / sigma), second], 1)
+
+
+class NeXtVLAD(Layer):
+    settings: vlad.NeXtVLAD
+
+    def __call__(self, p: Tensors, x: Tensor, call: Call) -> Tensor:
+        groups, clusters, (videos, frames, _) = self.settings.groups, self.settings.clusters, x.shape
+        x = linear(x, p["expansion.weight"], p["expansion.bias"])  # (videos, frames, E)
+        alpha = jax.nn.sigmoid(linear(x, p["attention.weight"], p["attention.bias"]))
+        if call.mask is not None:
+            alpha = alpha * call.mask[:, :, None]
+        s = batch_norm(self, p, self.settings.norm, linear(x, p["assignment.weight"]), call, "norm.")
+        a = jax.nn.softmax(s.reshape(videos, frames, groups, clusters), -1) * alpha[:, :, :, None]
+        call.recorded[f"{self.path}.attention"] = alpha
+        call.recorded[f"{self.path}.assignments"] = a.reshape(videos, frames, groups * clusters)
+        a = a.reshape(videos, frames * groups, clusters)
+        x = x.reshape(videos, frames * groups, x.shape[2] // groups)  # (videos, frames * groups, E / groups)
+        v = summed(x, a) - p["centres"] * a.sum(1, keepdims=True)  # (videos, E / groups, clusters)
+        v = v * lax.rsqrt(at_least((v * v).sum(1, keepdims=True), 1e-12))
+        return v.reshape(videos, v.shape[1] * clusters)

@@ -63,6 +63,14 @@ class Graph:
         path = f"{self.path}.{name}"
         return self._initializer(path, np.asarray(self._parameters[path], dtype=self.precision))
 
+    def changed_parameter(self, name: str, change: str, value: Array) -> str:
+        """A value that follows from the layer's parameter of this local name, under a name that says the change."""
+        return self._initializer(f"{self.path}.{name}/{change}", np.asarray(value, dtype=self.precision))
+
+    def value_of(self, name: str) -> Array:
+        """The numbers of the layer's parameter of this local name."""
+        return np.asarray(self._parameters[f"{self.path}.{name}"])
+
     def constant(self, value: float) -> str:
         """A number in the graph's precision."""
         return self._initializer(f"constant/{value!r}", np.asarray(value, dtype=self.precision))

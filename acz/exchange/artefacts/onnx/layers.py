@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import numpy as np
+
 from acz.exchange.artefacts.onnx.circulant import product, write_circulant_dense  # noqa: F401 (in WRITERS)
 from acz.exchange.artefacts.onnx.functions import (
     batch_norm,
@@ -20,14 +22,19 @@ from acz.exchange.artefacts.onnx.functions import (
     softmax,
 )
 from acz.exchange.artefacts.onnx.graph import Graph
-from acz.exchange.artefacts.onnx.pooling import write_frame_pool  # noqa: F401 (in WRITERS)
-from acz.exchange.artefacts.onnx.vlad import write_light_vlad, write_net_fv, write_netvlad  # noqa: F401 (in WRITERS)
+from acz.exchange.artefacts.onnx.pooling import write_frame_pool, write_gated_bag  # noqa: F401 (in WRITERS)
+from acz.exchange.artefacts.onnx.vlad import (  # noqa: F401 (in WRITERS)
+    write_light_vlad,
+    write_net_fv,
+    write_netvlad,
+    write_nextvlad,
+)
 from acz.model.layers import LAYERS
 from acz.model.layers.activation import Activation
 from acz.model.layers.attention import LOWEST, AttentionCluster
-from acz.model.layers.dense import Dense, Rescale
+from acz.model.layers.dense import Dense, Rescale, ReverseWhitening
 from acz.model.layers.experts import MixtureOfExperts
-from acz.model.layers.gating import ContextGating, DeepContextGating
+from acz.model.layers.gating import ContextGating, DeepContextGating, SqueezeExcitation
 from acz.model.layers.image import Conv2d, MaxPool2d
 from acz.model.layers.normalize import BatchNorm, L2Normalize
 from acz.model.spec import PlacedLayer
@@ -43,6 +50,11 @@ def write_rescale(graph: Graph, placed: PlacedLayer, x: str) -> str:
     layer = cast(Rescale, placed.layer)
     scaled = graph.op("Mul", x, graph.constant(layer.scale))
     return graph.op("Add", scaled, graph.constant(layer.offset)) if layer.offset else scaled
+
+
+def write_reverse_whitening(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    centred = graph.op("Sub", x, graph.constant(cast(ReverseWhitening, placed.layer).offset))
+    return graph.op("Mul", centred, graph.parameter("scale"))
 
 
 def write_activation(graph: Graph, placed: PlacedLayer, x: str) -> str:
@@ -119,8 +131,15 @@ def _attention(graph: Graph, s: str, over: str) -> str:
 
 
 def write_context_gating(graph: Graph, placed: PlacedLayer, x: str) -> str:
-    norm = cast(ContextGating, placed.layer).norm
-    g = linear(graph, x, "weight", None if norm else "bias", len(placed.input_shape))
+    layer, axes = cast(ContextGating, placed.layer), len(placed.input_shape)
+    norm = layer.norm
+    if layer.remove_diagonal:
+        weight = graph.value_of("weight")
+        off = graph.changed_parameter("weight", "off_diagonal", weight * (1 - np.eye(len(weight))))
+        g = graph.op("MatMul", x, off)
+        g = g if norm else graph.op("Add", g, graph.parameter("bias"))
+    else:
+        g = linear(graph, x, "weight", None if norm else "bias", axes)
     return graph.op("Mul", x, sigmoid(graph, batch_norm(graph, g, norm.epsilon, "norm.") if norm else g))
 
 
@@ -132,6 +151,12 @@ def write_deep_context_gating(graph: Graph, placed: PlacedLayer, x: str) -> str:
     return graph.op("Mul", x, sigmoid(graph, g))
 
 
+def write_squeeze_excitation(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    epsilon, axes = cast(SqueezeExcitation, placed.layer).norm.epsilon, len(placed.input_shape)
+    h = batch_norm(graph, linear(graph, x, "squeeze.weight", None, axes), epsilon, "norm.")
+    return graph.op("Mul", x, sigmoid(graph, linear(graph, graph.op("Relu", h), "excite.weight", None, axes)))
+
+
 def write_mixture_of_experts(graph: Graph, placed: PlacedLayer, x: str) -> str:
     layer = cast(MixtureOfExperts, placed.layer)
     if layer.circulant:
@@ -140,13 +165,22 @@ def write_mixture_of_experts(graph: Graph, placed: PlacedLayer, x: str) -> str:
         experts = product(graph, x, layer.circulant, features, each, "experts.")
         experts = graph.op("Add", experts, graph.parameter("experts.bias"))
     else:
-        gates = linear(graph, x, "gates.weight", None, 1)
+        narrow = linear(graph, x, "gates_input.weight", None, 1) if layer.low_rank else x
+        gates = linear(graph, narrow, "gates.weight", None, 1)
         experts = linear(graph, x, "experts.weight", "experts.bias", 1)
     gates = graph.op("Reshape", gates, graph.integers(0, layer.classes, -1))
     gates = graph.op("Slice", softmax(graph, gates), *(graph.integers(n) for n in (0, layer.mixtures, 2)))
     experts = sigmoid(graph, experts)
     experts = graph.op("Reshape", experts, graph.integers(0, layer.classes, -1))  # (videos, classes, mixtures)
-    return graph.op("ReduceSum", graph.op("Mul", gates, experts), graph.integers(2), keepdims=0)
+    y = graph.op("ReduceSum", graph.op("Mul", gates, experts), graph.integers(2), keepdims=0)
+    if not layer.input_gating:
+        return y
+    g = linear(graph, x, "gating.weight", None, 1)
+    if layer.input_gating.remove_diagonal:
+        diagonal = graph.changed_parameter("gating.weight", "diagonal", np.diagonal(graph.value_of("gating.weight")))
+        g = graph.op("Sub", g, graph.op("Mul", diagonal, y))
+    g = batch_norm(graph, g, layer.input_gating.norm.epsilon, "gating_norm.")
+    return graph.op("Mul", y, sigmoid(graph, g))
 
 
 def writers(names: Mapping[str, Any]) -> dict[str, Callable[[Graph, PlacedLayer, str], str]]:

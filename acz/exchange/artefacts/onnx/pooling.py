@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import cast
 
-from acz.exchange.artefacts.onnx.functions import l2_normalize
+from acz.exchange.artefacts.onnx.functions import batch_norm, l2_normalize, linear, sigmoid
 from acz.exchange.artefacts.onnx.graph import Graph
 from acz.model.layers.attention import LOWEST
-from acz.model.layers.pooling import FramePool
+from acz.model.layers.pooling import FramePool, GatedBag
 from acz.model.spec import PlacedLayer
 
 
@@ -44,6 +44,13 @@ def write_frame_pool(graph: Graph, placed: PlacedLayer, x: str) -> str:
     if layer.normalize:
         found = [l2_normalize(graph, y) for y in found]
     return graph.op("Concat", *found, axis=1) if len(found) > 1 else found[0]
+
+
+def write_gated_bag(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    largest = l2_normalize(graph, pool(graph, "max", x, graph.mask, placed.input_shape))  # (videos, clusters)
+    g = linear(graph, linear(graph, largest, "squeeze.weight", None, 1), "excite.weight", None, 1)
+    g = sigmoid(graph, batch_norm(graph, g, cast(GatedBag, placed.layer).norm.epsilon, "norm."))
+    return l2_normalize(graph, graph.op("Mul", g, pool(graph, "sum", x, graph.mask, placed.input_shape)))
 
 
 def over_bags(graph: Graph, placed: PlacedLayer, x: str, write: Callable[[Graph, PlacedLayer, str], str]) -> str:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import cast
 
-from acz.exchange.artefacts.onnx.functions import batch_norm, linear, softmax
+from acz.exchange.artefacts.onnx.functions import batch_norm, linear, sigmoid, softmax
 from acz.exchange.artefacts.onnx.graph import Graph
-from acz.model.layers.vlad import LEAST_SPREAD, NetFV, SoftAssignment
+from acz.model.layers.vlad import LEAST_SPREAD, LightVLAD, NetFV, NeXtVLAD, SoftAssignment
 from acz.model.spec import PlacedLayer
 
 
@@ -61,7 +61,28 @@ def write_netvlad(graph: Graph, placed: PlacedLayer, x: str) -> str:
 
 
 def write_light_vlad(graph: Graph, placed: PlacedLayer, x: str) -> str:
-    return of_clusters(graph, joined(graph, x, assign(graph, placed, x)), placed.output_shape[0])
+    v = joined(graph, x, assign(graph, placed, x))
+    if cast(LightVLAD, placed.layer).gated:
+        v = graph.op("Mul", v, sigmoid(graph, graph.parameter("gates")))
+    return of_clusters(graph, v, placed.output_shape[0])
+
+
+def write_nextvlad(graph: Graph, placed: PlacedLayer, x: str) -> str:
+    layer = cast(NeXtVLAD, placed.layer)
+    x = linear(graph, x, "expansion.weight", "expansion.bias", 2)  # (videos, frames, E)
+    alpha = sigmoid(graph, linear(graph, x, "attention.weight", "attention.bias", 2))
+    if graph.mask is not None:
+        valid = graph.op("Unsqueeze", graph.mask, graph.integers(2))
+        alpha = graph.op("Where", valid, alpha, graph.constant(0.0))
+    s = batch_norm(graph, linear(graph, x, "assignment.weight", None, 2), layer.norm.epsilon, "norm.")
+    a = softmax(graph, graph.op("Reshape", s, graph.integers(0, -1, layer.clusters)))
+    a = graph.op("Mul", a, graph.op("Reshape", alpha, graph.integers(0, -1, 1)))  # (videos, frames * groups, clusters)
+    size = placed.output_shape[0] // layer.clusters
+    x = graph.op("Reshape", x, graph.integers(0, -1, size))  # (videos, frames * groups, E / groups)
+    v = residual(graph, joined(graph, x, a), graph.parameter("centres"), total_of(graph, a))
+    squares = graph.op("ReduceSumSquare", v, axes=[1], keepdims=1)
+    v = graph.op("Div", v, graph.op("Sqrt", graph.at_least(squares, 1e-12)))
+    return graph.op("Reshape", v, graph.integers(0, placed.output_shape[0]))
 
 
 def write_net_fv(graph: Graph, placed: PlacedLayer, x: str) -> str:
