@@ -266,7 +266,7 @@ def nearest_to_bounds(checks: Path) -> str:
         checks: what `acz parity-check --csv` wrote.
     """
     nearest: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
-    table = [row for row in read_csv(checks) if row["passed"] != "missing"]
+    table = [row for row in read_csv(checks) if row["passed"] not in ("missing", "not bounded")]
     for row in table:
         measured, bound = float(row["measured"]), float(row["bound"])
         if not bound:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import ml_dtypes
 import numpy as np
@@ -18,6 +19,8 @@ from acz.model.optimizer import Adam
 from acz.model.precision import Precision, find_precision
 from acz.parity.cases import cases
 from acz.parity.mutants.precisions import PRECISION_MUTANTS
+from acz.parity.report import all_passed, summarise, to_json
+from acz.parity.row import MOST_BOUND, Row
 from acz.reference import derivatives
 from acz.reference.products import Products
 from acz.reference.samples import Case
@@ -89,6 +92,31 @@ def test_the_reference_in_float32_keeps_the_bounds() -> None:
     assert report.passed, report.failures
     assert {row.precision for row in report.rows} == {"tf32", "float16"}
     assert [title for title in report.summary()[0] if "e-" in title], "each precision has figures"
+
+
+def test_a_bound_that_says_nothing_neither_passes_nor_fails() -> None:
+    inside = Row("layers/net_fv", "numpy", 2, "gradients", "float16", measured=0.1, bound=MOST_BOUND * 2)
+    outside, tight = replace(inside, measured=2.0), replace(inside, bound=MOST_BOUND)
+    assert [(row.passed, row.failed) for row in (inside, outside, tight)] == [
+        (False, False),
+        (False, True),
+        (True, False),
+    ]
+    assert not all_passed([inside]), "a report of such rows alone proves nothing"
+    assert all_passed([inside, tight])
+    assert to_json([inside], [])["checks"][0]["passed"] is None
+    assert summarise([inside], [Precision.FLOAT16])[0][-1] == "not bounded"
+
+
+def test_gradients_without_a_bound_are_counted_apart() -> None:
+    report = check_parity("layers/net_fv", backends=["numpy"], levels=[2], precisions=["float16"], progress=Progress())
+    [loose] = [row for row in report.rows if row.not_bounded]
+    [kept] = [row for row in report.rows if row.passed]
+    assert (loose.check, kept.check) == ("gradients, not bounded", "gradients")
+    assert kept.bound <= MOST_BOUND < loose.bound
+    assert str(report).endswith(
+        "1 of 1 checks passed, 1 backends\n1 more have a bound that says nothing, and count as neither"
+    )
 
 
 def test_a_missing_precision_is_an_error_that_names_the_others() -> None:

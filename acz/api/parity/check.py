@@ -76,9 +76,11 @@ class ParityReport(Result):
         write_csv(Path(path), to_table(self.rows, self.cases, environment()))
 
     def __str__(self) -> str:
-        passed, compared = sum(row.passed for row in self.rows), sum(not row.missing for row in self.rows)
+        passed, open_rows = sum(row.passed for row in self.rows), sum(row.not_bounded for row in self.rows)
+        compared = sum(not row.missing for row in self.rows) - open_rows
         absent = [f"{name}: missing, not compared" for name in self.missing]
-        lines = [*absent, f"{passed} of {compared} checks passed, {len(self.backends)} backends"]
+        loose = [f"{open_rows} more have a bound that says nothing, and count as neither"] if open_rows else []
+        lines = [*absent, f"{passed} of {compared} checks passed, {len(self.backends)} backends", *loose]
         return "\n".join(lines + ([f"{self.proof}: the proof, with every check"] if self.proof else []))
 
 
