@@ -41,7 +41,7 @@ from acz.model.checkpoint import save_checkpoint
 from acz.model.parameters import initial_parameters
 from acz.training.run import load_resumable
 from acz.training.run_folder import open_checkpoint
-from acz.zoo.catalog import EXPERIMENTS, config_folder
+from acz.zoo.catalog import EXPERIMENTS, FEATURES, config_folder
 from acz.zoo.config import load_config, load_spec
 from fuzz import mutate, proofs, tables
 from fuzz.guard import guarded
@@ -190,7 +190,8 @@ def _config_read(folder: Path) -> None:
 
 
 def _config_seeds() -> list[bytes]:
-    files = (path for path in sorted(config_folder().rglob("*.yaml")) if EXPERIMENTS not in path.parts)
+    others = {EXPERIMENTS, FEATURES}
+    files = (path for path in sorted(config_folder().rglob("*.yaml")) if not others & set(path.parts))
     given = [path.read_bytes() for path in files]
     sets = b"model.trunk.logits.units=64\ntrain.epochs=3\ntrain.optimizer={learning_rate: 1e-3}\ndata.folder=x"
     anchors = (

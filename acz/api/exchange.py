@@ -15,6 +15,7 @@ from acz.exchange.weights.averaging import average_weights
 from acz.exchange.weights.incoming import convert as convert_weights
 from acz.exchange.weights.outgoing import find_native, to_native
 from acz.foundation.errors import SpecError
+from acz.foundation.files.local import require_local
 from acz.foundation.progress import Progress, show_progress
 from acz.model.checkpoint import save_checkpoint
 from acz.model.proof import proof_in_words
@@ -41,7 +42,8 @@ class Artefact(Result):
     """A line about the proof beside the checkpoint; empty without one."""
 
     def to_json(self) -> dict[str, Any]:
-        return {"artefact": str(self.path), "proof": self.proof, **self.report}
+        proof = {"proof": self.proof} if self.proof else {}
+        return {"artefact": str(self.path), **proof, **self.report}
 
     def __str__(self) -> str:
         lines = [f"{self.path}: verified with {self.runtime}; report in {self.path.name}.report.json", self.proof]
@@ -238,6 +240,7 @@ def average_checkpoints(
     Example:
         >>> acz.average_checkpoints(["runs/a", "runs/b"], "mean.safetensors")
     """
+    require_local(targets, out)
     if not targets:
         raise SpecError("give the checkpoints to average")
     opened = [open_checkpoint(Path(target))[:2] for target in targets]

@@ -11,6 +11,7 @@ from acz.api.parity.participants import on_devices, require_participant
 from acz.api.results import Result, reports_progress, require_counts
 from acz.backend.registry import default_backend
 from acz.foundation.errors import DataError, SpecError
+from acz.foundation.files.local import require_local
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
 from acz.model.proof import HEADERS, NAME, Proof, read_proof, require_proof, write_proof
@@ -192,6 +193,7 @@ def show_proofs(files: Sequence[str | Path]) -> ProofReport:
     Raises:
         DataError: a file is not a proof, or is a proof of other weights than the first one.
     """
+    require_local(files)
     if not files:
         raise SpecError("name at least one proof, such as proof.json")
     proofs = [read_proof(Path(file)) for file in files]
@@ -212,6 +214,7 @@ def verify_proof(file: str | Path, checkpoint: str | Path) -> Proof:
         CheckFailed: the proof is of another model or of other weights, or a check failed.
         DataError, CheckpointError: a file is missing or damaged.
     """
+    require_local(file, checkpoint)
     proof = read_proof(Path(file))
     stored, source, _ = open_checkpoint(Path(checkpoint))
     require_proof(proof, Path(file), stored, source)

@@ -133,13 +133,10 @@ def _attention(graph: Graph, s: str, over: str) -> str:
 def write_context_gating(graph: Graph, placed: PlacedLayer, x: str) -> str:
     layer, axes = cast(ContextGating, placed.layer), len(placed.input_shape)
     norm = layer.norm
+    g = linear(graph, x, "weight", None if norm else "bias", axes)
     if layer.remove_diagonal:
-        weight = graph.value_of("weight")
-        off = graph.changed_parameter("weight", "off_diagonal", weight * (1 - np.eye(len(weight))))
-        g = graph.op("MatMul", x, off)
-        g = g if norm else graph.op("Add", g, graph.parameter("bias"))
-    else:
-        g = linear(graph, x, "weight", None if norm else "bias", axes)
+        diagonal = graph.changed_parameter("weight", "diagonal", np.diagonal(graph.value_of("weight")))
+        g = graph.op("Sub", g, graph.op("Mul", diagonal, x))
     return graph.op("Mul", x, sigmoid(graph, batch_norm(graph, g, norm.epsilon, "norm.") if norm else g))
 
 
