@@ -109,9 +109,11 @@ def missing_precision(backend: str, precision: Precision, device: str = "CPU") -
         precision: any precision.
         device: the device of a name without one.
     """
+    if not precision.is_low:
+        return ""
     name, place = split_participant(backend, device)
     known = find_info(name).low_precisions
-    if not precision.is_low or precision.value in known or (known and place != "CPU"):
+    if precision.value in known or (known and place != "CPU"):
         return ""
     others = [*(full.value for full in FULL), *known]
     where, elsewhere = (" on the CPU", " or --device") if known else ("", "")
