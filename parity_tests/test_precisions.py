@@ -79,3 +79,18 @@ def test_pytorchs_kernel_is_the_same_function(worker: Callable[[str], Worker]) -
     differences, _ = worker("torch").run(multiply_twice, None)
     assert max(differences) < 1e-6
     assert len(differences) == 9
+
+
+def read_modes(backend: Any, arguments: None, arrays: Any) -> tuple[list[Any], Arrays]:
+    """A job of PyTorch: the modes of TF32 by both interfaces, after they were on and a model was built."""
+    import torch
+    from acz_torch.products import set_matrix_modes
+
+    torch.backends.cudnn.allow_tf32 = True
+    set_matrix_modes()
+    older = [torch.backends.cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32]
+    return [*older, torch.backends.cudnn.conv.fp32_precision, torch.backends.cuda.matmul.fp32_precision], {}
+
+
+def test_both_interfaces_of_pytorch_say_that_tf32_is_off(worker: Callable[[str], Worker]) -> None:
+    assert worker("torch").run(read_modes, None)[0] == [False, False, "ieee", "ieee"]

@@ -85,16 +85,17 @@ def bilinear(function: Callable[[Tensor, Tensor], Tensor], x: Tensor, weight: Te
 def set_matrix_modes() -> None:
     """Let products and convolutions of float32 be products of float32, whatever was set before.
 
-    A GPU's own convolutions otherwise round their operands to TF32. PyTorch has two interfaces for this, which must not
-    be mixed; before 2.9 it has the older alone.
+    A GPU's own convolutions otherwise round their operands to TF32. PyTorch has two interfaces for this; before 2.9 it has
+    the older alone. They must say the same: exports read the older one, which else refuses to answer.
     """
-    cuda = torch.backends.cuda.matmul
+    cuda, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    cudnn.allow_tf32 = False  # first: it resets what the newer interface says
     if hasattr(cuda, "fp32_precision"):
         cuda.fp32_precision = "ieee"
-        torch.backends.cudnn.conv.fp32_precision = "ieee"
+        cudnn.conv.fp32_precision = cudnn.rnn.fp32_precision = "ieee"
         torch.backends.mkldnn.matmul.fp32_precision = "ieee"
     else:
-        cuda.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+        cuda.allow_tf32 = False
 
 
 @contextmanager
