@@ -34,8 +34,9 @@ LAYERS = ("layers/[a-b]*", "layers/c*", "layers/[d-m]*", "layers/[n-z]*")
 
 
 @pytest.mark.parametrize("pattern", LAYERS)
-def test_layers_have_the_references_outputs_gradients_and_steps(pattern: str) -> None:
-    report = acz.check_parity(pattern, backends=["jax"], levels=[1, 2, 3], progress=SILENT)
+def test_layers_have_the_references_outputs_and_steps(pattern: str) -> None:
+    """Fifty steps in float64 need every gradient. Level 2, which XLA compiles longest, is left to `acz parity-check`."""
+    report = acz.check_parity(pattern, backends=["jax"], levels=[1, 3], progress=SILENT)
     assert report.passed, "\n".join(report.failures)
 
 
@@ -43,13 +44,11 @@ def test_no_layer_is_left_out() -> None:
     assert sum(len(cases(pattern)) for pattern in LAYERS) == len(cases("layers/*"))
 
 
-@pytest.mark.parametrize(
-    "model", ["flash_mnist/attention_cluster_hidden", "flash_mnist/extractor", "youtube8m/attention_cluster_experts"]
-)
-def test_a_model_passes_every_level(model: str) -> None:
-    report = acz.check_parity(model, backends=["jax"], progress=SILENT)
+def test_a_model_passes_every_level() -> None:
+    levels = [1, 2, 3, 4, 5]
+    report = acz.check_parity("youtube8m/attention_cluster_experts", backends=["jax"], levels=levels, progress=SILENT)
     assert report.passed, "\n".join(report.failures)
-    assert {row.level for row in report.rows} == {1, 2, 3, 4, 5}
+    assert {row.level for row in report.rows} == set(levels)
 
 
 def test_a_mistake_is_found() -> None:
