@@ -1,7 +1,7 @@
 """Figures of the documents.
 
 `runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/choosing.md, docs/clients.md,
-docs/distributed.md, docs/proof.md, docs/reliability.md and docs/results from docs/results/*.csv.
+docs/distributed.md, docs/numerics.md, docs/proof.md, docs/reliability.md and docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
@@ -41,7 +41,9 @@ COMPACT = RESULTS / "compact_synthetic.csv"
 AVERAGES = RESULTS / "averages.csv"
 CLIENTS = ROOT / "docs/clients.md"
 BENCHMARKS, CHOOSING, PROOF = (ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "proof"))
-DISTRIBUTED, RELIABILITY = ROOT / "docs/distributed.md", ROOT / "docs/reliability.md"
+DISTRIBUTED, NUMERICS, RELIABILITY = (
+    ROOT / "docs" / f"{name}.md" for name in ("distributed", "numerics", "reliability")
+)
 CHINESE = {
     "level": "级别",
     "precision": "精度",
@@ -159,6 +161,9 @@ def documents() -> dict[Path, str]:
         ROOT / "docs/README.zh.md": chinese(readme),
         BENCHMARKS: benchmarks(BENCHMARKS.read_text(encoding="utf-8"), RESULTS),
         CHOOSING: choosing(CHOOSING.read_text(encoding="utf-8"), RESULTS / "bench_zoo.csv"),
+        NUMERICS: replace_table(
+            NUMERICS.read_text(encoding="utf-8"), "precisions", nearest_to_bounds(RESULTS / "parity_precisions.csv")
+        ),
         PROOF: proofs(PROOF.read_text(encoding="utf-8"), RESULTS / "proof.csv"),
         DISTRIBUTED: parity_of_processes(DISTRIBUTED.read_text(encoding="utf-8"), RESULTS / "parity_processes.csv"),
         RELIABILITY: rank_kills(RELIABILITY.read_text(encoding="utf-8"), RESULTS / "rank_kills.csv"),
@@ -242,19 +247,7 @@ def tables() -> str:
     notes = [f"- `{names}`: {text}." for names, text in differences(configs).items()]
     text = replace_table(text, "models", "\n".join([table, "", *notes]))
 
-    nearest: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
-    for row in read_csv(RESULTS / "parity.csv"):
-        measured, bound = float(row["measured"]), float(row["bound"])
-        key = (f"{row['level']} {row['check_level']}", row["precision"])
-        share = measured / bound
-        cell = f"{measured:.1e} of {bound:.1e}" + (" (waived)" if row["waiver"] else "")
-        nearest[key][row["backend"]] = max(nearest[key].get(row["backend"], (-1.0, "")), (share, cell))
-    backends = list(dict.fromkeys(row["backend"] for row in read_csv(RESULTS / "parity.csv")))
-    rows = [
-        [level, precision, *(cells.get(backend, (0.0, ""))[1] for backend in backends)]
-        for (level, precision), cells in sorted(nearest.items(), key=lambda item: (item[0][0], item[0][1] != "float64"))
-    ]
-    text = replace_table(text, "parity", markdown(["level", "precision", *backends], rows))
+    text = replace_table(text, "parity", nearest_to_bounds(RESULTS / "parity.csv"))
 
     last: dict[str, dict[str, str]] = {}
     for row in read_csv(RESULTS / "flash_mnist.csv"):
@@ -264,6 +257,29 @@ def tables() -> str:
         for backend, row in last.items()
     ]
     return replace_table(text, "flash_mnist", markdown(["backend", "top-1", "top-5", "test loss"], rows))
+
+
+def nearest_to_bounds(checks: Path) -> str:
+    """A table of the check that came nearest to its bound, for each level, precision and backend.
+
+    Args:
+        checks: what `acz parity-check --csv` wrote.
+    """
+    nearest: dict[tuple[str, str], dict[str, tuple[float, str]]] = defaultdict(dict)
+    table = [row for row in read_csv(checks) if row["passed"] not in ("missing", "not bounded")]
+    for row in table:
+        measured, bound = float(row["measured"]), float(row["bound"])
+        if not bound:
+            continue  # the loss scale of float16, which is equal or not
+        key = (f"{row['level']} {row['check_level']}", row["precision"])
+        cell = f"{measured:.1e} of {bound:.1e}" + (" (waived)" if row["waiver"] else "")
+        nearest[key][row["backend"]] = max(nearest[key].get(row["backend"], (-1.0, "")), (measured / bound, cell))
+    backends = list(dict.fromkeys(row["backend"] for row in table))
+    rows = [
+        [level, precision, *(cells.get(backend, (0.0, ""))[1] for backend in backends)]
+        for (level, precision), cells in sorted(nearest.items(), key=lambda item: (item[0][0], item[0][1] != "float64"))
+    ]
+    return markdown(["level", "precision", *backends], rows)
 
 
 def main(words: list[str]) -> int:

@@ -23,6 +23,7 @@ from acz.foundation.files.hashing import contents_hash
 from acz.foundation.progress import Counter, Progress, show_progress
 from acz.foundation.version import __version__
 from acz.model.losses import LOSSES, default_loss
+from acz.model.precision import find_precision
 from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
@@ -71,6 +72,7 @@ def evaluate(
     *,
     backend: str | None = None,
     device: str = "CPU",
+    precision: str | None = None,
     data: str | Path | None = None,
     split: str = "test",
     batch_size: int = 512,
@@ -88,6 +90,7 @@ def evaluate(
     Args:
         target: a run's folder or a checkpoint; by default the latest run.
         backend: by default the run's, or the first installed; `numpy` needs no framework.
+        precision: of the computation, as in `acz.build`; by default that of the run, or else `float32`.
         data: the data set; by default the run's.
         batch_size: videos at once; the figures do not depend on it.
         reading: how the data set is read; by default as the run says.
@@ -106,7 +109,7 @@ def evaluate(
     Raises:
         CheckpointError: there is no checkpoint, or it is damaged.
         DataError: no data are named, or they are not what the model reads.
-        MissingError: the backend or the device is not here.
+        MissingError: the backend, the device or the precision is not here.
         CheckFailed: the model gives NaN or infinity.
     """
     require_counts(batch_size=batch_size, threads=threads)
@@ -116,6 +119,7 @@ def evaluate(
     if location is None:
         raise DataError(f"{path} says nothing of data; give a folder with --data")
     config = load_config(run["config"]) if run else None
+    kind = find_precision(precision or (config.recipe.precision if config else "float32"))
     named = config.recipe.loss if config else None
     loss = LOSSES[named] if named else default_loss(checkpoint.spec)
     chosen = choose_reading(config.fitted_reading if config else None, reading or {}, location, checkpoint.spec)
@@ -125,7 +129,7 @@ def evaluate(
         examples = open_split(location, split, chosen, group.rank, group.world)
         examples.require(checkpoint.spec, loss)
         opened.set_threads(rank.threads)
-        model = build_model(opened, checkpoint.spec, checkpoint.parameters, rank.device)
+        model = build_model(opened, checkpoint.spec, checkpoint.parameters, rank.device, kind)
         with show_progress(progress) as shown:
             advance = Counter(shown, f"evaluating on {name}", len(examples))
             figures, by_class = evaluate_by_class(

@@ -27,6 +27,7 @@ from acz.foundation.files.locks import wait_for_folder
 from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress, show_progress
 from acz.foundation.version import __version__
+from acz.model.precision import Precision, find_precision
 from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
@@ -92,6 +93,7 @@ def infer(
     format: str | None = None,
     backend: str | None = None,
     device: str = "CPU",
+    precision: str | None = None,
     batch_size: int = 256,
     reading: Mapping[str, Any] | None = None,
     threads: int | None = None,
@@ -115,6 +117,7 @@ def infer(
         class_names: names of the classes: a line each, or a CSV file with Index and Name.
         format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.
         backend, device: by default the run's backend, or the first installed; not for artefacts.
+        precision: of the computation, as in `acz.build`; by default that of the run, or else `float32`; not for artefacts.
         batch_size: videos at once.
         reading: how the data set is read; by default as the run says.
         threads: threads on the CPU, which processes of one host share; by default all cores.
@@ -134,8 +137,10 @@ def infer(
     out, path = Path(out), latest_run() if target is None else Path(target)
     kind = kind_of(out, format)
     artefact = None if target is None else format_of(path)
-    if artefact and (backend or device != "CPU"):
-        raise SpecError(f"{target} runs in {artefact.runtime} on the CPU; leave out --backend and --device")
+    if artefact and (backend or precision or device != "CPU"):
+        raise SpecError(
+            f"{target} runs in {artefact.runtime} on the CPU; leave out --backend, --precision and --device"
+        )
     run: dict[str, Any] | None = None
     if not artefact:
         checkpoint, path, run = open_checkpoint(path)
@@ -143,7 +148,9 @@ def infer(
     if location is None:
         raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
     names = read_labels(Path(class_names)) if class_names else None
-    kept = load_config(run["config"]).fitted_reading if run else None
+    config = load_config(run["config"]) if run else None
+    kept = config.fitted_reading if config else None
+    numbers = find_precision(precision or (config.recipe.precision if config else "float32"))
     opened: AbstractContextManager[Predictor]
     with ExitStack() as stack:
         if artefact:
@@ -152,7 +159,7 @@ def infer(
         else:
             name = backend or (run["backend"] if run else default_backend())
             rank = stack.enter_context(join_ranks(name, device, threads))
-            opened = model_predictor(find_backend(name), checkpoint, rank.device, rank.threads)
+            opened = model_predictor(find_backend(name), checkpoint, rank.device, rank.threads, numbers)
         predictor = stack.enter_context(opened)
         spec = predictor.spec
         chosen = choose_reading(kept, reading or {}, location, spec)
@@ -162,7 +169,7 @@ def infer(
         examples.require(spec)
         request = PredictionRequest(
             file_hash(path),
-            f"{name} {device}",
+            f"{name} {device}{f' {numbers.value}' if numbers is not Precision.FLOAT32 else ''}",
             fingerprint(location),
             split,
             top_k or KEPT[kind],

@@ -12,6 +12,7 @@ from typing import Any
 
 from acz.api.results import Result, reports_progress
 from acz.backend.build import build_model
+from acz.backend.devices import precisions_in_words
 from acz.backend.protocol import Parameters
 from acz.backend.registry import REFERENCE, broken, find_backend, infos, installed
 from acz.backend.worker import Worker, describe
@@ -24,7 +25,7 @@ from acz.model.checkpoint import Checkpoint
 from acz.model.drawing import draw
 from acz.model.layers import LAYERS
 from acz.model.layers.description import Setting, formula, settings_of
-from acz.model.precision import Precision
+from acz.model.precision import find_precision
 from acz.model.spec import Spec
 from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
@@ -185,7 +186,8 @@ def list_backends(*, progress: Progress | None = None) -> dict[str, BackendState
                 about = worker.run(describe, None)[0]
         except AczError as error:
             return BackendState(name, True, problem=str(error), python=python, acz="" if python else __version__)
-        return BackendState(name, True, about.versions, tuple(about.devices), about.capabilities, python=python)
+        able = {**about.capabilities, "precisions": precisions_in_words(name)}
+        return BackendState(name, True, about.versions, tuple(about.devices), able, python=python)
 
     states: dict[str, BackendState] = {}
     with show_progress(progress) as shown, ThreadPoolExecutor(len(known)) as pool:
@@ -265,7 +267,7 @@ def build(
         spec: a spec, or the name of a model. A checkpoint's `spec` gives the model without the checkpoint's weights.
         parameters: arrays by path; by default the spec's initial values for `seed`, the same in every backend.
         device: `CPU`, `GPU:1`, `Ascend:3`, ...
-        precision: `float32` or `float64`.
+        precision: `float32`, `float64`, or for products alone `tf32`, `bfloat16` or `float16`.
         logits: let a call give the logits (videos, classes), which losses take, and not the spec's output. The module's
             attribute `returns_logits` switches it later, and `module.finish(logits)` gives the output.
 
@@ -282,7 +284,7 @@ def build(
             "acz.load(..., backend, weights=False) builds the model without them"
         )
     named = spec if isinstance(spec, Spec) else load_config(spec).spec
-    return build_model(find_backend(backend), named, parameters, device, _precision(precision, backend), seed, logits)
+    return build_model(find_backend(backend), named, parameters, device, find_precision(precision), seed, logits)
 
 
 def load(
@@ -305,7 +307,7 @@ def load(
             configuration, which has no weights and gives starting values. None is the latest run.
         backend: the backend whose module is built, whichever one trained the weights.
         device: `CPU`, `GPU:1`, `Ascend:3`, ...
-        precision: `float32` or `float64`.
+        precision: `float32`, `float64`, or for products alone `tf32`, `bfloat16` or `float16`.
         logits: let a call give the logits, as `acz.build` says.
         weights: False builds the model of a run or a checkpoint with starting values.
         seed: the seed of starting values.
@@ -318,7 +320,7 @@ def load(
     Example:
         >>> module = acz.load("runs/mine", "torch").eval()
     """
-    chosen = _precision(precision, backend)
+    chosen = find_precision(precision)
     if isinstance(target, Checkpoint):
         checkpoint: Checkpoint | None = target
     elif target is None or _holds_weights(Path(target)):
@@ -333,13 +335,3 @@ def load(
 def _holds_weights(path: Path) -> bool:
     """True for a folder, and for a file that is not a configuration."""
     return path.is_dir() or (path.is_file() and path.suffix not in (".yaml", ".yml")) or path.suffix == ".safetensors"
-
-
-def _precision(name: str, backend: str) -> Precision:
-    """The precision of this name. Raises SpecError; the message says how the framework mixes precisions."""
-    names = [known.value for known in Precision]
-    if name not in names:
-        info = infos().get(backend)
-        advice = f"; for mixed precision type {info.mixed_precision}" if info and info.mixed_precision else ""
-        raise SpecError(f"there is no precision '{name}'; {nearest(name, names)}{advice}")
-    return Precision(name)

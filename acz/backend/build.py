@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.backend.devices import check_device
+from acz.backend.devices import check_device, check_precision
 from acz.backend.protocol import Backend, Parameters
 from acz.backend.registry import check_names
 from acz.model.parameters import check_parameters, initial_parameters
@@ -31,11 +31,12 @@ def build_model(
         logits: let a call of the module give the trunk's last values, which losses take, and not the spec's output.
 
     Raises:
-        MissingError: the device is not here.
+        MissingError: the device is not here, or the backend has no such precision on it.
         SpecError: a backend reserves a name of the spec, or the parameters are not the spec's.
     """
     check_names(spec)
     check_device(backend, device)
+    check_precision(backend.NAME, precision, device)
     if parameters is None:
         parameters = initial_parameters(spec, seed, precision.storage)
     check_parameters(spec, parameters)

@@ -1,4 +1,4 @@
-"""Names of devices, the check that one is here, and a backend that stays on one."""
+"""Names of devices, the checks that a backend has a device and a precision, and a backend that stays on one device."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from acz.backend.protocol import Backend
+from acz.backend.registry import find_info
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.errors import MissingError, SpecError
+from acz.model.precision import FULL, Precision
 from acz.model.spec import Spec
 
 
@@ -94,3 +96,49 @@ def advise_on_device(devices: Sequence[str]) -> str:
     return (
         f"this runs on the CPU, and {', '.join(others)} {'is' if len(others) == 1 else 'are'} here; add --device {kind}"
     )
+
+
+def missing_precision(backend: str, precision: Precision, device: str = "CPU") -> str:
+    """Why a backend has no such precision on a device, and what to type instead; empty where it has it.
+
+    A backend without any low precision has none on other devices either. What another device can is else the framework's
+    own to say.
+
+    Args:
+        backend: a backend's name, which may have a device, as `torch@GPU` has.
+        precision: any precision.
+        device: the device of a name without one.
+    """
+    if not precision.is_low:
+        return ""
+    name, place = split_participant(backend, device)
+    known = find_info(name).low_precisions
+    if precision.value in known or (known and place != "CPU"):
+        return ""
+    others = [*(full.value for full in FULL), *known]
+    where, elsewhere = (" on the CPU", " or --device") if known else ("", "")
+    return (
+        f"backend '{name}' has no products in {precision.value}{where}; "
+        f"type --precision {' or '.join(others)}, or take another --backend{elsewhere}"
+    )
+
+
+def check_precision(backend: str, precision: Precision, device: str = "CPU") -> None:
+    """Raise MissingError where a backend has no such precision on a device."""
+    if problem := missing_precision(backend, precision, device):
+        raise MissingError(problem)
+
+
+def precisions_in_words(backend: str) -> str:
+    """The precisions of a backend on the CPU, how it computes the low ones, and those that it has not."""
+    known = find_info(backend).low_precisions
+    by_means: dict[str, list[str]] = {}
+    for name, means in known.items():
+        by_means.setdefault(means, []).append(name)
+    having = [
+        ", ".join(full.value for full in FULL),
+        *(f"{', '.join(names)} ({means})" for means, names in by_means.items()),
+    ]
+    absent = [precision.value for precision in Precision if precision.is_low and precision.value not in known]
+    where = " on the CPU" if known else ""
+    return ", ".join(having) + (f"; no {', '.join(absent)}{where}" if absent else "")

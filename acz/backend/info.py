@@ -87,7 +87,11 @@ class BackendInfo:
     native: NativeFormat | None = None
     """The framework's own file; without one, `acz convert` neither writes nor reads it."""
     mixed_precision: str = ""
-    """The code with which its users compute in fewer bits, for `float16` or `bfloat16` as a precision; empty if unknown."""
+    """The code with which its users compute in fewer bits by the framework's own means; empty if unknown."""
+    low_precisions: Mapping[str, str] = field(default_factory=lambda: NOTHING)
+    """The means by which it computes products in a low precision on the CPU, by the precision's name; others are missing there.
+
+    A backend that names none has none on any device."""
     fft_cost: float | None = None
     """Multiply-adds of a matrix product in the time of one step of a Fourier transform; without one there is no transform."""
     reserved_names: frozenset[str] = frozenset()

@@ -193,7 +193,8 @@ class Backend(Protocol):
     def dump_optimizer(self, trainer: Any) -> dict[str, Array]:
         """Copies of `m.<path>` and `v.<path>` of every trained parameter that is not frozen, zeros at first, and `step`.
 
-        `step` is an integer (). Where the optimiser is an `AveragedAdam`, also `a.<path>`, the weights at first.
+        `step` is an integer (). Where the optimiser is an `AveragedAdam`, also `a.<path>`, the weights at first. A model in
+        float16 also gives `scale` and `growth` of acz.model.loss_scale, whose rule its steps follow.
         """
 
     def load_optimizer(self, trainer: Any, state: Mapping[str, Array]) -> None:

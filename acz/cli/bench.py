@@ -14,7 +14,8 @@ def bench_command(
     only: Annotated[
         list[str] | None,
         typer.Option(
-            help="A group: loop, step, train, inference, circulant, data, youtube8m, metrics, vlad, zoo, processes or start. May be repeated.",
+            help="A group: loop, step, train, inference, circulant, data, youtube8m, metrics, vlad, zoo, precision, processes or "
+            "start. May be repeated.",
             show_default="all",
         ),
     ] = None,

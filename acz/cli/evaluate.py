@@ -13,6 +13,7 @@ from acz.cli.options import (
     Engine,
     Json,
     OnBadRecord,
+    PrecisionOption,
     Processes,
     Resources,
     Retries,
@@ -43,6 +44,7 @@ def evaluate_command(
         ),
     ] = None,
     device: Device = "CPU",
+    precision: PrecisionOption = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data set.", show_default="that of the run")] = None,
     split: Annotated[
         str, typer.Option(help="The split. Of YouTube-8M `test` is the validation shards, or else the test shards.")
@@ -96,6 +98,7 @@ def evaluate_command(
             target,
             backend=backend,
             device=device,
+            precision=precision,
             data=data,
             split=split,
             batch_size=batch_size,
@@ -109,9 +112,9 @@ def evaluate_command(
         )
     elif predictions is None or labels is None:
         raise SpecError("--predictions FILE and --labels DATA need each other, and --classes needs both")
-    elif target or backend or data or sampling or device != "CPU":
+    elif target or backend or data or sampling or precision or device != "CPU":
         raise SpecError(
-            "--predictions evaluates a file; leave out the model, --data, --sampling, --backend and --device"
+            "--predictions evaluates a file; leave out the model, --data, --sampling, --backend, --precision and --device"
         )
     else:
         reading |= {} if classes is None else {"classes": classes}

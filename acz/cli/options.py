@@ -81,6 +81,14 @@ Backend = Annotated[
     ),
 ]
 Device = Annotated[str, typer.Option(help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on. A missing device is an error.")]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        help="float32 or float64; or tf32, bfloat16 or float16: matrix products of rounded operands, everything else float32.",
+        show_default="as in the configuration of the run, else float32",
+    ),
+]
 Threads = Annotated[int, typer.Option(min=1, help="Number of CPU threads.", show_default="all cores")]
 SharedThreads = Annotated[
     int | None,

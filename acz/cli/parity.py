@@ -38,7 +38,14 @@ def parity_check(
             max=7,
             help="A level: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, "
             "6 several processes, 7 what 'acz backend-check' lists. May be repeated.",
-            show_default="all but 6",
+            show_default="all but 6; 1 to 3 in a low precision",
+        ),
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A precision of levels 1 to 3: float64, float32, tf32, bfloat16 or float16. May be repeated.",
+            show_default="float64 and float32",
         ),
     ] = None,
     device: Device = "CPU",
@@ -90,7 +97,7 @@ def parity_check(
     A run or a checkpoint is checked with its weights, at its full size, on its data and on hostile videos: the output
     of every layer, the loss, gradients along directions, and ten steps of training. proof.json is written beside it.
     """
-    from acz.api.parity import ONE_PROCESS, check_parity, check_record, record_parity, show_proofs
+    from acz.api.parity import check_parity, check_record, record_parity, show_proofs
     from acz.foundation.errors import CheckFailed, SpecError
 
     modes = {"--record": record is not None, "--against": against is not None, "--show": show}
@@ -99,8 +106,8 @@ def parity_check(
         raise SpecError(f"{' and '.join(chosen)} are different tasks; give one of them")
     if out is not None and against is None:
         raise SpecError("--out is for --against; --csv writes the checks of this machine")
-    if chosen and (level or mutant or csv is not None):
-        raise SpecError(f"{chosen[0]} takes neither --level, --mutant nor --csv; leave them out")
+    if chosen and (level or precision or mutant or csv is not None):
+        raise SpecError(f"{chosen[0]} takes neither --level, --precision, --mutant nor --csv; leave them out")
     if not show and len(targets or []) > 1:
         raise SpecError(f"give one model or run, got {len(targets or [])}; --show takes several files")
     names = [name.strip() for name in backends.split(",")] if backends else None
@@ -121,7 +128,8 @@ def parity_check(
         report = check_parity(
             target,
             backends=names,
-            levels=level or ONE_PROCESS,
+            levels=level,
+            precisions=precision,
             device=device,
             mutant=mutant,
             data=data,
@@ -129,8 +137,9 @@ def parity_check(
         )
         if csv is not None:
             report.to_csv(csv)
-        headers = ["model", "backend", "level", "float64", "float64 bound", "float32", "float32 bound", "verdict"]
-        rows, right = report.summary(), {3, 4, 5, 6}
+        numbers = [title for kind in report.precisions for title in (kind.value, f"{kind.value} bound")]
+        headers = ["model", "backend", "level", *numbers, "verdict"]
+        rows, right = report.summary(), set(range(3, 3 + len(numbers)))
     if as_json:
         print_json(report.to_json())
     else:

@@ -14,6 +14,7 @@ from acz.cli.options import (
     Engine,
     Json,
     OnBadRecord,
+    PrecisionOption,
     Processes,
     Resources,
     Retries,
@@ -63,6 +64,7 @@ def train_command(
             help="CPU, GPU, GPU:1, Ascend, Ascend:3 and so on. A missing device is an error.", show_default="CPU"
         ),
     ] = None,
+    precision: PrecisionOption = None,
     data: Annotated[
         Path | None, typer.Option(help="Folder of the data set.", show_default="that of the configuration")
     ] = None,
@@ -156,13 +158,14 @@ def train_command(
         "resources": given_amounts(resources),
         "retries": retries,
     }
+    changes = given_overrides(assignments) | ({"train.precision": precision} if precision else {})
     if not resume:
         trained = training.train(
             config,
             start_from=start_from,
             allow=allow or [],
             out=out,
-            overrides=given_overrides(assignments),
+            overrides=changes,
             reading=reading,
             resume_if_begun=resume_if_begun,
             **shared,
@@ -174,7 +177,7 @@ def train_command(
     else:
         if threads is None:
             configure_process(training.threads_of(out))
-        overrides = given_overrides(assignments) | {f"data.reading.{name}": value for name, value in reading.items()}
+        overrides = changes | {f"data.reading.{name}": value for name, value in reading.items()}
         trained = training.resume(out, overrides=overrides, **shared)
     print_result(trained, as_json)
 

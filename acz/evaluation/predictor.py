@@ -13,6 +13,7 @@ from acz.backend.build import build_model
 from acz.backend.protocol import Backend
 from acz.foundation.arrays import Array
 from acz.model.checkpoint import Checkpoint
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.reference.ranking import top_classes
 
@@ -45,10 +46,12 @@ def select_best(output: Array, count: int) -> Best:
 
 
 @contextmanager
-def model_predictor(backend: Backend, checkpoint: Checkpoint, device: str, threads: int) -> Iterator[Predictor]:
+def model_predictor(
+    backend: Backend, checkpoint: Checkpoint, device: str, threads: int, precision: Precision = Precision.FLOAT32
+) -> Iterator[Predictor]:
     """Load a checkpoint's model in a backend, in this process."""
     backend.set_threads(threads)
-    model = build_model(backend, checkpoint.spec, checkpoint.parameters, device)
+    model = build_model(backend, checkpoint.spec, checkpoint.parameters, device, precision)
 
     def best(inputs: Mapping[str, Array], count: int) -> Best:
         selected = backend.forward_best(model, inputs, {"output": count})

@@ -104,6 +104,8 @@ def _check_optimizer(spec: Spec, optimizer: Mapping[str, Array]) -> None:
         moment, _, path = name.partition(".")
         if name == "step":
             fits = value.shape == () and value.dtype.kind in "iu" and int(value) >= 0
+        elif name in ("scale", "growth"):  # of acz.model.loss_scale
+            fits = value.shape == () and 0 <= float(value) < 2**63
         else:
             fits = moment in ("m", "v", "a") and path in spec.parameters and value.shape == spec.parameters[path].shape
         if not fits or value.dtype.kind not in "fiu":

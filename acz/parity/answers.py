@@ -24,13 +24,18 @@ class Answers:
         self._lock = threading.Lock()
 
     def of_reference(
-        self, key: str, job: Job[Arguments, object], arguments: Arguments, arrays: Mapping[str, Array]
+        self,
+        key: str,
+        job: Job[Arguments, object],
+        arguments: Arguments,
+        arrays: Mapping[str, Array],
+        reference: Backend | None = None,
     ) -> Arrays:
-        """The reference's answer to a job, computed once for all backends."""
+        """The answer of the reference, or of a form of it, to a job, computed once for all backends."""
         with self._lock:
             if ("", key) not in self._by_key:
                 with np.errstate(all="ignore"):
-                    self._by_key["", key] = job(self._reference, arguments, arrays)[1]
+                    self._by_key["", key] = job(reference or self._reference, arguments, arrays)[1]
             return self._by_key["", key]
 
     def of_backend(

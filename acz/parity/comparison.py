@@ -18,6 +18,7 @@ from acz.backend.worker import Worker, Wrapper
 from acz.exchange.artefacts.formats import Maker
 from acz.foundation.processes.job_process import WorkerDied
 from acz.foundation.progress import Progress
+from acz.model.precision import FULL, Precision
 from acz.parity.answers import Answers
 from acz.parity.contract.samples import CASE as CONTRACT
 from acz.parity.levels import LEVELS
@@ -56,6 +57,7 @@ def compare_backends(
     threads: int = 1,
     skip_slow_precision: bool = False,
     workers: Mapping[str, Worker] | None = None,
+    precisions: Sequence[Precision] = FULL,
 ) -> list[Row]:
     """Run levels on cases, every backend in a worker of its own, side by side.
 
@@ -67,10 +69,11 @@ def compare_backends(
         skip_slow_precision: takes the decoupled training of level 3 in float64 alone, which saves a graph.
         workers: workers by backend, which stay open and have `threads` and `wrap` of their own; by default they are
             started here.
+        precisions: those of levels 1 to 3.
     """
     chosen = [level for level in LEVELS if level.number in levels]
     rows: list[Row] = []
-    with RunningComparison(participants, threads, wrap, skip_slow_precision, workers) as comparison:
+    with RunningComparison(participants, threads, wrap, skip_slow_precision, workers, precisions) as comparison:
         started = [
             (level, case, comparison.start(level, case))
             for level in chosen
@@ -105,7 +108,9 @@ class RunningComparison:
         wrap: Wrapper | None,
         skip_slow_precision: bool,
         workers: Mapping[str, Worker] | None = None,
+        precisions: Sequence[Precision] = FULL,
     ) -> None:
+        self.precisions = precisions
         self.backends, self.formats = participants.backends, participants.formats
         self._threads, self._wrap = threads, wrap
         self.skip_slow_precision = skip_slow_precision

@@ -16,11 +16,14 @@ from acz.backend.processes import Place
 from acz.backend.protocol import Backend, Processes
 from acz.foundation.arrays import Array, Arrays
 from acz.model.checkpoint import load_checkpoint, save_checkpoint
+from acz.model.loss_scale import INTERVAL, LossScale
 from acz.model.optimizer import Adam, AveragedAdam
 from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.reference.samples import Batch
 
+SCALE = LossScale(2.0**30, INTERVAL - 25)
+"""The scale with which a training in float16 begins: so large that gradients overflow at first, and near its growth."""
 MOST_RANKED = 3
 """The number of best classes that are compared."""
 
@@ -194,6 +197,8 @@ def _training(
 ) -> tuple[None, Arrays]:
     model = _model(backend, arguments.spec, arguments.precision, arrays)
     trainer = backend.start_training(model, arguments.adam, arguments.loss, arguments.frozen)
+    if arguments.precision is Precision.FLOAT16:
+        backend.load_optimizer(trainer, {**backend.dump_optimizer(trainer), **SCALE.dump()})
     steps = range(len(arguments.rates))
     checkpoint_at = len(steps) - arguments.steps_after_checkpoint
     taken = _train(backend, trainer, arguments, arrays, steps[:checkpoint_at], place)
@@ -203,6 +208,9 @@ def _training(
         answers = _state(backend, model, trainer, arguments.precision, arrays)
     taken += _train(backend, trainer, arguments, arrays, steps[checkpoint_at:], place)
     answers["losses"], answers["hits"] = (np.array(column) for column in zip(*taken, strict=True))
+    if arguments.precision is Precision.FLOAT16:
+        optimizer = backend.dump_optimizer(trainer)
+        answers |= {f"scale/{name}": np.asarray(optimizer[name], np.float64) for name in ("scale", "growth", "step")}
     if arguments.held:
         HELD[:] = [Held(backend, replace(arguments, path=None), model, trainer)]
     averages = {path: value for path, value in backend.dump_optimizer(trainer).items() if path.startswith("a.")}

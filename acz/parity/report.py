@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from acz.model.precision import Precision
+from acz.model.precision import FULL, Precision
 from acz.parity.levels import TITLES
 from acz.parity.row import Row
 from acz.reference.samples import Case
@@ -34,7 +34,7 @@ def to_json(rows: Sequence[Row], missing: Sequence[str]) -> dict[str, Any]:
                 "measured": row.measured if np.isfinite(row.measured) else None,
                 "bound": row.bound if np.isfinite(row.bound) else None,
                 "where": row.where,
-                "passed": None if row.missing else row.passed,
+                "passed": None if row.missing or row.not_bounded else row.passed,
                 "waiver": row.waiver,
                 "problem": row.problem,
                 "missing": row.missing,
@@ -59,7 +59,7 @@ def to_table(rows: Sequence[Row], cases: Sequence[Case], versions: Mapping[str, 
             "precision": row.precision,
             "measured": row.measured,
             "bound": row.bound,
-            "passed": "missing" if row.missing else row.passed,
+            "passed": "missing" if row.missing else "not bounded" if row.not_bounded else row.passed,
             "where": row.where,
             "waiver": row.waiver,
             "problem": row.problem or row.missing,
@@ -69,7 +69,7 @@ def to_table(rows: Sequence[Row], cases: Sequence[Case], versions: Mapping[str, 
     ]
 
 
-def summarise(rows: Sequence[Row]) -> list[list[str]]:
+def summarise(rows: Sequence[Row], precisions: Sequence[Precision] = FULL) -> list[list[str]]:
     """One line for each model, backend and level: in each precision the check that came nearest to its bound."""
     groups: dict[tuple[str, str, int], list[Row]] = {}
     for row in rows:
@@ -77,8 +77,9 @@ def summarise(rows: Sequence[Row]) -> list[list[str]]:
     lines = []
     for (model, backend, level), members in groups.items():
         cells = []
-        for precision in Precision:
+        for precision in precisions:
             measured = [row for row in members if row.precision == precision.value and not row.problem + row.missing]
+            measured = [row for row in measured if not row.not_bounded] or measured
             if not measured:
                 cells += ["", ""]
                 continue
@@ -93,6 +94,8 @@ def _verdict(rows: Sequence[Row]) -> str:
         return "FAIL"
     if all(row.missing for row in rows):
         return "missing"
+    if not any(row.passed for row in rows):
+        return "not bounded"
     return "ok, waived" if any(row.waiver for row in rows) else "ok"
 
 

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from acz.model.precision import FORMATS
+
+MOST_BOUND = 0.5
+"""The largest bound that says something: beyond half of the largest value, other functions would keep it too."""
+
 
 @dataclass
 class Row:
@@ -41,11 +46,20 @@ class Row:
         return not self.problem and bool(self.measured <= self.bound) and bool(np.isfinite(self.bound))
 
     @property
+    def not_bounded(self) -> bool:
+        """True where the row is within a bound that says nothing. Such a row neither passes nor fails.
+
+        In a low precision a bound may be infinite, where a draw overflows.
+        """
+        inside = self.within or (self.precision in FORMATS and not self.problem and self.measured <= self.bound)
+        return inside and self.bound > MOST_BOUND and not self.waiver
+
+    @property
     def passed(self) -> bool:
-        """True where the row is within its bound, or waived."""
-        return self.within or bool(self.waiver)
+        """True where the row is within a bound that says something, or waived."""
+        return (self.within and not self.not_bounded) or bool(self.waiver)
 
     @property
     def failed(self) -> bool:
-        """True where the row was compared and did not pass."""
-        return not self.passed and not self.missing
+        """True where the row was compared and left its bound."""
+        return not self.passed and not self.missing and not self.not_bounded

@@ -11,6 +11,7 @@ INFO = BackendInfo(
     framework="numpy",
     distributions=("numpy",),
     install="acz",
+    low_precisions=dict.fromkeys(("tf32", "bfloat16", "float16"), "operands are rounded, products are float32's"),
     exclusive=False,
     order=0,
 )

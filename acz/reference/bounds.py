@@ -20,6 +20,11 @@ HALF_UNIT = 2.0**-24
 GRADIENT_ROUNDING = 8 * ROUNDING
 """The same for gradients: complex steps never subtract what nearly cancels, the frameworks' reverse sweeps do."""
 
+LOW_DRAWS = 3
+"""The draws that move the operands of a low precision: all up, all down, and at random."""
+DRAWN = 4.0
+"""A result in a low precision may be this many times as far from the exact one as a draw is, beside float32's bound."""
+
 
 def difference(value: Array | None, reference: Array, scale: float | None = None) -> float:
     """The relative difference of a value: max |value - reference| / scale.
@@ -67,6 +72,17 @@ def float32_bound(own: float, least: float = ROUNDING) -> float:
         least: the smallest difference that counts.
     """
     return MARGIN * max(own, least)
+
+
+def low_bound(own: float, drawn: float, least: float = ROUNDING) -> float:
+    """The bound of a result in a low precision.
+
+    Args:
+        own: the reference's own difference in float32, where nothing is rounded to fewer bits.
+        drawn: the largest difference of a draw, in which operands are moved by float32's error before they are rounded.
+        least: the smallest difference of float32 that counts.
+    """
+    return float32_bound(own, least) + DRAWN * drawn
 
 
 def worst(

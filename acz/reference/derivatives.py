@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 
 from acz.foundation.arrays import Array
+from acz.model.layers.base import multiply
 from acz.model.losses import LOSSES
 from acz.model.spec import Spec
 from acz.reference.execution import run
+from acz.reference.traced import Traced, sweep
 
 
 def loss(
@@ -21,9 +24,10 @@ def loss(
     dropout: Mapping[str, Array] | None = None,
     training: bool = True,
     known: Mapping[str, Array] | None = None,
+    products: Callable[[str, Array, Array, str], Array] = multiply,
 ) -> Array:
     """The loss of one batch, a number."""
-    result = run(spec, parameters, inputs, training, False, dropout, known, statistics=False)
+    result = run(spec, parameters, inputs, training, False, dropout, known, False, products)
     return LOSSES[kind].reference(result.logits, result.output, labels)
 
 
@@ -77,3 +81,30 @@ def gradient(
             flat[index] = flat[index].real
         gradients[path] = out.reshape(value.shape)
     return gradients
+
+
+def swept_gradient(
+    spec: Spec,
+    parameters: Mapping[str, Array],
+    inputs: Mapping[str, Array],
+    labels: Array,
+    kind: str,
+    paths: list[str],
+    dropout: Mapping[str, Array] | None = None,
+    training: bool = True,
+    products: Callable[[str, Array, Array, str], Array] = multiply,
+    scale: float = 1.0,
+) -> tuple[Array, dict[str, Array]]:
+    """The loss, and its gradients by one sweep backwards, in which products may round what comes back.
+
+    Args:
+        paths: parameters by path, or inputs by name.
+        products: what multiplies; see acz.reference.products.
+        scale: the factor of the loss before the sweep; the gradients have it.
+    """
+    traced: dict[str, Any] = {path: Traced(parameters[path] if path in parameters else inputs[path]) for path in paths}
+    own = {path: traced.get(path, value) for path, value in parameters.items()}
+    fed = {name: traced.get(name, value) for name, value in inputs.items()}
+    value: Any = loss(spec, own, fed, labels, kind, dropout, training, None, products)
+    gradients = sweep(value * value.dtype.type(scale), [traced[path] for path in paths])
+    return value.value, dict(zip(paths, gradients, strict=True))

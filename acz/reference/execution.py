@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ from acz.foundation.errors import SpecError, nearest
 from acz.model.layers import Call
 from acz.model.layers.activation import log_softmax, sigmoid, softmax
 from acz.model.layers.bags import over_bags
+from acz.model.layers.base import multiply
 from acz.model.parameters import check_parameters
 from acz.model.spec import Spec
 
@@ -99,16 +100,18 @@ def run(
     dropout: Mapping[str, Array] | None = None,
     known: Mapping[str, Array] | None = None,
     statistics: bool = True,
+    products: Callable[[str, Array, Array, str], Array] = multiply,
 ) -> Result:
     """`forward` without its checks; parameters and inputs may be complex, for derivatives.
 
     Args:
         known: outputs of layers by path; neither these layers nor those before them in their stream run.
         statistics: give the new running statistics in training.
+        products: what multiplies; see acz.model.layers.base.Call.
     """
     known = known or {}
     kind = np.result_type(np.float32, *{value.dtype for value in parameters.values()})
-    call = Call(training, dropout or {}, {} if record else None, {} if statistics else None)
+    call = Call(training, dropout or {}, {} if record else None, {} if statistics else None, products=products)
 
     def last_known(prefix: str, layers: Mapping[str, Any]) -> str | None:
         return next((name for name in reversed(list(layers)) if f"{prefix}.{name}" in known), None) if known else None
@@ -129,7 +132,7 @@ def run(
         mask = inputs.get(f"{stream.input}.mask")
         call.mask = None if mask is None else np.asarray(mask, dtype=bool)
         skipped = last_known(name, stream.layers)
-        x = known[f"{name}.{skipped}"] if skipped else np.asarray(inputs[stream.input])
+        x = known[f"{name}.{skipped}"] if skipped else _as_array(inputs[stream.input])
         if skipped is None:
             x = x.astype(np.result_type(kind, x.dtype) if np.iscomplexobj(x) else kind)
             if call.mask is not None:
@@ -142,3 +145,8 @@ def run(
     functions = {"softmax": softmax, "log_softmax": log_softmax, "sigmoid": sigmoid}
     output = functions[spec.output](logits) if spec.output in functions else logits
     return Result(logits, output, call.recorded or {}, call.updated or {})
+
+
+def _as_array(value: Any) -> Any:
+    """A list or a framework's array as NumPy's; a traced array stays one."""
+    return value if hasattr(value, "__array_function__") else np.asarray(value)

@@ -24,6 +24,7 @@ from acz.foundation.processes.interrupt import interruptible
 from acz.foundation.processes.prefetch import TimedItems, prefetch
 from acz.foundation.progress import Counter, Progress, TerminalProgress
 from acz.model.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from acz.model.precision import Precision
 from acz.training.averages import evaluated_weights
 from acz.training.batches import batches
 from acz.training.byte_inputs import warn_of_bytes
@@ -98,7 +99,8 @@ class _Loop:
         self.backend.set_threads(run.rank.threads)
         start = checkpoint or run.start
         parameters = start.parameters if start else None
-        self.model = build_model(self.backend, self.spec, parameters, run.rank.device, seed=self.recipe.seed)
+        precision = Precision(self.recipe.precision)
+        self.model = build_model(self.backend, self.spec, parameters, run.rank.device, precision, self.recipe.seed)
         self.trainer = self.backend.start_training(self.model, self.recipe.averaging_optimizer, run.loss.name, frozen)
         if checkpoint:
             self.backend.load_optimizer(self.trainer, checkpoint.optimizer)

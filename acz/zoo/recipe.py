@@ -117,6 +117,8 @@ class Recipe(BaseModel):
     average: Average | None = None
     distill: Distillation | None = None
     freeze: tuple[str, ...] = ()
+    precision: Literal["float64", "float32", "tf32", "bfloat16", "float16"] = "float32"
+    """The precision of the training. The last three are those of matrix products alone; the weights stay float32."""
     schedule: Schedule = Schedule()
     early_stopping: EarlyStopping | None = None
     checkpoint_steps: int = Field(default=500, gt=0, lt=2**63)

@@ -45,6 +45,7 @@ INFO = BackendInfo(
         recognises,
         'mindspore.load_param_into_net(acz.build(spec, "mindspore"), mindspore.load_checkpoint(FILE))',
     ),
+    low_precisions=dict.fromkeys(("float16",), "operands are rounded, products are float32's"),
     fft_cost=36.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("dtype finish input logits logits_and_records output returns_logits spec".split()),

@@ -83,6 +83,7 @@ class Layer(Mixed):
     def __init__(self, placed: PlacedLayer, dtype: Any) -> None:
         super().__init__(auto_prefix=False)
         self.path, self.settings, self.bag = placed.path, placed.layer, placed.bag
+        self.low: Any = None  # what multiplies, where products are in a lower precision than the parameters
         self.on_cpu = ms.get_context("device_target") == "CPU"
         self.tanh, self.product, self.total = Tanh(), Product(), Total()
         for name, parameter in placed.parameters.items():
@@ -149,6 +150,8 @@ def as_type(value: Tensor, dtype: Any) -> Tensor:
 
 def product(layer: Layer, operation: Any, a: Tensor, b: Tensor) -> Tensor:
     """A product of two tensors, in the first one's type."""
+    if layer.low is not None:
+        return layer.low(operation, a, b)
     return as_type(layer.product(operation, a, b), a.dtype)
 
 
@@ -158,6 +161,11 @@ def pooled(a: Tensor, x: Tensor) -> Tensor:
     Where a sum is zero, the gradient of its normalisation is a million, which half precision does not hold.
     """
     return as_type(ops.BatchMatMul()(a, x), x.dtype)
+
+
+def weighted(layer: Layer, a: Tensor, x: Tensor) -> Tensor:
+    """Sums over the frames by learned weights, which are products as all others in a low precision."""
+    return pooled(a, x) if layer.low is None else layer.low(ops.BatchMatMul(), a, x)
 
 
 def linear(layer: Layer, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -9,7 +9,7 @@ from mindspore import Tensor, ops
 from acz.model.layers.circulant import CirculantDense as Settings
 from acz.model.layers.circulant import CirculantProduct
 from acz_mindspore import INFO
-from acz_mindspore.base import Call, Layer, apply, as_type, product
+from acz_mindspore.base import Call, Layer, apply, as_type
 
 FFT_COST = INFO.fft_cost
 
@@ -63,7 +63,10 @@ def circulant_product(layer: Layer, home: Any, settings: CirculantProduct, x: Te
     diagonal: Tensor = None if settings.diagonal == "none" else as_type(home.diagonal, x.dtype)
     y = x.reshape((-1, n))
     if settings.algorithm(n, units, FFT_COST) == "dense":
-        y = product(layer, ops.MatMul(transpose_b=True), y, explicit(weight, diagonal, settings, units))
+        # not `product`: a low precision leaves circulant products as they are
+        y = as_type(
+            layer.product(ops.MatMul(transpose_b=True), y, explicit(weight, diagonal, settings, units)), y.dtype
+        )
     else:
         y = y.expand_dims(1)  # (rows, 1, features): every block has the same input
         for factor in range(settings.factors):

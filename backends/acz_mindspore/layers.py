@@ -23,11 +23,11 @@ from acz_mindspore.base import (
     log_softmax,
     number,
     off_diagonal,
-    pooled,
     product,
     sigmoid,
     softmax,
     tanh,
+    weighted,
 )
 from acz_mindspore.circulant import CirculantDense, circulant_product  # noqa: F401 (in LAYERS)
 from acz_mindspore.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
@@ -151,8 +151,10 @@ class AttentionCluster(Layer):
             a = ops.softmax(s, axis)
         else:
             valid = ops.tile(call[0].reshape((videos, 1, frames)).astype(x.dtype), (1, settings.units, 1))
-            a = ops.softmax(s * valid + (1.0 - valid) * LOWEST if axis == 2 else s, axis) * valid
-        v = pooled(a, x)  # (videos, units, features)
+            if axis == 2:  # chosen, not multiplied: in float16 the gradient of a video without a valid frame overflows
+                s = ops.select(valid > 0.0, s, ops.full_like(s, LOWEST))
+            a = ops.softmax(s, axis) * valid
+        v = weighted(self, a, x)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:

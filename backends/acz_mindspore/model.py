@@ -12,11 +12,13 @@ from mindspore import Tensor, nn, ops
 from acz.backend.inputs import CallInputs
 from acz.foundation.arrays import Array
 from acz.foundation.errors import InputError, MissingError
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz_mindspore.base import LOW, Call, Layer, Mixed, as_type, check_low, log_softmax, number, sigmoid, softmax
 from acz_mindspore.devices import in_mode, use_device
 from acz_mindspore.layers import LAYERS
 from acz_mindspore.pooling import over_bags
+from acz_mindspore.products import Rounded
 
 
 def is_tensor(value: Any) -> bool:
@@ -205,7 +207,18 @@ class Model(Mixed):
 
 def build(spec: Spec, device: str, dtype: str) -> Model:
     use_device(device)
-    return Model(spec, getattr(ms, dtype)).set_train(False)
+    precision = Precision(dtype)
+    model = Model(spec, getattr(ms, precision.storage.name))
+    for _, cell in model.cells_and_names():
+        if isinstance(cell, Layer) and precision.is_low:
+            cell.low = Rounded(precision)
+    return model.set_train(False)
+
+
+def low_of(model: Model) -> Precision | None:
+    """The precision of a model's products, where it is lower than its parameters'."""
+    multiplied = (cell.low for _, cell in model.cells_and_names() if isinstance(cell, Layer))
+    return next((rounded.precision for rounded in multiplied if rounded is not None), None)
 
 
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:

@@ -15,11 +15,12 @@ from acz.backend.native_layers import native_losses
 from acz.backend.processes import fill_buckets
 from acz.foundation.arrays import Array
 from acz.foundation.processes.silence import silence_output
+from acz.model.loss_scale import LossScale, scale_for
 from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_mindspore.base import log_softmax, number
 from acz_mindspore.devices import in_mode
-from acz_mindspore.model import Model, load_parameters, to_device
+from acz_mindspore.model import Model, load_parameters, low_of, to_device
 from acz_mindspore.processes import BUCKET, Total
 
 
@@ -113,11 +114,12 @@ def shrinking(gradients: tuple[Tensor, ...], limit: float) -> Tensor:
 class Gradients(nn.Cell):
     """Loss, hits and gradients of a batch. Inputs and dropout masks come by position, in the order of their names.
 
-    Where several processes share a batch, the factor of this one's loss comes after them.
+    Where several processes share a batch, or the loss is scaled, its factor comes after them.
     """
 
     def __init__(self, trainer: Trainer, inputs: tuple[str, ...], masks: tuple[str, ...], shared: bool) -> None:
         super().__init__(auto_prefix=False)
+        self.scaled = shared or trainer.scale is not None
         self.model, self.loss = trainer.model, LOSSES[trainer.loss]
         self.inputs, self.masks, self.shared = inputs, masks, shared
         self.trained = ParameterTuple(trainer.trained)
@@ -133,7 +135,7 @@ class Gradients(nn.Cell):
             masks[self.masks[i]] = values[len(self.inputs) + i]
         logits = self.model.logits(inputs, masks, self.shared)
         loss = self.loss(self.model, logits, labels)
-        return loss * values[-1] if self.shared else loss, logits
+        return loss * values[-1] if self.scaled else loss, logits
 
     def construct(self, labels: Tensor, *values: Tensor) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
         (loss, logits), gradients = self.gradients(labels, values)
@@ -269,6 +271,7 @@ class Trainer:
     """Paths of the statistics that stay."""
     averages: list[Parameter]
     """Averages of the trained parameters, in their order; none without a decay."""
+    scale: LossScale | None
     step: int = 0
     graphs: dict[tuple[tuple[str, ...], tuple[str, ...], bool], Step] = field(default_factory=dict)
     average: Averages | None = None
@@ -281,7 +284,7 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
         [Parameter(ops.zeros_like(p), f"{name}.{p.name}", False) for p in values]
         for name, values in (("m", trained), ("v", trained), ("a", trained if optimizer.average_decay else []))
     )
-    return Trainer(model, optimizer, loss, trained, m, v, kept, averages)
+    return Trainer(model, optimizer, loss, trained, m, v, kept, averages, scale_for(low_of(model)))
 
 
 def training_step(
@@ -292,7 +295,7 @@ def training_step(
     learning_rate: float,
     videos: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    model, optimizer = trainer.model, trainer.optimizer
+    model, optimizer, scale, finite = trainer.model, trainer.optimizer, trainer.scale, True
     names = tuple(inputs), tuple(dropout), videos is not None
     first = names not in trainer.graphs
     if first:
@@ -310,18 +313,28 @@ def training_step(
     fed, masks = to_device(model, inputs), to_device(model, dropout)
     answers = to_device(model, {"labels": labels})["labels"]
     with in_mode(ms.GRAPH_MODE), silence_output() if first else nullcontext():  # MindSpore warns of few threads
-        kept = {path: model.parameters_dict()[path].asnumpy().copy() for path in trainer.kept}
-        if videos is None:
+        own = model.spec.statistics if scale else trainer.kept
+        kept = {path: model.parameters_dict()[path].asnumpy().copy() for path in own}
+        if videos is None and scale is None:
             answer = graph(*scalars, answers, *fed.values(), *masks.values())
         else:
-            share = Tensor(find_loss(trainer.loss).share(len(labels), videos), model.dtype)
-            loss, right, gradients = graph.gradients(answers, *fed.values(), *masks.values(), share)
-            graph.update(*scalars, *gradients)
-            answer = loss, right
-        if trainer.average is not None:
+            factor = scale.scale if scale else 1.0
+            share = 1.0 if videos is None else find_loss(trainer.loss).share(len(labels), videos)
+            given = (*fed.values(), *masks.values(), Tensor(share * factor, model.dtype))
+            loss, right, gradients = graph.gradients(answers, *given)
+            answer = loss / factor, right
+            gradients = tuple(gradient / factor for gradient in gradients) if scale else gradients
+            finite = scale is None or all(np.isfinite(gradient.asnumpy()).all() for gradient in gradients)
+            if finite:
+                graph.update(*scalars, *gradients)
+                kept = {path: kept[path] for path in trainer.kept}
+        if trainer.average is not None and finite:
             trainer.average()
     if kept:
         load_parameters(model, kept)
+    if scale:
+        trainer.step -= not finite
+        scale.update(finite)
     return answer
 
 
@@ -335,10 +348,12 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
     if trainer.step == 0:
         begin_averages(trainer)
     found = {p.name: p.asnumpy().copy() for p in (*trainer.m, *trainer.v, *trainer.averages)}
-    return found | {"step": np.array(trainer.step, dtype=np.int64)}
+    return found | {"step": np.array(trainer.step, dtype=np.int64)} | (trainer.scale.dump() if trainer.scale else {})
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     trainer.step = int(state["step"])
+    if trainer.scale:
+        trainer.scale.load(state)
     for moment in (*trainer.m, *trainer.v, *trainer.averages):
         moment.set_data(Tensor(np.array(state[moment.name])))

@@ -34,8 +34,10 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     return a
 
 
-def sums(x: Tensor, a: Tensor) -> Tensor:
-    """Sums of the frames by their shares, (videos, features, clusters); never in a low type, as `pooled` says."""
+def sums(layer: Layer, x: Tensor, a: Tensor) -> Tensor:
+    """Sums of the frames by their shares, (videos, features, clusters), as `pooled`."""
+    if layer.low is not None:
+        return layer.low(ops.BatchMatMul(transpose_a=True), x, a)
     return as_type(ops.BatchMatMul(transpose_a=True)(x, a), x.dtype)
 
 
@@ -60,7 +62,7 @@ class NetVLAD(SoftAssignment):
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
-        v = sums(x, a)
+        v = sums(self, x, a)
         return a, of_clusters(v - each(self.centres, x) * total)
 
 
@@ -69,7 +71,7 @@ class LightVLAD(SoftAssignment):
 
     def construct(self, x: Tensor, call: Call) -> tuple[Tensor, Tensor]:
         a = assign(self, x, call)
-        v = sums(x, a)
+        v = sums(self, x, a)
         return a, of_clusters(v * each(sigmoid(as_type(self.gates, x.dtype)), x) if self.settings.gated else v)
 
 
@@ -83,7 +85,7 @@ class NetFV(SoftAssignment):
         spread = as_type(self.spread, x.dtype)
         precision = each(ops.reciprocal(spread * spread + number(LEAST_SPREAD, x)), x)
         total = ops.tile(a.sum(1, keepdims=True), (1, x.shape[2], 1))  # (videos, features, clusters)
-        ax, axx = sums(x, a), sums(x * x, a)
+        ax, axx = sums(self, x, a), sums(self, x * x, a)
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * precision * precision - total
         return a, ops.cat((of_clusters(residual * precision), l2_normalize(second.flatten(start_dim=1))), 1)
@@ -104,7 +106,7 @@ class NeXtVLAD(Layer):
         a = a.reshape((videos, frames * groups, clusters))
         x = x.reshape((videos, frames * groups, size))  # (videos, frames * groups, E / groups)
         total = ops.tile(a.sum(1, keepdims=True), (1, size, 1))  # (videos, E / groups, clusters)
-        v = sums(x, a) - each(self.centres, x) * total
+        v = sums(self, x, a) - each(self.centres, x) * total
         scale = ops.rsqrt(ops.maximum((v * v).sum(1), number(1e-12, v)))  # (videos, clusters)
         v = v * ops.tile(scale.expand_dims(1), (1, size, 1))
         return alpha, a.reshape((videos, frames, groups * clusters)), v.flatten(start_dim=1)

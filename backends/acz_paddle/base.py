@@ -13,8 +13,10 @@ from paddle.utils import unique_name
 from acz.foundation.arrays import Shape
 from acz.model.layers.base import Role
 from acz.model.layers.normalize import BatchNormSettings
+from acz.model.precision import Precision
 from acz.model.spec import PlacedLayer
 from acz_paddle.processes import TotalOfProcesses
+from acz_paddle.products import product
 
 
 @dataclass
@@ -78,6 +80,9 @@ class Holder(nn.Layer):
 class Layer(Holder):
     """A layer in place. Its parameters are registered under the spec's names, as zeros."""
 
+    low: Precision | None = None
+    """The precision of the products, where it is lower than the parameters'."""
+
     def __init__(self, placed: PlacedLayer, dtype: str) -> None:
         super().__init__(placed.path, dtype)
         self.settings, self.bag = placed.layer, placed.bag
@@ -100,8 +105,11 @@ def apply(function: str | None, x: Tensor) -> Tensor:
     return {"relu": F.relu, "relu6": F.relu6, "tanh": paddle.tanh, "sigmoid": F.sigmoid}[function](x)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """x weight + bias, in the precision of x."""
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, low: Precision | None = None) -> Tensor:
+    """x weight + bias, in the type of x."""
+    if low is not None:
+        y = product(x, weight, low)
+        return y if bias is None else y + bias
     return F.linear(x, weight.astype(x.dtype), None if bias is None else bias.astype(x.dtype))
 
 

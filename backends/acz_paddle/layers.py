@@ -23,6 +23,8 @@ from acz_paddle.base import (
 )
 from acz_paddle.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_paddle.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
+from acz_paddle.products import bilinear
+from acz_paddle.products import product as multiply
 from acz_paddle.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD  # noqa: F401 (in LAYERS)
 
 
@@ -30,7 +32,7 @@ class Dense(Layer):
     settings: dense.Dense
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        y = linear(x, self.weight, self.bias if self.settings.bias else None)
+        y = linear(x, self.weight, self.bias if self.settings.bias else None, low=self.low)
         return apply(self.settings.activation, y)
 
 
@@ -92,13 +94,13 @@ class Conv2d(Layer):
     settings: image.Conv2d
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        y = F.conv2d(x, self.weight.astype(x.dtype))
+        y = bilinear(F.conv2d, x, self.weight.astype(x.dtype), self.low)
         if not self.settings.bias:
             return y
         bias = self.bias.astype(y.dtype).reshape(
             [-1, 1, 1]
         )  # F.conv2d itself takes longer over adding it than over the convolution
-        return y.add_(bias) if paddle.in_dynamic_mode() else y + bias
+        return y.add_(bias) if paddle.in_dynamic_mode() and self.low is None else y + bias
 
 
 class MaxPool2d(Layer):
@@ -119,8 +121,8 @@ class AttentionCluster(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
         features = x.shape[-1]
-        h = paddle.tanh(linear(x, self.hidden.weight, self.hidden.bias)) if settings.hidden else x
-        s = linear(h, self.score.weight, self.score.bias if settings.score_bias else None)
+        h = paddle.tanh(linear(x, self.hidden.weight, self.hidden.bias, low=self.low)) if settings.hidden else x
+        s = linear(h, self.score.weight, self.score.bias if settings.score_bias else None, low=self.low)
         if settings.score_scale == "1/sqrt(features)":
             s = s * features**-0.5
         if settings.score_norm:
@@ -134,7 +136,7 @@ class AttentionCluster(Layer):
             valid = call.mask.unsqueeze(1)
             a = F.softmax(s.masked_fill(~valid, LOWEST) if axis == 2 else s, axis) * valid.astype(s.dtype)
         call.recorded[f"{self.path}.weights"] = a.transpose([0, 2, 1])
-        v = a.astype(x.dtype) @ x  # (videos, units, features)
+        v = multiply(a.astype(x.dtype), x, self.low)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:
@@ -150,7 +152,7 @@ class ContextGating(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
         weight = off_diagonal(self.weight) if self.settings.remove_diagonal else self.weight
-        g = linear(x, weight, None if norm else self.bias)
+        g = linear(x, weight, None if norm else self.bias, low=self.low)
         g = F.sigmoid(batch_norm(self, self.norm, norm, g, call) if norm else g)
         call.recorded[f"{self.path}.gates"] = g
         return x * g
@@ -161,10 +163,10 @@ class DeepContextGating(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         settings = self.settings
-        h = F.relu(linear(x, self.hidden.weight))
+        h = F.relu(linear(x, self.hidden.weight, low=self.low))
         h = batch_norm(self, self.hidden_norm, settings.norm, h, call)
         h = drop(self, h, settings.dropout, call, "dropout")
-        g = linear(h, self.gate.weight)
+        g = linear(h, self.gate.weight, low=self.low)
         g = F.sigmoid(batch_norm(self, self.gate_norm, settings.norm, g, call))
         call.recorded[f"{self.path}.gates"] = g
         return x * g
@@ -174,8 +176,8 @@ class SqueezeExcitation(Layer):
     settings: gating.SqueezeExcitation
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        h = F.relu(batch_norm(self, self.norm, self.settings.norm, linear(x, self.squeeze.weight), call))
-        g = F.sigmoid(linear(h, self.excite.weight))
+        h = F.relu(batch_norm(self, self.norm, self.settings.norm, linear(x, self.squeeze.weight, low=self.low), call))
+        g = F.sigmoid(linear(h, self.excite.weight, low=self.low))
         call.recorded[f"{self.path}.gates"] = g
         return x * g
 
@@ -190,9 +192,9 @@ class MixtureOfExperts(Layer):
             experts = product(self.experts, circulant, x, classes * mixtures)
             experts = experts + self.experts.bias.astype(experts.dtype)
         else:
-            narrow = linear(x, self.gates_input.weight) if self.settings.low_rank else x
-            gates = linear(narrow, self.gates.weight)
-            experts = linear(x, self.experts.weight, self.experts.bias)
+            narrow = linear(x, self.gates_input.weight, low=self.low) if self.settings.low_rank else x
+            gates = linear(narrow, self.gates.weight, low=self.low)
+            experts = linear(x, self.experts.weight, self.experts.bias, low=self.low)
         gates = F.softmax(wide(gates).reshape([-1, classes, mixtures + 1]), 2)
         experts = F.sigmoid(wide(experts))
         experts = experts.reshape([-1, classes, mixtures])  # (videos, classes, mixtures)
@@ -200,7 +202,7 @@ class MixtureOfExperts(Layer):
         gating = self.settings.input_gating
         if not gating:
             return y
-        g = wide(linear(x, self.gating.weight))
+        g = wide(linear(x, self.gating.weight, low=self.low))
         if gating.remove_diagonal:
             square = wide(self.gating.weight[:classes])
             g = g - (square * paddle.eye(classes, dtype=square.dtype)).sum(0) * y

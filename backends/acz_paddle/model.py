@@ -14,6 +14,7 @@ from paddle.base import core
 from acz.backend.inputs import MASK, CallInputs
 from acz.foundation.arrays import Array
 from acz.foundation.errors import InputError
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz_paddle.base import WIDE, Call, Layer, log_softmax, wide
 from acz_paddle.devices import device_name, native_device
@@ -118,8 +119,18 @@ class Model(nn.Layer):
 
 
 def build(spec: Spec, device: str, dtype: str) -> Model:
+    precision = Precision(dtype)
     with paddle.device.device_guard(native_device(device)):
-        return Model(spec, device, dtype)
+        model = Model(spec, device, precision.storage.name)
+    for layer in model.sublayers():
+        if isinstance(layer, Layer) and precision.is_low:
+            layer.low = precision
+    return model
+
+
+def low_of(model: Model) -> Precision | None:
+    """The precision of a model's products, where it is lower than its parameters'."""
+    return next((layer.low for layer in model.sublayers() if isinstance(layer, Layer)), None)
 
 
 @contextmanager

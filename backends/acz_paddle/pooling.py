@@ -50,7 +50,8 @@ class GatedBag(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         largest = l2_normalize(pool("max", wide(x), call.mask))  # (videos, clusters)
-        g = linear(linear(largest, self.squeeze.weight), self.excite.weight)
+        g = linear(largest, self.squeeze.weight, low=self.low)
+        g = linear(g, self.excite.weight, low=self.low)
         g = F.sigmoid(batch_norm(self, self.norm, self.settings.norm, g, call))
         call.recorded[f"{self.path}.gates"] = g
         return l2_normalize(g * pool("sum", wide(x), call.mask)).astype(x.dtype)  # (videos, clusters)

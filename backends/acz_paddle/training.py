@@ -12,10 +12,11 @@ from paddle import Tensor, _C_ops
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
+from acz.model.loss_scale import LossScale, scale_for
 from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_paddle.base import Call, log_softmax
-from acz_paddle.model import Model, load_parameters, to_device
+from acz_paddle.model import Model, load_parameters, low_of, to_device
 from acz_paddle.processes import sum_gradients
 
 
@@ -105,6 +106,7 @@ class Trainer:
     """Paths of the statistics that stay."""
     averages: dict[str, Tensor]
     """Averages of the trained parameters by path; empty without a decay."""
+    scale: LossScale | None
     step: int = 0
 
 
@@ -115,7 +117,7 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
         {path: paddle.zeros_like(value) for path, value in values.items()}
         for values in (trained, trained, trained if optimizer.average_decay else {})
     )
-    return Trainer(model, optimizer, loss, trained, m, v, kept, averages)
+    return Trainer(model, optimizer, loss, trained, m, v, kept, averages, scale_for(low_of(model)))
 
 
 def training_step(
@@ -130,25 +132,40 @@ def training_step(
     model.train()
     fed = to_device(model, {**inputs, "labels": labels})
     call = Call(dropout=to_device(model, dropout), shared=videos is not None)
-    kept = {path: model.state_dict()[path].clone() for path in trainer.kept}
+    scale = trainer.scale
+    kept = {path: model.state_dict()[path].clone() for path in (model.spec.statistics if scale else trainer.kept)}
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, fed["labels"])
     right = hits(logits.detach(), fed["labels"])
     if videos is not None:
         value = value * find_loss(trainer.loss).share(len(labels), videos)
-    gradients = paddle.grad(value, list(trainer.trained.values()))
+    factor = scale.scale if scale else 1.0
+    gradients = paddle.grad(value * factor if scale else value, list(trainer.trained.values()))
     value = value.detach()
     if videos is not None:
         numbers = paddle.stack([value.astype("float64"), right.astype("float64")])
         gradients = sum_gradients(gradients, numbers)
         value, right = numbers[0], numbers[1]
-    prepare(trainer, gradients)
-    if trainer.step == 0:
-        begin_averages(trainer)
-    update(trainer, gradients, learning_rate)
+    finite = scale is None or unscale(gradients, factor)
+    if finite:
+        prepare(trainer, gradients)
+        if trainer.step == 0:
+            begin_averages(trainer)
+        update(trainer, gradients, learning_rate)
+        kept = {path: kept[path] for path in trainer.kept}
     if kept:
         load_parameters(model, kept)
+    if scale:
+        scale.update(finite)
     return value, right
+
+
+def unscale(gradients: list[Tensor], factor: float) -> bool:
+    """Divide the gradients by the factor of the loss, in place; tells whether all are finite."""
+    with paddle.no_grad():
+        for gradient in gradients:
+            gradient.scale_(1.0 / factor)
+    return all(bool(paddle.isfinite(gradient).all()) for gradient in gradients)
 
 
 def begin_averages(trainer: Trainer) -> None:
@@ -216,7 +233,7 @@ def update(trainer: Trainer, gradients: list[Tensor], learning_rate: float) -> N
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    found = {"step": np.array(trainer.step, dtype=np.int64)}
+    found = {"step": np.array(trainer.step, dtype=np.int64)} | (trainer.scale.dump() if trainer.scale else {})
     for path in trainer.trained:
         found[f"m.{path}"] = trainer.m[path].numpy()
         found[f"v.{path}"] = trainer.v[path].numpy()
@@ -227,6 +244,8 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     trainer.step = int(state["step"])
+    if trainer.scale:
+        trainer.scale.load(state)
     for path in trainer.trained:
         trainer.m[path].set_value(state[f"m.{path}"])
         trainer.v[path].set_value(state[f"v.{path}"])

@@ -9,6 +9,7 @@ from paddle import Tensor
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_paddle.base import Call, Layer, batch_norm, l2_normalize, linear, rsqrt, wide
+from acz_paddle.products import product
 
 
 class SoftAssignment(Layer):
@@ -18,7 +19,7 @@ class SoftAssignment(Layer):
 def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     norm = layer.settings.norm
-    s = linear(x, layer.assignment.weight, None if norm else layer.assignment.bias)
+    s = linear(x, layer.assignment.weight, None if norm else layer.assignment.bias, low=layer.low)
     a = F.softmax(wide(batch_norm(layer, layer.norm, norm, s, call) if norm else s), -1)
     if call.mask is not None:
         a = a * call.mask.unsqueeze(2).astype(a.dtype)
@@ -26,9 +27,9 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     return a
 
 
-def summed(x: Tensor, a: Tensor) -> Tensor:
+def summed(layer: Layer, x: Tensor, a: Tensor) -> Tensor:
     """The sum of the frames x for each cluster by the shares a, (videos, features, clusters)."""
-    return wide(paddle.matmul(x, a.astype(x.dtype), transpose_x=True))
+    return wide(product(x, a.astype(x.dtype), layer.low, transpose_x=True))
 
 
 def of_clusters(v: Tensor) -> Tensor:
@@ -43,14 +44,14 @@ class NetVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
         total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        return of_clusters(summed(x, a) - wide(self.centres) * total).astype(x.dtype)
+        return of_clusters(summed(self, x, a) - wide(self.centres) * total).astype(x.dtype)
 
 
 class LightVLAD(SoftAssignment):
     settings: vlad.LightVLAD
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        v = summed(x, assign(self, x, call))
+        v = summed(self, x, assign(self, x, call))
         return of_clusters(v * F.sigmoid(wide(self.gates)) if self.settings.gated else v).astype(x.dtype)
 
 
@@ -64,7 +65,7 @@ class NetFV(SoftAssignment):
         spread = wide(self.spread)
         precision = 1.0 / (spread * spread + LEAST_SPREAD)
         total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        ax, axx = summed(x, a), summed(x * x, a)
+        ax, axx = summed(self, x, a), summed(self, x * x, a)
         residual = ax - c * total
         second = (axx - c * (ax + residual)) * (precision * precision) - total
         return paddle.concat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1).astype(x.dtype)
@@ -75,11 +76,13 @@ class NeXtVLAD(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         groups, clusters, size = self.settings.groups, self.settings.clusters, self.centres.shape[0]
-        x = linear(x, self.expansion.weight, self.expansion.bias)  # (videos, frames, E)
-        alpha = F.sigmoid(wide(linear(x, self.attention.weight, self.attention.bias)))
+        low = self.low
+        x = linear(x, self.expansion.weight, self.expansion.bias, low=low)  # (videos, frames, E)
+        alpha = F.sigmoid(wide(linear(x, self.attention.weight, self.attention.bias, low=low)))
         if call.mask is not None:
             alpha = alpha * call.mask.unsqueeze(2).astype(alpha.dtype)
-        s = wide(batch_norm(self, self.norm, self.settings.norm, linear(x, self.assignment.weight), call))
+        s = linear(x, self.assignment.weight, low=low)
+        s = wide(batch_norm(self, self.norm, self.settings.norm, s, call))
         a = F.softmax(s.reshape([0, -1, clusters]), -1) * alpha.reshape(
             [0, -1, 1]
         )  # (videos, frames * groups, clusters)
@@ -87,5 +90,5 @@ class NeXtVLAD(Layer):
         call.recorded[f"{self.path}.assignments"] = a.reshape([0, -1, groups * clusters])
         x = x.reshape([0, -1, size])  # (videos, frames * groups, E / groups)
         total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-        v = summed(x, a) - wide(self.centres) * total  # (videos, E / groups, clusters)
+        v = summed(self, x, a) - wide(self.centres) * total  # (videos, E / groups, clusters)
         return (v * rsqrt((v * v).sum(1, keepdim=True).clip(min=1e-12))).flatten(1).astype(x.dtype)

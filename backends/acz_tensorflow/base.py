@@ -13,8 +13,10 @@ from tensorflow import Tensor
 
 from acz.model.layers.base import Parameter
 from acz.model.layers.normalize import BatchNormSettings
+from acz.model.precision import Precision
 from acz.model.spec import PlacedLayer
 from acz_tensorflow.processes import total_of_processes
+from acz_tensorflow.products import product
 
 
 @dataclass
@@ -38,6 +40,9 @@ class Layer(keras.layers.Layer):
     The model calls `call` itself. Keras' policy for low precision is the model's: in its call a parameter is read in
     that type, but for those of a batch norm.
     """
+
+    low: Precision | None = None
+    """The precision of the products, where it is lower than the parameters'."""
 
     def __init__(self, placed: PlacedLayer, dtype: str) -> None:
         scope = re.sub(r"^_|[^\w.]", ".", placed.path, flags=re.ASCII)  # what TensorFlow's graphs take for a name
@@ -92,11 +97,11 @@ def softmax(x: Tensor) -> Tensor:
     return e / tf.reduce_sum(e, -1, keepdims=True)
 
 
-def linear(x: Tensor, weight: Any, bias: Any = None) -> Tensor:
+def linear(x: Tensor, weight: Any, bias: Any = None, *, low: Precision | None = None) -> Tensor:
     """x (..., features) times weight (features, units), one matrix product whatever the axes before."""
     features, units = weight.shape
     x = tf.cast(x, weight.dtype)
-    y = tf.matmul(x if len(x.shape) == 2 else tf.reshape(x, (-1, features)), weight)
+    y = product(x if len(x.shape) == 2 else tf.reshape(x, (-1, features)), weight, low)
     if bias is not None:
         y = tf.nn.bias_add(y, bias)
     return y if len(x.shape) == 2 else tf.reshape(y, [*tf.unstack(tf.shape(x)[:-1]), units])

@@ -24,6 +24,8 @@ from acz_tensorflow.base import (
 )
 from acz_tensorflow.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_tensorflow.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
+from acz_tensorflow.products import bilinear
+from acz_tensorflow.products import product as multiply
 from acz_tensorflow.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD  # noqa: F401 (in LAYERS)
 
 
@@ -31,7 +33,7 @@ class Dense(Layer):
     settings: dense.Dense
 
     def call(self, x: Tensor, call: Call) -> Tensor:
-        return apply(self.settings.activation, linear(x, self.own["weight"], self.own.get("bias")))
+        return apply(self.settings.activation, linear(x, self.own["weight"], self.own.get("bias"), low=self.low))
 
 
 class Rescale(Layer):
@@ -93,7 +95,7 @@ class Conv2d(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         kernel = tf.transpose(self.own["weight"], (2, 3, 1, 0))  # (height, width, channels, filters)
-        y = tf.nn.conv2d(channels_last(x), kernel, 1, "VALID")
+        y = bilinear(lambda x, w: tf.nn.conv2d(x, w, 1, "VALID"), channels_last(x), kernel, self.low)
         return channels_first(tf.nn.bias_add(y, self.own["bias"]) if self.settings.bias else y)
 
 
@@ -114,8 +116,8 @@ class AttentionCluster(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         settings, own = self.settings, self.own
-        h = tf.tanh(linear(x, own["hidden.weight"], own["hidden.bias"])) if settings.hidden else x
-        s = linear(h, own["score.weight"], own.get("score.bias"))
+        h = tf.tanh(linear(x, own["hidden.weight"], own["hidden.bias"], low=self.low)) if settings.hidden else x
+        s = linear(h, own["score.weight"], own.get("score.bias"), low=self.low)
         s = widened(s)
         if settings.score_scale == "1/sqrt(features)":
             s = s * self.placed.input_shape[-1] ** -0.5
@@ -130,7 +132,7 @@ class AttentionCluster(Layer):
         if call.mask is not None:
             a = a * tf.cast(tf.expand_dims(call.mask, 1), a.dtype)
         call.recorded[f"{self.placed.path}.weights"] = tf.transpose(a, (0, 2, 1))
-        v = tf.matmul(tf.cast(a, x.dtype), x)  # (videos, units, features)
+        v = multiply(tf.cast(a, x.dtype), x, self.low)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:
@@ -146,7 +148,7 @@ class ContextGating(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
         norm, own = self.settings.norm, self.own
         weight = off_diagonal(own["weight"]) if self.settings.remove_diagonal else own["weight"]
-        g = linear(x, weight, own.get("bias"))
+        g = linear(x, weight, own.get("bias"), low=self.low)
         g = tf.sigmoid(batch_norm(own, norm, g, call, "norm.") if norm else g)
         call.recorded[f"{self.placed.path}.gates"] = g
         return x * tf.cast(g, x.dtype)
@@ -157,10 +159,10 @@ class DeepContextGating(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         settings, own = self.settings, self.own
-        h = tf.nn.relu(linear(x, own["hidden.weight"]))
+        h = tf.nn.relu(linear(x, own["hidden.weight"], low=self.low))
         h = batch_norm(own, settings.norm, h, call, "hidden_norm.")
         h = drop(self, h, settings.dropout, call, "dropout")
-        g = linear(h, own["gate.weight"])
+        g = linear(h, own["gate.weight"], low=self.low)
         g = tf.sigmoid(batch_norm(own, settings.norm, g, call, "gate_norm."))
         call.recorded[f"{self.placed.path}.gates"] = g
         return x * tf.cast(g, x.dtype)
@@ -171,8 +173,9 @@ class SqueezeExcitation(Layer):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         own = self.own
-        h = tf.nn.relu(batch_norm(own, self.settings.norm, linear(x, own["squeeze.weight"]), call, "norm."))
-        g = tf.sigmoid(widened(linear(h, own["excite.weight"])))
+        h = linear(x, own["squeeze.weight"], low=self.low)
+        h = tf.nn.relu(batch_norm(own, self.settings.norm, h, call, "norm."))
+        g = tf.sigmoid(widened(linear(h, own["excite.weight"], low=self.low)))
         call.recorded[f"{self.placed.path}.gates"] = g
         return x * tf.cast(g, x.dtype)
 
@@ -186,9 +189,9 @@ class MixtureOfExperts(Layer):
             gates = product(own, circulant, x, classes * (mixtures + 1), "gates.")
             experts = tf.nn.bias_add(product(own, circulant, x, classes * mixtures, "experts."), own["experts.bias"])
         else:
-            narrow = linear(x, own["gates_input.weight"]) if self.settings.low_rank else x
-            gates = linear(narrow, own["gates.weight"])
-            experts = linear(x, own["experts.weight"], own["experts.bias"])
+            narrow = linear(x, own["gates_input.weight"], low=self.low) if self.settings.low_rank else x
+            gates = linear(narrow, own["gates.weight"], low=self.low)
+            experts = linear(x, own["experts.weight"], own["experts.bias"], low=self.low)
         gates = softmax(tf.reshape(gates, (-1, classes, mixtures + 1)))
         experts = tf.sigmoid(widened(experts))
         experts = tf.reshape(experts, (-1, classes, mixtures))  # (videos, classes, mixtures)
@@ -196,7 +199,7 @@ class MixtureOfExperts(Layer):
         gating = self.settings.input_gating
         if not gating:
             return y
-        g = widened(linear(x, own["gating.weight"]))
+        g = widened(linear(x, own["gating.weight"], low=self.low))
         if gating.remove_diagonal:
             square = widened(own["gating.weight"][:classes])
             g = g - tf.reduce_sum(square * tf.eye(classes, dtype=square.dtype), 0) * y

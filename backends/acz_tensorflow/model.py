@@ -14,12 +14,14 @@ from acz.backend.inputs import CallInputs
 from acz.foundation.arrays import Array
 from acz.foundation.errors import InputError, SpecError, nearest
 from acz.model.parameters import initial_parameters
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz_tensorflow import INFO
 from acz_tensorflow.base import Call, Layer
 from acz_tensorflow.devices import native_device
 from acz_tensorflow.layers import LAYERS
 from acz_tensorflow.pooling import over_bags
+from acz_tensorflow.products import set_matrix_modes
 
 Tensors = Mapping[str, Tensor]
 
@@ -64,15 +66,19 @@ class Model(keras.Model):
         spec: the model.
         device: TensorFlow's name of it.
         dtype: of the parameters, or a mixed policy of Keras.
+        products: the low precision of products, `bfloat16` and so on; empty where they have that of the parameters.
     """
 
-    def __init__(self, spec: Spec, device: str, dtype: str) -> None:
+    def __init__(self, spec: Spec, device: str, dtype: str, products: str = "") -> None:
         super().__init__(dtype=dtype)
+        self.products = products
         self.spec, self._returns_logits = spec, False
         self.device, self.graphs = device, Graphs(device)
         self._call_inputs = CallInputs(spec, is_array, shape_of)
         with tf.device(device):
             self.steps = {placed.path: LAYERS[placed.layer.type](placed, dtype) for placed in spec.layout}
+        for layer in self.steps.values():
+            layer.low = Precision(products) if products else None
         self.build({name: (None, *shape) for name, shape in input_shapes(spec).items()})
 
     @property
@@ -198,12 +204,13 @@ class Model(keras.Model):
     def get_config(self) -> dict[str, Any]:
         config = {"spec": self.spec.to_dict(), "device": self.device, "dtype": self.dtype_policy.name}
         replaced = {path: keras.saving.serialize_keras_object(layer) for path, layer in self.replaced.items()}
+        config |= {"products": self.products} if self.products else {}
         return config | {"returns_logits": self.returns_logits} | ({"replaced": replaced} if replaced else {})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Model:
         """A model of this configuration with starting values, as Keras' models have them."""
-        model = cls(Spec.from_dict(config["spec"]), config["device"], config["dtype"])
+        model = cls(Spec.from_dict(config["spec"]), config["device"], config["dtype"], config.get("products", ""))
         load_parameters(model, initial_parameters(model.spec))
         model.returns_logits = config.get("returns_logits", False)
         for path, layer in config.get("replaced", {}).items():
@@ -241,7 +248,15 @@ def policy_of(dtype: str) -> str:
 
 
 def build(spec: Spec, device: str, dtype: str) -> Model:
-    return Model(spec, native_device(device), policy_of(dtype))
+    set_matrix_modes()
+    precision = Precision(dtype)
+    products = precision.value if precision.is_low else ""
+    return Model(spec, native_device(device), policy_of(precision.storage.name), products)
+
+
+def low_of(model: Model) -> Precision | None:
+    """The precision of a model's products, where it is lower than its parameters'."""
+    return Precision(model.products) if model.products else None
 
 
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:

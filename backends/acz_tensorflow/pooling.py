@@ -46,7 +46,8 @@ class GatedBag(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
         own = self.own
         largest = l2_normalize(pool("max", x, call.mask))  # (videos, clusters)
-        g = linear(linear(largest, own["squeeze.weight"]), own["excite.weight"])
+        g = linear(largest, own["squeeze.weight"], low=self.low)
+        g = linear(g, own["excite.weight"], low=self.low)
         g = tf.sigmoid(batch_norm(own, self.settings.norm, g, call, "norm."))
         call.recorded[f"{self.placed.path}.gates"] = g
         return l2_normalize(g * pool("sum", x, call.mask))  # (videos, clusters)

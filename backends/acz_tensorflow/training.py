@@ -12,10 +12,11 @@ from tensorflow import Tensor
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
+from acz.model.loss_scale import LossScale, scale_for
 from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_tensorflow.base import Call
-from acz_tensorflow.model import Graphs, Model, Tensors, to_device
+from acz_tensorflow.model import Graphs, Model, Tensors, low_of, to_device
 from acz_tensorflow.processes import sum_gradients
 
 
@@ -108,6 +109,7 @@ class Trainer:
     """The statistics that stay."""
     averages: dict[str, tf.Variable]
     """Averages of the trained parameters by path; empty without a decay."""
+    scale: LossScale | None
     step: int = 0
 
 
@@ -119,7 +121,9 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
             {path: tf.Variable(tf.zeros_like(value), trainable=False) for path, value in values.items()}
             for values in (trained, trained, trained if optimizer.average_decay else {})
         )
-    return Trainer(model, optimizer, loss, Graphs(model.device), trained, m, v, kept, averages)
+    return Trainer(
+        model, optimizer, loss, Graphs(model.device), trained, m, v, kept, averages, scale_for(low_of(model))
+    )
 
 
 def training_step(
@@ -132,33 +136,56 @@ def training_step(
 ) -> tuple[Tensor, Tensor]:
     shared = videos is not None
 
-    def run(fed: Tensors, labels: Tensors, dropout: Tensors, numbers: Tensors) -> tuple[Tensor, Tensor]:
-        kept = [tf.identity(variable.value) for variable in trainer.kept]
+    scale = trainer.scale
+
+    def run(fed: Tensors, labels: Tensors, dropout: Tensors, numbers: Tensors) -> tuple[Tensor, Tensor, Tensor]:
+        statistics = [trainer.model.state[path] for path in trainer.model.spec.statistics] if scale else trainer.kept
+        kept = [tf.identity(variable.value) for variable in statistics]
         trained = list(trainer.trained.values())
         with tf.GradientTape() as tape:
             logits = trainer.model.logits(fed, Call(True, dropout=dropout, shared=shared))
             value = LOSSES[trainer.loss](trainer.model, logits, labels["labels"])
             if shared:
                 value *= numbers["share"]
-        gradients, right = tape.gradient(value, trained), hits(logits, labels["labels"])
+            scaled = value * numbers["scale"] if scale else value
+        gradients, right = tape.gradient(scaled, trained), hits(logits, labels["labels"])
         if shared:
             gradients = [tf.reshape(g, w.shape) for g, w in zip(gradients, trained, strict=True)]
             gradients, together = sum_gradients(gradients, tf.stack([value, tf.cast(right, value.dtype)]))
             value, right = together[0], together[1]
-        update(trainer, prepare(trainer, gradients), numbers)
-        for variable, before in zip(trainer.kept, kept, strict=True):
-            variable.assign(before)
-        return value, right
+        if not scale:
+            update(trainer, prepare(trainer, gradients), numbers)
+            for variable, before in zip(statistics, kept, strict=True):
+                variable.assign(before)
+            return value, right, True
+        gradients = [gradient * (1.0 / numbers["scale"]) for gradient in gradients]
+        finite = tf.reduce_all([tf.reduce_all(tf.math.is_finite(gradient)) for gradient in gradients])
+
+        def step() -> Tensor:
+            update(trainer, prepare(trainer, gradients), numbers)
+            return tf.constant(True)
+
+        tf.cond(finite, step, lambda: tf.constant(False))
+        for variable, before in zip(statistics, kept, strict=True):
+            stays = variable in trainer.kept
+            variable.assign(before if stays else tf.where(finite, variable.value, before))
+        return value, right, finite
 
     if trainer.step == 0:
         begin_averages(trainer)
     trainer.step += 1
     numbers = numbers_of(trainer, learning_rate)
+    if scale:
+        numbers["scale"] = np.array(scale.scale, trainer.model.dtype)
     if videos is not None:
         share = find_loss(trainer.loss).share(len(labels), videos)
         numbers["share"] = np.array(share, trainer.model.dtype)
     groups = (inputs, {"labels": labels}, dropout, numbers)
-    return trainer.graphs(run, (), *(to_device(trainer.model, group) for group in groups))
+    value, right, finite = trainer.graphs(run, (), *(to_device(trainer.model, group) for group in groups))
+    if scale:
+        trainer.step -= not bool(finite)
+        scale.update(bool(finite))
+    return value, right
 
 
 def begin_averages(trainer: Trainer) -> None:
@@ -217,7 +244,7 @@ def update(trainer: Trainer, gradients: Sequence[Tensor], numbers: Tensors) -> N
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    found = {"step": np.array(trainer.step, dtype=np.int64)}
+    found = {"step": np.array(trainer.step, dtype=np.int64)} | (trainer.scale.dump() if trainer.scale else {})
     for path in trainer.trained:
         found[f"m.{path}"] = trainer.m[path].numpy()
         found[f"v.{path}"] = trainer.v[path].numpy()
@@ -228,6 +255,8 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
     trainer.step = int(state["step"])
+    if trainer.scale:
+        trainer.scale.load(state)
     for path in trainer.trained:
         trainer.m[path].assign(state[f"m.{path}"])
         trainer.v[path].assign(state[f"v.{path}"])

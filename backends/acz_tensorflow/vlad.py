@@ -8,6 +8,7 @@ from tensorflow import Tensor
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_tensorflow.base import Call, Layer, batch_norm, l2_normalize, linear, softmax, widened
+from acz_tensorflow.products import product
 
 
 class SoftAssignment(Layer):
@@ -17,7 +18,7 @@ class SoftAssignment(Layer):
 def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     """Shares of the frames, (videos, frames, clusters)."""
     norm, own = layer.settings.norm, layer.own
-    s = linear(x, own["assignment.weight"], own.get("assignment.bias"))
+    s = linear(x, own["assignment.weight"], own.get("assignment.bias"), low=layer.low)
     a = softmax(batch_norm(own, norm, s, call, "norm.") if norm else s)
     if call.mask is not None:
         a = a * tf.cast(tf.expand_dims(call.mask, 2), a.dtype)
@@ -39,7 +40,7 @@ class NetVLAD(SoftAssignment):
     def call(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
-        sums = tf.matmul(x, tf.cast(a, x.dtype), transpose_a=True)
+        sums = product(x, tf.cast(a, x.dtype), self.low, transpose_a=True)
         v = of_clusters(widened(sums) - widened(self.own["centres"]) * total)
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
@@ -49,7 +50,7 @@ class LightVLAD(SoftAssignment):
 
     def call(self, x: Tensor, call: Call) -> Tensor:
         a = assign(self, x, call)
-        v = widened(tf.matmul(x, tf.cast(a, x.dtype), transpose_a=True))
+        v = widened(product(x, tf.cast(a, x.dtype), self.low, transpose_a=True))
         v = of_clusters(v * tf.sigmoid(widened(self.own["gates"])) if self.settings.gated else v)
         return tf.reshape(v, (-1, *self.placed.output_shape))  # (videos, features * clusters)
 
@@ -64,8 +65,8 @@ class NetFV(SoftAssignment):
         spread = widened(own["spread"])
         sigma = spread * spread + LEAST_SPREAD
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
-        ax = tf.matmul(x, a, transpose_a=True)  # (videos, features, clusters)
-        axx = tf.matmul(x * x, a, transpose_a=True)
+        ax = product(x, a, self.low, transpose_a=True)  # (videos, features, clusters)
+        axx = product(x * x, a, self.low, transpose_a=True)
         residual = ax - c * total
         width = self.placed.output_shape[0] // 2
         first = tf.reshape(of_clusters(residual / sigma), (-1, width))
@@ -79,11 +80,12 @@ class NeXtVLAD(Layer):
     def call(self, x: Tensor, call: Call) -> Tensor:
         groups, clusters, own = self.settings.groups, self.settings.clusters, self.own
         size = own["centres"].shape[0]
-        x = linear(x, own["expansion.weight"], own["expansion.bias"])  # (videos, frames, E)
-        alpha = tf.sigmoid(widened(linear(x, own["attention.weight"], own["attention.bias"])))
+        low = self.low
+        x = linear(x, own["expansion.weight"], own["expansion.bias"], low=low)  # (videos, frames, E)
+        alpha = tf.sigmoid(widened(linear(x, own["attention.weight"], own["attention.bias"], low=low)))
         if call.mask is not None:
             alpha = alpha * tf.cast(tf.expand_dims(call.mask, 2), alpha.dtype)
-        s = batch_norm(own, self.settings.norm, linear(x, own["assignment.weight"]), call, "norm.")
+        s = batch_norm(own, self.settings.norm, linear(x, own["assignment.weight"], low=low), call, "norm.")
         videos, frames = tf.unstack(tf.shape(x)[:2])
         a = softmax(tf.reshape(s, (videos, frames * groups, clusters)))
         a = a * tf.reshape(alpha, (videos, frames * groups, 1))
@@ -91,6 +93,6 @@ class NeXtVLAD(Layer):
         call.recorded[f"{self.placed.path}.assignments"] = tf.reshape(a, tf.shape(s))
         x = tf.reshape(x, (videos, frames * groups, size))  # (videos, frames * groups, E / groups)
         total = tf.reduce_sum(a, 1, keepdims=True)  # (videos, 1, clusters)
-        v = widened(tf.matmul(x, tf.cast(a, x.dtype), transpose_a=True)) - widened(own["centres"]) * total
+        v = widened(product(x, tf.cast(a, x.dtype), low, transpose_a=True)) - widened(own["centres"]) * total
         length = tf.sqrt(tf.maximum(tf.reduce_sum(v * v, 1, keepdims=True), 1e-12))
         return tf.reshape(v / tf.maximum(length, 1e-6), (-1, *self.placed.output_shape))  # as in l2_normalize

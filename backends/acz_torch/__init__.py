@@ -28,6 +28,11 @@ INFO = BackendInfo(
     native=NativeFormat(
         "torch", "", recognises, 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'
     ),
+    low_precisions={
+        "tf32": "operands are rounded, products are float32's",
+        "bfloat16": "large products by oneDNN's kernel, else operands are rounded",
+        "float16": "operands are rounded, products are float32's",
+    },
     fft_cost=5.0,
     reserved_names=NAMES,
     reserved_streams=frozenset("device dtype finish logits returns_logits spec".split()),

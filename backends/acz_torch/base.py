@@ -13,8 +13,10 @@ from torch import Tensor, distributed, nn
 from acz.model.layers.attention import LOWEST
 from acz.model.layers.base import Parameter
 from acz.model.layers.normalize import BatchNormSettings
+from acz.model.precision import Precision
 from acz.model.spec import PlacedLayer
 from acz_torch.processes import TotalOfProcesses
+from acz_torch.products import product
 
 
 @dataclass
@@ -38,6 +40,9 @@ LOW = (torch.float16, torch.bfloat16)
 class Parameters(nn.Module):
     """Parameters and statistics under their names, uninitialised. No cast makes a statistic less precise than float32."""
 
+    low: Precision | None = None
+    """The precision of the products, where it is lower than the parameters'."""
+
     def __init__(self, parameters: Mapping[str, Parameter], dtype: torch.dtype, device: torch.device) -> None:
         nn.Module.__init__(self)
         for name, parameter in parameters.items():
@@ -60,7 +65,7 @@ class Product(Parameters):
     """A layer's part with a weight (features, units) and perhaps a bias (units)."""
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, getattr(self, "bias", None))
+        return linear(x, self.weight, getattr(self, "bias", None), self.low)
 
 
 class Layer(Parameters):
@@ -102,12 +107,15 @@ def sigmoid(x: Tensor) -> Tensor:
     return torch.where(x > 0, 1.0, e) / (1.0 + e)
 
 
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None, low: Precision | None = None) -> Tensor:
     """x (..., features) by weight (features, units), plus a bias (units): every product of the layers.
 
     A CPU's product of one row and a bias begins with the bias and adds the terms to it one by one, so each rounds by the
     size of the sum and not by its own. The bias is therefore added afterwards. A graph serves any number of rows.
     """
+    if low is not None:
+        y = product(x.flatten(0, -2), weight, low).unflatten(0, x.shape[:-1]) if x.ndim > 2 else product(x, weight, low)
+        return y if bias is None else y + bias
     any_rows = torch.compiler.is_exporting() or torch.jit.is_tracing()
     if bias is not None and (any_rows or x.numel() == x.shape[-1]):
         y = x @ weight

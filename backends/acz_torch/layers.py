@@ -27,6 +27,8 @@ from acz_torch.base import (
 )
 from acz_torch.circulant import CirculantDense, product  # noqa: F401 (in LAYERS)
 from acz_torch.pooling import FramePool, GatedBag  # noqa: F401 (in LAYERS)
+from acz_torch.products import bilinear
+from acz_torch.products import product as multiply
 from acz_torch.vlad import LightVLAD, NetFV, NetVLAD, NeXtVLAD  # noqa: F401 (in LAYERS)
 
 
@@ -44,8 +46,8 @@ class Dense(Layer):
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
         bias = self.bias if self.settings.bias else None
-        y = self.packed.product(x, self.weight, bias) if call.packs else None
-        return apply(self.settings.activation, linear(x, self.weight, bias) if y is None else y)
+        y = self.packed.product(x, self.weight, bias) if call.packs and self.low is None else None
+        return apply(self.settings.activation, linear(x, self.weight, bias, self.low) if y is None else y)
 
 
 class Rescale(Layer):
@@ -115,7 +117,11 @@ class Conv2d(Layer):
     settings: image.Conv2d
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        return F.conv2d(x, self.weight, self.bias if self.settings.bias else None)
+        bias = self.bias if self.settings.bias else None
+        if self.low is None:
+            return F.conv2d(x, self.weight, bias)
+        y = bilinear(F.conv2d, x, self.weight, self.low)
+        return y if bias is None else y + bias[:, None, None]
 
 
 class MaxPool2d(Layer):
@@ -159,7 +165,7 @@ class AttentionCluster(Layer):
             valid = call.mask[:, None, :]
             a = torch.softmax(s.masked_fill(~valid, lowest(s)) if axis == 2 else s, axis) * valid
         call.recorded[f"{self.path}.weights"] = a.transpose(1, 2)
-        v = a @ x  # (videos, units, features)
+        v = multiply(a, x, self.low)  # (videos, units, features)
         if settings.pre_normalize:
             v = l2_normalize(v)
         if settings.shift:
@@ -175,7 +181,7 @@ class ContextGating(Layer):
     def forward(self, x: Tensor, call: Call) -> Tensor:
         norm = self.settings.norm
         weight = off_diagonal(self.weight) if self.settings.remove_diagonal else self.weight
-        g = linear(x, weight, None if norm else self.bias)
+        g = linear(x, weight, None if norm else self.bias, self.low)
         g = sigmoid(self.norm(g, call) if norm else g)
         call.recorded[f"{self.path}.gates"] = g
         return x * g

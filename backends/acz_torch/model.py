@@ -10,11 +10,13 @@ from torch import Tensor, nn
 
 from acz.backend.inputs import CallInputs
 from acz.foundation.arrays import Array
+from acz.model.precision import Precision
 from acz.model.spec import Spec
-from acz_torch.base import Call, Layer, Norm
+from acz_torch.base import Call, Layer, Norm, Parameters
 from acz_torch.devices import native_device
 from acz_torch.layers import LAYERS
 from acz_torch.pooling import over_bags
+from acz_torch.products import set_matrix_modes
 
 
 def shape_of(value: Tensor) -> torch.Size:
@@ -95,7 +97,18 @@ def _through_layer(layer: nn.Module, x: Tensor, call: Call) -> Tensor:
 
 
 def build(spec: Spec, device: str, dtype: str) -> Model:
-    return Model(spec, native_device(device), getattr(torch, dtype))
+    set_matrix_modes()
+    precision = Precision(dtype)
+    model = Model(spec, native_device(device), getattr(torch, precision.storage.name))
+    for part in model.modules():
+        if isinstance(part, Parameters) and precision.is_low:
+            part.low = precision
+    return model
+
+
+def low_of(model: Model) -> Precision | None:
+    """The precision of a model's products, where it is lower than its parameters'."""
+    return next((part.low for part in model.modules() if isinstance(part, Parameters)), None)
 
 
 def load_parameters(model: Model, parameters: Mapping[str, Array]) -> None:

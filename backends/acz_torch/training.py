@@ -12,10 +12,11 @@ from torch import Tensor, nn
 
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
+from acz.model.loss_scale import LossScale, scale_for
 from acz.model.losses import EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_torch.base import Call
-from acz_torch.model import Model, to_device
+from acz_torch.model import Model, low_of, to_device
 from acz_torch.processes import GradientSums
 
 
@@ -95,6 +96,7 @@ class Trainer:
     """Paths of the statistics that stay."""
     averages: dict[str, Tensor]
     """Averages of the trained parameters by path; empty without a decay."""
+    scale: LossScale | None
 
 
 def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[str] = ()) -> Trainer:
@@ -112,7 +114,8 @@ def start_training(model: Model, optimizer: Adam, loss: str, frozen: Collection[
     )
     kept = [path for path in model.spec.statistics if path in frozen]
     averages = {path: p.detach().clone() for path, p in trained.items()} if optimizer.average_decay else {}
-    return Trainer(model, native, optimizer, optimizer.penalties(trained), loss, kept, averages)
+    penalties, scale = optimizer.penalties(trained), scale_for(low_of(model))
+    return Trainer(model, native, optimizer, penalties, loss, kept, averages, scale)
 
 
 def training_step(
@@ -127,29 +130,44 @@ def training_step(
     model.train()
     fed, answers = to_device(model, inputs), to_device(model, {"labels": labels})["labels"]
     call = Call(dropout=to_device(model, dropout), shared=videos is not None)
-    kept = {path: model.state_dict()[path].clone() for path in trainer.kept}
+    scale = trainer.scale
+    kept = {path: model.state_dict()[path].clone() for path in (model.spec.statistics if scale else trainer.kept)}
     logits = model.logits(fed, call)
     value = LOSSES[trainer.loss](model, logits, answers)
     right = hits(logits.detach(), answers)
+    factor = scale.scale if scale else 1.0
     if videos is None:
-        value.backward()
+        (value * factor).backward()
     else:
         value = value * find_loss(trainer.loss).share(len(answers), videos)
         numbers = torch.stack([value.detach().double(), right.double()])
         with GradientSums(optimizer.param_groups[0]["params"], numbers):
-            value.backward()
+            (value * factor).backward()
         value, right = numbers
-    prepare(trainer)
-    if not optimizer.state:
-        begin_averages(trainer)
-    optimizer.param_groups[0]["lr"] = learning_rate
-    optimizer.step()
+    finite = scale is None or unscale(trainer, factor)
+    if finite:
+        prepare(trainer)
+        if not optimizer.state:
+            begin_averages(trainer)
+        optimizer.param_groups[0]["lr"] = learning_rate
+        optimizer.step()
+        for path, average in trainer.averages.items():
+            average.lerp_(model.get_parameter(path).detach(), 1 - trainer.settings.average_decay)
+        kept = {path: kept[path] for path in trainer.kept}
     optimizer.zero_grad()
-    for path, average in trainer.averages.items():
-        average.lerp_(model.get_parameter(path).detach(), 1 - trainer.settings.average_decay)
     if kept:
         model.load_state_dict(kept, strict=False)
+    if scale:
+        scale.update(finite)
     return value.detach(), right
+
+
+def unscale(trainer: Trainer, factor: float) -> bool:
+    """Divide the gradients by the factor of the loss, in place; tells whether all are finite."""
+    gradients = [p.grad for p in trainer.optimizer.param_groups[0]["params"]]
+    for gradient in gradients:
+        gradient.mul_(1.0 / factor)
+    return bool(torch.stack([torch.isfinite(gradient).all() for gradient in gradients]).all())
 
 
 def begin_averages(trainer: Trainer) -> None:
@@ -180,7 +198,7 @@ def shrink(gradients: list[Tensor], limit: float) -> None:
 
 
 def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
-    found = {"step": np.array(0, dtype=np.int64)}
+    found = {"step": np.array(0, dtype=np.int64)} | (trainer.scale.dump() if trainer.scale else {})
     if not trainer.optimizer.state:
         begin_averages(trainer)
     found |= {f"a.{path}": average.cpu().numpy().copy() for path, average in trainer.averages.items()}
@@ -198,6 +216,8 @@ def dump_optimizer(trainer: Trainer) -> dict[str, Array]:
 
 
 def load_optimizer(trainer: Trainer, state: Mapping[str, Array]) -> None:
+    if trainer.scale:
+        trainer.scale.load(state)
     for path, average in trainer.averages.items():
         average.copy_(torch.from_numpy(np.array(state[f"a.{path}"])))
     for path, parameter in trainer.model.named_parameters():

@@ -10,6 +10,7 @@ from torch import Tensor
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
 from acz_torch.base import Call, Layer, in_float32, l2_normalize, sigmoid
+from acz_torch.products import product
 
 CACHED = 2**19
 """Numbers that stay in a core's cache from one pass to the next: 2 MiB of float32."""
@@ -53,7 +54,7 @@ class NetVLAD(SoftAssignment):
         def residuals(x: Tensor, a: Tensor, centres: Tensor) -> Tensor:
             def aggregate(x: Tensor, a: Tensor) -> Tensor:
                 total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-                return of_clusters(torch.addcmul(x.transpose(1, 2) @ a, centres, total, value=-1))
+                return of_clusters(torch.addcmul(product(x.transpose(1, 2), a, self.low), centres, total, value=-1))
 
             return by_videos(aggregate, centres.numel(), x, a)
 
@@ -68,7 +69,7 @@ class LightVLAD(SoftAssignment):
             factors = [sigmoid(g) for g in gates]
 
             def aggregate(x: Tensor, a: Tensor) -> Tensor:
-                v = x.transpose(1, 2) @ a
+                v = product(x.transpose(1, 2), a, self.low)
                 return of_clusters(v * factors[0] if factors else v)
 
             return by_videos(aggregate, x.shape[-1] * a.shape[-1], x, a)
@@ -89,7 +90,7 @@ class NetFV(SoftAssignment):
 
             def aggregate(x: Tensor, a: Tensor) -> Tensor:
                 total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-                ax, axx = x.transpose(1, 2) @ a, (x * x).transpose(1, 2) @ a  # (videos, features, clusters)
+                ax, axx = (product(y.transpose(1, 2), a, self.low) for y in (x, x * x))  # (videos, features, clusters)
                 residual = torch.addcmul(ax, c, total, value=-1)
                 second = torch.addcmul(-total, torch.addcmul(axx, c, ax + residual, value=-1), squared)
                 return torch.cat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)
@@ -117,7 +118,8 @@ class NeXtVLAD(Layer):
         def residuals(x: Tensor, a: Tensor, centres: Tensor) -> Tensor:
             def aggregate(x: Tensor, a: Tensor) -> Tensor:
                 total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-                v = torch.addcmul(x.transpose(1, 2) @ a, centres, total, value=-1)  # (videos, E / groups, clusters)
+                v = product(x.transpose(1, 2), a, self.low)
+                v = torch.addcmul(v, centres, total, value=-1)  # (videos, E / groups, clusters)
                 return (v * torch.rsqrt((v * v).sum(1, keepdim=True).clamp_min(1e-12))).flatten(1)
 
             return by_videos(aggregate, centres.numel(), x, a)

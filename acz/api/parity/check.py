@@ -7,20 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acz.api.parity.participants import ONE_PROCESS, all_installed, known, on_devices, open_participants
+from acz.api.parity.participants import (
+    ONE_PROCESS,
+    WITH_PRECISIONS,
+    all_installed,
+    known,
+    on_devices,
+    open_participants,
+)
 from acz.api.parity.records import is_own, prove_model
 from acz.api.results import Result, reports_progress
-from acz.backend.devices import split_participant
+from acz.backend.devices import check_precision, split_participant
 from acz.backend.registry import REFERENCE, find_info
 from acz.backend.versions import environment
 from acz.foundation.errors import SpecError, nearest
 from acz.foundation.files.tables import write_csv
 from acz.foundation.progress import Progress, show_progress
+from acz.model.precision import FULL, Precision, find_precision
 from acz.parity.cases import cases
 from acz.parity.comparison import compare_backends
 from acz.parity.contract.check import check_promises
 from acz.parity.levels import TITLES
 from acz.parity.mutants import MUTANTS
+from acz.parity.mutants.precisions import PRECISION_MUTANTS
 from acz.parity.mutants.processes import PROCESS_MUTANTS
 from acz.parity.report import all_passed, list_failures, summarise, to_json, to_table
 from acz.parity.row import Row
@@ -42,6 +51,8 @@ class ParityReport(Result):
     """The models."""
     proof: Path | None = None
     """The proof that lies beside the checkpoint, where one model of your own was checked."""
+    precisions: tuple[Precision, ...] = FULL
+    """The precisions of levels 1 to 3."""
 
     @property
     def passed(self) -> bool:
@@ -54,8 +65,8 @@ class ParityReport(Result):
         return list_failures(self.rows)
 
     def summary(self) -> list[list[str]]:
-        """Lines of model, backend, level; measured and bound in float64 and in float32; and a verdict."""
-        return summarise(self.rows)
+        """Lines of model, backend, level; measured and bound in each precision; and a verdict."""
+        return summarise(self.rows, self.precisions)
 
     def to_json(self) -> dict[str, Any]:
         return to_json(self.rows, self.missing)
@@ -65,9 +76,11 @@ class ParityReport(Result):
         write_csv(Path(path), to_table(self.rows, self.cases, environment()))
 
     def __str__(self) -> str:
-        passed, compared = sum(row.passed for row in self.rows), sum(not row.missing for row in self.rows)
+        passed, open_rows = sum(row.passed for row in self.rows), sum(row.not_bounded for row in self.rows)
+        compared = sum(not row.missing for row in self.rows) - open_rows
         absent = [f"{name}: missing, not compared" for name in self.missing]
-        lines = [*absent, f"{passed} of {compared} checks passed, {len(self.backends)} backends"]
+        loose = [f"{open_rows} more have a bound that says nothing, and count as neither"] if open_rows else []
+        lines = [*absent, f"{passed} of {compared} checks passed, {len(self.backends)} backends", *loose]
         return "\n".join(lines + ([f"{self.proof}: the proof, with every check"] if self.proof else []))
 
 
@@ -76,7 +89,8 @@ def check_parity(
     models: str | Path = "*",
     *,
     backends: Sequence[str] | None = None,
-    levels: Sequence[int] = ONE_PROCESS,
+    levels: Sequence[int] | None = None,
+    precisions: Sequence[str] | None = None,
     device: str = "CPU",
     mutant: str | None = None,
     data: str | Path | None = None,
@@ -91,39 +105,50 @@ def check_parity(
     Args:
         models: a model's name, wildcards, or a YAML file, which stands for its tiny variant; a run, or a checkpoint.
         backends: names; `onnx` is the file that level 5 writes. By default all that are installed. `torch@GPU` names a device.
-        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes, 7 promises. By default all but 6.
+        levels: 1 outputs, 2 gradients, 3 training, 4 checkpoints, 5 exports, 6 several processes, 7 promises. By default all but 6,
+            and 1 to 3 where a precision is low.
+        precisions: those of levels 1 to 3: `float64`, `float32`, `tf32`, `bfloat16`, `float16`. By default the first two.
         device: the device of backends that name none. Levels 5 to 7 are of the CPU.
         mutant: a known mistake that is put into every backend; the check must then fail.
         data: the data set of a model that is checked at its full size; by default the run's, else drawn numbers.
         videos: the number of videos of a batch there, by default 64. With `data` or `videos` any model is checked so.
 
     Raises:
-        SpecError: a model, a backend, a level or a mutant is unknown.
-        MissingError: a backend is not installed, a device is not here, or there is nothing to compare.
+        SpecError: a model, a backend, a level, a precision or a mutant is unknown, or a level has no low precisions.
+        MissingError: a backend is not installed or has no such precision, a device is not here, or there is nothing to compare.
 
     Example:
         >>> acz.check_parity("flash_mnist/attention_cluster", backends=["numpy"], levels=[1]).passed
         True
     """
+    kinds = FULL if precisions is None else tuple(dict.fromkeys(find_precision(name) for name in precisions))
+    low = any(kind.is_low for kind in kinds)
     if is_own(models, data, videos):
+        if kinds != FULL:
+            raise SpecError("a model at its full size is checked in float64 and float32; leave out --precision")
         return _prove(models, backends, device, mutant, data, videos, progress)
-    chosen, numbers = cases(str(models)), sorted(set(levels))
+    chosen, numbers = cases(str(models)), sorted(set(levels or (WITH_PRECISIONS if low else ONE_PROCESS)))
     for number in numbers:
         if number not in TITLES:
             raise SpecError(f"there is no level {number}; the levels are {', '.join(map(str, TITLES))}")
-    mutants = MUTANTS | PROCESS_MUTANTS
+    if low and not set(numbers) <= set(WITH_PRECISIONS):
+        raise SpecError(f"levels 1, 2 and 3 have low precisions; leave out level {max(numbers)}, or --precision")
+    mutants = MUTANTS | PROCESS_MUTANTS | PRECISION_MUTANTS
     if mutant and mutant not in mutants:
         raise SpecError(f"there is no mutant '{mutant}'; {nearest(mutant, mutants)}")
     names = on_devices(all_installed(numbers) if backends is None else backends, device)
     participants = open_participants(names, numbers)
+    for name in participants.backends if backends is not None else ():
+        for kind in kinds:
+            check_precision(name, kind)
     present = {REFERENCE, *(split_participant(name)[0] for name in names)}
     missing = [name for name in known(numbers) if name not in present] if backends is None else []
     with show_progress(progress) as shown:
         wrap = mutants[mutant] if mutant else None
-        rows = compare_backends(chosen, participants, numbers, progress=shown, wrap=wrap)
-    complete = str(models) == "*" and set(numbers) >= set(ONE_PROCESS) and not mutant
+        rows = compare_backends(chosen, participants, numbers, progress=shown, wrap=wrap, precisions=kinds)
+    complete = str(models) == "*" and set(numbers) >= set(ONE_PROCESS) and kinds == FULL and not mutant
     rows = apply_waivers(rows, read_waivers(), complete)
-    return ParityReport(tuple(rows), tuple(names), tuple(missing), tuple(chosen))
+    return ParityReport(tuple(rows), tuple(names), tuple(missing), tuple(chosen), precisions=kinds)
 
 
 def _prove(

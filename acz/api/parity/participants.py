@@ -17,6 +17,8 @@ from acz.parity.levels import TITLES
 ALL_LEVELS = tuple(TITLES)
 ONE_PROCESS = tuple(number for number in TITLES if number != 6)
 """The levels in which each backend has one process."""
+WITH_PRECISIONS = (1, 2, 3)
+"""The levels that compare low precisions."""
 
 
 def open_participants(names: Sequence[str], levels: Sequence[int] = ALL_LEVELS) -> Participants:

@@ -108,8 +108,8 @@ class AttentionCluster(Layer):
         return ("weights",)
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        h = np.tanh(x @ p["hidden.weight"] + p["hidden.bias"]) if self.hidden else x
-        s = h @ p["score.weight"]  # (videos, frames, units)
+        h = np.tanh(call.product(x, p["hidden.weight"]) + p["hidden.bias"]) if self.hidden else x
+        s = call.product(h, p["score.weight"])  # (videos, frames, units)
         if self.score_bias:
             s = s + p["score.bias"]
         if self.score_scale == "1/sqrt(features)":
@@ -124,7 +124,7 @@ class AttentionCluster(Layer):
             valid = call.mask[:, :, None]
             a = softmax(np.where(valid, s, LOWEST) if axis == 1 else s, axis) * valid
         call.record("weights", a)
-        v = np.swapaxes(a, 1, 2) @ x  # (videos, units, features)
+        v = call.product(np.swapaxes(a, 1, 2), x)  # (videos, units, features)
         if self.pre_normalize:
             v = l2_normalize(v)
         if self.shift:

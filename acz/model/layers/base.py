@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
@@ -113,6 +113,11 @@ def bias_initial(name: WeightInitial, fan_in: int) -> Initial:
     return uniform(fan_in**-0.5) if name == "uniform_fan_in" else constant(0.0)
 
 
+def multiply(path: str, x: Array, w: Array, how: str = "") -> Array:
+    """Multiply x and w: x @ w, or by the subscripts `how` of einsum. Nothing is rounded."""
+    return np.einsum(how, x, w, optimize=True) if how else x @ w
+
+
 @dataclass
 class Call:
     """One run of a model's reference: the values that the layers share."""
@@ -128,6 +133,16 @@ class Call:
     """The layer that runs now."""
     mask: Array | None = None
     """The valid frames of the stream that runs now, bool (videos, frames). None: all frames are valid."""
+    products: Callable[[str, Array, Array, str], Array] = multiply
+    """The products, which round their operands in a low precision: of a layer's path, the operands and `how`."""
+
+    def product(self, x: Array, w: Array, how: str = "") -> Array:
+        """Multiply in the run's precision: x @ w, or by the subscripts `how` of einsum.
+
+        Every product of frames, vectors or images with weights or shares is one of these. Circulant products are not:
+        they stay in float32, because transforms and matrices round differently.
+        """
+        return self.products(self.path, x, w, how)
 
     def record(self, name: str, value: Array) -> None:
         """Keep an inner value of the layer that runs now."""

@@ -84,7 +84,7 @@ class Dense(Layer):
         return self.activation in KINKED
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        y = x @ p["weight"]  # (videos, ..., units)
+        y = call.product(x, p["weight"])  # (videos, ..., units)
         if self.bias:
             y = y + p["bias"]
         return apply(self.activation, y) if self.activation else y

@@ -129,15 +129,15 @@ class MixtureOfExperts(Layer):
             gates = self.circulant.multiply(x, p, self.classes * (self.mixtures + 1), "gates.")
             experts = self.circulant.multiply(x, p, self.classes * self.mixtures, "experts.")
         else:
-            narrow = x @ p["gates_input.weight"] if self.low_rank else x
-            gates, experts = narrow @ p["gates.weight"], x @ p["experts.weight"]
+            narrow = call.product(x, p["gates_input.weight"]) if self.low_rank else x
+            gates, experts = call.product(narrow, p["gates.weight"]), call.product(x, p["experts.weight"])
         gates = softmax(gates.reshape(len(x), self.classes, self.mixtures + 1))
         experts = sigmoid(experts + p["experts.bias"])
         experts = experts.reshape(len(x), self.classes, self.mixtures)  # (videos, classes, mixtures)
         y = (gates[:, :, :-1] * experts).sum(axis=2)  # (videos, classes)
         if not self.input_gating:
             return y
-        g = x @ p["gating.weight"]
+        g = call.product(x, p["gating.weight"])
         if self.input_gating.remove_diagonal:
             g = g - np.diagonal(p["gating.weight"]) * y
         return y * sigmoid(self.input_gating.norm.normalize(g, p, call, prefix="gating_norm."))  # (videos, classes)

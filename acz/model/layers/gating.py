@@ -50,7 +50,7 @@ class ContextGating(Layer):
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         weight = p["weight"] * (1 - np.eye(x.shape[-1])) if self.remove_diagonal else p["weight"]
-        g = x @ weight.astype(p["weight"].dtype)  # (videos, ..., features)
+        g = call.product(x, weight.astype(p["weight"].dtype))  # (videos, ..., features)
         g = sigmoid(self.norm.normalize(g, p, call, prefix="norm.") if self.norm else g + p["bias"])
         call.record("gates", g)
         return x * g
@@ -103,10 +103,12 @@ class DeepContextGating(Layer):
         return True
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        h = np.maximum(x @ p["hidden.weight"], 0)  # (videos, ..., expansion * features)
+        h = np.maximum(call.product(x, p["hidden.weight"]), 0)  # (videos, ..., expansion * features)
         h = self.norm.normalize(h, p, call, prefix="hidden_norm.")
         h = call.dropped(h, self.dropout, "dropout")
-        g = sigmoid(self.norm.normalize(h @ p["gate.weight"], p, call, prefix="gate_norm."))  # (videos, ..., features)
+        g = sigmoid(
+            self.norm.normalize(call.product(h, p["gate.weight"]), p, call, prefix="gate_norm.")
+        )  # (videos, ..., features)
         call.record("gates", g)
         return x * g
 
@@ -151,8 +153,8 @@ class SqueezeExcitation(Layer):
         return of_probabilities
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        h = np.maximum(self.norm.normalize(x @ p["squeeze.weight"], p, call, prefix="norm."), 0)
-        g = sigmoid(h @ p["excite.weight"])  # (videos, ..., features)
+        h = np.maximum(self.norm.normalize(call.product(x, p["squeeze.weight"]), p, call, prefix="norm."), 0)
+        g = sigmoid(call.product(h, p["excite.weight"]))  # (videos, ..., features)
         call.record("gates", g)
         return x * g
 

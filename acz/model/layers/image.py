@@ -49,7 +49,7 @@ class Conv2d(Layer):
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         sides = (self.size, self.size)
         windows = np.lib.stride_tricks.sliding_window_view(x, sides, axis=(2, 3))  # type: ignore[call-overload]
-        y = np.einsum("bcijuv,ocuv->boij", windows, p["weight"], optimize=True)  # (videos, filters, height, width)
+        y = call.product(windows, p["weight"], "bcijuv,ocuv->boij")  # (videos, filters, height, width)
         return y + p["bias"][:, None, None] if self.bias else y
 
 

@@ -62,7 +62,7 @@ class BatchNormSettings(Layer):
         mean, variance = p[f"{prefix}running_mean"], p[f"{prefix}running_variance"]
         if call.training:
             has_padding = call.mask is not None and x.ndim == 3
-            rows = x[call.mask] if has_padding else np.ascontiguousarray(x.reshape(-1, x.shape[-1]))  # (rows, features)
+            rows = x[call.mask] if has_padding else x.reshape(-1, x.shape[-1]).copy()  # (rows, features)
             count = max(len(rows), 1)
             batch_mean = rows.sum(axis=0) / count
             batch_variance = ((rows - batch_mean) ** 2).sum(axis=0) / count

@@ -129,7 +129,7 @@ class GatedBag(Layer):
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         valid = (np.ones(x.shape[:2], dtype=bool) if call.mask is None else call.mask)[:, :, None]
         largest = l2_normalize(pool("max", x, valid))  # (videos, clusters)
-        g = largest @ p["squeeze.weight"] @ p["excite.weight"]
+        g = call.product(call.product(largest, p["squeeze.weight"]), p["excite.weight"])
         g = sigmoid(self.norm.normalize(g, p, call, prefix="norm."))
         call.record("gates", g)
         return l2_normalize(g * pool("sum", x, valid))  # (videos, clusters)

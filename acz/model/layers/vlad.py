@@ -55,7 +55,7 @@ class SoftAssignment(Layer):
 
     def assignments(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         """Compute the shares of the frames: x (videos, frames, features) to (videos, frames, clusters)."""
-        s = x @ p["assignment.weight"]
+        s = call.product(x, p["assignment.weight"])
         s = self.norm.normalize(s, p, call, prefix="norm.") if self.norm else s + p["assignment.bias"]
         a = softmax(s)
         if call.mask is not None:
@@ -81,7 +81,9 @@ class NetVLAD(SoftAssignment):
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         a = self.assignments(x, p, call)
-        v = np.swapaxes(x, 1, 2) @ a - p["centres"] * a.sum(axis=1)[:, None, :]  # (videos, features, clusters)
+        v = (
+            call.product(np.swapaxes(x, 1, 2), a) - p["centres"] * a.sum(axis=1)[:, None, :]
+        )  # (videos, features, clusters)
         return of_clusters(v)  # (videos, features * clusters)
 
 
@@ -104,7 +106,7 @@ class LightVLAD(SoftAssignment):
         return super().parameters(shape) | (gates if self.gated else {})
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        v = np.swapaxes(x, 1, 2) @ self.assignments(x, p, call)  # (videos, features, clusters)
+        v = call.product(np.swapaxes(x, 1, 2), self.assignments(x, p, call))  # (videos, features, clusters)
         v = v * sigmoid(p["gates"]) if self.gated else v
         return of_clusters(v)  # (videos, features * clusters)
 
@@ -139,7 +141,7 @@ class NetFV(SoftAssignment):
         c = p["centres"] if self.coupling is None else p["assignment.weight"] * x.real.dtype.type(self.coupling)
         sigma = p["spread"] * p["spread"] + x.real.dtype.type(LEAST_SPREAD)
         total = a.sum(axis=1)[:, None, :]  # (videos, 1, clusters)
-        ax, axx = np.swapaxes(x, 1, 2) @ a, np.swapaxes(x * x, 1, 2) @ a  # (videos, features, clusters)
+        ax, axx = (call.product(np.swapaxes(y, 1, 2), a) for y in (x, x * x))  # (videos, features, clusters)
         first = (ax - c * total) / sigma
         second = (axx - 2 * c * ax + c * c * total) / (sigma * sigma) - total
         second = l2_normalize(second.reshape(len(x), -1))
@@ -210,36 +212,37 @@ class NeXtVLAD(Layer):
 
     def scores(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
         """Compute the scores of the clusters: x (videos, frames, E) to (videos, frames, groups * clusters)."""
-        return self.norm.normalize(x @ p["assignment.weight"], p, call, prefix="norm.")
+        return self.norm.normalize(call.product(x, p["assignment.weight"]), p, call, prefix="norm.")
 
     def shares(self, s: Array) -> Array:
         """Share each group of each frame among the clusters: (videos, frames, groups, clusters)."""
         return softmax(s.reshape(*s.shape[:2], self.groups, self.clusters))
 
-    def residuals(self, x: Array, a: Array, centres: Array) -> Array:
+    def residuals(self, x: Array, a: Array, centres: Array, call: Call) -> Array:
         """Sum the residuals of the groups.
 
         Args:
             x: (videos, frames, groups, E / groups).
             a: the shares times the attention, (videos, frames, groups, clusters).
             centres: (E / groups, clusters).
+            call: the run.
 
         Returns:
             (videos, E / groups, clusters).
         """
         x = x.reshape(len(x), -1, x.shape[-1])  # (videos, frames * groups, E / groups)
         a = a.reshape(len(a), -1, a.shape[-1])  # (videos, frames * groups, clusters)
-        return np.swapaxes(x, 1, 2) @ a - centres * a.sum(axis=1)[:, None, :]
+        return call.product(np.swapaxes(x, 1, 2), a) - centres * a.sum(axis=1)[:, None, :]
 
     def reference(self, x: Array, p: Mapping[str, Array], call: Call) -> Array:
-        x = x @ p["expansion.weight"] + p["expansion.bias"]  # (videos, frames, E)
-        alpha = sigmoid(x @ p["attention.weight"] + p["attention.bias"])  # (videos, frames, groups)
+        x = call.product(x, p["expansion.weight"]) + p["expansion.bias"]  # (videos, frames, E)
+        alpha = sigmoid(call.product(x, p["attention.weight"]) + p["attention.bias"])  # (videos, frames, groups)
         if call.mask is not None:
             alpha = alpha * call.mask[:, :, None]
         a = self.shares(self.scores(x, p, call)) * alpha[:, :, :, None]
         call.record("attention", alpha)
         call.record("assignments", a.reshape(*a.shape[:2], -1))
-        v = self.residuals(x.reshape(*alpha.shape, -1), a, p["centres"])  # (videos, E / groups, clusters)
+        v = self.residuals(x.reshape(*alpha.shape, -1), a, p["centres"], call)  # (videos, E / groups, clusters)
         v = np.swapaxes(l2_normalize(np.swapaxes(v, 1, 2)), 1, 2)
         return v.reshape(len(x), -1)  # (videos, E / groups * clusters)
 

@@ -5,16 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, cast
 
 from acz.backend.engines.worker_group import ProcessGroup
+from acz.backend.protocol import Backend
+from acz.backend.worker import Arguments, Job
 from acz.exchange.artefacts.formats import Maker
 from acz.foundation.arrays import Array, Arrays
 from acz.model.losses import LOSSES
+from acz.model.precision import Precision
 from acz.parity import jobs
 from acz.parity.answers import Answers
 from acz.parity.row import Row
-from acz.reference.bounds import HALF_UNIT, perturbed
+from acz.reference.bounds import HALF_UNIT, LOW_DRAWS, perturbed
+from acz.reference.numpy_backend import ExactProducts
 from acz.reference.samples import Case
 
 Resource = TypeVar("Resource")
@@ -45,6 +49,9 @@ class Comparison(Protocol):
     skip_slow_precision: bool
     """Leaves out float32 where a level compares it on another batch form too, since graphs take seconds to compile."""
 
+    precisions: Sequence[Precision]
+    """The precisions that levels 1 to 3 compare."""
+
     def each(
         self, case: Case, level: Level, work: Callable[[str], Iterable[Row]], names: Iterable[str] = ()
     ) -> Iterator[Row]:
@@ -74,6 +81,24 @@ def runs_of(case: Case) -> tuple[tuple[jobs.Run, ...], Arrays]:
     modes = ("evaluation", "training")
     runs = tuple(jobs.Run(f"{name}, {mode}", name, mode == "training") for name in batches for mode in modes)
     return runs, arrays
+
+
+def ask_low(
+    comparison: Comparison,
+    key: str,
+    job: Job[Arguments, object],
+    arguments: Arguments,
+    arrays: Mapping[str, Array],
+    draws: int = LOW_DRAWS,
+) -> tuple[Arrays, list[Arrays]]:
+    """The reference's answers in a low precision: the exact one, and those of the draws that move operands."""
+    exact, *drawn = (
+        comparison.answers.of_reference(
+            f"{key}, draw {draw}", job, arguments, arrays, cast(Backend, ExactProducts(draw))
+        )
+        for draw in range(draws + 1)
+    )
+    return exact, drawn
 
 
 def has_kinks(case: Case) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 
-from acz.model.precision import Precision
+from acz.model.precision import FULL, Precision
 from acz.parity import jobs
 from acz.parity.levels.base import Comparison
 from acz.parity.levels.training import (
@@ -44,12 +44,12 @@ class Checkpoints:
         yield from comparison.each(case, self, partial(self._load, case, comparison))
 
     def _save(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
-        for precision in Precision:
+        for precision in FULL:
             train_and_save(case, comparison, backend, precision)
         yield from ()
 
     def _load(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
-        for precision in Precision:
+        for precision in FULL:
             wrote = {name: comparison.answers.kept(name, training_key(case, precision)) for name in comparison.backends}
             # a writer that has saved nothing has a row of its own, which says why
             writers = {name: answer for name, answer in wrote.items() if answer is not None}

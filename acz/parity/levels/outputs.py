@@ -8,12 +8,13 @@ from functools import partial
 
 import numpy as np
 
+from acz.backend.devices import missing_precision
 from acz.foundation.arrays import Arrays
 from acz.model.precision import Precision
 from acz.parity import jobs
-from acz.parity.levels.base import Comparison, runs_of, with_perturbed
+from acz.parity.levels.base import Comparison, ask_low, runs_of, with_perturbed
 from acz.parity.row import Row
-from acz.reference.bounds import FLOAT64, difference, float32_bound, worst
+from acz.reference.bounds import DRAWN, FLOAT64, difference, float32_bound, worst
 from acz.reference.samples import Batch, Case
 
 RANKED = ("plain, evaluation",)
@@ -34,15 +35,33 @@ class Outputs:
         runs, arrays = runs_of(case)
         wide = jobs.OutputArguments(case.spec, Precision.FLOAT64, runs, RANKED, case.loss)
         exact = comparison.answers.of_reference(f"{case.model} outputs", jobs.outputs, wide, arrays)
-        for precision in Precision:
+        for precision in comparison.precisions:
             arguments = replace(wide, precision=precision)
-            bounds = _bounds(case, comparison, arguments, arrays, exact)
+            if missing := missing_precision(backend, precision):
+                yield Row(case.model, backend, self.number, self.title, precision.value, missing=missing)
+                continue
+            right: Arrays = exact
+            bounds: Mapping[str, float] | float
+            if precision.is_low:
+                right, bounds = _low_bounds(case, comparison, arguments, arrays, exact)
+            else:
+                bounds = _bounds(case, comparison, arguments, arrays, exact)
             outputs = comparison.answers.of_backend(backend, jobs.outputs, arguments, arrays)
+            row = partial(Row, case.model, backend, self.number)
+            overflows = {name for name, value in right.items() if not np.isfinite(value).all()}
+            runs_that_overflow = {name.split("/")[0] for name in overflows}
             for mode in ("evaluation", "training"):
-                expected = {name: value for name, value in exact.items() if name.split("/")[0].endswith(mode)}
-                check = f"outputs, {mode}"
-                yield Row(case.model, backend, self.number, check, precision.value, *worst(outputs, expected, bounds))
-        yield from self._independence(case, comparison, backend, arrays)
+                expected = {
+                    name: value
+                    for name, value in right.items()
+                    if name.split("/")[0].endswith(mode) and name.split("/")[0] not in runs_that_overflow
+                }
+                yield row(f"outputs, {mode}", precision.value, *worst(outputs, expected, bounds))
+            if overflows:  # beyond float16's largest number no value is right
+                finite = [name for name in sorted(overflows) if np.isfinite(outputs[name]).all()]
+                yield row("overflows", precision.value, float(len(finite)), 0.0, "".join(finite[:1]))
+        if Precision.FLOAT64 in comparison.precisions:
+            yield from self._independence(case, comparison, backend, arrays)
 
     def _independence(self, case: Case, comparison: Comparison, backend: str, arrays: Arrays) -> Iterator[Row]:
         """Neither the other videos of a batch nor frames of padding may change an output."""
@@ -77,6 +96,19 @@ def _bounds(
     return {
         name: float32_bound(max(difference(values[name], value) for values in rounded)) for name, value in exact.items()
     }
+
+
+def _low_bounds(
+    case: Case, comparison: Comparison, arguments: jobs.OutputArguments, arrays: Arrays, unrounded: Arrays
+) -> tuple[Arrays, Mapping[str, float]]:
+    """The reference's values in a low precision, and the bound of each."""
+    precision = arguments.precision.value
+    exact, drawn = ask_low(comparison, f"{case.model} outputs {precision}", jobs.outputs, arguments, arrays)
+    narrow = replace(arguments, precision=Precision.FLOAT32)
+    own = _bounds(case, comparison, narrow, arrays, unrounded)
+    assert not isinstance(own, float)
+    moved = {name: max(difference(values[name], value) for values in drawn) for name, value in exact.items()}
+    return exact, {name: own[name] + DRAWN * moved[name] for name in exact}
 
 
 def _separate(case: Case, batch: Batch) -> Arrays:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 
+from acz.backend.devices import missing_precision
 from acz.foundation.arrays import Arrays
 from acz.model.optimizer import Adam, AveragedAdam
 from acz.model.precision import Precision
 from acz.parity import jobs
-from acz.parity.levels.base import Comparison, with_perturbed
+from acz.parity.levels.base import Comparison, ask_low, with_perturbed
 from acz.parity.row import Row
-from acz.reference.bounds import ROUNDING, difference, float32_bound, worst
+from acz.reference.bounds import DRAWN, GRADIENT_ROUNDING, MARGIN, ROUNDING, difference, worst
 from acz.reference.samples import Case
 
 STEPS = 50
@@ -58,18 +59,29 @@ class Training:
             form = "decoupled" if adam.decoupled else "L2"
             wide, arrays = training_arguments(case, adam, adam.decoupled, Precision.FLOAT64)
             exact = comparison.answers.of_reference(f"{case.model} {form}", jobs.training, wide, arrays)
-            expected = jobs.group(exact, "parameters")
-            for precision in Precision:
+            for precision in comparison.precisions:
                 if comparison.skip_slow_precision and adam.decoupled and precision is not Precision.FLOAT64:
                     continue
+                if missing := missing_precision(backend, precision):
+                    check = f"{self.title}, {form}"
+                    yield Row(case.model, backend, self.number, check, precision.value, missing=missing)
+                    continue
                 arguments = replace(wide, precision=precision)
-                if adam.decoupled:
+                if adam.decoupled or precision.is_low:
                     trained = comparison.answers.of_backend(backend, jobs.training, arguments, arrays)
                 else:
                     trained = train_and_save(case, comparison, backend, precision)
-                losses, parameters = difference(trained["losses"], exact["losses"]), jobs.group(trained, "parameters")
+                parameters = jobs.group(trained, "parameters")
+                right = exact
+                if precision.is_low:
+                    key = f"{case.model} {form} {precision.value}"
+                    right, drawn = ask_low(comparison, key, jobs.training, arguments, arrays)
+                expected = jobs.group(right, "parameters")
+                losses = difference(trained["losses"], right["losses"])
                 bounds = EXACT, EXACT
-                if precision is not Precision.FLOAT64:
+                if precision.is_low:
+                    bounds = drift_bounds(right, drawn, DRAWN, GRADIENT_ROUNDING)
+                elif precision is not Precision.FLOAT64:
                     # steps magnify rounding, so one rounded training may be near by chance; then a second one is run
                     rounded: list[Arrays] = []
                     for start, fed in {"": arrays, " perturbed": with_perturbed(arrays, ROUNDING)}.items():
@@ -79,6 +91,8 @@ class Training:
                         if losses <= bounds[0] and worst(parameters, expected, bounds[1])[0] <= bounds[1]:
                             break
                 row = partial(Row, case.model, backend, self.number)
+                if scales := {name: value for name, value in right.items() if name.startswith("scale/")}:
+                    yield row(f"loss scale after, {form}", precision.value, *worst(trained, scales, 0.0))
                 yield row(f"losses of {STEPS} steps, {form}", precision.value, losses, bounds[0])
                 if precision is Precision.FLOAT64:  # a rounded step may take the second of two nearly equal classes
                     hits = float(np.abs(trained["hits"] - exact["hits"]).max())
@@ -130,8 +144,10 @@ def checkpoint_path(case: Case, comparison: Comparison, backend: str, precision:
     return comparison.folder / f"{case.model.replace('/', '-')}-{backend}-{precision.value}.safetensors"
 
 
-def drift_bounds(exact: Arrays, rounded: list[Arrays]) -> tuple[float, float]:
-    """The float32 bounds of the losses and of the parameters, from the reference's own trainings in float32.
+def drift_bounds(
+    exact: Arrays, rounded: list[Arrays], margin: float = MARGIN, least: float = ROUNDING
+) -> tuple[float, float]:
+    """The bounds of the losses and of the parameters, from the reference's own trainings in float32, or from draws.
 
     The parameters of a model drift together, so the one that drifts most sets the bound of all.
     """
@@ -142,4 +158,4 @@ def drift_bounds(exact: Arrays, rounded: list[Arrays]) -> tuple[float, float]:
         for name, value in exact.items()
         if name.startswith("parameters/")
     ]
-    return float32_bound(losses), float32_bound(max(drifts))
+    return margin * max(losses, least), margin * max(*drifts, least)

@@ -34,9 +34,11 @@ class OneSoftmax(NeXtVLAD):
 class CentresOfGroups(NeXtVLAD):
     """Each group has centres of its own."""
 
-    def residuals(self, x: Array, a: Array, centres: Array) -> Array:
+    def residuals(self, x: Array, a: Array, centres: Array, call: Call) -> Array:
         groups = (
-            super(CentresOfGroups, self).residuals(x[:, :, g : g + 1], a[:, :, g : g + 1], np.roll(centres, g, axis=1))
+            super(CentresOfGroups, self).residuals(
+                x[:, :, g : g + 1], a[:, :, g : g + 1], np.roll(centres, g, axis=1), call
+            )
             for g in range(self.groups)
         )
         return cast(Array, sum(groups))
@@ -62,11 +64,11 @@ class PaddingInStatistics(NeXtVLAD):
 class AttentionBehind(NeXtVLAD):
     """The attention multiplies the sum over frames and groups, as its mean, and not each group."""
 
-    def residuals(self, x: Array, a: Array, centres: Array) -> Array:
+    def residuals(self, x: Array, a: Array, centres: Array, call: Call) -> Array:
         alpha = a.sum(axis=3, keepdims=True)  # the shares alone sum to 1
         shares = a / np.where(alpha == 0, 1, alpha)
         valid = np.maximum((alpha != 0).sum(axis=(1, 2)), 1)
-        return super().residuals(x, shares, centres) * (alpha.sum(axis=(1, 2)) / valid)[:, :, None]
+        return super().residuals(x, shares, centres, call) * (alpha.sum(axis=(1, 2)) / valid)[:, :, None]
 
 
 def with_layer(spec: Spec, wrong: type[NeXtVLAD]) -> Spec:

@@ -9,7 +9,7 @@ from acz.backend.devices import split_device, split_participant
 from acz.backend.worker import Wrapper
 from acz.foundation.errors import AczError
 from acz.foundation.progress import Progress
-from acz.model.precision import Precision
+from acz.model.precision import FULL, Precision
 from acz.model.proof import Measurement
 from acz.parity.comparison import start_worker
 from acz.parity.proof.jobs import CheckArguments, Measured, check
@@ -41,7 +41,7 @@ def check_record(
     tasks = [
         (participant, precision, run.name)
         for participant in participants
-        for precision in Precision
+        for precision in FULL
         for run in record.manifest.runs
     ]
     rows: list[Row] = []

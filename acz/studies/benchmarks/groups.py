@@ -9,6 +9,7 @@ from acz.studies.benchmarks.commands import measure_start, measure_training
 from acz.studies.benchmarks.features import measure_reading
 from acz.studies.benchmarks.measure import Bench, Row
 from acz.studies.benchmarks.metrics import measure_metrics
+from acz.studies.benchmarks.precisions import measure_precisions
 from acz.studies.benchmarks.processes import measure_processes
 from acz.studies.benchmarks.steps import measure_inference, measure_loop, measure_steps
 from acz.studies.benchmarks.vlad import measure_vlad
@@ -26,6 +27,7 @@ GROUPS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "metrics": measure_metrics,
     "vlad": measure_vlad,
     "zoo": measure_zoo,
+    "precision": measure_precisions,
     "processes": measure_processes,
     "start": measure_start,
 }

@@ -23,6 +23,7 @@ from acz.foundation.arrays import Array, Arrays
 from acz.model.losses import choose_loss
 from acz.model.optimizer import Adam
 from acz.model.parameters import initial_parameters
+from acz.model.precision import Precision
 from acz.model.spec import Spec
 from acz.reference.samples import Case
 from acz.studies.benchmarks.official import CLASSES, TOP_K, Official, batch_of
@@ -72,6 +73,7 @@ class HoldArguments:
     spec: Spec
     videos: int
     device: str = "CPU"
+    precision: Precision = Precision.FLOAT32
 
 
 @dataclass(frozen=True)
@@ -291,7 +293,7 @@ def sample(spec: Spec, videos: int, loss: str | None = None) -> tuple[Arrays, Ar
 
 
 def _model(backend: Backend, arguments: HoldArguments) -> Any:
-    model = backend.build(arguments.spec, arguments.device, "float32")
+    model = backend.build(arguments.spec, arguments.device, arguments.precision.value)
     backend.load_parameters(model, initial_parameters(arguments.spec, 0, np.dtype(np.float32)))
     return model
 
