@@ -38,8 +38,10 @@ def numbers_of(frames: Array) -> list[int]:
 
 
 def ffmpeg(*words: str | Path, given: bytes = b"") -> None:
-    """Run ffmpeg, quietly, with bytes on its standard input."""
-    subprocess.run([find_ffmpeg(), "-v", "error", "-y", *map(str, words)], input=given, check=True, timeout=60)
+    """Run ffmpeg, quietly, with bytes on its standard input. The same words write the same bytes, without a random identity."""
+    *before, out = map(str, words)
+    exact = ["-threads", "1", "-fflags", "+bitexact", "-flags:v", "+bitexact", "-flags:a", "+bitexact"]
+    subprocess.run([find_ffmpeg(), "-v", "error", "-y", *before, *exact, out], input=given, check=True, timeout=60)
 
 
 def tone(seconds: float, rate: int = 44100, channels: int = 1, pitch: float = 440.0) -> bytes:

@@ -31,7 +31,7 @@ def features(model: Model, videos: int = 3, frames: int = 5) -> np.ndarray:
 
 
 KNOWN = "layers/nextvlad, level 1, outputs, training float32"
-"""An open difference, also on the page of training: XLA computes x anew in the fusion that subtracts its mean, and rounds otherwise."""
+"""An open difference, also on the page of training: XLA computes x again in the fusion that subtracts its mean, and rounds otherwise."""
 LAYERS = ("layers/[a-b]*", "layers/c*", "layers/[d-m]*", "layers/[n-z]*")
 
 
