@@ -174,6 +174,7 @@ def test_progress_is_told_to_whoever_is_given(
     assert capsys.readouterr().err == "", "nothing is shown beside it"
 
 
+@pytest.mark.slow  # trains several times
 def test_a_sweep_and_a_report_are_calls_too(features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "two.yaml").write_text(
