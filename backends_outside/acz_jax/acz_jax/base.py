@@ -113,18 +113,26 @@ def batch_norm(
 ) -> Tensor:
     """Over all axes but the last; `p` holds weight, bias and the running statistics."""
     mean, variance = p[f"{prefix}running_mean"], p[f"{prefix}running_variance"]
-    if call.training:
+    if not call.training:
+        centred = x - mean
+    else:
         rows = x.reshape(-1, x.shape[-1])
         if call.mask is not None and x.ndim == 3:
             valid = call.mask.reshape(-1, 1).astype(x.dtype)
             count = at_least(valid.sum(), 1.0)
             batch_mean = (rows * valid).sum(0) / count
             batch_variance = (jnp.square(rows - batch_mean) * valid).sum(0) / count
+            centred = x - batch_mean
         else:
+            # A sum of equal rows rounds, and XLA may compute `x` again with other rounding where a mean is subtracted.
+            # The division magnifies both, so rows lose the first one before they lose their mean.
             count = jnp.asarray(rows.shape[0], x.dtype)
-            first = lax.stop_gradient(rows[0])  # a sum of equal rows would round, and the division magnify that
-            batch_mean = first + (rows - first).mean(0)
-            batch_variance = jnp.square(rows - batch_mean).mean(0)
+            batch_mean = rows.mean(0)
+            batch_mean += (rows - batch_mean).mean(0)
+            shifted = rows - lax.stop_gradient(rows[:1])
+            shifted -= shifted.mean(0)
+            batch_variance = jnp.square(shifted).mean(0)
+            centred = shifted.reshape(x.shape)
         correction = count / at_least(count - 1.0, 1.0) if settings.variance == "unbiased" else 1.0
         share = 1.0 - settings.decay
         for name, running, value in (
@@ -132,8 +140,8 @@ def batch_norm(
             ("running_variance", variance, batch_variance * correction),
         ):
             call.moved[f"{layer.path}.{prefix}{name}"] = lax.stop_gradient(running + (value - running) * share)
-        mean, variance = batch_mean, batch_variance
-    return (x - mean) * (lax.rsqrt(variance + settings.epsilon) * p[f"{prefix}weight"]) + p[f"{prefix}bias"]
+        variance = batch_variance
+    return centred * (lax.rsqrt(variance + settings.epsilon) * p[f"{prefix}weight"]) + p[f"{prefix}bias"]
 
 
 def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:
