@@ -2,7 +2,7 @@
 
 They are computed from measured figures of docs/results, and from the figures that stand here in capitals.
 
-python scripts/scale.py [--card TIMES]     prints them, for a card that is so many times as fast as one core
+python scripts/scale.py [--card TIMES]     prints the page, for a card with the speed of TIMES cores
 """
 
 from __future__ import annotations
