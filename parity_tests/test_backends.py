@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -18,17 +18,20 @@ import pytest
 
 import acz
 from acz.backend.build import build_model
+from acz.backend.protocol import Backend
 from acz.backend.registry import infos
 from acz.backend.worker import Worker
 from acz.data.registry import open_split
 from acz.evaluation.scoring import evaluate
-from acz.foundation.arrays import Arrays
+from acz.foundation.arrays import Array, Arrays
 from acz.foundation.processes.job_process import WorkerDied
 from acz.model.checkpoint import load_checkpoint
 from acz.model.losses import choose_loss
 from acz.model.names import PYTHON, STREAMS
+from acz.model.optimizer import Adam
 from acz.model.parameters import initial_parameters
 from acz.model.precision import Precision
+from acz.parity.cases import cases
 from acz.reference import numpy_backend
 from acz.reference.bounds import difference, float32_bound, worst
 from acz.training.log import read_log
@@ -283,3 +286,25 @@ def test_the_whole_way_from_digits(tmp_path: Path) -> None:
     assert json.loads(trained.stdout)["best"]["top1"] > 5 / 1024
     log = [line for path in (tmp_path / "runs").glob("*/metrics.jsonl") for line in read_log(path)]
     assert log[-1]["top5"] > 20 / 1024
+
+
+def repeat_a_step(backend: Backend, model: str, arrays: Mapping[str, Array]) -> tuple[None, Arrays]:
+    """A job: the losses of 20 steps of five videos that change no parameter."""
+    [case] = [case for case in cases(model) if case.model == model]
+    batch = case.batch("plain", videos=5)
+    built = backend.build(case.spec, "CPU", "float32")
+    backend.load_parameters(built, {path: value.astype(np.float32) for path, value in case.parameters.items()})
+    trainer = backend.start_training(built, Adam(), case.loss)
+    inputs = {name: value.astype(np.float32) for name, value in batch.inputs.items()}
+    steps = [backend.training_step(trainer, inputs, batch.labels, batch.dropout, 0.0) for _ in range(20)]
+    return None, {"losses": np.array([float(loss) for loss, _ in steps])}
+
+
+@pytest.mark.parametrize("model", ["flash_mnist/attention_cluster", "layers/dense_functions"])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_step_has_the_same_loss_however_often_it_was_taken(
+    worker: Callable[[str], Worker], backend: str, model: str
+) -> None:
+    """So a resumed run has the lines of one that was not disturbed. A kernel that tries sizes of blocks has other bits at first."""
+    _, answer = worker(backend).run(repeat_a_step, model)
+    assert len(set(answer["losses"].tolist())) == 1, answer["losses"]

@@ -1,7 +1,7 @@
 """Figures of the documents.
 
 `runs OUT.csv RUN ...` collects runs. `tables` writes the tables of the READMEs, docs/benchmarks.md, docs/choosing.md, docs/clients.md,
-docs/distributed.md, docs/numerics.md, docs/proof.md, docs/reliability.md and docs/results from docs/results/*.csv.
+docs/distributed.md, docs/numerics.md, docs/proof.md, docs/reliability.md, docs/scale.md and docs/results from docs/results/*.csv.
 
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
@@ -22,6 +22,7 @@ from typing import Any
 from bench_tables import benchmarks, choosing, proofs
 from clients.page import page
 from process_tables import parity_of_processes, rank_kills
+from scale import scale
 
 from acz.api.models import differences
 from acz.backend.versions import environment
@@ -41,8 +42,8 @@ COMPACT = RESULTS / "compact_synthetic.csv"
 AVERAGES = RESULTS / "averages.csv"
 CLIENTS = ROOT / "docs/clients.md"
 BENCHMARKS, CHOOSING, PROOF = (ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "proof"))
-DISTRIBUTED, NUMERICS, RELIABILITY = (
-    ROOT / "docs" / f"{name}.md" for name in ("distributed", "numerics", "reliability")
+DISTRIBUTED, NUMERICS, RELIABILITY, SCALE = (
+    ROOT / "docs" / f"{name}.md" for name in ("distributed", "numerics", "reliability", "scale")
 )
 CHINESE = {
     "level": "级别",
@@ -167,6 +168,7 @@ def documents() -> dict[Path, str]:
         PROOF: proofs(PROOF.read_text(encoding="utf-8"), RESULTS / "proof.csv"),
         DISTRIBUTED: parity_of_processes(DISTRIBUTED.read_text(encoding="utf-8"), RESULTS / "parity_processes.csv"),
         RELIABILITY: rank_kills(RELIABILITY.read_text(encoding="utf-8"), RESULTS / "rank_kills.csv"),
+        SCALE: scale(SCALE.read_text(encoding="utf-8"), RESULTS),
         CLIENTS: page(CLIENTS.read_text(encoding="utf-8"), read_csv(RESULTS / "clients.csv")),
     }
 

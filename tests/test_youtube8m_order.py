@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,38 @@ def test_processes_together_see_what_one_would(tmp_path: Path) -> None:
     assert uneven == [[3] * 5, [4] * 5]
     with pytest.raises(DataError, match="a batch of 1 can't be made of 41 videos for 2 processes"):
         next(ranks[0].epoch(0, 0, 1, 0, NAMES))
+
+
+def test_64_ranks_read_every_video_once_an_epoch_and_24_ranks_resume_it(tmp_path: Path) -> None:
+    """16 shards of unequal size. A batch of 80 gives each of 64 ranks one or two videos, each of 24 three or four."""
+    folder = write_shards(tmp_path, [16 + shard % 5 for shard in range(15)] + [50])
+    everything = {f"{shard}-{i}" for shard in range(16) for i in range(50 if shard == 15 else 16 + shard % 5)}
+    assert len(everything) == 320, "4 batches of 80"
+
+    def read(world: int, epoch: int, first: int, last: int) -> list[list[str]]:
+        """The ids of batches first .. last - 1, each the parts of all ranks, in the order of ranks."""
+        parts = []
+        for rank in range(world):
+            data = open_youtube8m(folder, "train", Reading(shuffle_buffer=100), rank, world)
+            examples = islice(data.epoch(3, epoch, 80, first, NAMES), last - first)
+            parts.append([batch.ids or [] for batch in examples])
+        return [[name for part in step for name in part] for step in zip(*parts, strict=True)]
+
+    alone = read(1, 0, 0, 4)
+    assert read(64, 0, 0, 4) == alone
+    for epoch, whole in ((0, alone), (1, read(1, 1, 0, 4))):
+        begun, rest = read(64, epoch, 0, 2), read(24, epoch, 2, 4)
+        assert begun + rest == whole, "a resume with other ranks reads what is left"
+        ids = [name for batch in begun + rest for name in batch]
+        assert len(ids) == len(set(ids)) == 320
+        assert set(ids) == everything
+    evaluated = [
+        name
+        for rank in range(64)
+        for batch in open_youtube8m(folder, "train", None, rank, 64).in_order(3, NAMES)
+        for name in batch.ids or []
+    ]
+    assert len(evaluated) == len(set(evaluated)) == 320, "an evaluation too"
 
 
 def test_a_damaged_record_ends_an_epoch_with_its_name_whoever_reads(tmp_path: Path) -> None:

@@ -44,7 +44,7 @@ def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tenso
 def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
     epsilon = number(EPSILON, logits)
-    each = -labels * ops.log(output + epsilon) - (1.0 - labels) * ops.log(1.0 - output + epsilon)
+    each = -ops.xlogy(labels, output + epsilon) - ops.xlogy(1.0 - labels, 1.0 - output + epsilon)  # as log_softmax says
     return each.sum() / len(logits)
 
 

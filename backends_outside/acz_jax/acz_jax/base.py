@@ -1,7 +1,7 @@
 """Parts of the layers in JAX: a layer in place, what a run shares, and the functions that several use.
 
 XLA computes a value again in each fusion that reads it, with other roundings. So no gradient here compares a value with one
-that was computed from it, as those of jax.numpy.max, maximum and clip do.
+that was computed from it, as those of jax.numpy.max, maximum and clip do; and a batch norm's input is `computed_once`.
 """
 
 from __future__ import annotations
@@ -108,31 +108,48 @@ def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
     return x * lax.rsqrt(at_least((x * x).sum(-1, keepdims=True), epsilon))
 
 
+@jax.custom_jvp
+def computed_once(x: Tensor, positive: Tensor) -> Tensor:
+    """x, which XLA on a CPU computes once and keeps for all its readers: it fuses nothing with a branch of a condition.
+
+    A barrier does not do that: XLA removes it before it fuses.
+
+    Args:
+        x: any tensor.
+        positive: a number that is not negative, which XLA does not know.
+    """
+
+    def branch(x: Tensor, positive: Tensor) -> Tensor:
+        kept: Tensor = lax.cond(positive < 0, lambda x: -x, lambda x: x, x)
+        return kept
+
+    kept: Tensor = lax.platform_dependent(x, positive, cpu=branch, default=lambda x, _: x)
+    return kept
+
+
+@computed_once.defjvp
+def _tangent_of_computed_once(values: tuple[Tensor, Tensor], tangents: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+    return computed_once(*values), tangents[0]
+
+
 def batch_norm(
     layer: Layer, p: Tensors, settings: BatchNormSettings, x: Tensor, call: Call, prefix: str = ""
 ) -> Tensor:
     """Over all axes but the last; `p` holds weight, bias and the running statistics."""
     mean, variance = p[f"{prefix}running_mean"], p[f"{prefix}running_variance"]
-    if not call.training:
-        centred = x - mean
-    else:
+    if call.training:
+        x = computed_once(x, variance[0])  # else XLA subtracts a mean of other roundings, and equal rows magnify that
         rows = x.reshape(-1, x.shape[-1])
-        if call.mask is not None and x.ndim == 3:
-            valid = call.mask.reshape(-1, 1).astype(x.dtype)
-            count = at_least(valid.sum(), 1.0)
-            batch_mean = (rows * valid).sum(0) / count
-            batch_variance = (jnp.square(rows - batch_mean) * valid).sum(0) / count
-            centred = x - batch_mean
-        else:
-            # A sum of equal rows rounds, and XLA may compute `x` again with other rounding where a mean is subtracted.
-            # The division magnifies both, so rows lose the first one before they lose their mean.
-            count = jnp.asarray(rows.shape[0], x.dtype)
-            batch_mean = rows.mean(0)
-            batch_mean += (rows - batch_mean).mean(0)
-            shifted = rows - lax.stop_gradient(rows[:1])
-            shifted -= shifted.mean(0)
-            batch_variance = jnp.square(shifted).mean(0)
-            centred = shifted.reshape(x.shape)
+        mask = call.mask if x.ndim == 3 else None
+        valid = jnp.ones((len(rows), 1), x.dtype) if mask is None else mask.reshape(-1, 1).astype(x.dtype)
+        count = at_least(valid.sum(), 1.0)
+
+        def mean_of(values: Tensor) -> Tensor:
+            return (values * valid).sum(0) / count
+
+        rough = lax.stop_gradient(mean_of(rows))  # a sum of equal rows rounds, and the division would magnify that
+        batch_mean = rough + mean_of(rows - rough)
+        batch_variance = mean_of(jnp.square(rows - batch_mean))
         correction = count / at_least(count - 1.0, 1.0) if settings.variance == "unbiased" else 1.0
         share = 1.0 - settings.decay
         for name, running, value in (
@@ -140,8 +157,8 @@ def batch_norm(
             ("running_variance", variance, batch_variance * correction),
         ):
             call.moved[f"{layer.path}.{prefix}{name}"] = lax.stop_gradient(running + (value - running) * share)
-        variance = batch_variance
-    return centred * (lax.rsqrt(variance + settings.epsilon) * p[f"{prefix}weight"]) + p[f"{prefix}bias"]
+        mean, variance = batch_mean, batch_variance
+    return (x - mean) * (lax.rsqrt(variance + settings.epsilon) * p[f"{prefix}weight"]) + p[f"{prefix}bias"]
 
 
 def jitted(function: Callable[..., Any], **options: Any) -> Callable[..., Any]:

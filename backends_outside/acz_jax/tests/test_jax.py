@@ -103,6 +103,18 @@ def test_the_gradient_of_a_maximum_is_whole_where_xla_computes_its_argument_twic
         assert np.count_nonzero(gradient(x)) == 8 * 16, seed
 
 
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_batch_norm_of_equal_rows_is_its_bias_where_xla_could_compute_them_twice(precision: str) -> None:
+    """A mean of rows with other roundings is not the rows' mean, and the division magnifies the difference."""
+    [case] = cases("layers/nextvlad")
+    model = acz_jax.backend.build(case.spec, "CPU", precision)
+    acz_jax.backend.load_parameters(model, {path: value.astype(precision) for path, value in case.parameters.items()})
+    inputs = {name: value.astype(precision) for name, value in case.batch("zeros").inputs.items()}
+    values = acz_jax.backend.forward(model, inputs, training=True, record=["published.norm"])["published.norm"]
+    bias = acz_jax.backend.dump_parameters(model)["published.norm.bias"]
+    np.testing.assert_array_equal(values, np.broadcast_to(bias, values.shape))
+
+
 def test_a_bound_from_below_has_a_gradient_of_0_or_1() -> None:
     np.testing.assert_array_equal(jax.grad(lambda x: at_least(x, 1.0).sum())(jnp.array([0.5, 1.0, 2.0])), [0, 0, 1])
 
