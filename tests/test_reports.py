@@ -118,6 +118,20 @@ def test_names_of_classes_are_read_from_what_other_programs_write(name: str) -> 
     assert names == ["Game", "Rock, paper, scissors", 'He said "hi"', "Pokémon (ポケモン)", "Plain"]
 
 
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("names.tsv", "Index\tName\n0\tGame\n2\tB, c\n"),
+        ("names.txt", 'Index,Name\n0,Game\n2,"B, c"\n'),
+        ("class_labels_indices.csv", 'index,mid,display_name\n0,/m/0a,"Game"\n2,/m/0c,"B, c"\n'),
+        ("lower.csv", "name;index\nGame;0\nB, c;2\n"),
+    ],
+)
+def test_a_table_of_names_is_told_by_its_titles(file: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(content)
+    assert read_labels(tmp_path / file) == ["Game", "", "B, c"]
+
+
 def test_names_of_classes_end_at_line_feeds_alone() -> None:
     assert read_labels(FOLDER / "vocab/names_nel.txt") == ["Game", "A\u2028B", "C\x85D", "E\x0bF", "Plain"]
 
