@@ -98,8 +98,8 @@ def convert_youtube8m(
     """Convert shards of frames or of videos to memory-mapped arrays, which are read without parsing; gives the number of videos.
 
     Labels are 0 .. `classes` - 1, by default what a synthesized folder says, else the official 3,862.
-    Splits keep their names: train, validate and test. Pickles of shards are read, too. An interrupted call is resumed
-    by the same call.
+    Splits keep their names: train, validate and test; without test shards, `test` has the validation shards. Pickles of
+    shards are read, too. An interrupted call is resumed by the same call.
 
     Raises:
         DataError: there are no shards, or shards of both levels; a record is bad, or `out` holds something else.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import glob
 import json
 import os
@@ -23,8 +24,8 @@ PREFIXES = {"train": ("train",), "test": ("validate", "test")}
 """The words that each split reads; the first one that some shard has counts."""
 NUMBERED = re.compile(r"(.*)-(\d{1,9})-of-(\d{1,9})(?:\.gz)?", re.DOTALL)
 """Names of shards that say their number and how many there are."""
-ENDS = 4096
-"""Bytes at both ends of shards of one size that are compared."""
+HEAD = 4096
+"""The first bytes of shards of one size, by which they are told apart."""
 DEEPEST = 3
 """Folders below a location in which shards are looked for."""
 CONVERTED = "youtube-8m"
@@ -120,19 +121,19 @@ def repeated(shards: list[Path]) -> list[tuple[Path, Path]]:
 
 
 def _refuse_copies(shards: list[Path]) -> None:
-    """Raise DataError where two shards of a split have the same size, and the same bytes at both ends."""
+    """Raise DataError where two shards of a split have the same content. Only those of one size are opened."""
     by_size: dict[int, list[Path]] = {}
     for path in shards:
         by_size.setdefault(path.stat().st_size if path.is_file() else 0, []).append(path)
     for size, alike in by_size.items():
-        seen: dict[bytes, Path] = {}
+        seen: dict[bytes, list[Path]] = {}
         for path in alike if size and len(alike) > 1 else ():
             with path.open("rb") as file:
-                head = file.read(ENDS)
-                file.seek(max(size - ENDS, 0))
-                first = seen.setdefault(head + file.read(ENDS), path)
-            if first is not path:
-                raise DataError(f"{first} and {path.name} are the same shard; remove one")
+                others = seen.setdefault(file.read(HEAD), [])
+            for first in others:
+                if filecmp.cmp(first, path, shallow=False):
+                    raise DataError(f"{first} and {path.name} are the same shard; remove one")
+            others.append(path)
 
 
 def missing_shards(shards: list[Path]) -> dict[str, int]:
@@ -208,7 +209,7 @@ def converted_split(folder: Path, name: str) -> str:
 def shards_by_split(location: Location) -> dict[str, list[Path]]:
     """The shards of each split by its word: train, validate or test.
 
-    Shards whose names tell no split belong to `test`.
+    Shards whose names tell no split belong to `test`, and so do the validation shards where there are no test shards.
 
     Raises DataError where a shard is there twice.
     """
@@ -217,6 +218,8 @@ def shards_by_split(location: Location) -> dict[str, list[Path]]:
     splits: dict[str, list[Path]] = {word: [] for word in WORDS}
     for path, word in zip(shards, words_of(location, shards) if shards else [], strict=True):
         splits[word or "test"].append(path)
+    if not splits["test"]:
+        splits = {"train": splits["train"], "test": splits["validate"]}
     for chosen in splits.values():
         _refuse_copies(chosen)
     return {word: chosen for word, chosen in splits.items() if chosen}
