@@ -91,6 +91,8 @@ def write_files(backend: Backend, folder: Path, arrays: Mapping[str, Array]) -> 
         "settings": training | {"cfg": Settings(lr=Settings(base=0.1)), "state_dict": weights},
         "lightning": {"pytorch-lightning_version": "2.6.0"}
         | {"state_dict": {f"model.{name}": value for name, value in weights.items()}, "callbacks": {}},
+        "arrays": {"epoch": 3} | {name: value.numpy() for name, value in weights.items()},
+        "arrays_inside": {"model": {name: np.asfortranarray(value.numpy(), ">f4") for name, value in weights.items()}},
         "whole": whole,
         "whole_inside": {"model": whole, "epoch": 1},
         "running": {"state_dict": weights, "hook": Command(folder / "ran")},
@@ -150,6 +152,8 @@ FILES = {
     "settings": ["under 'state_dict'", "left aside: epoch, args, best, optimizer, rng, history, cfg"],
     "legacy": ["under 'state_dict'", "left aside: epoch, args, best, optimizer, rng, history, cfg"],
     "lightning": ["under 'state_dict'", "left aside: pytorch-lightning_version, callbacks", "'model.'"],
+    "arrays": ["left aside: epoch"],
+    "arrays_inside": ["under 'model'"],
     "whole": [],
     "whole_inside": ["under 'model'", "left aside: epoch"],
     "running": ["under 'state_dict'", "left aside: hook"],

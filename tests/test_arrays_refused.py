@@ -82,6 +82,11 @@ class OnADevice:
     [
         ("the array 'rgb': can't be read as an array: Can't call numpy", {"rgb": OnADevice()}),
         ("the array 'rgb': row 1: can't be read as an array", {"rgb": [[[1.0]], [[1.0], [2.0, 3.0]]]}),
+        ("the array 'rgb': some values of the array are masked", {"rgb": np.ma.masked_array(RGB, RGB > 0)}),
+        (
+            "the array 'labels': some values of the array are masked",
+            {"rgb": RGB, "labels": np.ma.masked_equal(range(5), 3)},
+        ),
         (r"the array 'rgb': row 1: holds \(1, 2\), the first video \(1, 1\)", {"rgb": [[[1.0]], [[2.0, 3.0]]]}),
         ("the array 'rgb': must be an array, a sequence of arrays or a file, got int", {"rgb": 5}),
         ("the array 'labels': row 1: can't be read as an array", {"rgb": RGB, "labels": [0, [[1], [2, 3]], 1, 1, 1]}),

@@ -48,6 +48,8 @@ STANDALONE = [
 LOADERS = {"acz/__init__.py", "acz/backend/registry.py", "acz/backend/worker.py"}
 """Files that import by a name: the public names, entry points, and functions of jobs."""
 
+LONGEST = 360
+"""Lines of a file: about 300. The validation of a model stays in one file."""
 FILES = sorted((ROOT / "acz").rglob("*.py"))
 ADAPTER_FILES = sorted((ROOT / "backends").rglob("*.py"))
 
@@ -185,6 +187,9 @@ def test_a_folder_has_at_most_fifteen_entries_and_a_file_is_short() -> None:
     for folder in {path.parent for path in FILES}:
         entries = [entry for entry in folder.iterdir() if entry.name not in ("__pycache__", "py.typed")]
         assert len(entries) <= 15, folder
+    for path in FILES:
+        lines = len(path.read_text(encoding="utf-8").splitlines())
+        assert lines <= LONGEST or path == ROOT / "acz/model/spec.py", f"{path} has {lines} lines"
 
 
 def test_the_rule_is_tested_to_fail() -> None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
+from acz.evaluation.metrics import YouTube8MMetrics, average_precision
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from tests.metric_cases import identical, of, videos_of
@@ -42,9 +44,12 @@ def test_labels_are_read_alike_in_every_form(classes: int, dtype: Any) -> None:
         [np.flatnonzero(row).tolist() for row in labels],
         [Tensor(np.flatnonzero(row)) for row in labels],
         tuple(map(tuple, labels.tolist())),
+        csr_array(labels),
+        [set(np.flatnonzero(row).tolist()) for row in labels],
+        (np.flatnonzero(row) for row in labels),
     ):
-        assert identical(of(classes, 20, "acz", (scores, form)), wanted)
         assert identical(of(classes, 20, "acz", (Tensor(scores), form)), wanted)
+    assert identical(of(classes, 20, "acz", (scores, labels)), wanted)
     classes_of = scores.argmax(1)
     wanted = of(classes, 20, "acz", (scores, np.eye(classes)[classes_of]))
     for form in (classes_of, classes_of.tolist(), Tensor(classes_of), [Tensor(label) for label in classes_of]):
@@ -66,3 +71,42 @@ def test_labels_may_be_lists_of_classes_one_class_or_zeros_and_ones() -> None:
     forms = [labels, np.eye(30)[labels], np.eye(30, dtype=bool)[labels], [[n, n] for n in labels.tolist()]]
     wanted = of(30, 20, "acz", (scores, labels))
     assert all(identical(of(30, 20, "acz", (scores, form)), wanted) for form in forms)
+
+
+class OnADevice:
+    """A tensor that NumPy can't read."""
+
+    def __array__(self, *given: Any, **named: Any) -> Any:
+        raise TypeError("can't convert a tensor of a device")
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ({0: [0], 1: [2]}, r"labels must be an array \(2, 3\), or classes for each video; got dict"),
+        (None, "got NoneType"),
+        ("01", "got str"),
+        ([[0]], "there are 2 videos, but the labels of 1 videos"),
+        (OnADevice(), "labels: can't be read as an array: can't convert .*; pass a NumPy array"),
+        (np.array([[0, 1, 0], [0, -1, 0]]), "video 1: its label of class 1 is -1"),
+        (np.array([[0, np.nan, 0], [0, 1, 0]]), "video 0: its label of class 1 is nan"),
+        (csr_array(np.eye(2)), r"labels must be numbers \(2, 3\), got float64 \(2, 2\)"),
+        (np.ma.masked_equal([[0, 1, 0], [1, 0, 0]], 1), "labels: some values of the array are masked"),
+    ],
+)
+def test_other_labels_are_refused(labels: Any, message: str) -> None:
+    metrics = YouTube8MMetrics(3)
+    with pytest.raises(DataError, match=message):
+        metrics.update(np.ones((2, 3)), labels)
+    assert len(metrics) == 0
+
+
+def test_an_average_precision_of_scores_of_any_type() -> None:
+    hits = np.array([0, 1, 0, 1])
+    for scores in (np.array([-3, 5, 1, -1]), np.array([0.1, 0.9, 0.5, 0.3], np.float16), [0.1, 0.9, 0.5, 0.3]):
+        assert average_precision(scores, hits) == (1 + 2 / 3) / 2
+    for scores in ([0.1, np.nan, 0.5, 0.3], [0.1, 0.9, 0.5]):
+        with pytest.raises(DataError, match=r"scores and hits must be \(predictions\) without NaN"):
+            average_precision(np.array(scores), hits)
+    with pytest.raises(DataError, match="scores: can't be read as an array"):
+        average_precision(OnADevice(), hits)

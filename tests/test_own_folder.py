@@ -14,6 +14,7 @@ from acz.data.folder import FEATURES, Split, verify, write_manifest, write_shard
 from acz.data.registry import open_split, open_training
 from acz.foundation.errors import DataError
 from acz.model.checkpoint import save_checkpoint
+from acz.model.losses import find_loss
 from acz.model.parameters import initial_parameters
 from acz.zoo.config import load_config, load_spec
 from tests.conftest import TINY, Answer
@@ -133,3 +134,13 @@ def test_training_evaluates_on_validation_and_test_is_kept_apart(
     assert FEATURES.describe(tmp_path).classes == 2
     with pytest.raises(DataError, match="has no split 'trian'; did you mean 'train'"):
         open_split(tmp_path, "trian")
+
+
+def test_counts_are_not_taken_for_labels(model: Path, tmp_path: Path) -> None:
+    """Numbers above 1 would weigh a loss, and 256 would become 0 in a byte."""
+    records = [
+        write_shard(tmp_path, "test", 0, {"features": X, "labels": np.array([[0, 1, 0], [1, 0, 256], [0, 0, 0]])})
+    ]
+    write_manifest(tmp_path, {"test": records}, {})
+    with pytest.raises(DataError, match=r"labels \(videos, classes\) must be zeros and ones, got 256"):
+        Split(tmp_path, "test").require(SPEC, find_loss("sigmoid_cross_entropy"))

@@ -76,6 +76,7 @@ JSON_LINES = "".join(
         "\ufeff" + PLAIN,
         PLAIN.replace("\n", "\r\n") + "\r\n\n",
         '\ufeff"VideoId","LabelConfidencePairs"\n"a","1 0.5 0 0.25"\n\n"b","0 0.75 1 0.5"',
+        PLAIN.replace(",", ", ", 1),
         JSON_LINES,
         "\ufeff" + JSON_LINES.replace("\n", "\r\n") + "\n",
     ],
@@ -86,6 +87,14 @@ def test_text_files_are_read_as_other_programs_write_them(content: str, tmp_path
     assert part.ids == ["a", "b"]
     assert part.labels.tolist() == [[1, 0], [0, 1]]
     assert part.scores.tolist() == [[0.5, 0.25], [0.75, 0.5]]
+
+
+def test_quoted_fields_have_any_length(tmp_path: Path) -> None:
+    pairs = " ".join(f"{label} 0.123456" for label in range(20_000))
+    (tmp_path / "p.csv").write_text(f'{HEADER}"a ""b"", c","{pairs}"\n')
+    part = read(tmp_path / "p.csv")
+    assert part.ids == ['a "b", c']
+    assert part.labels.tolist() == [list(range(20_000))]
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ tests/fixtures/reports has a folder for each, whose README says what it is.
 from __future__ import annotations
 
 import json
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +65,21 @@ def test_a_conversion_keeps_the_splits_apart(
             assert all(np.array_equal(own.features[key], other.features[key]) for key in ("rgb", "audio"))
 
 
+@pytest.mark.parametrize("name", ["plain", "pkl_split", "pkl_int_label"])
+def test_a_conversion_of_shards_or_pickles_has_their_splits_and_figures(
+    acz: Acz, trained: Path, tmp_path: Path, name: str
+) -> None:
+    answer = acz("data", "youtube8m", "convert", FOLDER / name, "--out", tmp_path / "made", *CLASSES)
+    assert answer.code == 0, answer.err
+    assert sorted(json.loads((tmp_path / "made/manifest.json").read_text())["splits"]) == ["test", "train"]
+    words = ("--backend", "numpy", "--json")
+    figures = [
+        json.loads(acz("eval", trained, "--data", data, *words).out) for data in (FOLDER / name, tmp_path / "made")
+    ]
+    assert figures[0]["gap"] == figures[1]["gap"]
+    assert figures[0]["loss"] == figures[1]["loss"]
+
+
 def test_unlabelled_shards_are_refused_with_the_option_that_takes_them(acz: Acz, tmp_path: Path) -> None:
     answer = acz("data", "youtube8m", "convert", FOLDER / "three_official", "--out", tmp_path / "made", *CLASSES)
     assert answer.code == 2
@@ -116,6 +132,20 @@ def test_a_shard_of_too_many_records_is_refused_whole(tmp_path: Path, monkeypatc
 def test_names_of_classes_are_read_from_what_other_programs_write(name: str) -> None:
     names = read_labels(FOLDER / "vocab" / name)
     assert names == ["Game", "Rock, paper, scissors", 'He said "hi"', "Pokémon (ポケモン)", "Plain"]
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("names.tsv", "Index\tName\n0\tGame\n2\tB, c\n"),
+        ("names.txt", 'Index,Name\n0,Game\n2,"B, c"\n'),
+        ("class_labels_indices.csv", 'index,mid,display_name\n0,/m/0a,"Game"\n2,/m/0c,"B, c"\n'),
+        ("lower.csv", "name;index\nGame;0\nB, c;2\n"),
+    ],
+)
+def test_a_table_of_names_is_told_by_its_titles(file: str, content: str, tmp_path: Path) -> None:
+    (tmp_path / file).write_text(content)
+    assert read_labels(tmp_path / file) == ["Game", "", "B, c"]
 
 
 def test_names_of_classes_end_at_line_feeds_alone() -> None:
@@ -220,6 +250,78 @@ def test_a_model_of_other_features_trains_and_another_is_refused_in_true_words(
 def test_pickles_of_one_video_and_labels_of_any_form_are_read() -> None:
     assert len(videos_of(FOLDER / "pkl_split")) == len(videos_of(FOLDER / "pkl_split", "test")) == 4
     assert all(len(video.labels) == 1 for video in videos_of(FOLDER / "pkl_int_label"))
+
+
+@pytest.mark.parametrize("form", ["shard", "pickle"])
+def test_labels_that_are_zeros_and_ones_are_read_as_classes(form: str, tmp_path: Path) -> None:
+    rows = [[1, 0, 1, 0, 0], [0, 0, 0, 0, 1]]
+    if form == "shard":
+        write(tmp_path / "train00.tfrecord", [record(f"v{number}", row) for number, row in enumerate(rows)])
+    else:
+        frames = {"feature": np.zeros((2, 1024), np.uint8), "audio": np.zeros((2, 128), np.uint8)}
+        entries = [{"video": f"v{number}", "label": np.array(row), **frames} for number, row in enumerate(rows)]
+        (tmp_path / "train00.pkl").write_bytes(pickle.dumps(entries))
+    assert [video.labels for video in videos_of(tmp_path)] == [[0, 2], [4]]
+    with pytest.raises(DataError, match=r"v0 has 5 labels, all of them 0 or 1, .* --classes 5 reads them so"):
+        videos_of(tmp_path, classes=6)
+
+
+def test_shards_of_a_split_have_the_features_of_the_first(acz: Acz, tmp_path: Path) -> None:
+    """A shard far down the list is asked before training starts, and not met in the middle of it."""
+    for name, other in (("without", "rgb_only"), ("wide", "wide"), ("id", "audioset")):
+        shutil.copytree(FOLDER / "plain", tmp_path / name)
+        shutil.copy(FOLDER / other / "train00.tfrecord", tmp_path / name / "train01.tfrecord")
+        words = ("train", MODEL, "--backend", "numpy", "--data", tmp_path / name, "--out", tmp_path / "run")
+        answer = acz(*words, "--set", "train.batch_size=1")
+        assert answer.code == 2
+        assert "train01.tfrecord: its records have " in answer.err
+        assert "those of train00.tfrecord have id and, of each frame, rgb 1,024 uint8, audio 128 uint8" in answer.err
+        assert not (tmp_path / "run").exists()
+    only = videos_of(tmp_path / "without", on_bad_record="skip")
+    assert [video.id for video in only] == [video.id for video in videos_of(FOLDER / "plain")]
+
+
+def test_a_missing_modality_is_said_of_the_split_that_lacks_it(acz: Acz, tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / "plain", tmp_path / "data")
+    shutil.copy(FOLDER / "rgb_only/validate00.tfrecord", tmp_path / "data")
+    answer = acz("train", MODEL, "--backend", "numpy", "--data", tmp_path / "data", "--out", tmp_path / "run")
+    assert "(validate) has no 'audio', which the model reads; it holds rgb\n" in answer.err
+
+
+def test_copies_and_missing_shards_are_found(acz: Acz, tmp_path: Path) -> None:
+    shutil.copytree(FOLDER / "plain", tmp_path / "copy")
+    shutil.copy(FOLDER / "plain/train00.tfrecord", tmp_path / "copy/train00 (1).tfrecord")
+    for words in (
+        ("train", MODEL, "--out", tmp_path / "run"),
+        ("data", "youtube8m", "convert", "--out", tmp_path / "made"),
+    ):
+        place = ("--data", tmp_path / "copy", "--backend", "numpy") if words[0] == "train" else (tmp_path / "copy",)
+        answer = acz(*words, *place)
+        assert answer.code == 2
+        assert "are the same shard; remove one" in answer.err
+    (tmp_path / "set").mkdir()
+    for number in (0, 2):
+        shutil.copy(
+            FOLDER / f"{('plain', '', 'utf8_ids')[number]}/train00.tfrecord",
+            tmp_path / f"set/a-train.tfrecord-{number:05d}-of-00004",
+        )
+    answer = acz("data", "youtube8m", "verify", tmp_path / "set", *CLASSES, "--json")
+    assert answer.code == 1
+    assert json.loads(answer.out)["defects"] == {"missing shard": 2}
+    assert "a-train.tfrecord-00001-of-00004: is not there" in answer.out
+
+
+def test_pickles_are_shown_and_verified(acz: Acz, tmp_path: Path) -> None:
+    shown = json.loads(acz("data", "youtube8m", "show", FOLDER / "pkl_utf8_id", *CLASSES, "--json").out)
+    assert shown["features"] == {"rgb": "1,024 uint8", "audio": "128 uint8"}
+    assert (shown["videos"], shown["first"][0]["id"]) == (8, "视频0")
+    assert acz("data", "youtube8m", "verify", FOLDER / "pkl_split", *CLASSES).code == 0
+    shutil.copytree(FOLDER / "pkl_split", tmp_path / "bad")
+    (tmp_path / "bad/train00_split_9.pkl").write_bytes(b"\x80\x03junk")
+    shutil.copy(FOLDER / "pkl_split/train00_split_1.pkl", tmp_path / "bad/train00_split_7.pkl")
+    answer = acz("data", "youtube8m", "verify", tmp_path / "bad", *CLASSES, "--json")
+    assert answer.code == 1
+    assert json.loads(answer.out)["defects"] == {"unreadable shard": 1, "video twice": 1}
 
 
 def test_verify_finds_shards_that_are_there_twice_or_hold_nothing(acz: Acz, tmp_path: Path) -> None:

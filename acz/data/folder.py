@@ -35,6 +35,7 @@ from acz.data.shards import (
     LENGTHS,
     Manifest,
     ShardRecord,
+    as_array,
     as_names,
     input_names,
     names_in,
@@ -83,7 +84,10 @@ def write_shard(folder: str | Path, split: str, number: int, arrays: Mapping[str
     require_local(folder)
     folder = Path(folder)
     record: dict[str, Any] = {"number": number, "count": videos_of(arrays), "files": {}}
-    arrays = {name: as_names(value) if name == ID and np.ndim(value) == 1 else value for name, value in arrays.items()}
+    arrays = {
+        name: as_names(value) if name == ID and np.ndim(value) == 1 else as_array(value, name)
+        for name, value in arrays.items()
+    }
     for name, value in arrays.items():
         path = folder / split / f"{number:05d}.{name}.npy"
         write_npy(path, value)
@@ -202,6 +206,8 @@ class Split:
         for shard in self.shards:
             labels = shard[LABELS]
             classes = labels.shape[1] if several else int(labels.max(initial=0)) + 1
+            if several and (largest := labels.max(initial=0)) > 1:
+                raise DataError(f"{self.folder}: labels (videos, classes) must be zeros and ones, got {largest}")
             if classes > spec.width or (several and classes != spec.width) or labels.min(initial=0) < 0:
                 raise DataError(
                     f"{self.folder}: labels reach {classes} classes, the model has {spec.width}; "

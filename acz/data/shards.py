@@ -59,6 +59,24 @@ def videos_of(arrays: Mapping[str, Array]) -> int:
     return next(iter(counts.values()))
 
 
+def as_array(value: Any, place: str) -> Array:
+    """An array of numbers, a tensor or nested lists as NumPy's array.
+
+    Args:
+        value: the values.
+        place: the words for them in messages.
+
+    Raises:
+        DataError: NumPy can't convert them, as a tensor of another device, or some of them are masked.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.any(value.mask):
+        raise DataError(f"{place}: some values of the array are masked; .filled(0) gives an array without a mask")
+    try:
+        return np.asarray(value)
+    except (TypeError, ValueError, RuntimeError) as error:  # lists of unequal lengths; a tensor of a device
+        raise DataError(f"{place}: can't be read as an array: {error!s:.200}; pass a NumPy array") from None
+
+
 def as_names(value: Any) -> Array:
     """The names of videos as an array of texts (videos), from texts, bytes or integers.
 

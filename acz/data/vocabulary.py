@@ -9,8 +9,8 @@ from pathlib import Path
 
 from acz.foundation.errors import DataError
 
-COLUMNS = (("Index", "Name"), ("label_id", "label_name"))
-"""The columns of YouTube-8M's vocabulary, of 2018 and of 2016."""
+COLUMNS = (("index", "name"), ("label_id", "label_name"), ("index", "display_name"))
+"""The columns of YouTube-8M's vocabulary, of 2018 and of 2016, and of AudioSet's; in any case of letters."""
 SEPARATORS = (",", ";", "\t")
 MOST_CLASSES = 10_000_000
 
@@ -18,23 +18,34 @@ MOST_CLASSES = 10_000_000
 def read_labels(path: Path) -> list[str]:
     """Read the names of the classes.
 
-    The file has a name in each line, or is a CSV file with the columns Index and Name, as YouTube-8M's vocabulary. It is
-    UTF-8, or UTF-16 with a byte order mark. Lines end at line feeds. Columns are separated by commas, semicolons or tabs.
+    The file has a name in each line, or its first line has the titles of columns, Index and Name, as in YouTube-8M's
+    vocabulary, or index and display_name, as in AudioSet's. A CSV file needs them. The file is UTF-8, or UTF-16 with a
+    byte order mark. Lines end at line feeds. Columns are separated by commas, semicolons or tabs.
 
     Raises:
         DataError: The file is missing, or not such a file.
     """
     text = read_text(path)
-    if path.suffix.lower() != ".csv":
-        lines = text.split("\n")
-        return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
     header = text.partition("\n")[0].removesuffix("\r")
     for separator in SEPARATORS:
+        titles = _titles(header, separator)
         for index, name in COLUMNS:
-            titles = next(csv.reader([header], delimiter=separator), [])
             if index in titles and name in titles:
                 return _read_columns(path, text, separator, titles.index(index), titles.index(name))
-    raise DataError(f"{path}: a CSV file of labels needs the columns Index and Name; its first line is {header!r:.200}")
+    if path.suffix.lower() not in (".csv", ".tsv"):
+        lines = text.split("\n")
+        return [line.removesuffix("\r") for line in (lines[:-1] if lines[-1] == "" else lines)]
+    raise DataError(
+        f"{path}: a CSV file of names of classes needs the columns Index and Name; its first line is {header!r:.200}"
+    )
+
+
+def _titles(header: str, separator: str) -> list[str]:
+    """The titles of columns in a file's first line, in small letters."""
+    try:
+        return [title.strip().lower() for title in next(csv.reader([header], delimiter=separator), [])]
+    except csv.Error:  # a field beyond csv's limit
+        return []
 
 
 def read_text(path: Path) -> str:

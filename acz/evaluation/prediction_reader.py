@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import csv
 import json
+import re
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +25,8 @@ MOST_ROWS, MOST_COLUMNS = 10**12, 10**9
 """The largest sizes of an array in a file."""
 MARK = "\ufeff"
 """The byte order mark that spreadsheets put before a text."""
+FIELDS = re.compile(r'("(?:[^"]|"")*"|[^",]*),("(?:[^"]|"")*"|[^"]*)')
+"""Two fields of a line of CSV, with or without quotes."""
 Row = tuple[int, str, list[int], list[float]]
 """The number of a line, an id, its labels and their scores."""
 
@@ -80,7 +82,7 @@ def _read_text(path: Path) -> Iterator[Row]:
             if parse is None:
                 parse = _json_row if content.lstrip().startswith("{") else _csv_row
                 if parse is _csv_row:
-                    if _fields(content) != HEADER.rstrip().split(","):
+                    if [title.strip() for title in _fields(content)] != HEADER.rstrip().split(","):
                         raise DataError(
                             f"{path}: neither an npz file nor JSON lines nor a CSV file of predictions: "
                             f"its first line is not {HEADER.rstrip()}"
@@ -95,16 +97,16 @@ def _read_text(path: Path) -> Iterator[Row]:
 
 
 def _fields(line: str) -> list[str]:
-    """The fields of a line of CSV."""
-    return next(csv.reader([line])) if '"' in line else line.split(",", 1)
+    """The two fields of a line of CSV, of any length. A line that has others gives none."""
+    if '"' not in line:
+        return line.split(",", 1)
+    match = FIELDS.fullmatch(line)
+    return [field[1:-1].replace('""', '"') if field[:1] == '"' else field for field in match.groups()] if match else []
 
 
 def _csv_row(line: str) -> tuple[str, list[int], list[float]]:
     """Read a line of CSV. Raises ValueError."""
-    try:
-        name, pairs = _fields(line)
-    except (csv.Error, ValueError):
-        name, pairs = "", ""
+    name, pairs = fields if len(fields := _fields(line)) == 2 else ("", "")
     words = pairs.split()
     if not name or len(words) % 2:
         raise ValueError("it must be an id, a comma, and pairs of label and score")

@@ -8,11 +8,12 @@ import pickletools
 import re
 import zipfile
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from acz.foundation.arrays import Array
@@ -27,15 +28,16 @@ NEW_NAMES = {"__builtin__": "builtins", "copy_reg": "copyreg"}
 
 
 class Unread:
-    """The stand-in for an object of a class that a file names and PyTorch does not admit. It keeps its state unused."""
+    """The stand-in for an object of a class that a file names and PyTorch does not admit. It keeps its parts unused."""
 
     state: Any = None
+    arguments: tuple[Any, ...] = ()
 
     def __new__(cls, *arguments: Any) -> Any:
         return super().__new__(cls)
 
     def __init__(self, *arguments: Any) -> None:
-        pass
+        self.arguments = arguments
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
@@ -55,7 +57,8 @@ def save_native(model: Model, path: Path) -> None:
 def read_native(path: Path) -> dict[str, Any]:
     """The dictionaries of a file with their arrays, of any version and from any device.
 
-    A whole module comes as the dictionary that its state_dict would be. Whatever else is in the file comes as None.
+    A whole module comes as the dictionary that its state_dict would be. NumPy's arrays count where there is no tensor.
+    Whatever else is in the file comes as None.
     Classes and functions that the file names are never imported: `weights_only`, with stand-ins for their names.
 
     Raises:
@@ -66,6 +69,8 @@ def read_native(path: Path) -> dict[str, Any]:
     except pickle.UnpicklingError:
         content = _with_stand_ins(path)
     tree = _tree(content)
+    if isinstance(tree, dict) and not _has_arrays(tree):
+        tree = _tree(content, _numpy_array)
     if not isinstance(tree, dict):
         raise DataError("it holds no state_dict, a dictionary of tensors by name")
     return tree
@@ -105,10 +110,33 @@ def _names(path: Path) -> set[str]:
     return {f"{NEW_NAMES.get(module, module)}.{name}" for module, name in words}
 
 
-def _tree(content: Any, depth: int = 0) -> Any:
-    """A loaded value as dictionaries and arrays; None for anything else."""
+def _has_arrays(tree: Mapping[str, Any]) -> bool:
+    return any(value is not None and (not isinstance(value, Mapping) or _has_arrays(value)) for value in tree.values())
+
+
+def _numpy_array(content: Unread) -> Array | None:
+    """The array of numbers that a file holds in NumPy's parts: version, shape, type, order of the axes and bytes."""
+    if not isinstance(content.state, tuple) or len(content.state) != 5:
+        return None
+    _, shape, kind, by_columns, values = content.state
+    if not isinstance(kind, Unread) or not isinstance(values, bytes) or not isinstance(kind.state, tuple):
+        return None
+    name = f"{kind.state[1]}{kind.arguments[0]}" if kind.arguments and len(kind.state) > 1 else ""
+    if not re.fullmatch(r"[<>|=][fiub][1248]", name):
+        return None
+    try:
+        array = np.frombuffer(values, name).reshape(shape, order="F" if by_columns else "C")
+    except (TypeError, ValueError):
+        raise DataError("an array in it is damaged") from None
+    return array.astype(array.dtype.newbyteorder("="), order="C")
+
+
+def _tree(content: Any, read: Callable[[Unread], Array | None] = lambda content: None, depth: int = 0) -> Any:
+    """A loaded value as dictionaries and arrays; None for anything else. `read` gives the arrays in stand-ins."""
     if isinstance(content, torch.Tensor):
         return _array(content)
+    if isinstance(content, Unread) and (array := read(content)) is not None:
+        return array
     state = (
         content.state if isinstance(content, Unread) else vars(content) if isinstance(content, OrderedDict) else None
     )
@@ -116,7 +144,7 @@ def _tree(content: Any, depth: int = 0) -> Any:
         return {name: _array(value) for name, value in _module(state, "").items()}
     if not isinstance(content, Mapping) or depth == MOST_NESTED:
         return None
-    return {str(name): _tree(value, depth + 1) for name, value in content.items()}
+    return {str(name): _tree(value, read, depth + 1) for name, value in content.items()}
 
 
 def _module(state: Mapping[str, Any], path: str, depth: int = 0) -> dict[str, torch.Tensor]:

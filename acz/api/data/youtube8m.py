@@ -9,7 +9,7 @@ from typing import Any, get_args
 from acz.api.results import reports_progress, require_counts
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_records
-from acz.data.youtube8m.location import count_classes, no_shards, shards_at, shards_by_split
+from acz.data.youtube8m.location import count_classes, missing_shards, no_shards, shards_at, shards_by_split
 from acz.data.youtube8m.making.convert import convert
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.settings import CLASSES, Reading
@@ -33,7 +33,8 @@ def describe_youtube8m(
 ) -> dict[str, Any]:
     """Read every record of YouTube-8M shards and compare every checksum.
 
-    A shard that can't be read or holds no record, and a video that is there twice, count as defects.
+    A shard that can't be read, holds no record, or is missing where names say how many there are, and a video that is
+    there twice, count as defects.
 
     Args:
         shards: shards, globs, or folders of them.
@@ -50,7 +51,7 @@ def describe_youtube8m(
     """
     require_counts(classes=classes)
     words = [str(shard) for shard in shards]
-    paths = [path for path in shards_at(words) if path.suffix != ".pkl"]
+    paths = shards_at(words)
     if not paths:
         raise no_shards(words[0] if len(words) == 1 else words)
     names = read_labels(Path(class_names)) if class_names else None
@@ -63,6 +64,9 @@ def describe_youtube8m(
             names,
             lambda done, total: shown("reading every record", done // 2**20, total // 2**20, "MiB"),
         )
+    for first, count in missing_shards(paths).items():
+        about["defects"]["missing shard"] = about["defects"].get("missing shard", 0) + count
+        about["named"].append(f"{first}: is not there, and {count - 1:,} others of its set are not")
     return about
 
 
@@ -94,7 +98,8 @@ def convert_youtube8m(
     """Convert shards of frames or of videos to memory-mapped arrays, which are read without parsing; gives the number of videos.
 
     Labels are 0 .. `classes` - 1, by default what a synthesized folder says, else the official 3,862.
-    Splits keep their names: train, validate and test; without test shards, `test` has the validation shards. An interrupted call is resumed by the same call.
+    Splits keep their names: train, validate and test; without test shards, `test` has the validation shards. Pickles of
+    shards are read, too. An interrupted call is resumed by the same call.
 
     Raises:
         DataError: there are no shards, or shards of both levels; a record is bad, or `out` holds something else.

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from acz.data.shards import as_array
 from acz.foundation.arrays import Array, Shape
 from acz.foundation.errors import DataError
 from acz.foundation.files.npy import map_npy
@@ -62,14 +63,6 @@ class Features:
                     f"{self.origin}: row {numbers[row]}{frame}: {values[row][tuple(place)]} is not a finite float32 number"
                 )
         return values
-
-
-def as_array(value: Any, place: str) -> Array:
-    """An array of numbers, a tensor or nested lists as NumPy's array. Raises DataError for other values."""
-    try:
-        return np.asarray(value)
-    except (TypeError, ValueError, RuntimeError) as error:  # lists of unequal lengths; a tensor of a device
-        raise DataError(f"{place}: can't be read as an array: {str(error)[:200]}") from None
 
 
 def take_rows(array: Array, numbers: Array) -> Array:

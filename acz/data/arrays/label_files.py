@@ -104,7 +104,7 @@ def _classes(path: Path, line: int, text: str) -> list[int]:
         if not re.fullmatch(r"[-+]?\d{1,18}(\.0*)?", word, re.ASCII):
             raise DataError(
                 f"{path}: line {line}: {word!r:.80} is not the number of a class; classes count from 0, and "
-                "'acz infer --labels' takes their names"
+                "'acz infer --class-names' takes their names"
             )
     return [int(word.partition(".")[0]) for word in words]
 

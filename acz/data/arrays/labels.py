@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from acz.data.arrays.features import IN_MEMORY, as_array, take_rows
+from acz.data.arrays.features import IN_MEMORY, take_rows
 from acz.data.arrays.label_files import read_label_file
+from acz.data.shards import as_array
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.npy import map_npy

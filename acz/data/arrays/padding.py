@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from acz.data.arrays.features import IN_MEMORY, Features, as_array
+from acz.data.arrays.features import IN_MEMORY, Features
+from acz.data.shards import as_array
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.npy import map_npy

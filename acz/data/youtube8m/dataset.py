@@ -24,12 +24,12 @@ from acz.data.youtube8m.reading.mapped import MappedSource
 from acz.data.youtube8m.reading.reader import YouTube8M
 from acz.data.youtube8m.reading.sources import HeldSource, RecordSource
 from acz.data.youtube8m.settings import Reading
-from acz.data.youtube8m.shards.declared import declared_first
+from acz.data.youtube8m.shards.declared import DEFAULT, Declared, declared_by, declared_first
 from acz.data.youtube8m.shards.index import build_index, layout_of
 from acz.data.youtube8m.shards.pickled import pickled_videos
 from acz.data.youtube8m.shards.video import Criteria
 from acz.foundation.errors import DataError
-from acz.foundation.progress import show_progress
+from acz.foundation.progress import Progress, show_progress
 
 
 class YouTube8MSet:
@@ -87,26 +87,42 @@ def open_youtube8m(
         return YouTube8M(source, source.level, folder, split, reading, rank, world)
     paths = split_of(location, split)
     split = name_in_files(location, paths[0]) or split
-    if paths[0].suffix == ".pkl":
-        criteria = Criteria(
-            classes=reading.classes,
-            unlabelled=reading.unlabelled,
-            equal_lengths=reading.unequal_lengths == "fail",
-        )
-        videos = HeldSource(pickled_videos(paths, criteria, reading.on_bad_record == "skip"))
-        return YouTube8M(videos, "frame", folder, split, reading, rank, world)
     records = open_records(paths, reading)
     return YouTube8M(records, records.criteria.level, folder, split, reading, rank, world)
 
 
-def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource:
-    """Open TFRecord shards, in this order. Raises DataError."""
+def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource | HeldSource:
+    """Open TFRecord shards, or pickles of them, in this order. Raises DataError."""
+    skip = reading.on_bad_record == "skip"
+    if paths[0].suffix == ".pkl":
+        wanted = Criteria(
+            classes=reading.classes, unlabelled=reading.unlabelled, equal_lengths=reading.unequal_lengths == "fail"
+        )
+        return HeldSource(pickled_videos(paths, wanted, skip), wanted)
     with show_progress() as shown:
         criteria = declared_first(paths).criteria(
             reading.classes, reading.unlabelled, reading.unequal_lengths == "fail"
         )
-        index = build_index(paths, criteria, reading.on_bad_record == "skip", shown)
+        if not skip:
+            _require_alike(paths, shown)
+        index = build_index(paths, criteria, skip, shown)
         if index.defects:
             counted = ", ".join(f"{count} {kind}" for kind, count in sorted(index.defects.items()))
             shown.line(f"{paths[0].parent}: {len(index):,} videos; left out: {counted}")
     return RecordSource(index, criteria, reading)
+
+
+def _require_alike(paths: Sequence[Path], shown: Progress) -> None:
+    """Raise DataError where a shard's records do not have the features of the first shard's."""
+    first: tuple[Path, Declared] | None = None
+    for number, path in enumerate(paths, start=1):
+        declared = declared_by(path)
+        shown("asking the shards for their features", number, len(paths), "shards")
+        if declared is DEFAULT:
+            continue
+        first = first or (path, declared)
+        if not declared.has_all_of(first[1]):
+            raise DataError(
+                f"{path}: its records have {declared.in_words()}, those of {first[0].name} have {first[1].in_words()}; "
+                "--on-bad-record skip leaves such records out"
+            )

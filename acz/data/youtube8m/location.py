@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import glob
 import json
 import os
@@ -21,6 +22,10 @@ WORDS = {"train": r"train", "validate": r"valid(ate|ation)?|(val|eval|dev)(?![a-
 """The words by which names tell the splits."""
 PREFIXES = {"train": ("train",), "test": ("validate", "test")}
 """The words that each split reads; the first one that some shard has counts."""
+NUMBERED = re.compile(r"(.*)-(\d{1,9})-of-(\d{1,9})(?:\.gz)?", re.DOTALL)
+"""Names of shards that say their number and how many there are."""
+HEAD = 4096
+"""The first bytes of shards of one size, by which they are told apart."""
 DEEPEST = 3
 """Folders below a location in which shards are looked for."""
 CONVERTED = "youtube-8m"
@@ -115,6 +120,39 @@ def repeated(shards: list[Path]) -> list[tuple[Path, Path]]:
     return pairs
 
 
+def _refuse_copies(shards: list[Path]) -> None:
+    """Raise DataError where two shards of a split have the same content. Only those of one size are opened."""
+    by_size: dict[int, list[Path]] = {}
+    for path in shards:
+        by_size.setdefault(path.stat().st_size if path.is_file() else 0, []).append(path)
+    for size, alike in by_size.items():
+        seen: dict[bytes, list[Path]] = {}
+        for path in alike if size and len(alike) > 1 else ():
+            with path.open("rb") as file:
+                others = seen.setdefault(file.read(HEAD), [])
+            for first in others:
+                if filecmp.cmp(first, path, shallow=False):
+                    raise DataError(f"{first} and {path.name} are the same shard; remove one")
+            others.append(path)
+
+
+def missing_shards(shards: list[Path]) -> dict[str, int]:
+    """The first shard that is not there of each numbered set, and how many are not.
+
+    Names such as NAME-00000-of-00002 say how many shards there are.
+    """
+    sets = {(path.parent, match[1], match[3]) for path in shards if (match := NUMBERED.fullmatch(path.name))}
+    missing = {}
+    for folder, name, total in sorted(sets):
+        beside = (NUMBERED.fullmatch(path.name) for path in folder.iterdir())
+        numbers = {int(match[2]) for match in beside if match and (match[1], match[3]) == (name, total)}
+        count = int(total) - len(numbers)
+        if count > 0:
+            first = next(number for number in range(int(total)) if number not in numbers)
+            missing[f"{folder / name}-{first:0{len(total)}d}-of-{total}"] = count
+    return missing
+
+
 def is_converted(location: Location) -> bool:
     """Say whether this is a folder that `acz data youtube8m convert` made.
 
@@ -148,6 +186,7 @@ def split_of(location: Location, name: str) -> list[Path]:
     prefixes = PREFIXES.get(name, (name,))
     for wanted in (*prefixes, None):
         if chosen := [path for path, word in zip(shards, words, strict=True) if word == wanted]:
+            _refuse_copies(chosen)
             return chosen
     raise DataError(
         f"{shown}: {len(shards)} shards, from {shards[0].name} on, and none begins with {' or '.join(prefixes)}, "
@@ -174,13 +213,15 @@ def shards_by_split(location: Location) -> dict[str, list[Path]]:
 
     Raises DataError where a shard is there twice.
     """
-    shards = [path for path in shards_at(location) if path.suffix != ".pkl"]
+    shards = shards_at(location)
     refuse_repeated(shards)
     splits: dict[str, list[Path]] = {word: [] for word in WORDS}
     for path, word in zip(shards, words_of(location, shards) if shards else [], strict=True):
         splits[word or "test"].append(path)
     if not splits["test"]:
         splits = {"train": splits["train"], "test": splits["validate"]}
+    for chosen in splits.values():
+        _refuse_copies(chosen)
     return {word: chosen for word, chosen in splits.items() if chosen}
 
 

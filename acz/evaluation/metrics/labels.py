@@ -1,14 +1,24 @@
-"""Labels of all forms as bool (videos, classes)."""
+"""Labels of all forms as bool (videos, classes), and scores as floats."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from typing import Any
 
 import numpy as np
 
+from acz.data.shards import as_array
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
+
+
+def as_floats(scores: Any) -> Array:
+    """Scores as float32 or float64. Raises DataError where they are not numbers."""
+    scores = as_array(scores, "scores")
+    if scores.dtype.kind not in "fiub":
+        raise DataError(f"scores must be numbers, got {scores.dtype}")
+    exact = scores.dtype.kind in "iu" or scores.dtype.itemsize > 4
+    return scores.astype(np.float64 if exact else np.float32, copy=False)
 
 
 def present_labels(labels: Any, videos: int, classes: int, numbers: Array) -> Callable[[slice], Array]:
@@ -18,6 +28,7 @@ def present_labels(labels: Any, videos: int, classes: int, numbers: Array) -> Ca
         labels: an array (videos, classes), above 0 where a video has the label; an array (videos), the class of each
             video; or a sequence of classes for each video. A class may be repeated. Anything that NumPy takes for an
             array counts as one: a tensor, or lists. Lists of zeros and ones, as wide as there are classes, are the first.
+            SciPy's sparse matrices (videos, classes) are read part by part.
         videos: the number of videos.
         classes: the number of classes.
         numbers: the number of each video, for messages, (videos).
@@ -29,16 +40,22 @@ def present_labels(labels: Any, videos: int, classes: int, numbers: Array) -> Ca
         DataError: the labels are not those of the videos, or can be read in two ways. The message has the number of the
             video, or what to pass.
     """
-    if hasattr(labels, "__array__"):
-        labels = np.asarray(labels)
-    if isinstance(labels, np.ndarray) and labels.dtype != np.object_ and labels.ndim != 1:
+    if hasattr(labels, "tocsr"):
+        labels = labels.tocsr()
+    elif hasattr(labels, "__array__"):
+        labels = as_array(labels, "labels")
+    if hasattr(labels, "tocsr") or (isinstance(labels, np.ndarray) and labels.dtype != np.object_ and labels.ndim != 1):
         if labels.shape != (videos, classes) or labels.dtype.kind not in "fiub":
             raise DataError(f"labels must be numbers ({videos}, {classes}), got {labels.dtype} {labels.shape}")
-        dense = labels
-        return lambda rows: dense[rows] > 0
-    if len(labels) != videos:
-        raise DataError(f"there are {videos} videos, but the labels of {len(labels)} videos")
-    values = [np.asarray(video) for video in labels]
+        table = labels
+        return lambda rows: _are_present(table[rows], numbers[rows])
+    if not isinstance(labels, (Iterable, np.ndarray)) or isinstance(labels, (str, bytes, Mapping)):
+        raise DataError(
+            f"labels must be an array ({videos}, {classes}), or classes for each video; got {type(labels).__name__}"
+        )
+    values = [as_array(sorted(video) if isinstance(video, Set) else video, "labels") for video in labels]
+    if len(values) != videos:
+        raise DataError(f"there are {videos} videos, but the labels of {len(values)} videos")
     if _are_multi_hot(values, classes):
         return lambda rows: np.stack(values[rows]) > 0 if values[rows] else np.zeros((0, classes), np.bool_)
     if values and all(value.ndim == 0 for value in values):
@@ -55,6 +72,17 @@ def present_labels(labels: Any, videos: int, classes: int, numbers: Array) -> Ca
 
 
 _NONE = np.empty(0, np.int64)
+
+
+def _are_present(rows: Any, numbers: Array) -> Array:
+    """Tell where rows of an array or of a sparse matrix are above 0. Raises DataError where a value is below 0 or NaN."""
+    values = np.asarray(rows.toarray() if hasattr(rows, "toarray") else rows)
+    if values.dtype.kind in "fi" and (bad := ~(values >= 0)).any():
+        row, label = (int(place) for place in np.argwhere(bad)[0])
+        raise DataError(
+            f"video {numbers[row]}: its label of class {label} is {values[row, label]}; it must be 0, or above 0"
+        )
+    return values > 0
 
 
 def _are_multi_hot(values: Sequence[Array], classes: int) -> bool:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import heapq
 import math
 import random
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
+from acz.evaluation.metrics.labels import as_floats
 from acz.foundation.arrays import Array
+from acz.foundation.errors import DataError
 
 Ties = Literal["acz", "youtube-8m"]
 """The rank of equal scores: in the given order, or in the order of the official calculator."""
 
 
 def average_precision(
-    scores: Array, hits: Array, positives: int | None = None, at: int | None = None, ties: Ties = "acz"
+    scores: Any, hits: Any, positives: int | None = None, at: int | None = None, ties: Ties = "acz"
 ) -> float:
     """Compute the average precision: sum over the hits of (hits so far / rank), divided by the positives.
 
@@ -30,9 +32,14 @@ def average_precision(
     Returns:
         0 .. 1; 0 where there are no positives.
 
+    Raises:
+        DataError: the scores are not numbers, one is NaN, or there are not as many hits.
+
     Source: AveragePrecisionCalculator.ap_at_n of the YouTube-8M starter code.
     """
-    scores, hits = np.asarray(scores), np.asarray(hits)
+    scores, hits = as_floats(scores), np.asarray(hits)
+    if scores.ndim != 1 or scores.shape != hits.shape or np.isnan(scores).any():
+        raise DataError(f"scores and hits must be (predictions) without NaN, got {scores.shape} and {hits.shape}")
     total = int(np.count_nonzero(hits)) if positives is None else positives
     if at is not None:
         total = min(total, at)

@@ -13,7 +13,7 @@ import numpy as np
 
 from acz.evaluation.metrics.accuracy import mark_hits
 from acz.evaluation.metrics.columns import Columns
-from acz.evaluation.metrics.labels import present_labels
+from acz.evaluation.metrics.labels import as_floats, present_labels
 from acz.evaluation.metrics.precision import Ties, compute_official_precisions, compute_precisions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
@@ -98,7 +98,7 @@ class YouTube8MMetrics:
         Raises:
             DataError: a score is NaN, or a label is not a class. Then none of these videos is counted.
         """
-        scores = _floats(scores)
+        scores = as_floats(scores)
         if scores.ndim != 2 or scores.shape[1] != self.classes:
             raise DataError(f"scores must be (videos, {self.classes}), got {scores.shape}")
         columns = self._columns(len(scores), numbers, loss)
@@ -133,7 +133,7 @@ class YouTube8MMetrics:
             DataError: a score is NaN, a label is not a class, or a video has a class twice. Then none of these videos
                 is counted.
         """
-        scores, classes = _floats(scores), np.asarray(classes)
+        scores, classes = as_floats(scores), np.asarray(classes)
         if scores.ndim != 2 or scores.shape != classes.shape or classes.dtype.kind not in "iu":
             shapes = f"{scores.shape} and {classes.dtype} {classes.shape}"
             raise DataError(f"scores and classes must be (videos, k) and integers (videos, k), got {shapes}")
@@ -300,12 +300,3 @@ class YouTube8MMetrics:
                 raise DataError(f"{int(np.isnan(losses).sum()):,} of {videos:,} videos have no loss")
             figures["loss"] = math.fsum(losses.tolist()) / videos
         return figures
-
-
-def _floats(scores: Array) -> Array:
-    """Scores as float32 or float64. Raises DataError where they are not numbers."""
-    scores = np.asarray(scores)
-    if scores.dtype.kind not in "fiub":
-        raise DataError(f"scores must be numbers, got {scores.dtype}")
-    exact = scores.dtype.kind in "iu" or scores.dtype.itemsize > 4
-    return scores.astype(np.float64 if exact else np.float32, copy=False)

@@ -9,7 +9,7 @@ Video-level shards have `mean_rgb` and `mean_audio`, float32 (videos, features),
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from acz.data.absent import SETTINGS
 from acz.data.folder import write_manifest, write_shard, written_shard
 from acz.data.youtube8m.location import CONVERTED
 from acz.data.youtube8m.reading.batch import count_frames
-from acz.data.youtube8m.reading.sources import RecordSource
+from acz.data.youtube8m.reading.sources import HeldSource, RecordSource
 from acz.data.youtube8m.settings import Reading
 from acz.data.youtube8m.shards.video import MEAN
 from acz.foundation.arrays import Array
@@ -35,7 +35,7 @@ VIDEOS = 512
 
 
 def convert(
-    sources: dict[str, RecordSource],
+    sources: Mapping[str, RecordSource | HeldSource],
     out: Path,
     about: dict[str, Any],
     progress: Callable[[int, int], None] = lambda done, total: None,
@@ -73,7 +73,7 @@ def convert(
     return total
 
 
-def _arrays(source: RecordSource, numbers: Array) -> dict[str, Array]:
+def _arrays(source: RecordSource | HeldSource, numbers: Array) -> dict[str, Array]:
     """The arrays of one shard. Raises BadRecord."""
     count = len(numbers)
     of_frames = source.criteria.level == "frame"

@@ -68,7 +68,8 @@ class YouTube8M:
         for name, entry in spec.inputs.items():
             if name not in self.input_names:
                 raise DataError(
-                    f"{self.folder} has no '{name}', which the model reads; it holds {', '.join(self.input_names)}"
+                    f"{self.folder} ({self.name}) has no '{name}', which the model reads; "
+                    f"it holds {', '.join(self.input_names)}"
                 )
             width = self.widths[name.removeprefix(MEAN)]
             dtype = "float32" if name in self.floats else "uint8"

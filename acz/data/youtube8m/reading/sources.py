@@ -46,7 +46,8 @@ class Source(Protocol):
 class HeldSource:
     """Videos in memory, by shard."""
 
-    def __init__(self, shards: Sequence[Sequence[Video]]) -> None:
+    def __init__(self, shards: Sequence[Sequence[Video]], criteria: Criteria) -> None:
+        self.criteria = criteria
         self.held = [video for shard in shards for video in shard]
         self.starts = np.cumsum([0, *map(len, shards)])
         self.longest = max(video.frames for video in self.held)

@@ -14,6 +14,7 @@ import numpy as np
 
 from acz.data.youtube8m.settings import MOST_FRAMES
 from acz.data.youtube8m.shards import cache
+from acz.data.youtube8m.shards.pickled import judged_pickle
 from acz.data.youtube8m.shards.records import BadRecord, Kind, contents
 from acz.data.youtube8m.shards.video import Criteria, Video, parse
 from acz.foundation.errors import DataError
@@ -77,8 +78,11 @@ def judged(path: Path, criteria: Criteria) -> Iterator[Video | BadRecord]:
     """Each record of a shard as a video or an error with its place.
 
     A shard that ends early gives an error at its end, one without records an error alone, and so does one that can't be
-    read.
+    read. Pickles of shards are read, too.
     """
+    if path.suffix == ".pkl":
+        yield from judged_pickle(path, criteria)
+        return
     number = 0
     try:
         for number, content in enumerate(contents(path)):

@@ -15,6 +15,7 @@ import numpy as np
 from acz.data.youtube8m.settings import WIDTHS
 from acz.data.youtube8m.shards import cache
 from acz.data.youtube8m.shards.messages import full
+from acz.data.youtube8m.shards.pickled import declared_by_entries, read_entries
 from acz.data.youtube8m.shards.records import BadRecord, contents
 from acz.data.youtube8m.shards.video import MEAN, Criteria, Level
 from acz.foundation.files.protobuf import NotAMessage
@@ -47,6 +48,22 @@ class Declared:
             self.widths, self.floats, self.keys, self.id_key, equal_lengths, classes, unlabelled, self.level
         )
 
+    def has_all_of(self, other: Declared) -> bool:
+        """True where records like these can be read as those of another shard."""
+        names = set(other.widths)
+        return (
+            (self.level, self.id_key) == (other.level, other.id_key)
+            and all(self.widths.get(name) == width for name, width in other.widths.items())
+            and names & set(self.floats) == names & set(other.floats)
+            and all(self.keys.get(name, name) == other.keys.get(name, name) for name in names)
+        )
+
+    def in_words(self) -> str:
+        """The id and the features, for a message."""
+        kinds = {name: "float32" if name in self.floats or self.level == "video" else "uint8" for name in self.widths}
+        shown = [f"{self.keys.get(name, name)} {width:,} {kinds[name]}" for name, width in self.widths.items()]
+        return f"{self.id_key} and, of each {self.level}, {', '.join(shown)}"
+
 
 DEFAULT = Declared("frame", "id", dict(WIDTHS), (), {})
 """The frame-level files of YouTube-8M, for shards of which no record can be read."""
@@ -70,6 +87,9 @@ def read_declared(path: Path) -> Declared:
     A modality counts where at least half of these records have it, in the width that most of them have. A shard without
     a readable record counts as one of YouTube-8M's own. Raises DataError where the file can't be read.
     """
+    if path.suffix == ".pkl":
+        pickled, float_keys = declared_by_entries(read_entries(path))
+        return Declared("frame", "id", pickled, float_keys, {}) if pickled else DEFAULT
     facts = list(islice(_facts_of(path), RECORDS))
     if not facts:
         return DEFAULT

@@ -9,7 +9,7 @@ hold every frame, so the arrays are read, and `nframes` is not.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,16 @@ def read_entries(path: Path) -> list[dict[Any, Any]]:
     return content
 
 
+def judged_pickle(path: Path, criteria: Criteria) -> Iterator[Video | BadRecord]:
+    """Each video of a file, or an error with its place; a file that can't be read gives an error alone."""
+    try:
+        entries = read_entries(path)
+    except DataError as error:
+        yield BadRecord("unreadable shard", str(error))
+        return
+    yield from (_video(entry, path, number, criteria) for number, entry in enumerate(entries))
+
+
 def pickled_videos(paths: Sequence[Path], criteria: Criteria, skip: bool) -> list[list[Video]]:
     """The videos of each file, all in memory.
 
@@ -56,7 +66,7 @@ def pickled_videos(paths: Sequence[Path], criteria: Criteria, skip: bool) -> lis
     for path in paths:
         entries = read_entries(path)
         if not shards:
-            widths, floats = _declared(entries[:ENTRIES])
+            widths, floats = declared_by_entries(entries)
             criteria = replace(criteria, widths=widths or criteria.widths, floats=floats)
         videos = [_video(entry, path, number, criteria) for number, entry in enumerate(entries)]
         bad = [video for video in videos if isinstance(video, BadRecord)]
@@ -103,8 +113,9 @@ def _frames(value: Any, key: str, width: int, is_float: bool) -> Array:
     return value
 
 
-def _declared(entries: Sequence[dict[Any, Any]]) -> tuple[dict[str, int], tuple[str, ...]]:
-    """The width of each modality that at least half of the videos have, and the modalities that are floats."""
+def declared_by_entries(entries: Sequence[dict[Any, Any]]) -> tuple[dict[str, int], tuple[str, ...]]:
+    """The width of each modality that at least half of the first videos have, and the modalities that are floats."""
+    entries = entries[:ENTRIES]
     held: Counter[tuple[str, int, bool]] = Counter()
     for entry in entries:
         fields = {text(key): value for key, value in entry.items() if isinstance(key, (str, bytes))}

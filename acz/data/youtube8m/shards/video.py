@@ -102,6 +102,8 @@ def checked(video: Video, criteria: Criteria) -> Video:
         video = replace(video, features=features, shortened=True)
     if 0 in sizes.values():
         raise BadRecord("no frames", f"video {video.id} has no frames")
+    if len(video.labels) > 2 and set(video.labels) <= {0, 1}:
+        video = replace(video, labels=_classes_of(video, criteria.classes))
     if not video.labels and not criteria.unlabelled:
         raise BadRecord("no labels", f"video {video.id} has no labels; --unlabelled takes such videos, for inference")
     wrong = [label for label in video.labels if not 0 <= label < criteria.classes]
@@ -112,6 +114,18 @@ def checked(video: Video, criteria: Criteria) -> Video:
             "or as many as --classes says",
         )
     return video
+
+
+def _classes_of(video: Video, classes: int) -> list[int]:
+    """The classes of a video whose labels are zeros and ones for each class. Raises BadRecord."""
+    count = len(video.labels)
+    if count != classes:
+        raise BadRecord(
+            "labels out of range",
+            f"video {video.id} has {count} labels, all of them 0 or 1, as zeros and ones for {count} classes; "
+            f"--classes {count} reads them so, and here are {classes} classes",
+        )
+    return [label for label, value in enumerate(video.labels) if value]
 
 
 @cache
