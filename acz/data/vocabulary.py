@@ -7,6 +7,9 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
+
+from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 
 COLUMNS = (("Index", "Name"), ("label_id", "label_name"))
@@ -35,6 +38,21 @@ def read_labels(path: Path) -> list[str]:
             if index in titles and name in titles:
                 return _read_columns(path, text, separator, titles.index(index), titles.index(name))
     raise DataError(f"{path}: a CSV file of labels needs the columns Index and Name; its first line is {header!r:.200}")
+
+
+def read_classes(path: Path) -> Array:
+    """Read numbers of classes, one a line, sorted, int64 (classes). Other lines, such as a header, are passed over.
+
+    Raises:
+        DataError: The file is missing, or lists no class.
+    """
+    words = {line.strip() for line in read_text(path).splitlines()}
+    classes = sorted(
+        number for word in words if word.isascii() and word.isdigit() and (number := int(word)) < MOST_CLASSES
+    )
+    if not classes:
+        raise DataError(f"{path}: lists no class; it must have the number of a class in each line")
+    return np.array(classes, np.int64)
 
 
 def read_text(path: Path) -> str:
