@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -120,6 +121,17 @@ def test_a_run_on_rated_segments_from_training_to_a_submission(acz: Acz, tmp_pat
     by_model = json.loads(acz("eval", run, "--json").out)
     assert 0 < by_model["map_at_k"] <= 1
     assert "gap" not in by_model
+
+    reported = acz("report", run, "--videos", 0, "--out", tmp_path / "report.html")
+    assert reported.code == 0, reported.err
+    page = (tmp_path / "report.html").read_text()
+    assert "MAP@100,000" in page
+    split = open_youtube8m(tmp_path / "s", "test", Reading(segments="rated", classes=4))
+    rated = split.take(np.arange(len(split)), []).labels
+    counted = re.findall(r'<tr><th scope="row">(\d)</th><td[^>]*>[^<]*</td><td[^>]*>(\d+)</td></tr>', page)
+    assert {int(label): int(videos) for label, videos in counted} == {
+        label: int(videos) for label, videos in enumerate((rated > 0).sum(axis=0)) if videos
+    }
 
     predicted = acz("infer", run, "--segments", "rated", "--out", tmp_path / "p.npz")
     assert predicted.code == 0, predicted.err
