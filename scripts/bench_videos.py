@@ -1,8 +1,8 @@
 """Speed of features from video files, beside its floors: `python scripts/bench_videos.py docs/results/videos_speed.csv`.
 
 In each round the decoding alone, the network alone and the whole path take a turn on the same clips. Every figure is
-the median over the rounds. The processor time includes that of ffmpeg. It does not depend on what else runs, so that the
-processor's share is measured on a busy machine too; frames a second do depend on it.
+the median over the rounds. The processor time includes that of ffmpeg. What else runs changes it less than it changes
+the frames a second.
 """
 
 from __future__ import annotations
