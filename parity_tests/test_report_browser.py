@@ -12,13 +12,16 @@ from typing import Any
 
 import pytest
 
+from acz import infer_video
 from acz.api.runs import new_run
 from acz.api.studies import report
+from acz.foundation.progress import Progress
 from acz.studies.reports.page import page, table
 from acz.training.loop import train
 from acz.zoo.config import load_config
 from tests.conftest import TINY, write_features, write_several_labels
 from tests.report_cases import SECTIONS
+from tests.video_cases import train_on_clips
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -129,3 +132,27 @@ def test_the_browser_would_see_a_page_that_is_wrong(tmp_path: Path) -> None:
     measures, console = browse(page("fine", "", [("runs", "Runs", fine)]), 390, tmp_path)
     assert measures["scroll"] <= measures["client"]
     assert not console
+
+
+@pytest.fixture(scope="module")
+def tagged(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page of two tagged videos; the name of one is longer than a phone is wide."""
+    folder = train_on_clips(tmp_path_factory.mktemp("tagged"))
+    (folder / "new").mkdir()
+    for number, name in enumerate(
+        ("short", "a_clip_whose_name_is_so_long_that_no_window_of_a_phone_holds_it_in_a_line")
+    ):
+        shutil.copy(folder / f"clips/dog/{2 * number}.mkv", folder / f"new/{name}.mkv")
+    infer_video(folder / "run", folder / "new", folder / "page.html", files=folder, window=2, progress=Progress())
+    return (folder / "page.html").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_a_page_of_tagged_videos_fits_its_window_and_loads_nothing(tagged: str, width: int, tmp_path: Path) -> None:
+    measures, console = browse(tagged, width, tmp_path)
+    assert not console
+    assert not measures["loaded"]
+    assert measures["scroll"] <= measures["client"] <= width
+    assert measures["sections"] == ["video0", "video1"]
+    assert len(measures["images"]) == tagged.count("<img") >= 12
+    assert all(wide > 0 for wide in measures["images"])

@@ -36,6 +36,22 @@ def benchmarks(text: str, results: Path) -> str:
     return text
 
 
+def videos(text: str, speeds: Path) -> str:
+    """The page on videos: the speed of features, beside that of its parts alone."""
+    headers = ["what", "frames a second", "of the slower part", "frames a second of processor time", "of both parts"]
+    rows = [
+        [
+            row["what"],
+            row["frames_per_second"],
+            row["ratio_to_slower_part"],
+            row["frames_per_processor_second"],
+            row["processor_ratio_to_both_parts"],
+        ]
+        for row in read_csv(speeds)
+    ]
+    return replace_table(text, "speed", markdown(headers, rows))
+
+
 def choosing(text: str, zoo: Path) -> str:
     """The page on choosing: each model's parameters, and the time and memory of a training step at each batch."""
     figures: dict[str, dict[str, str]] = defaultdict(dict)

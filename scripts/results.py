@@ -19,7 +19,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-from bench_tables import benchmarks, choosing, proofs
+from bench_tables import benchmarks, choosing, proofs, videos
 from clients.page import page
 from process_tables import parity_of_processes, rank_kills
 from scale import scale
@@ -41,6 +41,7 @@ SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
 AVERAGES = RESULTS / "averages.csv"
 CLIENTS = ROOT / "docs/clients.md"
+VIDEOS = ROOT / "docs/videos.md"
 BENCHMARKS, CHOOSING, PROOF = (ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "proof"))
 DISTRIBUTED, NUMERICS, RELIABILITY, SCALE = (
     ROOT / "docs" / f"{name}.md" for name in ("distributed", "numerics", "reliability", "scale")
@@ -169,6 +170,7 @@ def documents() -> dict[Path, str]:
         DISTRIBUTED: parity_of_processes(DISTRIBUTED.read_text(encoding="utf-8"), RESULTS / "parity_processes.csv"),
         RELIABILITY: rank_kills(RELIABILITY.read_text(encoding="utf-8"), RESULTS / "rank_kills.csv"),
         SCALE: scale(SCALE.read_text(encoding="utf-8"), RESULTS),
+        VIDEOS: videos(VIDEOS.read_text(encoding="utf-8"), RESULTS / "videos_speed.csv"),
         CLIENTS: page(CLIENTS.read_text(encoding="utf-8"), read_csv(RESULTS / "clients.csv")),
     }
 

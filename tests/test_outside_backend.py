@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from acz.backend.helpers import PER_VIDEO, loss_per_video
-from acz.model.losses import LOSSES
+from acz.model.losses import LOSSES, UNRATED
 from acz.parity.contract.promises import PROMISES
 
 ROOT = Path(__file__).parent.parent
@@ -112,6 +112,8 @@ def test_losses_of_the_helpers_are_the_references(loss: str) -> None:
     logits = 5 * source.standard_normal((6, 4))
     output = 1 / (1 + np.exp(-logits))
     labels = source.integers(0, 4, 6) if LOSSES[loss].labels == "class" else source.integers(0, 2, (6, 4)).astype(float)
+    if LOSSES[loss].takes_unrated:
+        labels[:, 1] = UNRATED
     each = loss_per_video(np, loss, logits, output, labels)
     assert each.shape == (6,)
     whole = each.sum() if LOSSES[loss].is_sum else each.mean()

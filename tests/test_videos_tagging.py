@@ -19,40 +19,15 @@ from acz.foundation.errors import CheckpointError, DataError, SpecError
 from acz.foundation.progress import Progress
 from acz.studies.reports.video_page import encode_png
 from tests.conftest import Answer
-from tests.video_cases import make_clip, numbered, write_bars
+from tests.video_cases import train_on_clips, write_bars
 
 QUIET = Progress()
-MODEL = """
-model:
-  inputs: {rgb: {frames: 6, features: 64}, audio: {frames: 6, features: 128}}
-  streams:
-    rgb: {input: rgb, layers: {attention: {type: attention_cluster, units: 3}}}
-    audio: {input: audio, layers: {attention: {type: attention_cluster, units: 2}}}
-  trunk: {logits: {type: dense, units: 2}}
-  output: softmax
-train: {epochs: 2, batch_size: 2}
-"""
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run `run` on a data set `data` of four videos in `clips`."""
-    folder = tmp_path_factory.mktemp("tagging")
-    for number in range(4):
-        place = folder / "clips" / ("<b>cat" if number % 2 else "dog")
-        place.mkdir(parents=True, exist_ok=True)
-        make_clip(place / f"{number}.mkv", numbered(60)[number:], sound=(6.0, 16000, 1))
-    features = str(write_bars(folder))
-    (folder / "labels.csv").write_text(
-        "file,label,split\n"
-        + "".join(f"{n}.mkv,{'<b>cat' if n % 2 else 'dog'},{'test' if n > 1 else 'train'}\n" for n in range(4))
-    )
-    acz.make_videos(
-        [folder / "clips"], folder / "data", features=features, labels=folder / "labels.csv", progress=QUIET
-    )
-    (folder / "model.yaml").write_text(MODEL)
-    acz.train(folder / "model.yaml", data=folder / "data", out=folder / "run", backend="numpy", progress=QUIET)
-    return folder
+    return train_on_clips(tmp_path_factory.mktemp("tagging"))
 
 
 def test_the_scores_are_those_of_the_data_set(folder: Path, tmp_path: Path) -> None:

@@ -15,8 +15,10 @@ from typing import Any
 
 import numpy as np
 
+import acz
 from acz.data.videos.ffmpeg import find_ffmpeg
 from acz.foundation.arrays import Array
+from acz.foundation.progress import Progress
 from acz.foundation.randomness import generator
 
 BARS, WIDTH, HEIGHT, RATE = 8, 64, 48, 10
@@ -251,6 +253,38 @@ def numbers_in(features: Array) -> list[int]:
     """The numbers of the frames whose features an extractor of bars gave, (frames, 64)."""
     bars = features.reshape(len(features), BARS, -1).mean(axis=2) > 0.5
     return [int(number) for number in (bars << np.arange(BARS)).sum(axis=1)]
+
+
+MODEL = """
+model:
+  inputs: {rgb: {frames: 6, features: 64}, audio: {frames: 6, features: 128}}
+  streams:
+    rgb: {input: rgb, layers: {attention: {type: attention_cluster, units: 3}}}
+    audio: {input: audio, layers: {attention: {type: attention_cluster, units: 2}}}
+  trunk: {logits: {type: dense, units: 2}}
+  output: softmax
+train: {epochs: 2, batch_size: 2}
+"""
+
+
+def train_on_clips(folder: Path) -> Path:
+    """Train a run `run` on a data set `data` of four videos in `clips`, whose features are bars. Returns the folder."""
+    for number in range(4):
+        place = folder / "clips" / ("<b>cat" if number % 2 else "dog")
+        place.mkdir(parents=True, exist_ok=True)
+        make_clip(place / f"{number}.mkv", numbered(60)[number:], sound=(6.0, 16000, 1))
+    features = str(write_bars(folder))
+    (folder / "labels.csv").write_text(
+        "file,label,split\n"
+        + "".join(f"{n}.mkv,{'<b>cat' if n % 2 else 'dog'},{'test' if n > 1 else 'train'}\n" for n in range(4))
+    )
+    quiet = Progress()
+    acz.make_videos(
+        [folder / "clips"], folder / "data", features=features, labels=folder / "labels.csv", progress=quiet
+    )
+    (folder / "model.yaml").write_text(MODEL)
+    acz.train(folder / "model.yaml", data=folder / "data", out=folder / "run", backend="numpy", progress=quiet)
+    return folder
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from acz.data.youtube8m.settings import CLASSES
 from acz.evaluation.metrics.figures import in_words
 from acz.evaluation.predictions import SUBMITTED
 from acz.evaluation.scoring import evaluate_by_class, score_predictions
+from acz.evaluation.submission import is_submission, score_submission
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.hashing import contents_hash
@@ -150,6 +151,8 @@ def evaluate_predictions(
 ) -> Evaluation:
     """Score a file of predictions, npz, JSON lines or CSV, against the labels of a data set, by the videos' ids.
 
+    A submission of segments is scored by MAP@100,000 against rated segments.
+
     A line on standard error says where the file lists fewer labels of a video than the figures count.
 
     Args:
@@ -161,7 +164,15 @@ def evaluate_predictions(
     """
     location = Path(labels)
     data_set, given = recognise(location), dict(reading or {})
+    submitted = is_submission(Path(file))
+    if submitted and "segments" in data_set.Reading.model_fields:
+        given = {"segments": "rated", **given}
     examples = open_split(location, split, choose_reading(None, given, location))
+    if submitted:
+        with show_progress(progress) as shown:
+            figures, listed = score_submission(Path(file), examples, Counter(shown, f"scoring {file}", len(examples)))
+        about = {"predictions": str(file), "labels": str(labels), "split": split}
+        return Evaluation(figures, about, f"{file}, {examples.name}", None, listed)
     widen = "classes" in data_set.Reading.model_fields and "classes" not in given
     with show_progress(progress) as shown:
         advance = Counter(shown, f"scoring {file}", len(examples))

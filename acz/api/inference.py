@@ -9,15 +9,17 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel
+
 from acz.api.reading import choose_reading
 from acz.api.results import Result, over_processes, reports_progress, require_counts
 from acz.backend.ranks import alone, join_ranks
 from acz.backend.registry import default_backend, find_backend
 from acz.data.registry import fingerprint, open_split
-from acz.data.vocabulary import read_labels
+from acz.data.vocabulary import read_classes, read_labels
 from acz.evaluation.ensemble import average
 from acz.evaluation.inference import PredictionRequest, work_folder, write_predictions
-from acz.evaluation.predictions import KEPT, kind_of
+from acz.evaluation.predictions import KEPT, Kind, kind_of
 from acz.evaluation.predictor import Predictor, model_predictor
 from acz.exchange.artefacts.formats import format_of
 from acz.exchange.artefacts.predictor import artefact_predictor
@@ -33,6 +35,8 @@ from acz.training.run_folder import open_checkpoint
 from acz.zoo.config import load_config
 
 PREDICTIONS = "predictions.jsonl"
+READ, READ_OF_SEGMENTS = {"sampling", "on_bad_record"}, {"segments", "segment_frames"}
+"""The settings of reading that determine a file of predictions."""
 GRACE = 60.0
 """Seconds in which processes that were lost must have left the work folder."""
 
@@ -90,6 +94,7 @@ def infer(
     split: str = "test",
     top_k: int | None = None,
     class_names: str | Path | None = None,
+    only_classes: str | Path | None = None,
     format: str | None = None,
     backend: str | None = None,
     device: str = "CPU",
@@ -115,11 +120,12 @@ def infer(
         top_k: labels of each video; by default 50, enough for a mean with other files, and 20 in the competition's
             CSV. Where there are fewer classes, all are written.
         class_names: names of the classes: a line each, or a CSV file with Index and Name.
-        format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.
+        only_classes: a file with a class a line, such as segment_label_ids.csv; the others are left out.
+        format: `jsonl`, `npz`, `youtube8m-csv` or `segments-csv`; by default by the name of `out`.
         backend, device: by default the run's backend, or the first installed; not for artefacts.
         precision: of the computation, as in `acz.build`; by default that of the run, or else `float32`; not for artefacts.
         batch_size: videos at once.
-        reading: how the data set is read; by default as the run says.
+        reading: how the data set is read; by default as the run says, but all segments where the run read rated ones.
         threads: threads on the CPU, which processes of one host share; by default all cores.
         processes: processes of this host that share the videos, by default one; a launcher may have started them too. All
             write beside `out`. With the same threads for each, the file is the same to the last byte.
@@ -148,6 +154,7 @@ def infer(
     if location is None:
         raise DataError(f"{path} says nothing of data; give a folder or a feature_*.pkl with --data")
     names = read_labels(Path(class_names)) if class_names else None
+    only = read_classes(Path(only_classes)) if only_classes else None
     config = load_config(run["config"]) if run else None
     kept = config.fitted_reading if config else None
     numbers = find_precision(precision or (config.recipe.precision if config else "float32"))
@@ -165,8 +172,13 @@ def infer(
         chosen = choose_reading(kept, reading or {}, location, spec)
         if "unlabelled" in type(chosen).model_fields:
             chosen = chosen.model_copy(update={"unlabelled": True})
+        chosen = _segments(chosen, reading or {}, kind, location)
         examples = open_split(location, split, chosen)
         examples.require(spec)
+        if only is not None and (only >= spec.width).any():
+            raise DataError(
+                f"{only_classes}: lists class {only.max()}; the model has the classes 0 .. {spec.width - 1}"
+            )
         request = PredictionRequest(
             file_hash(path),
             f"{name} {device}{f' {numbers.value}' if numbers is not Precision.FLOAT32 else ''}",
@@ -176,7 +188,8 @@ def infer(
             file_hash(Path(class_names)) if class_names else "",
             kind,
             batch_size,
-            chosen.model_dump_json(include={"sampling", "on_bad_record"}),
+            chosen.model_dump_json(include=READ | (READ_OF_SEGMENTS if getattr(chosen, "segments", None) else set())),
+            file_hash(Path(only_classes)) if only_classes else "",
         )
         rank.group.agree({"request": json.dumps(asdict(request)), "version of acz": __version__})
         with show_progress(progress) as shown:
@@ -188,8 +201,24 @@ def infer(
                 names,
                 lambda done, total: shown(f"inference, {name}", done, total),
                 rank.group,
+                only,
             )
-    return Inferred(out, videos, path, name, spec.hash, min(request.top_k, spec.width))
+    return Inferred(out, videos, path, name, spec.hash, min(request.top_k, spec.width if only is None else len(only)))
+
+
+def _segments(chosen: BaseModel, given: Mapping[str, Any], kind: Kind, location: Path) -> BaseModel:
+    """The reading, with all segments where a submission of segments is made, or where the run read rated ones.
+
+    Raises:
+        SpecError: the data set has no segments.
+    """
+    if "segments" not in type(chosen).model_fields:
+        if kind == "segments":
+            raise SpecError(f"--format segments-csv is for YouTube-8M, and {location} is not; leave it out")
+        return chosen
+    if "segments" not in given and (kind == "segments" or chosen.segments is not None):  # type: ignore[attr-defined]
+        return chosen.model_copy(update={"segments": "all"})
+    return chosen
 
 
 @reports_progress
@@ -212,7 +241,7 @@ def average_predictions(
         weights: a positive number for each file; by default all the same.
         top_k: labels of each video; by default as many as the file that lists most, and at most 20 in the competition's
             CSV.
-        format: `jsonl`, `npz` or `youtube8m-csv`; by default by the name of `out`.
+        format: `jsonl`, `npz`, `youtube8m-csv` or `segments-csv`; by default by the name of `out`.
 
     Raises:
         SpecError: the weights are not positive numbers, one for each file.

@@ -146,7 +146,8 @@ def loss_per_video(xp: Any, loss: str, logits: Tensor, output: Tensor, labels: T
         loss: a name in acz.model.losses.LOSSES, whose formulas these are.
         logits: (videos, classes).
         output: (videos, classes).
-        labels: (videos) of classes for `softmax_cross_entropy`; else (videos, classes), in the logits' dtype.
+        labels: (videos) of classes for `softmax_cross_entropy`; else (videos, classes), in the logits' dtype. A label
+            below 0 has no rating: see `Loss.takes_unrated`.
     """
     return PER_VIDEO[loss](xp, logits, output, labels)
 
@@ -167,16 +168,17 @@ def _multilabel_softmax_cross_entropy(xp: Any, logits: Tensor, output: Tensor, l
 
 def _sigmoid_cross_entropy(xp: Any, logits: Tensor, output: Tensor, labels: Tensor) -> Tensor:
     size = xp.abs(logits)
-    return ((logits + size) / 2 - logits * labels + xp.log1p(xp.exp(-size))).sum(axis=1)
+    each = (logits + size) / 2 - logits * labels + xp.log1p(xp.exp(-size))
+    return xp.where(labels >= 0, each, 0.0).sum(axis=1)
 
 
 def _probability_cross_entropy(xp: Any, logits: Tensor, output: Tensor, labels: Tensor) -> Tensor:
     each = -labels * xp.log(output + EPSILON) - (1 - labels) * xp.log(1 - output + EPSILON)
-    return each.sum(axis=1)
+    return xp.where(labels >= 0, each, 0.0).sum(axis=1)
 
 
 def _hinge(xp: Any, logits: Tensor, output: Tensor, labels: Tensor) -> Tensor:
-    return xp.clip(1 - (2 * labels - 1) * output, 0, None).sum(axis=1)
+    return xp.where(labels >= 0, xp.clip(1 - (2 * labels - 1) * output, 0, None), 0.0).sum(axis=1)
 
 
 def _projection(xp: Any, logits: Tensor, output: Tensor, labels: Tensor) -> Tensor:

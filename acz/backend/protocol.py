@@ -146,7 +146,8 @@ class Backend(Protocol):
 
         Args:
             inputs: as in `forward`.
-            labels: int64 (videos) for a loss of one class; else (videos, classes), uint8, float32 or float64.
+            labels: int64 (videos) for a loss of one class; else (videos, classes), uint8, float32 or float64. A label
+                below 0 is UNRATED, which a loss leaves out that takes such labels.
             loss: a name in acz.model.losses.LOSSES; an unknown name is an error.
             dropout: as in `forward`.
             training: as in `forward`.

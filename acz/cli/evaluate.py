@@ -18,6 +18,7 @@ from acz.cli.options import (
     Resources,
     Retries,
     Sampling,
+    Segments,
     SharedThreads,
     Verify,
     Workers,
@@ -74,6 +75,7 @@ def evaluate_command(
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
     workers: Workers = None,
+    segments: Segments = None,
     threads: SharedThreads = None,
     processes: Processes = None,
     engine: Engine = "local",
@@ -85,14 +87,15 @@ def evaluate_command(
     """Evaluate the best checkpoint of a run, another checkpoint, or a file of predictions.
 
     The figures are top-1, top-5 and loss; where videos have several labels Hit@1, Hit@5, PERR, mAP, GAP and loss. The
-    loss of several labels is a sum over the classes, and a mean over the videos. --json adds the average precision of
+    loss of several labels is a sum over the classes, and a mean over the videos. Rated segments have MAP@100,000 of their
+    rated classes. --json adds the average precision of
     each class. A checkpoint runs in any backend, whichever one trained it.
     """
     configure_process(threads or cores())
     from acz.api.evaluation import evaluate, evaluate_predictions
     from acz.foundation.errors import SpecError
 
-    reading = given_reading(sampling, verify, on_bad_record, workers)
+    reading = given_reading(sampling, verify, on_bad_record, workers, segments)
     if predictions is None and labels is None and classes is None:
         evaluation = evaluate(
             target,

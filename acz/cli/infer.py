@@ -20,6 +20,7 @@ from acz.cli.options import (
     Resources,
     Retries,
     Sampling,
+    Segments,
     SharedThreads,
     Verify,
     Workers,
@@ -33,7 +34,9 @@ from acz.foundation.processes.environment import configure_process, cores
 
 Format = Annotated[
     str | None,
-    typer.Option("--format", help="The format: jsonl, npz or youtube8m-csv.", show_default="by the name of --out"),
+    typer.Option(
+        "--format", help="The format: jsonl, npz, youtube8m-csv or segments-csv.", show_default="by the name of --out"
+    ),
 ]
 
 
@@ -67,10 +70,17 @@ def infer_command(
     kind: Format = None,
     top_k: Annotated[
         int | None,
-        typer.Option(min=1, help="Number of best labels of each video.", show_default="50; 20 in youtube8m-csv"),
+        typer.Option(min=1, help="Number of best labels of each video.", show_default="50; 20 in a CSV"),
     ] = None,
     class_names: ClassNames = None,
     labels: OldLabels = None,
+    only_classes: Annotated[
+        Path | None,
+        typer.Option(
+            help="Predict only the classes that this file lists, one a line, as segment_label_ids.csv does.",
+            show_default="all classes",
+        ),
+    ] = None,
     split: Annotated[
         str, typer.Option(help="The split. Of YouTube-8M `test` is the validation shards, or else the test shards.")
     ] = "test",
@@ -88,6 +98,7 @@ def infer_command(
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
     workers: Workers = None,
+    segments: Segments = None,
     threads: SharedThreads = None,
     processes: Processes = None,
     engine: Engine = "local",
@@ -134,12 +145,13 @@ def infer_command(
         split=split,
         top_k=top_k,
         class_names=class_names or labels,
+        only_classes=only_classes,
         format=kind,
         backend=backend,
         device=device,
         precision=precision,
         batch_size=batch_size,
-        reading=given_reading(sampling, verify, on_bad_record, workers),
+        reading=given_reading(sampling, verify, on_bad_record, workers, segments),
         threads=threads,
         processes=processes,
         engine=engine,
@@ -165,7 +177,7 @@ def ensemble_command(
         typer.Option(
             min=1,
             help="Number of best labels of each video.",
-            show_default="as many as the file that lists most; at most 20 in youtube8m-csv",
+            show_default="as many as the file that lists most; at most 20 in a CSV",
         ),
     ] = None,
     as_json: Json = False,

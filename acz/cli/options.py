@@ -137,6 +137,13 @@ Workers = Annotated[
         show_default="as in the run or the configuration, else 0",
     ),
 ]
+Segments = Annotated[
+    str | None,
+    typer.Option(
+        help="YouTube-8M: read segments of five frames in place of videos: rated (those with ratings) or all.",
+        show_default="as in the run or the configuration, else videos; infer takes all where the run read rated",
+    ),
+]
 Processes = Annotated[
     int | None,
     typer.Option(
@@ -257,7 +264,11 @@ def given_amounts(words: list[str] | None) -> dict[str, float]:
 
 
 def given_reading(
-    sampling: str | None, verify: str | None, on_bad_record: str | None, workers: int | None
+    sampling: str | None,
+    verify: str | None = None,
+    on_bad_record: str | None = None,
+    workers: int | None = None,
+    segments: str | None = None,
 ) -> dict[str, Any]:
     """Give the settings of reading that the options change. Raises SpecError."""
     options = {
@@ -265,6 +276,7 @@ def given_reading(
         "verify": verify,
         "on_bad_record": on_bad_record,
         "workers": workers,
+        "segments": segments,
     }
     return {name: value for name, value in options.items() if value is not None}
 

@@ -19,6 +19,7 @@ from acz.cli.options import (
     Resources,
     Retries,
     Sampling,
+    Segments,
     Set,
     Verify,
     Workers,
@@ -120,6 +121,7 @@ def train_command(
     verify: Verify = None,
     on_bad_record: OnBadRecord = None,
     workers: Workers = None,
+    segments: Segments = None,
     as_json: Json = False,
 ) -> None:
     """Train a model, evaluate it after each epoch, and keep the best checkpoint.
@@ -146,7 +148,7 @@ def train_command(
         return
     if hosts is not None or port is not None:
         raise SpecError("--hosts and --port are for --dry-run, which prints what to type on each host")
-    reading = given_reading(sampling, verify, on_bad_record, workers)
+    reading = given_reading(sampling, verify, on_bad_record, workers, segments)
     shared: dict[str, Any] = {
         "backend": backend,
         "device": device,

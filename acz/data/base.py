@@ -25,13 +25,15 @@ class Examples:
     """One batch.
 
     `inputs` are arrays by name, with `<name>.mask` where videos are padded. `labels` are (videos, 0) where a data set
-    has none. `numbers` are the examples' numbers in their split.
+    has none. `numbers` are the examples' numbers in their split. Where examples are `rated`, labels are UNRATED for the
+    classes that nobody rated.
     """
 
     inputs: dict[str, Array]
     labels: Array
     numbers: Array
     ids: list[str] | None = None
+    rated: bool = False
 
 
 class Data(Protocol):
@@ -97,7 +99,7 @@ class VideoFrames(Protocol):
 def label_in_words(label: Any) -> str:
     """A label, or a predicted class, for a reader: the number of its class, or the numbers of several."""
     if np.ndim(label):
-        return ", ".join(map(str, np.flatnonzero(label))) or "none"
+        return ", ".join(map(str, np.flatnonzero(np.greater(label, 0)))) or "none"
     return f"class {int(label)}"
 
 

@@ -7,6 +7,9 @@ import csv
 import io
 from pathlib import Path
 
+import numpy as np
+
+from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 
 COLUMNS = (("index", "name"), ("label_id", "label_name"), ("index", "display_name"))
@@ -46,6 +49,21 @@ def _titles(header: str, separator: str) -> list[str]:
         return [title.strip().lower() for title in next(csv.reader([header], delimiter=separator), [])]
     except csv.Error:  # a field beyond csv's limit
         return []
+
+
+def read_classes(path: Path) -> Array:
+    """Read numbers of classes, one a line, sorted, int64 (classes). Other lines, such as a header, are passed over.
+
+    Raises:
+        DataError: The file is missing, or lists no class.
+    """
+    words = {line.strip() for line in read_text(path).splitlines()}
+    classes = sorted(
+        number for word in words if word.isascii() and word.isdigit() and (number := int(word)) < MOST_CLASSES
+    )
+    if not classes:
+        raise DataError(f"{path}: lists no class; it must have the number of a class in each line")
+    return np.array(classes, np.int64)
 
 
 def read_text(path: Path) -> str:

@@ -95,7 +95,7 @@ def average(
         for parts in _together(files):
             widths = [max(width, _listed(part)) for width, part in zip(widths, parts, strict=True)]
             means = mean(parts, weights, top_k)
-            if top_k is None and kind == "csv":
+            if top_k is None and kind in ("csv", "segments"):
                 means = Part(means.ids, means.labels[:, :SUBMITTED], means.scores[:, :SUBMITTED])
             top_k = means.labels.shape[1]
             written.append(Path(folder) / f"{done:012d}.{kind}")

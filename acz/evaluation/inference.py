@@ -18,6 +18,7 @@ from acz.data.base import Data
 from acz.data.batching import padded
 from acz.evaluation.predictions import Kind, Part, join, write_part
 from acz.evaluation.predictor import Best, Predictor
+from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.files.atomic import remove_leftovers, remove_leftovers_of
 from acz.foundation.files.claims import claim_folder
@@ -45,6 +46,8 @@ class PredictionRequest:
     batch_size: int
     reading: str = ""
     """The choice of frames and videos, as JSON."""
+    classes: str = ""
+    """SHA-256 of the file of the only classes that are predicted."""
 
 
 def work_folder(out: Path) -> Path:
@@ -60,6 +63,7 @@ def write_predictions(
     names: list[str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
     group: Group | None = None,
+    only: Array | None = None,
 ) -> int:
     """Write the predictions of a split to a file, or resume an interrupted call.
 
@@ -73,6 +77,7 @@ def write_predictions(
         names: the names of the classes, for JSON.
         progress: is told the numbers of finished examples and of all examples.
         group: the processes that share the work, which write into one folder. The file is that of one process.
+        only: the classes that are predicted, int (classes). None: all.
 
     Returns:
         The number of examples.
@@ -103,7 +108,7 @@ def write_predictions(
         group.wait()  # every process has seen the same files
         for start in missing[group.rank :: group.world]:
             parts = []
-            for part in _predicted(predictor, split, start, min(start + stretch, total), request):
+            for part in _predicted(predictor, split, start, min(start + stretch, total), request, only):
                 parts.append(part)
                 done += len(part.ids) * group.world
                 progress(min(done, total), total)
@@ -119,13 +124,16 @@ def write_predictions(
     return total
 
 
-def _predicted(predictor: Predictor, split: Data, start: int, stop: int, request: PredictionRequest) -> Iterator[Part]:
+def _predicted(
+    predictor: Predictor, split: Data, start: int, stop: int, request: PredictionRequest, only: Array | None
+) -> Iterator[Part]:
     """The best classes of examples start .. stop - 1, batch by batch.
 
     All batches have one size, so that a model compiles once.
     """
     size = min(request.batch_size, len(split))
-    names, count = list(predictor.spec.inputs), min(request.top_k, predictor.spec.width)
+    names, width = list(predictor.spec.inputs), predictor.spec.width
+    count = min(request.top_k, width) if only is None else width
     numbers = (np.arange(first, min(first + size, stop)) for first in range(start, stop, size))
     for examples in prefetch(split.take(batch, names) for batch in numbers):
         best = Best(*(value[: len(examples.numbers)] for value in predictor.best(padded(examples.inputs, size), count)))
@@ -134,4 +142,7 @@ def _predicted(predictor: Predictor, split: Data, start: int, stop: int, request
             bad = ids[int(best.finite.argmin())]
             raise CheckFailed(f"the model gives NaN or infinity on example {bad} ({split.folder}, {split.name})")
         scores, classes = best_first(best.scores, best.classes)
+        if only is not None:
+            kept = np.isin(classes, only)
+            scores, classes = (value[kept].reshape(len(ids), -1)[:, : request.top_k] for value in (scores, classes))
         yield Part(ids, classes.astype(np.int64), scores)

@@ -3,6 +3,7 @@
 npz                 `ids` (videos), `labels` int64 and `scores` (videos, top_k), best first
 jsonl               a line of JSON for each video: `id` and `labels`; each has `label`, `score` and, if known, `name`
 csv, youtube8m-csv  the form of the competition, a line for each video: id, comma, pairs of label and score (six digits)
+segments-csv        the form of the challenge of 2019, a line for each class: see `acz.evaluation.submission`
 """
 
 from __future__ import annotations
@@ -17,19 +18,26 @@ from typing import Any, Literal
 
 import numpy as np
 
+from acz.evaluation.submission import write_submission
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.atomic import write_atomically, write_text_atomically
 from acz.foundation.files.npy import write_header
 from acz.foundation.files.texts import is_utf8
 
-Kind = Literal["jsonl", "npz", "csv"]
-FORMATS: dict[str, Kind] = {"jsonl": "jsonl", "npz": "npz", "youtube8m-csv": "csv", "csv": "csv"}
+Kind = Literal["jsonl", "npz", "csv", "segments"]
+FORMATS: dict[str, Kind] = {
+    "jsonl": "jsonl",
+    "npz": "npz",
+    "youtube8m-csv": "csv",
+    "csv": "csv",
+    "segments-csv": "segments",
+}
 """Maps a value of --format, and the end of a file name, to the kind of file."""
 HEADER = "VideoId,LabelConfidencePairs\n"
 SUBMITTED = 20
 """Labels of a video that a submission has, and that GAP counts."""
-KEPT: dict[Kind, int] = {"jsonl": 50, "npz": 50, "csv": SUBMITTED}
+KEPT: dict[Kind, int] = {"jsonl": 50, "npz": 50, "csv": SUBMITTED, "segments": SUBMITTED}
 """Labels of a video that a file has by default: enough for a mean with other files, or a submission."""
 
 
@@ -55,7 +63,7 @@ def kind_of(out: Path, format: str | None) -> Kind:
     name = format or out.suffix.removeprefix(".")
     if name not in FORMATS:
         raise SpecError(
-            f"--format must be jsonl, npz or youtube8m-csv, got '{name}'; or end --out in .jsonl, .npz or .csv"
+            f"--format must be jsonl, npz, youtube8m-csv or segments-csv, got '{name}'; or end --out in .jsonl, .npz or .csv"
         )
     return FORMATS[name]
 
@@ -139,8 +147,15 @@ def _join_arrays(files: list[Path], out: Path) -> None:
                         file.write(np.ascontiguousarray(part[name], dtype=kind).tobytes())
 
 
+def _arrays_of(files: list[Path]) -> Iterator[tuple[list[str], Array, Array]]:
+    for path in files:
+        with np.load(path, allow_pickle=False) as part:
+            yield part["ids"].tolist(), part["labels"], part["scores"]
+
+
 JOIN: dict[Kind, Callable[[list[Path], Path], None]] = {
     "jsonl": _join_lines,
     "npz": _join_arrays,
     "csv": lambda files, out: _join_lines(files, out, HEADER),
+    "segments": lambda files, out: write_submission(_arrays_of(files), out),
 }

@@ -15,12 +15,13 @@ from acz.data.batching import BATCH, padded
 from acz.evaluation.merging import merge_ranks
 from acz.evaluation.metrics import NOTHING, Accuracy, YouTube8MMetrics, best_first
 from acz.evaluation.metrics.figures import SEVERAL_LABELS
+from acz.evaluation.metrics.rated import RatedPairs
 from acz.evaluation.prediction_reader import read_predictions
 from acz.foundation.arrays import Array
 from acz.foundation.errors import CheckFailed, DataError
 from acz.foundation.processes.group import Group
 from acz.foundation.processes.prefetch import prefetch
-from acz.model.losses import Loss
+from acz.model.losses import UNRATED, Loss
 from acz.model.spec import Spec
 
 MOST_CLASSES = 2**16
@@ -70,18 +71,21 @@ def evaluate_by_class(
 ) -> tuple[dict[str, float], Array | None]:
     """Compute the figures of `evaluate` and those of each class.
 
+    Where the examples are rated, MAP@K is computed of the rated pairs, and not what needs all labels of a video.
     The second value is the average precision of each class, (classes), where videos have several labels, else None. Where
     several processes share the split, rank 0 alone has it.
     Only the best classes of each video leave the device, not the scores of all classes.
     """
     group = group or Group(0, 1)
     batches: list[Accuracy] = []
-    metrics = YouTube8MMetrics(spec.width)
+    metrics, pairs = YouTube8MMetrics(spec.width), RatedPairs()
     size = min(batch_size, len(split))
     for examples in prefetch(split.in_order(size, list(spec.inputs))):
         require_labels(split, examples.labels)
         labels, counts = examples.labels, {"logits": min(5, spec.width)}
-        if several_labels(spec, labels):
+        if examples.rated:
+            counts["output"] = spec.width
+        elif several_labels(spec, labels):
             counts["output"] = min(_enough(labels, metrics.top_k), spec.width)
         outputs = backend.forward_best(
             model, padded(examples.inputs, size), counts, labels, loss.name if loss else None
@@ -94,11 +98,15 @@ def evaluate_by_class(
         batch = Accuracy()
         batch.update(best, labels, None if loss is None else float(outputs["loss"]))
         batches.append(batch)
-        if "output" in counts:
+        if examples.rated:
+            whole = np.empty_like(outputs["output"])
+            np.put_along_axis(whole, outputs["output.classes"].astype(np.int64), outputs["output"], axis=1)
+            pairs.update(whole, labels, examples.numbers)
+        elif "output" in counts:
             metrics.update_top(outputs["output"], outputs["output.classes"], labels, examples.numbers)
         progress(len(labels) * group.world)
-    accuracy, metrics = merge_ranks(batches, metrics, group)
-    figures, by_class = _with_several_labels(accuracy.result(), metrics) if group.rank == 0 else ({}, None)
+    accuracy, metrics = merge_ranks(batches, metrics, pairs, group)
+    figures, by_class = _with_several_labels(accuracy.result(), metrics, pairs) if group.rank == 0 else ({}, None)
     return json.loads(group.broadcast(json.dumps(figures).encode())), by_class
 
 
@@ -119,9 +127,11 @@ def several_labels(spec: Spec, labels: Array) -> bool:
 
 
 def _with_several_labels(
-    figures: dict[str, float], metrics: YouTube8MMetrics | None
+    figures: dict[str, float], metrics: YouTube8MMetrics | None, pairs: RatedPairs
 ) -> tuple[dict[str, float], Array | None]:
-    """Add the figures of `metrics`, and the average precision of each class, where `metrics` has videos."""
+    """Add the figures of `metrics`, and the average precision of each class, where `metrics` has videos; or of `pairs`."""
+    if len(pairs):
+        return figures | {"map_at_k": pairs.result()}, None
     if metrics is None or len(metrics) == 0:
         return figures, None
     result = metrics.result()
@@ -156,7 +166,7 @@ def score_predictions(
     del parts
     highest = int(classes.max(initial=NOTHING))
     metrics: YouTube8MMetrics | None = None
-    accuracy = Accuracy()
+    accuracy, pairs = Accuracy(), RatedPairs()
     for examples in prefetch(split.in_order(BATCH, [])):
         require_labels(split, examples.labels)
         ids = split.ids(examples.numbers)
@@ -176,9 +186,12 @@ def score_predictions(
                     f"{path}: video {ids[row]!r} has the label {own_classes[row].max()}; the data set has the classes "
                     f"0 .. {width_of_labels - 1}"
                 )
-            metrics = metrics or YouTube8MMetrics(width_of_labels)
-            labels = _widened(labels, width_of_labels, 0)
-            metrics.update_top(own_scores, own_classes, labels, examples.numbers)
+            labels = _widened(labels, width_of_labels, UNRATED if examples.rated else 0)
+            if examples.rated:
+                pairs.update(_dense(own_scores, own_classes, width_of_labels), labels, examples.numbers)
+            else:
+                metrics = metrics or YouTube8MMetrics(width_of_labels)
+                metrics.update_top(own_scores, own_classes, labels, examples.numbers)
         accuracy.update(own_classes, labels)
         progress(len(ids))
     if place:
@@ -188,7 +201,14 @@ def score_predictions(
     figures = accuracy.result()
     if width < 5:
         del figures["top5"]  # too few labels are listed
-    return *_with_several_labels(figures, metrics), width
+    return *_with_several_labels(figures, metrics, pairs), width
+
+
+def _dense(scores: Array, classes: Array, width: int) -> Array:
+    """The scores of all classes, (videos, classes); 0 for those that are not listed."""
+    dense = np.zeros((len(scores), width + 1), scores.dtype)
+    np.put_along_axis(dense, np.where(classes == NOTHING, width, classes), scores, axis=1)
+    return dense[:, :width]
 
 
 def _widened(values: Array, width: int, filler: float) -> Array:

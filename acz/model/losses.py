@@ -3,7 +3,8 @@
 Labels have three kinds:
 
 - `class`: int (videos), the one class of each video;
-- `classes`: (videos, classes), zeros and ones;
+- `classes`: (videos, classes), zeros and ones. Where a loss `takes_unrated`, a label below 0 says that nobody rated this
+  class of this video; it adds nothing to the loss;
 - `scores`: (videos, classes), any numbers, for checks only.
 """
 
@@ -26,6 +27,9 @@ Labels = Literal["class", "classes", "scores"]
 EPSILON = 1e-5
 """Added to a probability in a logarithm, as in the YouTube-8M starter code, which writes it as 10e-6."""
 
+UNRATED = -1.0
+"""The label of a class of a video that nobody rated."""
+
 
 @dataclass(frozen=True)
 class Loss:
@@ -46,6 +50,8 @@ class Loss:
     """True where the derivative jumps."""
     is_sum: bool = False
     """True for a loss that is the sum over the videos, not their mean."""
+    takes_unrated: bool = False
+    """True for a loss that leaves out the classes of a video whose label is below 0."""
 
     def share(self, own: int, videos: int) -> float:
         """The factor of the loss of `own` videos in that of a whole batch of `videos`, of which they are a part."""
@@ -76,7 +82,8 @@ def _sigmoid_cross_entropy(logits: Array, output: Array, labels: Array) -> Array
     """max(z, 0) - z y + log(1 + exp(-|z|)), summed over the classes. It is exact for every z. Source: PaddlePaddle."""
     labels = labels.astype(output.real.dtype)
     size = np.where(logits.real > 0, logits, -logits)
-    return (np.maximum(logits, 0) - logits * labels + np.log(1 + np.exp(-size))).sum() / len(labels)
+    each = np.maximum(logits, 0) - logits * labels + np.log(1 + np.exp(-size))
+    return (each * (labels >= 0)).sum() / len(labels)
 
 
 def _probability_cross_entropy(logits: Array, output: Array, labels: Array) -> Array:
@@ -88,13 +95,14 @@ def _probability_cross_entropy(logits: Array, output: Array, labels: Array) -> A
     labels = labels.astype(output.real.dtype)
     epsilon = output.real.dtype.type(EPSILON)
     each = -labels * np.log(output + epsilon) - (1 - labels) * np.log(1 - output + epsilon)
-    return each.sum() / len(labels)
+    return (each * (labels >= 0)).sum() / len(labels)
 
 
 def _hinge(logits: Array, output: Array, labels: Array) -> Array:
     """max(0, 1 - (2 y - 1) p) of output p, summed over the classes. Source: google/youtube-8m, losses.py, HingeLoss."""
     labels = labels.astype(output.real.dtype)
-    return np.maximum(1 - (2 * labels - 1) * output, 0).sum() / len(labels)
+    each = np.maximum(1 - (2 * labels - 1) * output, 0)
+    return (each * (labels >= 0)).sum() / len(labels)
 
 
 def _projection(logits: Array, output: Array, labels: Array) -> Array:
@@ -119,15 +127,31 @@ LOSSES: dict[str, Loss] = {
             (),
             _multilabel_softmax_cross_entropy,
         ),
-        Loss("sigmoid_cross_entropy", "classes", ("none", "sigmoid"), ("sigmoid",), _sigmoid_cross_entropy),
+        Loss(
+            "sigmoid_cross_entropy",
+            "classes",
+            ("none", "sigmoid"),
+            ("sigmoid",),
+            _sigmoid_cross_entropy,
+            takes_unrated=True,
+        ),
         Loss(
             "probability_cross_entropy",
             "classes",
             ("sigmoid", "softmax", "probabilities"),
             ("probabilities",),
             _probability_cross_entropy,
+            takes_unrated=True,
         ),
-        Loss("hinge", "classes", ("none", "sigmoid", "probabilities"), (), _hinge, has_kinks=True),
+        Loss(
+            "hinge",
+            "classes",
+            ("none", "sigmoid", "probabilities"),
+            (),
+            _hinge,
+            has_kinks=True,
+            takes_unrated=True,
+        ),
         Loss("projection", "scores", (), (), _projection, checks_only=True, is_sum=True),
     )
 }

@@ -13,6 +13,7 @@ from acz.data.base import Data, Examples
 from acz.evaluation.metrics import NOTHING
 from acz.evaluation.prediction_reader import read_predictions
 from acz.foundation.errors import DataError
+from acz.model.losses import UNRATED
 from acz.zoo.recipe import Distillation
 
 
@@ -22,7 +23,8 @@ class Teacher:
     Both losses that it serves are linear in the labels y, so that (1 - w) loss(y) + w loss(teacher) is the loss of the labels
     (1 - w) y + w teacher. A class that the file does not list counts as 0. The loss of such a class, at the output p, is too
     large by w q (log(1 - p) - log(p)) where q is the score that was left out, and its logit's gradient by w q. No q of a
-    video is above its least listed score, whose mean `least_listed` tells what was left out.
+    video is above its least listed score, whose mean `least_listed` tells what was left out. A class that nobody rated
+    stays without a rating.
 
     Args:
         settings: the file, and the weight w.
@@ -64,13 +66,14 @@ class Teacher:
             DataError: the file has not one of the videos.
         """
         labels = (1 - self.settings.weight) * examples.labels.astype(np.float32)
+        unrated = examples.labels < 0
         names = examples.ids or self.split.ids(examples.numbers)
         for row, name in enumerate(names):
             if name not in self.rows:
                 raise DataError(f"{self.path} has no predictions for the training video {name!r}")
             classes, scores = self.rows[name]
             labels[row, classes] += self.settings.weight * scores
-        return replace(examples, labels=labels.astype(np.float32))
+        return replace(examples, labels=np.where(unrated, UNRATED, labels).astype(np.float32))
 
     def mix_all(self, made: Iterable[tuple[Examples, dict[str, Any]]]) -> Iterator[tuple[Examples, dict[str, Any]]]:
         """The examples of steps with mixed labels, and their masks."""

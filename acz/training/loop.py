@@ -256,7 +256,9 @@ class _Loop:
         self.log.write({"kind": "evaluation", "step": state.step, "epoch": state.epoch, **figures, **trained, **speed})
         self.log.sync()
         self._save(self.last, resumable=True)
-        main: dict[str, float] = {name: figures[name] for name in ("top1", "top5", "gap") if name in figures}
+        main: dict[str, float] = {
+            name: figures[name] for name in ("top1", "top5", "gap", "map_at_k") if name in figures
+        }
         self.progress.line(
             f"epoch {state.epoch:>3}  loss {line['loss']:.4f}  {in_words(main)}  "
             f"{line['videos_per_second']:,.0f} videos/s{'  (best)' if state.best_epoch == state.epoch else ''}"

@@ -29,9 +29,12 @@ TAGS = {
         "videos_per_second": "videos_per_second",
         "data_wait": "data_wait",
     },
-    "evaluation": {name: f"evaluation/{name}" for name in ("loss", "top1", "top5", "hit_at_1", "perr", "map", "gap")},
+    "evaluation": {
+        name: f"evaluation/{name}" for name in ("loss", "top1", "top5", "hit_at_1", "perr", "map", "gap", "map_at_k")
+    },
 }
-"""Maps each kind of line to the scalars of its keys. Lines have the last four where videos have several labels."""
+"""Maps each kind of line to the scalars of its keys. Lines have the last five where videos have several labels or
+rated segments."""
 
 UNUSED = ("torch", "comet_ml", "boto3", "google.cloud")
 """Packages that tensorboardX imports where they are installed. It must not: two frameworks in one process crash."""

@@ -34,23 +34,28 @@ def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tenso
     return -(shares * log_softmax(logits)).sum() / len(logits)
 
 
+def rated(labels: Tensor) -> Tensor:
+    """1 where a label is rated, else 0: a label below 0 has no rating and adds nothing to a loss."""
+    return (labels >= 0.0).astype(labels.dtype)
+
+
 def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.astype(logits.dtype)
     size = ops.abs(logits)
     each = (logits + size) * 0.5 - logits * labels + ops.log1p(ops.exp(-size))
-    return each.sum() / len(logits)
+    return (rated(labels) * each).sum() / len(logits)
 
 
 def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
     epsilon = number(EPSILON, logits)
     each = -ops.xlogy(labels, output + epsilon) - ops.xlogy(1.0 - labels, 1.0 - output + epsilon)  # as log_softmax says
-    return each.sum() / len(logits)
+    return (rated(labels) * each).sum() / len(logits)
 
 
 def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
-    return ops.relu(1.0 - (2.0 * labels - 1.0) * output).sum() / len(logits)
+    return (rated(labels) * ops.relu(1.0 - (2.0 * labels - 1.0) * output)).sum() / len(logits)
 
 
 def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:

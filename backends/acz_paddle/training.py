@@ -30,20 +30,25 @@ def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tenso
     return -(shares * log_softmax(logits)).sum() / logits.shape[0]
 
 
+def rated(labels: Tensor) -> Tensor:
+    """1 where a label is rated, else 0: a label below 0 has no rating and adds nothing to a loss."""
+    return (labels >= 0).astype(labels.dtype)
+
+
 def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.astype(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / logits.shape[0]
+    return F.binary_cross_entropy_with_logits(logits, labels, rated(labels), reduction="sum") / logits.shape[0]
 
 
 def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
     each = -labels * paddle.log(output + EPSILON) - (1 - labels) * paddle.log(1 - output + EPSILON)
-    return each.sum() / logits.shape[0]
+    return (rated(labels) * each).sum() / logits.shape[0]
 
 
 def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
-    return F.relu(1 - (2 * labels - 1) * output).sum() / logits.shape[0]
+    return (rated(labels) * F.relu(1 - (2 * labels - 1) * output)).sum() / logits.shape[0]
 
 
 def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:

@@ -35,21 +35,27 @@ def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tenso
     return -tf.reduce_sum(shares * tf.nn.log_softmax(logits)) / videos_of(logits)
 
 
+def rated(labels: Tensor) -> Tensor:
+    """1 where a label is rated, else 0: a label below 0 has no rating and adds nothing to a loss."""
+    return tf.cast(labels >= 0, labels.dtype)
+
+
 def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     labels = tf.cast(labels, logits.dtype)
-    return tf.reduce_sum(tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)) / videos_of(logits)
+    each = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+    return tf.reduce_sum(rated(labels) * each) / videos_of(logits)
 
 
 def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), tf.cast(labels, logits.dtype)
     rest = tf.maximum(1 - output, -1.0)  # which it never is; else TensorFlow computes (1 + EPSILON) - output
     each = -labels * tf.math.log(output + EPSILON) - (1 - labels) * tf.math.log(rest + EPSILON)
-    return tf.reduce_sum(each) / videos_of(logits)
+    return tf.reduce_sum(rated(labels) * each) / videos_of(logits)
 
 
 def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), tf.cast(labels, logits.dtype)
-    return tf.reduce_sum(tf.nn.relu(1 - (2 * labels - 1) * output)) / videos_of(logits)
+    return tf.reduce_sum(rated(labels) * tf.nn.relu(1 - (2 * labels - 1) * output)) / videos_of(logits)
 
 
 def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:

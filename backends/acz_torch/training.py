@@ -29,20 +29,25 @@ def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tenso
     return F.cross_entropy(logits, labels / labels.sum(1, keepdim=True).clamp_min(1.0))
 
 
+def rated(labels: Tensor) -> Tensor:
+    """1 where a label is rated, else 0: a label below 0 has no rating and adds nothing to a loss."""
+    return (labels >= 0).to(labels.dtype)
+
+
 def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     labels = labels.to(logits.dtype)
-    return F.binary_cross_entropy_with_logits(logits, labels, reduction="sum") / len(logits)
+    return F.binary_cross_entropy_with_logits(logits, labels, rated(labels), reduction="sum") / len(logits)
 
 
 def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.to(logits.dtype)
     each = -labels * torch.log(output + EPSILON) - (1 - labels) * torch.log(1 - output + EPSILON)
-    return each.sum() / len(logits)
+    return (rated(labels) * each).sum() / len(logits)
 
 
 def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.to(logits.dtype)
-    return F.relu(1 - (2 * labels - 1) * output).sum() / len(logits)
+    return (rated(labels) * F.relu(1 - (2 * labels - 1) * output)).sum() / len(logits)
 
 
 def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:

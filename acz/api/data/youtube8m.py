@@ -131,6 +131,7 @@ def synthesize_youtube8m(
     test: int = 0,
     shards: int | None = None,
     level: Level = "frame",
+    segments: bool = False,
     frames: tuple[int, int] = (40, 120),
     classes: int = 3862,
     seed: int = 0,
@@ -144,6 +145,7 @@ def synthesize_youtube8m(
         test: test videos, which have no labels.
         shards: training shards; by default one for 500 videos.
         level: `frame` writes frames; `video` writes the means over each video's frames.
+        segments: rate segments of five frames of the videos for training and validation, as the challenge of 2019.
         frames: fewest and most frames of a video.
 
     Raises:
@@ -157,6 +159,6 @@ def synthesize_youtube8m(
     require_counts(videos=videos, validation=validation, shards=shards, classes=classes)
     tested = validation or max(videos // 10, 1)
     counts = (videos, tested, shards or -(-videos // 500), -(-tested // 500))
-    wanted = Synthesis(*counts, seed, frames, classes, test, -(-test // 500), level)
+    wanted = Synthesis(*counts, seed, frames, classes, test, -(-test // 500), level, segments)
     with show_progress(progress) as shown:
         return synthesize(wanted, Path(out), lambda done, total: shown("writing videos", done, total))

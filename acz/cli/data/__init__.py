@@ -135,7 +135,7 @@ def show_command(
     configure_process(threads)
     from acz.api.datasets import show_video
 
-    reading = given_reading(sampling, None, None, None)
+    reading = given_reading(sampling)
     about = show_video(
         folder, video, split=split, out=out, run=run, mnist=mnist, backend=backend, reading=reading, threads=threads
     )

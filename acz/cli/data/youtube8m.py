@@ -121,6 +121,9 @@ def synthesize(
     ] = "frame",
     frames: Annotated[tuple[int, int], typer.Option(help="The fewest and the most frames of a video.")] = (40, 120),
     classes: Annotated[int, typer.Option(min=1, help="The labels are 0 .. classes - 1.")] = 3862,
+    segments: Annotated[
+        bool, typer.Option("--segments", help="Rate segments of five frames, as the shards of the challenge of 2019.")
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="The seed of everything random.")] = 0,
     as_json: Json = False,
 ) -> None:
@@ -137,6 +140,7 @@ def synthesize(
         test=test,
         shards=shards,
         level=level,
+        segments=segments,
         frames=frames,
         classes=classes,
         seed=seed,

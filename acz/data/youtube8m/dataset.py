@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -22,12 +23,13 @@ from acz.data.youtube8m.location import (
 )
 from acz.data.youtube8m.reading.mapped import MappedSource
 from acz.data.youtube8m.reading.reader import YouTube8M
-from acz.data.youtube8m.reading.sources import HeldSource, RecordSource
-from acz.data.youtube8m.settings import Reading
+from acz.data.youtube8m.reading.segments import SegmentSource, require_segments
+from acz.data.youtube8m.reading.sources import HeldSource, RecordSource, Source
+from acz.data.youtube8m.settings import Reading, Sampling
 from acz.data.youtube8m.shards.declared import DEFAULT, Declared, declared_by, declared_first
 from acz.data.youtube8m.shards.index import build_index, layout_of
 from acz.data.youtube8m.shards.pickled import pickled_videos
-from acz.data.youtube8m.shards.video import Criteria
+from acz.data.youtube8m.shards.video import Criteria, Level
 from acz.foundation.errors import DataError
 from acz.foundation.progress import Progress, show_progress
 
@@ -75,6 +77,8 @@ def open_youtube8m(
     reading = reading or Reading()
     if "classes" not in reading.model_fields_set and (known := count_classes(location)):
         reading = reading.model_copy(update={"classes": known})
+    if reading.segments is not None:  # which are read whole, and whose videos need no labels
+        reading = reading.model_copy(update={"sampling": Sampling(), "unlabelled": True})
     folder = Path(location) if isinstance(location, (str, Path)) else Path(next(iter(location))).parent
     if is_converted(location):
         split = converted_split(folder, split)
@@ -84,11 +88,19 @@ def open_youtube8m(
                 f"{folder}: was converted with {source.classes} classes, and {reading.classes} are wanted; "
                 f"a model that reads it has {source.classes} outputs or more"
             )
-        return YouTube8M(source, source.level, folder, split, reading, rank, world)
+        return _split(source, source.level, folder, split, reading, rank, world)
     paths = split_of(location, split)
     split = name_in_files(location, paths[0]) or split
     records = open_records(paths, reading)
-    return YouTube8M(records, records.criteria.level, folder, split, reading, rank, world)
+    return _split(records, records.criteria.level, folder, split, reading, rank, world)
+
+
+def _split(source: Source, level: Level, folder: Path, name: str, reading: Reading, rank: int, world: int) -> YouTube8M:
+    """The split of a source: its videos, or their segments. Raises DataError."""
+    if reading.segments is not None:
+        require_segments(source, reading, level)
+        source = SegmentSource(source, reading)
+    return YouTube8M(source, level, folder, name, reading, rank, world)
 
 
 def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource | HeldSource:
@@ -103,6 +115,7 @@ def open_records(paths: Sequence[Path], reading: Reading) -> RecordSource | Held
         criteria = declared_first(paths).criteria(
             reading.classes, reading.unlabelled, reading.unequal_lengths == "fail"
         )
+        criteria = replace(criteria, rated=reading.segments == "rated")
         if not skip:
             _require_alike(paths, shown)
         index = build_index(paths, criteria, skip, shown)

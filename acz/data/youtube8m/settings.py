@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 CLASSES = 3862
 MOST_FRAMES = 300
 """Frames of a video that are read; the official reader cuts there, too."""
+SEGMENT = 5
+"""Frames of a segment, as the ratings of 2019 have them."""
 WIDTHS = {"rgb": 1024, "audio": 128}
 """Features of a frame of the official files."""
 
@@ -74,7 +76,20 @@ class Reading(BaseModel):
     classes: int = Field(default=CLASSES, gt=0, le=2**24)
     """Labels are 0 .. classes - 1. A configuration without it takes its model's outputs. Where there is no model, a data
     set without it takes what its files say, if they say it."""
+    segments: Literal["rated", "all"] | None = None
+    """Read segments of five frames and not videos: those that are rated, with their ratings as labels, or all, without
+    labels. Each is read whole, so that `sampling` does not apply, and this process reads them."""
+    segment_frames: int = Field(default=SEGMENT, ge=SEGMENT, le=MOST_FRAMES)
+    """Frames that are read of a segment: its own, and as many as the video has before and after it."""
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that read; 0 reads in this process. Batches do not depend on it."""
     shuffle_buffer: int = Field(default=4096, gt=0, le=2**31)
     """Videos from which the next video of an epoch is drawn."""
+
+    @model_validator(mode="after")
+    def _fits_segments(self) -> Reading:
+        if self.segments is None and self.segment_frames != SEGMENT:
+            raise ValueError("segment_frames belongs to segments: rated or all")
+        if self.segments is not None and self.labels == "indices":
+            raise ValueError("segments have labels: multi_hot")
+        return self

@@ -39,6 +39,7 @@ FIGURES: dict[str, Figure] = {
         Figure("perr", "PERR", several_labels=True),
         Figure("map", "mAP", several_labels=True),
         Figure("gap", "GAP", several_labels=True, kept=True),
+        Figure("map_at_k", "MAP@100,000", kept=True),
         Figure("loss", "loss", percent=False, higher_is_better=False),
     )
 }
@@ -46,13 +47,16 @@ FIGURES: dict[str, Figure] = {
 
 HITS = {"top1": "Hit@1", "top5": "Hit@5"}
 """The names of top-1 and top-5 where videos have several labels: one of them is among the best classes."""
+DECIDING = ("map_at_k", "gap", "top1")
+"""Names of the figures that decide: where segments are rated, where videos have several labels, and else."""
 SEVERAL_LABELS = tuple(figure.name for figure in FIGURES.values() if figure.several_labels)
 """Names of the figures that only videos with several labels have."""
 
 
 def deciding(names: Iterable[str]) -> Figure:
-    """Give the figure that decides which of two epochs or runs is better: GAP where there is one, else top-1."""
-    return FIGURES["gap" if "gap" in names else "top1"]
+    """Give the figure that decides which of two epochs or runs is better: the first of DECIDING that there is."""
+    names = set(names)
+    return FIGURES[next((name for name in DECIDING if name in names), DECIDING[-1])]
 
 
 def in_words(figures: Mapping[str, float]) -> str:
@@ -61,7 +65,7 @@ def in_words(figures: Mapping[str, float]) -> str:
     Top-1 and top-5 of videos with several labels are Hit@1 and Hit@5. Each is written once.
     """
     labels = {name: figure.label for name, figure in FIGURES.items() if figures.get(name) is not None}
-    if any(name in labels for name in SEVERAL_LABELS):
+    if any(name in labels for name in (*SEVERAL_LABELS, "map_at_k")):
         labels |= {name: label for name, label in HITS.items() if name in labels}
         if "top1" in labels:
             labels.pop("hit_at_1", None)

@@ -75,11 +75,18 @@ def shuffle(count: int) -> Array:
     return np.array(random.Random(0).sample(range(count), count), np.int64)
 
 
-def heaped(scores: Array, hits: Array) -> tuple[Array, Array]:
-    """Give scores and hits in the order of the official calculator's heap, after pushes in the given order."""
+def heaped(scores: Array, hits: Array, most: int | None = None) -> tuple[Array, Array]:
+    """Give scores and hits in the order of the official calculator's heap, after pushes in the given order.
+
+    A heap of `most` predictions takes another one only where its score is above the least.
+    """
     heap: list[tuple[float, bool]] = []
     for pair in zip(scores.tolist(), hits.tolist(), strict=True):
-        heapq.heappush(heap, pair)
+        if most is None or len(heap) < most:
+            heapq.heappush(heap, pair)
+        elif pair[0] > heap[0][0]:
+            heapq.heappop(heap)  # not heapreplace, which leaves equal scores in another order
+            heapq.heappush(heap, pair)
     return np.array([score for score, _ in heap], scores.dtype), np.array([hit for _, hit in heap], np.bool_)
 
 

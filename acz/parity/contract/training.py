@@ -13,7 +13,7 @@ import numpy as np
 from acz.backend.info import BackendInfo
 from acz.backend.protocol import Backend
 from acz.foundation.arrays import Arrays
-from acz.model.losses import LOSSES
+from acz.model.losses import LOSSES, UNRATED
 from acz.model.optimizer import AveragedAdam
 from acz.model.spec import Spec
 from acz.parity.contract.samples import (
@@ -75,20 +75,29 @@ def finite(backend: Backend, info: BackendInfo) -> Iterator[str]:
 
 
 def losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
-    """Every loss is the reference's, for labels of several types, and an unknown loss is an error."""
+    """Every loss is the reference's, for labels of several types, and an unknown loss is an error.
+
+    A loss that takes unrated labels leaves them out, and they give no gradient.
+    """
     for loss in LOSSES.values():
         case = Case("contract", SPEC, loss.name)
         batch = case.batch("plain")
         result = run(SPEC, case.parameters, batch.inputs)
-        exact = float(loss.reference(result.logits, result.output, batch.labels))
         kinds = {"class": ("int64",), "classes": ("float32", "uint8"), "scores": ("float32",)}[loss.labels]
         for kind in kinds:
             labels, model = batch.labels.astype(kind), ready(backend, "float64", case)
-            value, _ = backend.loss_and_gradients(model, batch.inputs, labels, loss.name, training=False)
+            if loss.takes_unrated and kind == "float32":
+                labels[:, ::2] = UNRATED
+            exact = float(loss.reference(result.logits, result.output, labels))
+            value, slopes = backend.loss_and_gradients(model, batch.inputs, labels, loss.name, training=False)
             if not math.isclose(value, exact, rel_tol=1e-9, abs_tol=1e-12):
                 yield f"{loss.name} of {kind} labels: loss_and_gradients gives {value!r}, the reference {exact!r}"
+            asked = SPEC, case.parameters, batch.inputs, labels, loss.name
+            exact_slopes = derivatives.gradient(*asked, ["x"], training=False)["x"]
+            if not np.allclose(slopes["x"], exact_slopes, rtol=1e-9, atol=1e-12):
+                yield f"{loss.name} of {kind} labels: another gradient of x than the reference's"
             first = backend.forward_best(model, batch.inputs, {"output": 1}, labels[:2], loss.name)["loss"]
-            own = float(loss.reference(result.logits[:2], result.output[:2], batch.labels[:2]))
+            own = float(loss.reference(result.logits[:2], result.output[:2], labels[:2]))
             if not math.isclose(float(first), own, rel_tol=1e-9, abs_tol=1e-12):
                 yield f"{loss.name} of {kind} labels: forward_best gives {float(first)!r} for two videos, not {own!r}"
     try:

@@ -93,6 +93,9 @@ def predict_videos(backend: Backend, arguments: PredictArguments, arrays: Mappin
             labels.append(examples.labels)
             best.append(output.argmax(axis=1))
             continue
+        output = np.where(
+            examples.labels >= 0, output, 0
+        )  # a class that nobody rated counts as one that is not predicted
         predicted, true = output >= 0.5, examples.labels > 0
         counts["right"] += (predicted & true).sum(axis=0)
         counts["false"] += (predicted & ~true).sum(axis=0)

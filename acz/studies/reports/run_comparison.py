@@ -109,7 +109,7 @@ def largest_differences(runs: Sequence[ReportedRun]) -> list[Difference]:
     tables = [{line["epoch"]: line for line in run.epochs} for run in runs]
     shared = sorted(set.intersection(*map(set, tables))) if tables else []
     largest = []
-    for figure in ("loss", "top1", "top5", *SEVERAL_LABELS, "train_loss", "train_top1"):
+    for figure in ("loss", "top1", "top5", *SEVERAL_LABELS, "map_at_k", "train_loss", "train_top1"):
         differences = []
         for epoch in shared:
             values = [table[epoch][figure] for table in tables if figure in table[epoch]]

@@ -12,7 +12,7 @@ from typing import Any
 
 import yaml
 
-from acz.evaluation.metrics.figures import FIGURES, HITS, SEVERAL_LABELS, deciding
+from acz.evaluation.metrics.figures import DECIDING, FIGURES, HITS, SEVERAL_LABELS, deciding
 from acz.foundation.errors import DataError
 from acz.foundation.files.tables import read_csv
 from acz.model.checkpoint import load_checkpoint
@@ -40,7 +40,7 @@ def overview(runs: Sequence[ReportedRun]) -> str:
     """Write a table with a row for each run: backend, device, figures and speed."""
     several_models = len({run.run["name"] for run in runs}) > 1
     figures = _figures_of(runs)
-    decides = [name for name in ("gap", "top1") if name in figures]
+    decides = [name for name in DECIDING if name in figures]
     rows = []
     for run in runs:
         best, last = run.best, run.epochs[-1] if run.epochs else {}
@@ -77,6 +77,7 @@ def _figures_of(runs: Sequence[ReportedRun]) -> list[str]:
     several_labels = [run.several_labels for run in runs]
     names = {"top5", "loss"} | set(SEVERAL_LABELS if any(several_labels) else ())
     names |= set() if all(several_labels) else {"top1"}
+    names |= {"map_at_k"} if any("map_at_k" in line for run in runs for line in run.epochs) else set()
     decides = deciding(names).name
     return sorted(names & set(FIGURES), key=lambda name: (name != decides, list(FIGURES).index(name)))
 

@@ -39,22 +39,27 @@ def multilabel_softmax_cross_entropy(model: Model, logits: Tensor, labels: Tenso
     return -(shares * jax.nn.log_softmax(logits, -1)).sum() / len(logits)
 
 
+def rated(labels: Tensor) -> Tensor:
+    """1 where a label is rated, else 0: a label below 0 has no rating and adds nothing to a loss."""
+    return (labels >= 0).astype(labels.dtype)
+
+
 def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
-    size = jnp.abs(logits)
-    each = (logits + size) / 2 - logits * labels.astype(logits.dtype) + jnp.log1p(jnp.exp(-size))
-    return each.sum() / len(logits)
+    size, labels = jnp.abs(logits), labels.astype(logits.dtype)
+    each = (logits + size) / 2 - logits * labels + jnp.log1p(jnp.exp(-size))
+    return (rated(labels) * each).sum() / len(logits)
 
 
 def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
     rest = lax.optimization_barrier(1 - output)  # else XLA computes (1 + EPSILON) - output
     each = -labels * jnp.log(output + EPSILON) - (1 - labels) * jnp.log(rest + EPSILON)
-    return each.sum() / len(logits)
+    return (rated(labels) * each).sum() / len(logits)
 
 
 def hinge(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
-    return jax.nn.relu(1 - (2 * labels - 1) * output).sum() / len(logits)
+    return (rated(labels) * jax.nn.relu(1 - (2 * labels - 1) * output)).sum() / len(logits)
 
 
 def projection(model: Model, logits: Tensor, labels: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ none. Values are quantised as the official features: floor((x + 2) 255 / 4), for
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,8 +22,8 @@ import numpy as np
 
 from acz.data.absent import SETTINGS
 from acz.data.youtube8m.location import SYNTHETIC
-from acz.data.youtube8m.settings import CLASSES, WIDTHS
-from acz.data.youtube8m.shards.video import MEAN, Level, frame_head
+from acz.data.youtube8m.settings import CLASSES, SEGMENT, WIDTHS
+from acz.data.youtube8m.shards.video import MEAN, RATED, Level, Rating, frame_head
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
 from acz.foundation.files.atomic import remove_leftovers, write_atomically
@@ -46,6 +46,8 @@ STEP = 255 / 4
 """Bytes for a difference of 1."""
 FIRST = 4 / 512 - 2
 """The value of byte 0, as the official reader has it."""
+LATER = ("test", "test_shards", "level", "segments")
+"""The settings that older folders do not have."""
 LETTERS = {"train": "t", "validate": "v", "test": "u"}
 """The first letter of the ids of each split."""
 
@@ -66,10 +68,12 @@ class Synthesis:
     test_shards: int = 0
     level: Level = "frame"
     """The level of the shards: frames, or the means over each video's frames."""
+    segments: bool = False
+    """Rate segments of the videos for training and validation."""
 
     def to_json(self) -> dict[str, object]:
         """The settings in the form of settings.json. Those that came later are left out where they are the defaults."""
-        later = {field.name: field.default for field in fields(self) if field.name in ("test", "test_shards", "level")}
+        later = {field.name: field.default for field in fields(self) if field.name in LATER}
         return {name: value for name, value in asdict(self).items() if name not in later or value != later[name]}
 
     @cached_property
@@ -104,6 +108,11 @@ class Synthesis:
 
     def video(self, split: str, number: int) -> tuple[list[int], Array]:
         """The labels and the frames uint8 (frames, 1152) of one video, which follow from seed, split and number."""
+        labels, frames, _ = self.video_and_places(split, number)
+        return labels, frames
+
+    def video_and_places(self, split: str, number: int) -> tuple[list[int], Array, list[Array]]:
+        """The labels and the frames of one video, and the numbers of the frames that show each label."""
         source = generator(self.seed, "video", split, number)
         count = int(source.integers(self.frames[0], self.frames[1] + 1))
         wanted = min(1 + int(source.poisson(2)), MOST_LABELS, self.classes)
@@ -123,18 +132,34 @@ class Synthesis:
         values += self.marks[shows]
         values[places] += self.common
         values += round(2 * STEP * 2**FINE)
-        return labels, np.clip(values >> FINE, 0, 255).astype(np.uint8)
+        shown = [places[each * row : each * (row + 1)] for row in range(len(labels))]
+        return labels, np.clip(values >> FINE, 0, 255).astype(np.uint8), shown
+
+    def ratings(self, split: str, number: int) -> list[Rating]:
+        """Ratings of segments of one video: for each label as many that show it as that do not, two at most of each."""
+        labels, frames, shown = self.video_and_places(split, number)
+        source = generator(self.seed, "ratings", split, number)
+        starts = np.arange(0, len(frames) - SEGMENT + 1, SEGMENT)
+        ratings = []
+        for label, places in zip(labels, shown, strict=True):
+            shows = np.isin(starts, places // SEGMENT * SEGMENT)
+            for score, own in ((1.0, starts[shows]), (0.0, starts[~shows])):
+                ratings += [Rating(start, label, score) for start in source.permutation(own)[:2].tolist()]
+        return ratings
 
 
-def encode(name: str, labels: list[int] | None, features: dict[str, Array]) -> bytes:
-    """Write a SequenceExample from an id, labels, and uint8 (frames, features) of each modality."""
+def encode(
+    name: str, labels: list[int] | None, features: dict[str, Array], ratings: Sequence[Rating] | None = None
+) -> bytes:
+    """Write a SequenceExample from an id, labels, uint8 (frames, features) of each modality, and ratings of segments."""
     lists = b""
     for key, frames in features.items():
         head = frame_head(frames.shape[1])
         table = np.empty((len(frames), len(head) + frames.shape[1]), np.uint8)
         table[:, : len(head)], table[:, len(head) :] = head, frames
         lists += _entry(key, table.tobytes())
-    return bytes_field(1, _context(name, labels)) + bytes_field(2, lists)
+    context = _context(name, labels) + (b"" if ratings is None else _rated(ratings))
+    return bytes_field(1, context) + bytes_field(2, lists)
 
 
 def encode_means(name: str, labels: list[int] | None, means: dict[str, Array]) -> bytes:
@@ -153,6 +178,19 @@ def _context(name: str, labels: list[int] | None) -> bytes:
     return context
 
 
+def _rated(ratings: Sequence[Rating]) -> bytes:
+    """The fields of the ratings of segments, as in the shards of 2019."""
+    starts = [rating.start for rating in ratings]
+    whole = {"labels": [rating.label for rating in ratings], "start_times": starts}
+    whole["end_times"] = [start + SEGMENT for start in starts]
+    fields = b"".join(
+        _entry(f"{RATED}_{key}", bytes_field(3, bytes_field(1, b"".join(map(varint, values)))))
+        for key, values in whole.items()
+    )
+    scores = np.array([rating.score for rating in ratings], "<f4").tobytes()
+    return fields + _entry(f"{RATED}_scores", bytes_field(2, bytes_field(1, scores)))
+
+
 def _entry(key: str, value: bytes) -> bytes:
     return bytes_field(1, bytes_field(1, key.encode()) + bytes_field(2, value))
 
@@ -165,6 +203,8 @@ def synthesize(synthesis: Synthesis, out: Path, progress: Callable[[int, int], N
     Raises:
         DataError: `out` holds other files, or the settings ask for more shards than videos.
     """
+    if synthesis.segments and synthesis.level == "video":
+        raise DataError("--segments rates frames, which --level video does not write; leave one of them out")
     if not 0 < synthesis.frames[0] <= synthesis.frames[1] <= 2**16:
         raise DataError(f"--frames needs 1 <= fewest <= most, got {synthesis.frames[0]} {synthesis.frames[1]}")
     total, done, size = synthesis.videos + synthesis.validation + synthesis.test, 0, 0
@@ -212,6 +252,7 @@ def _write(synthesis: Synthesis, split: str, videos: range, progress: Callable[[
                 means = (frames.mean(axis=0, dtype=np.float64) / STEP + FIRST).astype(np.float32)
                 content = encode_means(name, known, {"rgb": means[:rgb], "audio": means[rgb:]})
             else:
-                content = encode(name, known, {"rgb": frames[:, :rgb], "audio": frames[:, rgb:]})
+                ratings = synthesis.ratings(split, number) if synthesis.segments and split != "test" else None
+                content = encode(name, known, {"rgb": frames[:, :rgb], "audio": frames[:, rgb:]}, ratings)
             file.write(framed(content))
             progress(number - videos.start + 1)

@@ -12,6 +12,7 @@ from acz.data.youtube8m.settings import MOST_FRAMES, Reading
 from acz.data.youtube8m.shards.video import MEAN, Video
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
+from acz.model.losses import UNRATED
 
 BUCKET = 20
 """The number of frames of a batch of whole videos is a multiple of this, so that frameworks compile few shapes."""
@@ -41,7 +42,7 @@ class Form:
         reading = self.reading
         several = reading.labels == "multi_hot"
         shapes: dict[str, tuple[tuple[int, ...], str]] = {
-            "labels": ((reading.classes if several else reading.most_labels,), "|u1" if several else "<i4")
+            "labels": ((reading.classes if several else reading.most_labels,), _type_of_labels(reading))
         }
         for name in self.names:
             width = self.widths[name.removeprefix(MEAN)]
@@ -68,6 +69,8 @@ class Form:
 def count_frames(reading: Reading, longest: int) -> int:
     """The length of a batch's axis of frames: that of the sampling, or enough for a video of `longest` frames."""
     sampling = reading.sampling
+    if reading.segments is not None:
+        return longest
     if sampling.frames is not None:
         return sampling.bags * sampling.frames
     return min(MOST_FRAMES, -(-longest // BUCKET) * BUCKET)
@@ -112,7 +115,17 @@ def fill(
         by_bag[:] = np.arange(by_bag.shape[1]) < (video.frames if picked is None else picked.shape[1])
 
 
+def _type_of_labels(reading: Reading) -> str:
+    if reading.segments == "rated":
+        return "<f4"
+    return "|u1" if reading.labels == "multi_hot" else "<i4"
+
+
 def _fill_labels(target: Array, video: Video, reading: Reading) -> None:
+    if video.scores is not None:
+        target[:] = UNRATED
+        target[video.labels] = video.scores
+        return
     if reading.labels == "multi_hot":
         target[:] = 0
         target[video.labels] = 1

@@ -97,6 +97,16 @@ class YouTube8M:
                 f"{self.folder}: labels have {self.reading.classes} classes, the model has {spec.width}; leave out "
                 f"data.reading.classes, or {enough_outputs(spec, self.reading.classes)}"
             )
+        if self.reading.segments and loss is not None and not loss.takes_unrated:
+            fitting = sorted(known.name for known in LOSSES.values() if known.takes_unrated)
+            raise DataError(
+                f"{self.folder}: a segment has ratings of a few classes, which {loss.name} does not take; "
+                f"--set train.loss=NAME takes {', '.join(fitting)}"
+            )
+        if self.reading.segments == "all" and loss is not None:
+            raise DataError(
+                f"{self.folder}: without ratings segments have no labels; --segments rated reads those that have"
+            )
         known = count_classes(self.folder)
         if known is not None and known > spec.width and self.reading.on_bad_record == "fail":
             raise DataError(
@@ -176,7 +186,8 @@ class YouTube8M:
         self._ids.update(zip(batch.numbers.tolist(), batch.ids, strict=True))
         while len(self._ids) > MOST_IDS + len(batch.ids):
             del self._ids[next(iter(self._ids))]
-        return Examples(form.inputs(batch.arrays), batch.arrays["labels"], batch.numbers, batch.ids)
+        rated = self.reading.segments == "rated"
+        return Examples(form.inputs(batch.arrays), batch.arrays["labels"], batch.numbers, batch.ids, rated)
 
     def _take_pool(self, form: Form, size: int) -> Pool:
         """The processes of the last call where they fit, new ones elsewhere."""

@@ -41,6 +41,7 @@ Kind = Literal[
     "no frames",
     "no labels",
     "labels out of range",
+    "bad ratings",
     "unreadable shard",
     "empty shard",
     "video twice",

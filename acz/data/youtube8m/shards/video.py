@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from acz.data.youtube8m.settings import CLASSES, MOST_FRAMES, WIDTHS
+from acz.data.youtube8m.settings import CLASSES, MOST_FRAMES, SEGMENT, WIDTHS
 from acz.data.youtube8m.shards.messages import feature_list, float_list, lean
 from acz.data.youtube8m.shards.records import BadRecord
 from acz.foundation.arrays import Array
@@ -19,6 +19,8 @@ from acz.foundation.files.texts import decode_text
 Level = Literal["frame", "video"]
 MEAN = "mean_"
 """The prefix of a modality's feature in a video-level file."""
+RATED = "segment"
+"""The prefix of the features that hold ratings."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,17 @@ class Criteria:
     unlabelled: bool = False
     """Take videos without labels."""
     level: Level = "frame"
+    rated: bool = False
+    """Read the ratings of its segments, and not the labels of the video."""
+
+
+class Rating(NamedTuple):
+    """The rating of a class in a segment of a video."""
+
+    start: int
+    """The number of the segment's first frame."""
+    label: int
+    score: float
 
 
 @dataclass(frozen=True)
@@ -54,6 +67,10 @@ class Video:
     features: dict[str, Array]
     shortened: bool = False
     """True where modalities had different numbers of frames and were cut to the shortest."""
+    ratings: tuple[Rating, ...] = ()
+    """The ratings of its segments, in the file's order."""
+    scores: tuple[float, ...] | None = None
+    """The rating of each label, where this is a segment of a video; its other classes have none."""
 
     @property
     def frames(self) -> int:
@@ -84,10 +101,11 @@ def parse(content: bytes, criteria: Criteria) -> Video:
                 )
                 for key, width in criteria.widths.items()
             }
-        labels = list(context["labels"].int64_list.value) if "labels" in context else []
+        labels = list(context["labels"].int64_list.value) if "labels" in context and not criteria.rated else []
+        ratings = _ratings(context, name) if criteria.rated else ()
     except NotAMessage as error:
         raise BadRecord("no message", f"its content is not a tf.SequenceExample or tf.Example: {error}") from None
-    return checked(Video(name, labels, features), criteria)
+    return checked(Video(name, labels, features, ratings=ratings), criteria)
 
 
 def checked(video: Video, criteria: Criteria) -> Video:
@@ -104,9 +122,10 @@ def checked(video: Video, criteria: Criteria) -> Video:
         raise BadRecord("no frames", f"video {video.id} has no frames")
     if len(video.labels) > 2 and set(video.labels) <= {0, 1}:
         video = replace(video, labels=_classes_of(video, criteria.classes))
-    if not video.labels and not criteria.unlabelled:
+    if not video.labels and not criteria.unlabelled and not criteria.rated:
         raise BadRecord("no labels", f"video {video.id} has no labels; --unlabelled takes such videos, for inference")
-    wrong = [label for label in video.labels if not 0 <= label < criteria.classes]
+    labels = [*video.labels, *(rating.label for rating in video.ratings)]
+    wrong = [label for label in labels if not 0 <= label < criteria.classes]
     if wrong:
         raise BadRecord(
             "labels out of range",
@@ -190,6 +209,30 @@ def _float_frames(message: Any, key: str, width: int, name: str) -> Array:
         if not np.isfinite(frame).all():
             raise BadRecord("no message", f"video {name}: frame {number} of '{key}' holds NaN or infinity")
     return np.array(frames, np.float32).reshape(-1, width)
+
+
+def _ratings(context: Any, name: str) -> tuple[Rating, ...]:
+    """The ratings of a video's segments. Raises BadRecord."""
+    starts, labels = (
+        list(context[key].int64_list.value) if key in context else []
+        for key in (f"{RATED}_start_times", f"{RATED}_labels")
+    )
+    scores: list[float] = []
+    if f"{RATED}_scores" in context:
+        scores = list(float_list(context[f"{RATED}_scores"].float_list).value)
+    if not len(starts) == len(labels) == len(scores):
+        counts = f"{len(labels)} segment_labels, {len(starts)} segment_start_times and {len(scores)} segment_scores"
+        raise BadRecord("bad ratings", f"video {name} has {counts}; there must be as many of each")
+    ratings = tuple(map(Rating, starts, labels, scores))
+    for rating in ratings:
+        if not 0 <= rating.start <= MOST_FRAMES - SEGMENT:
+            raise BadRecord(
+                "bad ratings",
+                f"video {name} has a segment from frame {rating.start}; {MOST_FRAMES - SEGMENT} is the last that is read",
+            )
+        if not 0 <= rating.score < np.inf:
+            raise BadRecord("bad ratings", f"video {name} has the rating {rating.score}; ratings are 0 or more")
+    return ratings
 
 
 def _floats(context: Any, key: str, width: int, name: str) -> Array:
