@@ -93,14 +93,13 @@ def predict_videos(backend: Backend, arguments: PredictArguments, arrays: Mappin
             labels.append(examples.labels)
             best.append(output.argmax(axis=1))
             continue
-        output = np.where(
-            examples.labels >= 0, output, 0
-        )  # a class that nobody rated counts as one that is not predicted
-        predicted, true = output >= 0.5, examples.labels > 0
+        # a class that nobody rated counts as one that is neither predicted nor there
+        output, known = np.where(examples.labels >= 0, output, 0), np.maximum(examples.labels, 0)
+        predicted, true = output >= 0.5, known > 0
         counts["right"] += (predicted & true).sum(axis=0)
         counts["false"] += (predicted & ~true).sum(axis=0)
         counts["missed"] += (~predicted & true).sum(axis=0)
-        metrics.update(output, examples.labels, examples.numbers)
+        metrics.update(output, known, examples.numbers)
     if labels:
         return None, {"labels": np.concatenate(labels), "best": np.concatenate(best)}
     return None, counts | metrics.arrays()
