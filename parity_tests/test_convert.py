@@ -123,6 +123,7 @@ def test_there_are_files_of_every_system() -> None:
         "youtube8m-circulant",
         "paddle-nextvlad",
         "linrongc",
+        "willow",
     }
 
 
