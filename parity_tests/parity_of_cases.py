@@ -40,8 +40,8 @@ class ParityOfCases:
     """A subclass in a file of its own runs beside the others. `case` is each of CASES (parity_tests/conftest.py)."""
 
     CASES: ClassVar[list[Case]]
-    SKIP_SLOW_PRECISION = True
-    """Without the decoupled form in float32, which the small models of every layer setting train in."""
+    EXACT_TRAINING = True
+    """Training in float64 alone. The small models of every layer setting train in float32 too."""
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -49,7 +49,7 @@ class ParityOfCases:
         participants = open_participants([*(name for name in BACKENDS if name in installed()), ONNX])
         models, forms = ([case for case in cls.CASES if is_form(case) is form] for form in (False, True))
         checked = [
-            *compare_backends(models, participants, LEVELS, skip_slow_precision=cls.SKIP_SLOW_PRECISION),
+            *compare_backends(models, participants, LEVELS, exact_training=cls.EXACT_TRAINING),
             *compare_backends(forms, participants, LEVELS_OF_FORMS),
         ]
         checked = apply_waivers(checked, read_waivers())

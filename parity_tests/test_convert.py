@@ -117,7 +117,9 @@ def test_the_model_of_a_torch_file_is_found_from_it(case: Case, tmp_path: Path) 
 def test_there_are_files_of_every_system() -> None:
     assert {case.system for case in ALL} == {
         "flash-mnist",
+        "linrongc",
         "mindspore-port",
+        "paddle-nextvlad",
         "paddle-video",
         "pomonam",
         "youtube8m-circulant",

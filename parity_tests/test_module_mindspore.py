@@ -349,12 +349,14 @@ def replace_a_layer(backend: Any, graph: bool, arrays: Arrays) -> tuple[list[str
     head = module.trunk["logits"]
     module.trunk["logits"] = nn.Dense(head.weight.shape[0], 3)
     source = np.random.default_rng(0)
-    x, labels = source.standard_normal((12, 5, case.spec.inputs["features"].features)), np.arange(12) % 3
+    labels, width = np.arange(12) % 3, case.spec.inputs["features"].features
+    x = source.standard_normal((12, 5, width)) + 2 * source.standard_normal((3, 1, width))[labels]
     frozen = {p.name: p.asnumpy().copy() for p in module.untrainable_params()}
     loss = nn.SoftmaxCrossEntropyWithLogits(sparse=True, reduction="mean")
     rows = list(zip(x.astype(np.float32), labels.astype(np.int32), strict=True))
     with mode(graph):
         model = ms.train.Model(module, loss, nn.Adam(module.trainable_params(), learning_rate=0.05))
+        module.set_train(False)
         before = float(loss(module(Tensor(x.astype(np.float32))), Tensor(labels, ms.int32)))
         model.train(20, GeneratorDataset(rows, ["features", "label"], shuffle=False).batch(4), dataset_sink_mode=False)
         module.set_train(False)

@@ -223,7 +223,6 @@ def refusals(backend: Any, arguments: None, arrays: Any) -> tuple[dict[str, str]
         return str(error.value)
 
     answers = {"argument": refused(lambda: acz.build(TINY, "tensorflow", precision="mixed_bfloat16"))}
-    answers["dtype"] = refused(lambda: backend.build(acz.load_spec(TINY), "CPU", "float16"))
     with policy("bfloat16"):
         answers["policy"] = refused(lambda: acz.build(TINY, "tensorflow"))
     with policy("mixed_float16"):

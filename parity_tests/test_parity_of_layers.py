@@ -15,4 +15,4 @@ pytestmark = pytest.mark.slow
 
 class TestLayers(ParityOfCases):
     CASES: ClassVar[list[Case]] = [case for case in cases() if case.model.startswith("layers/")]
-    SKIP_SLOW_PRECISION = False
+    EXACT_TRAINING = False

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from acz.api.parity import open_participants
-from acz.backend.devices import missing_precision
+from acz.backend.devices import check_precision, missing_precision, precisions_in_words
 from acz.backend.registry import installed
 from acz.backend.worker import Worker
 from acz.foundation.arrays import Arrays
+from acz.foundation.errors import MissingError
 from acz.model.precision import Precision
 from acz.parity.cases import cases
 from acz.parity.comparison import compare_backends
@@ -46,6 +47,18 @@ def rows(worker: Callable[[str], Worker]) -> list[Row]:
     for precisions in dict.fromkeys(MODELS.values()):
         compared += compare([name for name, own in MODELS.items() if own == precisions], [1, 2], precisions)
     return compared
+
+
+def test_a_missing_precision_is_an_error_that_names_the_others() -> None:
+    require("mindspore")
+    with pytest.raises(
+        MissingError,
+        match="'mindspore' has no products in bfloat16 on the CPU; type --precision float64 or float32 or float16",
+    ):
+        check_precision("mindspore", Precision.BFLOAT16)
+    check_precision("mindspore", Precision.BFLOAT16, "Ascend:0")
+    check_precision("mindspore", Precision.FLOAT64)
+    assert precisions_in_words("mindspore").endswith("; no tf32, bfloat16 on the CPU")
 
 
 @pytest.mark.parametrize("backend", BACKENDS)

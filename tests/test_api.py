@@ -174,6 +174,7 @@ def test_progress_is_told_to_whoever_is_given(
     assert capsys.readouterr().err == "", "nothing is shown beside it"
 
 
+@pytest.mark.slow  # trains several times
 def test_a_sweep_and_a_report_are_calls_too(features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "two.yaml").write_text(
@@ -269,8 +270,8 @@ def test_weights_are_left_out_on_request_alone(trained: package.Trained, tmp_pat
         package.load(tmp_path / "none.safetensors", "numpy")
     with pytest.raises(package.SpecError, match="did you mean 'flash_mnist/attention_cluster'"):
         package.load("flash_mnist/attention_clutser", "numpy")
-    with pytest.raises(package.SpecError, match="no precision 'float16'"):
-        package.load(TINY, "numpy", precision="float16")
+    with pytest.raises(package.SpecError, match="no precision 'float8'"):
+        package.load(TINY, "numpy", precision="float8")
 
 
 def test_parity_is_a_call_and_its_report_says_what_held(acz: Acz) -> None:

@@ -14,6 +14,8 @@ from acz.backend.registry import infos, native_formats
 from acz.exchange.artefacts.formats import formats
 from acz.zoo.catalog import config_names
 
+pytestmark = pytest.mark.slow  # each starts a shell or the command
+
 PROGRAM = """#!{python}
 import atexit, sys
 from acz.cli import main

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 import subprocess
 import sys
@@ -29,9 +30,14 @@ def test_every_block_is_run_or_says_why_not(page: Path) -> None:
         assert block.mark("not run") != "", f"{block}: a reason is missing"
 
 
+@functools.cache
+def program() -> Any:
+    return typer.main.get_command(app)
+
+
 def resolve(words: list[str]) -> list[tuple[Any, list[str]]]:
     """The commands that words name, `data show|verify` naming two, each with the words behind its name."""
-    resolved = [(typer.main.get_command(app), words)]
+    resolved: list[tuple[Any, list[str]]] = [(program(), words)]
     while any(hasattr(command, "commands") and rest and rest[0][:1].isalpha() for command, rest in resolved):
         command, (first, *rest) = resolved.pop(0)
         assert set(first.split("|")) <= set(command.commands), f"acz {' '.join(words)}: no command '{first}'"

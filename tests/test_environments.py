@@ -21,6 +21,8 @@ from acz.foundation.processes.environments import LivesElsewhere, interpreter_of
 from acz.foundation.version import __version__
 from tests.conftest import TINY, Answer
 
+pytestmark = pytest.mark.slow  # each starts interpreters
+
 ROOT = Path(__file__).parent.parent
 Type = Callable[..., Answer]
 POINTS = "[acz.backends]\nmirror = mirror:INFO\nmirror_export = mirror:EXPORTING\nabsent = absent:INFO\n"

@@ -16,6 +16,8 @@ import pytest
 
 from acz.foundation.processes.ports import free_port
 
+pytestmark = pytest.mark.slow  # ranks are processes, and a silent one is waited for
+
 RANK = """
 import os, random, sys, time
 from pathlib import Path

@@ -14,6 +14,8 @@ from acz.parity.mutants import promises
 from acz.parity.mutants.promises import native_in_float32
 from acz.parity.row import Row
 
+pytestmark = pytest.mark.slow  # each runs parity-check
+
 BY_DRAW = {"lost_in_some_draws": ("layers/moments", 2), "clipped_in_some_draws": ("layers/moments", 1)}
 BY_ROW = {
     "best_of_shifted_classes": ("layers/softmax_normalize", 1),

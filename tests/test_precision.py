@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from acz.api.parity import check_parity
-from acz.backend.devices import check_precision, precisions_in_words
 from acz.backend.registry import find_backend
-from acz.foundation.errors import CheckFailed, MissingError, SpecError
+from acz.foundation.errors import CheckFailed, SpecError
 from acz.foundation.progress import Progress
 from acz.model.loss_scale import INTERVAL, SMALLEST, LossScale
 from acz.model.optimizer import Adam
@@ -119,16 +118,8 @@ def test_gradients_without_a_bound_are_counted_apart() -> None:
     )
 
 
-def test_a_missing_precision_is_an_error_that_names_the_others() -> None:
-    with pytest.raises(
-        MissingError,
-        match="'mindspore' has no products in bfloat16 on the CPU; type --precision float64 or float32 or float16",
-    ):
-        check_precision("mindspore", Precision.BFLOAT16)
-    check_precision("mindspore", Precision.BFLOAT16, "Ascend:0")
-    check_precision("mindspore", Precision.FLOAT64)
-    assert precisions_in_words("mindspore").endswith("; no tf32, bfloat16 on the CPU")
-    with pytest.raises(SpecError, match="bfloat16"):
+def test_an_unknown_precision_is_refused() -> None:
+    with pytest.raises(SpecError, match="did you mean 'bfloat16'"):
         find_precision("bfloat")
 
 
@@ -147,6 +138,7 @@ def test_levels_without_low_precisions_are_refused(acz: Callable[..., Answer]) -
         ("clipped_before_unscaling", "layers/batch_norm", "float16", 3, ""),
     ],
 )
+@pytest.mark.slow
 def test_a_mistake_in_a_low_precision_is_caught(
     mutant: str, model: str, precision: str, level: int, where: str
 ) -> None:
@@ -161,7 +153,7 @@ def test_a_mistake_in_a_low_precision_is_caught(
 
 def test_every_mutant_of_precisions_is_tested() -> None:
     marks = test_a_mistake_in_a_low_precision_is_caught.pytestmark  # type: ignore[attr-defined]
-    assert {case[0] for case in marks[0].args[1]} == set(PRECISION_MUTANTS)
+    assert {case[0] for case in marks[-1].args[1]} == set(PRECISION_MUTANTS)
 
 
 def test_the_scale_of_the_loss_halves_and_doubles_by_one_rule() -> None:

@@ -34,6 +34,8 @@ from acz.zoo.config import load_spec
 from fuzz.proofs import seal as sealed
 from tests.conftest import TINY, Answer, write_features
 
+pytestmark = pytest.mark.slow  # each trains and proves a model
+
 SILENT = Progress()
 
 

@@ -53,6 +53,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow  # trains several times
 def test_one_page_about_two_runs(acz: Callable[..., Answer], runs: Path, tmp_path: Path) -> None:
     parity = tmp_path / "parity.csv"
     parity.write_text(

@@ -105,10 +105,8 @@ COSTLY: dict[str, tuple[int, tuple[object, ...], str]] = {
 """Commands that run once: exit code, words, and a part of a row. `backends` and `export` need the frameworks."""
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=[pytest.mark.slow] if name in ("backends", "export") else []) for name in COSTLY],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", COSTLY)
 def test_a_costly_command_prints_its_rows_in_100_columns(
     acz: Acz, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

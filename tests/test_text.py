@@ -43,6 +43,7 @@ for words in sys.argv[1].split("|"):
 """A program that types several commands in one process, so that Python starts once."""
 
 
+@pytest.mark.slow  # each starts Python
 @pytest.mark.parametrize("encoding", ENCODINGS)
 def test_no_encoding_of_a_terminal_ends_a_command(encoding: str, tmp_path: Path) -> None:
     folder = tmp_path / "视频"

@@ -185,6 +185,7 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.slow  # each starts the command
 @pytest.mark.parametrize("kills", [8])
 def test_kills_change_nothing(videos: Path, tmp_path: Path, kills: int) -> None:
     """A call that is killed at random moments, and then resumed, writes the bytes of one that was not."""

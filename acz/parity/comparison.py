@@ -55,7 +55,7 @@ def compare_backends(
     progress: Progress | None = None,
     wrap: Wrapper | None = None,
     threads: int = 1,
-    skip_slow_precision: bool = False,
+    exact_training: bool = False,
     workers: Mapping[str, Worker] | None = None,
     precisions: Sequence[Precision] = FULL,
 ) -> list[Row]:
@@ -66,14 +66,14 @@ def compare_backends(
     Args:
         levels: numbers of levels.
         wrap: changes every backend, as a mutant does.
-        skip_slow_precision: takes the decoupled training of level 3 in float64 alone, which saves a graph.
+        exact_training: trains in float64 alone at levels 3, 4 and 6, which saves graphs.
         workers: workers by backend, which stay open and have `threads` and `wrap` of their own; by default they are
             started here.
         precisions: those of levels 1 to 3.
     """
     chosen = [level for level in LEVELS if level.number in levels]
     rows: list[Row] = []
-    with RunningComparison(participants, threads, wrap, skip_slow_precision, workers, precisions) as comparison:
+    with RunningComparison(participants, threads, wrap, exact_training, workers, precisions) as comparison:
         started = [
             (level, case, comparison.start(level, case))
             for level in chosen
@@ -106,14 +106,14 @@ class RunningComparison:
         participants: Participants,
         threads: int,
         wrap: Wrapper | None,
-        skip_slow_precision: bool,
+        exact_training: bool,
         workers: Mapping[str, Worker] | None = None,
         precisions: Sequence[Precision] = FULL,
     ) -> None:
         self.precisions = precisions
         self.backends, self.formats = participants.backends, participants.formats
         self._threads, self._wrap = threads, wrap
-        self.skip_slow_precision = skip_slow_precision
+        self.exact_training = exact_training
         self.dead: dict[str, str] = {}
         """Backends whose process ended, with its last words."""
         self._shared: dict[str, Any] = {}

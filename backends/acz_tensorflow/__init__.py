@@ -54,7 +54,7 @@ INFO = BackendInfo(
     fft_cost=6.0,
     reserved_names=NAMES,
     reserved_streams=frozenset(
-        "device finish graphs input logits output replace replaced returns_logits spec state steps".split()
+        "device finish graphs input logits output products replace replaced returns_logits spec state steps".split()
     ),
     launcher=LAUNCHER,
     order=2,

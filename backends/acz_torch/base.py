@@ -160,15 +160,19 @@ def in_float32(compute: Callable[..., Tensor], x: Tensor, *others: Tensor) -> Te
         return compute(*raised).to(x.dtype)
 
 
-def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
-    def normalize(values: Tensor) -> Tensor:
-        squares = (values * values).sum(-1, keepdim=True)
-        y = values * torch.rsqrt(squares.clamp_min(epsilon))
-        if x.dtype == torch.float16:  # it does not hold the gradient at a zero vector, which is 1e6
-            y = torch.where(squares < epsilon, y.detach(), y)
-        return y
+def to_unit_length(x: Tensor, axis: int, held: torch.dtype, epsilon: float = 1e-12) -> Tensor:
+    """Vectors along an axis, L2-normalised in the type of `x`.
 
-    return in_float32(normalize, x)
+    Args:
+        held: the type that the gradient is rounded to. float16 does not hold that at a zero vector, which is 1e6: it is 0.
+    """
+    squares = (x * x).sum(axis, keepdim=True)
+    y = x * torch.rsqrt(squares.clamp_min(epsilon))
+    return torch.where(squares < epsilon, y.detach(), y) if held == torch.float16 else y
+
+
+def l2_normalize(x: Tensor, epsilon: float = 1e-12) -> Tensor:
+    return in_float32(lambda values: to_unit_length(values, -1, x.dtype, epsilon), x)
 
 
 class Norm(Parameters, nn.BatchNorm1d):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_torch.base import Call, Layer, in_float32, l2_normalize, sigmoid
+from acz_torch.base import Call, Layer, in_float32, l2_normalize, sigmoid, to_unit_length
 from acz_torch.products import product
 
 CACHED = 2**19
@@ -120,9 +120,10 @@ class NeXtVLAD(Layer):
                 total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
                 v = product(x.transpose(1, 2), a, self.low)
                 v = torch.addcmul(v, centres, total, value=-1)  # (videos, E / groups, clusters)
-                return (v * torch.rsqrt((v * v).sum(1, keepdim=True).clamp_min(1e-12))).flatten(1)
+                return to_unit_length(v, 1, held).flatten(1)
 
             return by_videos(aggregate, centres.numel(), x, a)
 
+        held = x.dtype
         x = x.unflatten(2, (groups, x.shape[2] // groups)).flatten(1, 2)  # (videos, frames * groups, E / groups)
         return in_float32(residuals, x, a.flatten(1, 2), self.centres)

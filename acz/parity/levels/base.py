@@ -46,8 +46,8 @@ class Comparison(Protocol):
     answers: Answers
     folder: Path
     """The folder of checkpoints and artefacts until the check ends."""
-    skip_slow_precision: bool
-    """Leaves out float32 where a level compares it on another batch form too, since graphs take seconds to compile."""
+    exact_training: bool
+    """Training in float64 alone at levels 3, 4 and 6, since graphs take seconds to compile."""
 
     precisions: Sequence[Precision]
     """The precisions that levels 1 to 3 compare."""

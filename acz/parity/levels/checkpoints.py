@@ -26,6 +26,11 @@ OUTPUT = {Precision.FLOAT64: FLOAT64, Precision.FLOAT32: float32_bound(0.0, GRAD
 """The bound of the output after loading."""
 
 
+def precisions(comparison: Comparison) -> tuple[Precision, ...]:
+    """The precisions of the checkpoints: both, or those of `exact_training`."""
+    return FULL[:1] if comparison.exact_training else FULL
+
+
 class Checkpoints:
     """Every backend saves a checkpoint, then every one resumes each of them, its own too, and does what its writer did.
 
@@ -44,12 +49,12 @@ class Checkpoints:
         yield from comparison.each(case, self, partial(self._load, case, comparison))
 
     def _save(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
-        for precision in FULL:
+        for precision in precisions(comparison):
             train_and_save(case, comparison, backend, precision)
         yield from ()
 
     def _load(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
-        for precision in FULL:
+        for precision in precisions(comparison):
             wrote = {name: comparison.answers.kept(name, training_key(case, precision)) for name in comparison.backends}
             # a writer that has saved nothing has a row of its own, which says why
             writers = {name: answer for name, answer in wrote.items() if answer is not None}

@@ -39,7 +39,7 @@ class Processes:
     of_models = True
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
-        """Compare both forms; `skip_slow_precision` leaves out float32."""
+        """Compare both forms; `exact_training` leaves out float32."""
         return comparison.each(case, self, partial(self._compare, case, comparison))
 
     def _compare(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
@@ -51,7 +51,7 @@ class Processes:
             wide, arrays = training_arguments(case, adam, adam.decoupled, Precision.FLOAT64, STEPS)
             exact = comparison.answers.of_reference(f"{case.model} {form} {STEPS}", jobs.training, wide, arrays)
             for precision in FULL:
-                if precision is not Precision.FLOAT64 and comparison.skip_slow_precision:
+                if comparison.exact_training and precision is not Precision.FLOAT64:
                     continue
                 arguments = replace(wide, precision=precision)
                 for world in WORLDS if case.model in IN_THREES else WORLDS[:1]:

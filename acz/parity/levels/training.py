@@ -51,7 +51,7 @@ class Training:
     of_models = True
 
     def rows(self, case: Case, comparison: Comparison) -> Iterator[Row]:
-        """Compare both forms; `skip_slow_precision` leaves out float32 of the decoupled one."""
+        """Compare both forms; `exact_training` leaves out float32."""
         return comparison.each(case, self, partial(self._compare, case, comparison))
 
     def _compare(self, case: Case, comparison: Comparison, backend: str) -> Iterator[Row]:
@@ -60,7 +60,7 @@ class Training:
             wide, arrays = training_arguments(case, adam, adam.decoupled, Precision.FLOAT64)
             exact = comparison.answers.of_reference(f"{case.model} {form}", jobs.training, wide, arrays)
             for precision in comparison.precisions:
-                if comparison.skip_slow_precision and adam.decoupled and precision is not Precision.FLOAT64:
+                if comparison.exact_training and precision is not Precision.FLOAT64:
                     continue
                 if missing := missing_precision(backend, precision):
                     check = f"{self.title}, {form}"
