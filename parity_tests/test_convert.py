@@ -123,8 +123,6 @@ def test_there_are_files_of_every_system() -> None:
         "paddle-video",
         "pomonam",
         "youtube8m-circulant",
-        "paddle-nextvlad",
-        "linrongc",
         "willow",
     }
 
