@@ -35,10 +35,12 @@ from parity_tests.golden_fixture import (
     same,
     turned,
 )
+from parity_tests.golden_gated import gated_network, loupe
 from parity_tests.golden_gates import bag, gated_experts
 from parity_tests.golden_networks import network
 from parity_tests.golden_nextvlad import nextvlad, reverse_whitening
 from parity_tests.golden_vlad import aggregation
+from parity_tests.golden_winners import nextvlad_network, paddle_nextvlad
 
 
 def attention_weights(path: str) -> Callable[[dict[str, Array]], Array]:
@@ -354,18 +356,31 @@ KINDS = {
     "NetFV": aggregation,
     "circ_net": network,
     "NeXtVLAD": nextvlad,
+    "NeXtVLADModel": nextvlad_network,
+    "paddle_nextvlad": paddle_nextvlad,
     "reverse_whitening": reverse_whitening,
     "WILLOW_DBoF": bag,
     "WILLOW_GatedDBoF": bag,
     "WILLOW_NetVLAGD": bag,
     "WILLOW_MoeModel": gated_experts,
+    "WILLOW model": gated_network,
+    "LOUPE": loupe,
 }
+
+
+def kind_of(about: dict[str, Any]) -> str:
+    """The kind of a fixture: its own, or that of a family which one function reads."""
+    kind = str(about["kind"])
+    if kind.startswith("WILLOW_") and kind.endswith("ModelLF"):
+        return "WILLOW model"
+    return "LOUPE" if kind.startswith("LOUPE_") else kind
 
 
 def is_ours(about: dict[str, Any]) -> bool:
     """False for the training of the original NeXtVLAD on padded frames, whose statistics count them; ours never do."""
     config = about["config"]
-    return not (about["kind"] == "NeXtVLAD" and config["is_training"] and config["mask"])
+    padded = about["kind"] == "NeXtVLADModel" or (about["kind"] == "NeXtVLAD" and config["mask"])
+    return not (padded and config["is_training"])
 
 
 def names() -> list[str]:
@@ -373,7 +388,7 @@ def names() -> list[str]:
     cases = []
     for path in sorted(FOLDER.glob("*.json")):
         about = json.loads(path.read_text())
-        if about["kind"] in KINDS and path.with_suffix(".npz").is_file() and is_ours(about):
+        if kind_of(about) in KINDS and path.with_suffix(".npz").is_file() and is_ours(about):
             cases.append(path.stem)
     return cases
 
@@ -382,7 +397,7 @@ def load(name: str) -> Golden:
     about = json.loads((FOLDER / f"{name}.json").read_text())
     with np.load(FOLDER / f"{name}.npz") as file:
         values = {key: file[key] for key in file.files}
-    golden = KINDS[about["kind"]](name, about, values)
+    golden = KINDS[kind_of(about)](name, about, values)
     stored = {key.removeprefix("expected64/"): value for key, value in values.items() if key.startswith("expected64/")}
     shapes = {what: value.shape for what, (value, _) in golden.expected.items()}
     golden.exact = {what: value for what, value in stored.items() if shapes.get(what) == value.shape}

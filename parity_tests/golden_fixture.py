@@ -47,6 +47,8 @@ class Golden:
     loss: tuple[str, Array, float] | None = None
     exact: dict[str, Array] = field(default_factory=dict)
     """The original's results in float64."""
+    wide: dict[str, Array] = field(default_factory=dict)
+    """Parameters and inputs that the original in float64 had otherwise than in float32, by the names of a job."""
 
 
 def same(path: str) -> Callable[[dict[str, Array]], Array]:

@@ -123,6 +123,7 @@ def test_there_are_files_of_every_system() -> None:
         "paddle-video",
         "pomonam",
         "youtube8m-circulant",
+        "willow",
     }
 
 

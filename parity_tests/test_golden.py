@@ -80,7 +80,7 @@ def test_reproduces_the_original(
 
 
 def test_there_are_fixtures_of_every_kind() -> None:
-    kinds = {golden_cases.load(name).kind for name in golden_cases.names()}
+    kinds = {golden_cases.kind_of({"kind": golden_cases.load(name).kind}) for name in golden_cases.names()}
     assert kinds == set(golden_cases.KINDS) or "ACZ_GOLDEN" in os.environ
 
 
@@ -91,6 +91,7 @@ def test_the_reference_is_the_original_in_float64(
     golden = recorded[name]
     arrays = jobs.pack_parameters(golden.parameters)
     arrays |= {f"batch/inputs/{key}": value for key, value in golden.inputs.items()}
+    arrays |= golden.wide
     runs = (jobs.Run("run", "batch", golden.training),)
     arguments = jobs.OutputArguments(Spec.from_dict(golden.spec), Precision.FLOAT64, runs)
     ours = jobs.group(worker("numpy").run(jobs.outputs, arguments, arrays)[1], "run")

@@ -336,6 +336,31 @@ def _linrongc(folder: Path) -> Iterator[Case]:
             yield Case(file, "linrongc", "youtube8m/nextvlad", overrides, inputs, expected, beside=beside)
 
 
+def _willow(folder: Path) -> Iterator[Case]:
+    for config in sorted(folder.glob("willow*/config.json")):
+        about = json.loads(config.read_text())
+        flags, widths, clusters = about["flags"], about["dims"], int(about["flags"]["netvlad_cluster_size"])
+        z = _values(config.parent / "model.npz", "input/", "expected/")
+        overrides: dict[str, Any] = {
+            "model.trunk.hidden.units": int(flags["netvlad_hidden_size"]),
+            "model.trunk.experts.classes": about["nc"],
+            "model.trunk.experts.mixtures": int(flags["moe_num_mixtures"]),
+        }
+        for name, width, share in zip(("rgb", "audio"), widths, (1, 2), strict=True):
+            overrides[f"model.inputs.{name}.features"] = width
+            overrides[f"model.inputs.{name}.dtype"] = "float32"  # recorded on frames that are normalised already
+            layers = f"model.streams.{name}.layers"
+            overrides |= {f"{layers}.dequantize": None, f"{layers}.unit": None}
+            overrides[f"{layers}.netvlad.clusters"] = clusters // share
+        inputs = dict(zip(("rgb", "audio"), np.split(z["expected/input_normalised"], widths[:1], axis=2), strict=True))
+        expected = {
+            "classifier_input": (z["expected/classifier_input"], _of("trunk.gating")),
+            "predictions": (z["expected/predictions"], _of("output")),
+        }
+        for index in sorted(config.parent.glob("*.index")):
+            yield Case(index.with_suffix(""), "willow", "youtube8m/gated/netvlad", overrides, inputs, expected)
+
+
 def _paddle_nextvlad(folder: Path) -> Iterator[Case]:
     sizes = json.loads((folder / "config.json").read_text())
     z = _values(folder / "nextvlad.npz", "input/", "expected/")
@@ -368,5 +393,6 @@ def cases(folder: Path = FOLDER) -> list[Case]:
         *_pomonam(folder / "tf"),
         *_circulant(folder / "tf"),
         *_linrongc(folder / "tf"),
+        *_willow(folder / "tf"),
         *(_paddle_nextvlad(folder / "paddle_nextvlad") if (folder / "paddle_nextvlad").is_dir() else []),
     ]

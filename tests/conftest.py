@@ -22,9 +22,10 @@ TINY = "flash_mnist/attention_cluster:tiny"
 
 
 def by_model(cases: list[Case]) -> list[Any]:
-    """Cases as parameters. Compact models are in the slow part: their layers have cases of their own."""
+    """Cases as parameters. Compact and gated models are in the slow part: their layers have cases of their own."""
+    slow = ("youtube8m/compact/", "youtube8m/gated/")
     return [
-        pytest.param(case, id=case.model, marks=[pytest.mark.slow] if "/compact/" in case.model else [])
+        pytest.param(case, id=case.model, marks=[pytest.mark.slow] if case.model.startswith(slow) else [])
         for case in cases
     ]
 

@@ -162,7 +162,7 @@ def test_every_table_of_figures_fits_a_terminal_of_100_columns(
 def test_models_are_grouped_by_family_and_a_remark_is_printed_once(acz: Acz) -> None:
     lines = acz("models").out.splitlines()
     families = [line for line in lines if line.endswith("/")]
-    assert families == ["flash_mnist/", "youtube8m/", "youtube8m/compact/"]
+    assert families == ["flash_mnist/", "youtube8m/", "youtube8m/compact/", "youtube8m/gated/"]
     assert sum("divided by its own norm" in line for line in lines) == 1
     assert any(line.startswith("youtube8m/compact/*: ") for line in lines)
     assert not any(line.lstrip().startswith("dbof:tiny") for line in lines), "variants are listed on request"

@@ -12,7 +12,7 @@ from acz.model.spec import Spec
 
 OUTPUT = "output"
 """The one output of every artefact: float32 (videos, classes), the spec's output."""
-Weights = Literal["float32", "float16", "int8"]
+Weights = Literal["float32", "float16", "uint8", "int8"]
 Masks = Literal["bool", "uint8", "none"]
 
 
@@ -21,7 +21,7 @@ class Form:
     """The form in which an artefact holds a model. Inputs, arithmetic and output are float32 in all of them."""
 
     weights: Weights = "float32"
-    """The type in which large weights are stored. `int8`: one scale for each unit; the runtime also rounds what it
+    """The type in which large weights are stored. `uint8`: codes of 256 values, a table for each array. `int8`: one scale for each unit; the runtime also rounds what it
     multiplies them with to 8 bits, row by row (dynamic range quantisation)."""
     masks: Masks = "bool"
     """The type of the mask inputs: `uint8` for runtimes without booleans, any number but 0 is valid; `none` for an

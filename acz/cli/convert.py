@@ -33,7 +33,7 @@ def convert_command(
             "--from",
             metavar="SYSTEM",
             help="The system that wrote the file: flash-mnist, mindspore-port, paddle-video, paddle-nextvlad, linrongc, "
-            "pomonam, youtube8m-circulant, or acz for a module of acz.build that its framework saved.",
+            "pomonam, youtube8m-circulant, willow, or acz for a module of acz.build that its framework saved.",
             show_default="recognised from the file, if only one fits",
         ),
     ] = None,

@@ -34,7 +34,10 @@ def export_command(
         ),
     ] = None,
     weights: Annotated[
-        str, typer.Option(help="The type in which weights are stored: float32; in tflite also float16 or int8.")
+        str,
+        typer.Option(
+            help="The type in which weights are stored: float32; in onnx also float16 or uint8; in tflite float16 or int8."
+        ),
     ] = "float32",
     masks: Annotated[
         str, typer.Option(help="The type of the mask inputs: bool, uint8, or none for videos of one length.")

@@ -65,7 +65,7 @@ class Activation(Layer):
 
 class Softmax(Layer):
     def construct(self, x: Tensor, call: Call) -> Tensor:
-        return ops.softmax(x, -1)
+        return softmax(x)
 
 
 class LogSoftmax(Layer):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -14,7 +14,9 @@ from acz.backend.info import ArtefactFormat, BackendInfo
 from acz.backend.registry import find_info, infos, is_importable, is_installed, script_of
 from acz.backend.signature import PLAIN, Form, Masks
 from acz.exchange.artefacts.jobs import ArtefactArguments
+from acz.exchange.artefacts.narrowing import narrow, restored
 from acz.exchange.artefacts.onnx.writer import write_onnx
+from acz.foundation.arrays import Array
 from acz.foundation.errors import MissingError, SpecError, nearest
 from acz.foundation.installation import install_command
 from acz.foundation.processes.environments import interpreter_of
@@ -76,6 +78,10 @@ class Maker(ABC):
         self, checkpoint: Checkpoint, source: Path, out: Path, write_in_backend: WriteInBackend, form: Form = PLAIN
     ) -> dict[str, str]:
         """Write a checkpoint, which lies at `source`, as the artefact `out`; returns the versions of the writer."""
+
+    def held(self, checkpoint: Checkpoint, form: Form) -> Mapping[str, Array] | None:
+        """The weights that a runtime of the artefact computes with; None where its own converter rounds them."""
+        return checkpoint.parameters if form.weights == PLAIN.weights else None
 
     @abstractmethod
     def scripts(self) -> dict[str, Path]:
@@ -141,6 +147,9 @@ class OnnxMaker(Maker):
         write_onnx(checkpoint.spec, checkpoint.parameters, out, form=form)
         return {"onnx": onnx.__version__}
 
+    def held(self, checkpoint: Checkpoint, form: Form) -> Mapping[str, Array]:
+        return restored(checkpoint.parameters, narrow(checkpoint.spec, checkpoint.parameters, form.weights))
+
     def scripts(self) -> dict[str, Path]:
         folder = Path(__file__).parent / "onnx"
         return {"": folder / "runtime.py", ", reference evaluator": folder / "evaluator.py"}
@@ -148,7 +157,9 @@ class OnnxMaker(Maker):
 
 def formats() -> dict[str, Maker]:
     """Every format by name."""
-    makers: list[Maker] = [OnnxMaker(ONNX, ONNX, ".onnx", "", "onnxruntime", None, ("float32",), get_args(Masks))]
+    makers: list[Maker] = [
+        OnnxMaker(ONNX, ONNX, ".onnx", "", "onnxruntime", None, ("float32", "float16", "uint8"), get_args(Masks))
+    ]
     makers += [backend_maker(info, artefact) for info in infos().values() for artefact in info.artefacts]
     return {maker.name: maker for maker in sorted(makers, key=lambda maker: maker.name)}
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from acz.exchange.artefacts.narrowing import Stored, restored
 from acz.foundation.arrays import Array
 
 if TYPE_CHECKING:
@@ -30,14 +31,18 @@ class Graph:
     of these can be another.
     """
 
-    def __init__(self, parameters: Mapping[str, Array], precision: Precision) -> None:
+    def __init__(
+        self, parameters: Mapping[str, Array], precision: Precision, stored: Mapping[str, Stored] | None = None
+    ) -> None:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self.path = ""
         """The layer that is written now."""
         self.mask: str | None = None
         """Valid frames of the stream that is written now, bool (videos, frames); None where all count."""
-        self._parameters = parameters
+        self._stored = stored or {}
+        self._parameters = restored(parameters, self._stored)
+        self._read: dict[str, str] = {}
         self.precision = precision
         self.shapes: dict[str, list[int | str]] = {}
         """Shapes by value, where they don't follow from the operators."""
@@ -61,7 +66,21 @@ class Graph:
     def parameter(self, name: str) -> str:
         """The layer's parameter of this local name."""
         path = f"{self.path}.{name}"
+        if path in self._stored:
+            return self._widened(path, self._stored[path])
         return self._initializer(path, np.asarray(self._parameters[path], dtype=self.precision))
+
+    def _widened(self, path: str, stored: Stored) -> str:
+        """A parameter that the file stores in fewer bits, as float32. The runtime does this once, when it loads."""
+        if path not in self._read:
+            values = self._initializer(f"{path}/{stored.values.dtype}", stored.values)
+            if stored.codebook is None:
+                self._read[path] = self.op("Cast", values, name=path, to=element_type("float32"))
+            else:
+                codes = self.op("Cast", values, to=element_type("int32"))
+                codebook = self._initializer(f"{path}/codebook", stored.codebook)
+                self._read[path] = self.op("Gather", codebook, codes, name=path, axis=0)
+        return self._read[path]
 
     def changed_parameter(self, name: str, change: str, value: Array) -> str:
         """A value that follows from the layer's parameter of this local name, under a name that says the change."""

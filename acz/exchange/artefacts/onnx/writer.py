@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from acz.backend.signature import OUTPUT, PLAIN, Form, Port, metadata, ports
+from acz.exchange.artefacts.narrowing import narrow
 from acz.exchange.artefacts.onnx.graph import Graph, Precision, element_type
 from acz.exchange.artefacts.onnx.layers import OUTPUTS, WRITERS
 from acz.exchange.artefacts.onnx.pooling import over_bags
@@ -35,7 +36,8 @@ def write_onnx(
     """Write a model in evaluation mode, whole or not at all.
 
     Inputs are `ports(spec, form.masks)`, the output is `output` (videos, classes); `videos` and each `<input>_frames` are axes of any size.
-    Weights, arithmetic and the output are in `dtype`, inputs stay what the ports say. A model whose weights pass 2 GiB is
+    Weights, arithmetic and the output are in `dtype`, inputs stay what the ports say. `form.weights` says in which type
+    the large weights are stored. A model whose weights pass 2 GiB is
     refused rather than split in two files that must travel together.
 
     Raises MissingError without the library onnx, SpecError where parameters are not the spec's or too large for the
@@ -56,13 +58,16 @@ def build_model(
             f"the library onnx, which writes the file, is not installed; {install_command('acz[export]')} brings it"
         ) from None
     check_parameters(spec, parameters)
-    size = spec.parameter_count * np.dtype(dtype).itemsize
+    stored = narrow(spec, parameters, form.weights)
+    narrowed = sum(value.values.size for value in stored.values())
+    size = (spec.parameter_count - narrowed) * np.dtype(dtype).itemsize
+    size += sum(value.values.nbytes for value in stored.values())
     if size > MOST_BYTES:
         raise SpecError(
             f"the weights take {size / 2**30:.1f} GiB, and an ONNX file holds at most 2; "
             f"export it as mindir, saved-model, paddle or pt2. Largest: {spec.largest_parameter}"
         )
-    graph = Graph(parameters, dtype)
+    graph = Graph(parameters, dtype, stored)
     taken = ports(spec, form.masks)
     _write(graph, spec, {port.key: port for port in taken})
     inputs = []

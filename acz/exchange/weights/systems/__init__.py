@@ -9,6 +9,7 @@ from acz.exchange.weights.systems.nextvlad import LINRONGC, PADDLE_NEXTVLAD
 from acz.exchange.weights.systems.own import OWN
 from acz.exchange.weights.systems.paddle_video import PADDLE_VIDEO
 from acz.exchange.weights.systems.pomonam import POMONAM
+from acz.exchange.weights.systems.willow import WILLOW
 from acz.exchange.weights.systems.youtube8m_circulant import YOUTUBE8M_CIRCULANT
 
 SYSTEMS: dict[str, System] = {
@@ -21,6 +22,7 @@ SYSTEMS: dict[str, System] = {
         LINRONGC,
         POMONAM,
         YOUTUBE8M_CIRCULANT,
+        WILLOW,
         OWN,
     )
 }
