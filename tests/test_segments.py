@@ -26,6 +26,7 @@ Acz = Callable[..., Answer]
 RATED = [[(5, 1, 1.0), (0, 0, 0.0), (5, 0, 0.0)], [], [(10, 0, 1.0), (5, 1, 0.0), (5, 1, 1.0)]]
 MODELS = ["attention_cluster", "attention_cluster_experts", "frame_average", "nextvlad"]
 MODELS += [f"compact/{name}" for name in ("dbof", "ensemble", "light_vlad", "moments", "netfv", "netvlad", "soft_dbof")]
+MODELS += [f"gated/{name}" for name in ("gated_dbof", "netfv", "netrvlad", "netvlad", "soft_dbow")]
 
 
 def open_rated(path: Path, **settings: object) -> YouTube8M:
