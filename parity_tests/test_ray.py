@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -57,7 +55,7 @@ def test_a_node_that_is_lost_in_mid_epoch_changes_no_bit(nodes: Nodes, tmp_path:
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    os.kill(raylet, signal.SIGKILL)
+    nodes.lose(raylet)
     nodes.add(cpus=2, host="127.0.0.2")
     result, told = process.communicate(timeout=120)
     assert process.returncode == 0, told

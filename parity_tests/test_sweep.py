@@ -182,7 +182,7 @@ def test_a_ray_cluster_that_loses_a_node_comes_to_the_same(folder: Path, whole: 
         wait_until(lambda: any(map(in_the_middle, trials.glob("*"))), process)
         raylet = nodes.add()
         (lost,) = wait_until(lambda: [name for name in nodes.trials(raylet) if in_the_middle(trials / name)], process)
-        os.kill(raylet, signal.SIGKILL)
+        nodes.lose(raylet)
         code, text = ended(process)
     assert code == 0, text
     assert (folder / "ray/sweep.csv").read_bytes() == whole

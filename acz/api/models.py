@@ -12,7 +12,7 @@ from typing import Any
 
 from acz.api.results import Result, reports_progress
 from acz.backend.build import build_model
-from acz.backend.devices import precisions_in_words
+from acz.backend.devices import precision_for, precisions_in_words
 from acz.backend.protocol import Parameters
 from acz.backend.registry import REFERENCE, broken, find_backend, infos, installed
 from acz.backend.worker import Worker, describe
@@ -25,7 +25,6 @@ from acz.model.checkpoint import Checkpoint
 from acz.model.drawing import draw
 from acz.model.layers import LAYERS
 from acz.model.layers.description import Setting, formula, settings_of
-from acz.model.precision import find_precision
 from acz.model.spec import Spec
 from acz.training.latest import latest_run
 from acz.training.run_folder import open_checkpoint
@@ -284,7 +283,9 @@ def build(
             "acz.load(..., backend, weights=False) builds the model without them"
         )
     named = spec if isinstance(spec, Spec) else load_config(spec).spec
-    return build_model(find_backend(backend), named, parameters, device, find_precision(precision), seed, logits)
+    return build_model(
+        find_backend(backend), named, parameters, device, precision_for(backend, precision), seed, logits
+    )
 
 
 def load(
@@ -320,7 +321,7 @@ def load(
     Example:
         >>> module = acz.load("runs/mine", "torch").eval()
     """
-    chosen = find_precision(precision)
+    chosen = precision_for(backend, precision)
     if isinstance(target, Checkpoint):
         checkpoint: Checkpoint | None = target
     elif target is None or _holds_weights(Path(target)):

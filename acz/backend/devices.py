@@ -10,7 +10,7 @@ from acz.backend.protocol import Backend
 from acz.backend.registry import find_info
 from acz.foundation.arrays import Array, Arrays
 from acz.foundation.errors import MissingError, SpecError
-from acz.model.precision import FULL, Precision
+from acz.model.precision import FULL, Precision, find_precision
 from acz.model.spec import Spec
 
 
@@ -121,6 +121,19 @@ def missing_precision(backend: str, precision: Precision, device: str = "CPU") -
         f"backend '{name}' has no products in {precision.value}{where}; "
         f"type --precision {' or '.join(others)}, or take another --backend{elsewhere}"
     )
+
+
+def precision_for(backend: str, name: str) -> Precision:
+    """The precision of a name, for a module of a backend.
+
+    Raises:
+        SpecError: the name is unknown; the message also says how the framework computes in fewer bits by its own means.
+    """
+    try:
+        return find_precision(name)
+    except SpecError as error:
+        own = find_info(backend).mixed_precision
+        raise SpecError(f"{error}; for the framework's own mixed precision type {own}" if own else str(error)) from None
 
 
 def check_precision(backend: str, precision: Precision, device: str = "CPU") -> None:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from acz.model.layers import vlad
 from acz.model.layers.vlad import LEAST_SPREAD
-from acz_torch.base import Call, Layer, in_float32, l2_normalize, sigmoid, to_unit_length
+from acz_torch.base import Call, Layer, in_float32, sigmoid, to_unit_length
 from acz_torch.products import product
 
 CACHED = 2**19
@@ -41,47 +41,67 @@ def assign(layer: SoftAssignment, x: Tensor, call: Call) -> Tensor:
     return a
 
 
-def of_clusters(v: Tensor) -> Tensor:
-    """L2-normalised for each cluster, then as a whole. The second length follows from the first ones: v is scaled once."""
+def held_by(x: Tensor, a: Tensor) -> torch.dtype:
+    """The type that gradients of frames or of their shares are rounded to: float16 where one of the two is."""
+    return a.dtype if a.dtype == torch.float16 else x.dtype
+
+
+def of_clusters(v: Tensor, held: torch.dtype) -> Tensor:
+    """L2-normalised for each cluster, then as a whole. The second length follows from the first ones: v is scaled once.
+
+    Args:
+        held: the type that the gradient is rounded to, as in `to_unit_length`.
+    """
     squares = (v * v).sum(1, keepdim=True)  # (videos, 1, clusters)
     scale = torch.rsqrt(squares.clamp_min(1e-12))
     scale = scale * torch.rsqrt((squares * scale * scale).sum(2, keepdim=True).clamp_min(1e-12))
-    return (v * scale).flatten(1)  # (videos, features * clusters)
+    y = v * scale
+    if held == torch.float16:
+        y = torch.where(squares < 1e-12, y.detach(), y)
+    return y.flatten(1)  # (videos, features * clusters)
 
 
 class NetVLAD(SoftAssignment):
     def forward(self, x: Tensor, call: Call) -> Tensor:
+        shares = assign(self, x, call)
+        held = held_by(x, shares)
+
         def residuals(x: Tensor, a: Tensor, centres: Tensor) -> Tensor:
             def aggregate(x: Tensor, a: Tensor) -> Tensor:
                 total = a.sum(1, keepdim=True)  # (videos, 1, clusters)
-                return of_clusters(torch.addcmul(product(x.transpose(1, 2), a, self.low), centres, total, value=-1))
+                v = product(x.transpose(1, 2), a, self.low)
+                return of_clusters(torch.addcmul(v, centres, total, value=-1), held)
 
             return by_videos(aggregate, centres.numel(), x, a)
 
-        return in_float32(residuals, x, assign(self, x, call), self.centres)
+        return in_float32(residuals, x, shares, self.centres)
 
 
 class LightVLAD(SoftAssignment):
     settings: vlad.LightVLAD
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
+        shares = assign(self, x, call)
+        held = held_by(x, shares)
+
         def sums(x: Tensor, a: Tensor, *gates: Tensor) -> Tensor:
             factors = [sigmoid(g) for g in gates]
 
             def aggregate(x: Tensor, a: Tensor) -> Tensor:
                 v = product(x.transpose(1, 2), a, self.low)
-                return of_clusters(v * factors[0] if factors else v)
+                return of_clusters(v * factors[0] if factors else v, held)
 
             return by_videos(aggregate, x.shape[-1] * a.shape[-1], x, a)
 
-        return in_float32(sums, x, assign(self, x, call), *([self.gates] if self.settings.gated else []))
+        return in_float32(sums, x, shares, *([self.gates] if self.settings.gated else []))
 
 
 class NetFV(SoftAssignment):
     settings: vlad.NetFV
 
     def forward(self, x: Tensor, call: Call) -> Tensor:
-        coupling = self.settings.coupling
+        coupling, shares = self.settings.coupling, assign(self, x, call)
+        held = held_by(x, shares)
 
         def vectors(x: Tensor, a: Tensor, centres: Tensor, spread: Tensor) -> Tensor:
             c = centres if coupling is None else centres * coupling
@@ -93,12 +113,14 @@ class NetFV(SoftAssignment):
                 ax, axx = (product(y.transpose(1, 2), a, self.low) for y in (x, x * x))  # (videos, features, clusters)
                 residual = torch.addcmul(ax, c, total, value=-1)
                 second = torch.addcmul(-total, torch.addcmul(axx, c, ax + residual, value=-1), squared)
-                return torch.cat([of_clusters(residual * precision), l2_normalize(second.flatten(1))], 1)
+                return torch.cat(
+                    [of_clusters(residual * precision, held), to_unit_length(second.flatten(1), -1, held)], 1
+                )
 
             return by_videos(aggregate, c.numel(), x, a)
 
         centres = self.centres if coupling is None else self.assignment.weight
-        return in_float32(vectors, x, assign(self, x, call), centres, self.spread)
+        return in_float32(vectors, x, shares, centres, self.spread)
 
 
 class NeXtVLAD(Layer):
