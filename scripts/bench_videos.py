@@ -26,7 +26,7 @@ from acz.foundation.processes.environment import cores
 from acz.foundation.progress import Progress
 from acz.zoo.extractors import extractor_file
 
-CLIPS, SECONDS = 2, 30
+CLIPS, SECONDS = 10, 60
 """Clips, and seconds of each: H.264, 320 x 240, 25 frames a second."""
 ROUNDS = 3
 FEATURES = "efficientnet_lite0"
@@ -116,4 +116,6 @@ def column(pairs: list[tuple[float, float]], place: int) -> list[float]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 2 or sys.argv[1].startswith("-"):
+        sys.exit(f"{__doc__}\nGive one file, a CSV to write.")
     write_csv(Path(sys.argv[1]), rows(cores()))
