@@ -31,6 +31,8 @@ from parity_tests.golden_fixture import (
     Gradient,
     after_update,
     as_is,
+    is_ours,
+    kind_of,
     norm_of,
     same,
     turned,
@@ -366,21 +368,6 @@ KINDS = {
     "WILLOW model": gated_network,
     "LOUPE": loupe,
 }
-
-
-def kind_of(about: dict[str, Any]) -> str:
-    """The kind of a fixture: its own, or that of a family which one function reads."""
-    kind = str(about["kind"])
-    if kind.startswith("WILLOW_") and kind.endswith("ModelLF"):
-        return "WILLOW model"
-    return "LOUPE" if kind.startswith("LOUPE_") else kind
-
-
-def is_ours(about: dict[str, Any]) -> bool:
-    """False for the training of the original NeXtVLAD on padded frames, whose statistics count them; ours never do."""
-    config = about["config"]
-    padded = about["kind"] == "NeXtVLADModel" or (about["kind"] == "NeXtVLAD" and config["mask"])
-    return not (padded and config["is_training"])
 
 
 def names() -> list[str]:

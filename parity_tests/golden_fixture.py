@@ -79,3 +79,18 @@ def after_update(z: dict[str, Array], path: str, theirs: str) -> dict[str, tuple
         for ours, name in NORM.items()
         if f"after_update/{theirs}/{name}" in z
     }
+
+
+def kind_of(about: dict[str, Any]) -> str:
+    """The kind of a fixture: its own, or that of a family which one function reads."""
+    kind = str(about["kind"])
+    if kind.startswith("WILLOW_") and kind.endswith("ModelLF"):
+        return "WILLOW model"
+    return "LOUPE" if kind.startswith("LOUPE_") else kind
+
+
+def is_ours(about: dict[str, Any]) -> bool:
+    """False for the training of the original NeXtVLAD on padded frames, whose statistics count them; ours never do."""
+    config = about["config"]
+    padded = about["kind"] == "NeXtVLADModel" or (about["kind"] == "NeXtVLAD" and config["mask"])
+    return not (padded and config["is_training"])
