@@ -4,17 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 import acz
+from acz.model.spec import Spec
 from acz.parity.cases import cases
 from acz.reference.samples import Case
 
 
 def case_of(model: str) -> Case:
     return next(case for case in cases(model) if case.model == model)
+
+
+def case_without_dropout(model: str) -> Case:
+    """The case of a model whose layers keep every value in training."""
+
+    def kept(tree: Any) -> Any:
+        if not isinstance(tree, dict):
+            return tree
+        rates = {"dropout", "score_dropout"} if "type" in tree else set()
+        return {key: 0.0 if key in rates else kept(value) for key, value in tree.items()}
+
+    case = case_of(model)
+    return replace(case, spec=Spec.from_dict(kept(case.spec.to_dict())))
 
 
 def inputs_of(case: Case, kind: str = "padded") -> dict[str, Any]:

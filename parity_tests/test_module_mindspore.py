@@ -17,7 +17,7 @@ from acz.backend.worker import Worker
 from acz.foundation.arrays import Array, Arrays
 from acz.parity.cases import cases
 from acz.reference.samples import Case
-from parity_tests.mindspore_cases import case_of, error_of, inputs_of, inside, mode, module_of
+from parity_tests.mindspore_cases import case_of, case_without_dropout, error_of, inputs_of, inside, mode, module_of
 
 pytestmark = pytest.mark.slow
 
@@ -201,16 +201,16 @@ def near(values: Arrays) -> None:
 def train_low(backend: Any, graph: bool, arrays: Arrays) -> tuple[list[str], Arrays]:
     """A job: ten steps of MindSpore's own training cell in mixed precision, with a mask and a video without frames.
 
-    Their losses vary with the dropout. The losses in evaluation, before the steps and after them, do not.
+    Nothing is dropped, so the losses depend on no random number.
     """
     import mindspore as ms
     from mindspore import Tensor, amp, nn
 
-    case = case_of(EXPERTS)
+    case = case_without_dropout(EXPERTS)
     module, batch = module_of(case, logits=True), case.batch("padded")
     before = statistics(module)
     inputs, labels = inputs_of(case), Tensor(batch.labels.astype(np.float32))
-    optimizer = nn.Adam(module.trainable_params(), learning_rate=1e-2)
+    optimizer = nn.Adam(module.trainable_params(), learning_rate=3e-3)
     network = amp.auto_mixed_precision(module, "O2")
 
     class Loss(nn.Cell):
@@ -221,21 +221,13 @@ def train_low(backend: Any, graph: bool, arrays: Arrays) -> tuple[list[str], Arr
         def construct(self, inputs: Any, labels: Any) -> Any:
             return self.loss(self.network(inputs), labels)
 
-    def evaluate() -> float:
-        module.set_train(False)
-        loss = float(nn.BCELoss(reduction="mean")(network(inputs), labels))
-        module.set_train(True)
-        return loss
-
-    first = evaluate()
     with mode(graph):
         step = amp.build_train_network(Loss(), optimizer, level="O0")
         losses = np.array([float(step(inputs, labels)) for _ in range(10)])
-    evaluated = np.array([first, evaluate()])
     moved = {name: np.abs(value - before[name]).max() for name, value in statistics(module).items()}
     kept = [str(p.dtype) for p in module.get_parameters()]
     assert ms.get_context("mode") == ms.PYNATIVE_MODE
-    return sorted(set(kept)), {"losses": losses, "evaluated": evaluated, "moved": np.array(list(moved.values()))}
+    return sorted(set(kept)), {"losses": losses, "moved": np.array(list(moved.values()))}
 
 
 @pytest.mark.parametrize("graph", [False, True], ids=["eager", "graph"])
@@ -243,8 +235,7 @@ def test_it_trains_in_mixed_precision(run: Any, graph: bool) -> None:
     types, values = run(train_low, graph)
     assert types == ["Float32"]
     assert np.isfinite(values["losses"]).all()
-    before, after = values["evaluated"]
-    assert after < before
+    assert (np.diff(values["losses"]) < 0).all()
     assert (values["moved"] > 0).all()
     assert np.isfinite(values["moved"]).all()
 
