@@ -6,6 +6,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -165,6 +166,26 @@ def test_overrides_and_variants() -> None:
         acz.load_spec(f"{name}:tny")
     with pytest.raises(SpecError, match="did you mean 'flash_mnist/extractor'"):
         acz.load_spec("flash_mnist/extracto")
+
+
+@pytest.mark.parametrize(
+    ("start", "mean", "deviation"),
+    [("normal", (0.0, 0.0), 0.1), ("constant", (0.1, 0.1), 0.0), ("identity", (1.0, 0.0), 0.0)],
+)
+def test_alpha_and_beta_start_as_the_authors_draw_them_or_as_one_port_sets_them(
+    start: str, mean: tuple[float, float], deviation: float
+) -> None:
+    """10,000 units: the authors' deviation, sqrt(1 / sqrt(N)), is 0.1, which is the port's constant too."""
+    units = {"model.streams.features.layers.attention.units": 10_000, "model.trunk.logits.units": 2}
+    spec = acz.load_spec(
+        "flash_mnist/attention_cluster", {**units, "model.streams.features.layers.attention.shift_start": start}
+    )
+    values = initial_parameters(spec, 3)
+    for name, center in zip(("alpha", "beta"), mean, strict=True):
+        drawn = values[f"features.attention.{name}"]
+        np.testing.assert_allclose(
+            [drawn.mean(), drawn.std()], [center, deviation], rtol=1e-6, atol=0.03 * deviation + 1e-6
+        )
 
 
 def test_forms_and_variants_are_applied_one_after_another(tmp_path: Path) -> None:

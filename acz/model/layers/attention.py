@@ -54,8 +54,8 @@ class AttentionCluster(Layer):
     """The width of a tanh layer before the scores; without it scores are linear."""
     shift: bool = True
     """Scale and shift each unit's vector by learned alpha and beta, and normalise it."""
-    shift_start: Literal["normal", "identity"] = "normal"
-    """The starting values of alpha and beta: random, or 1 and 0."""
+    shift_start: Literal["normal", "identity", "constant"] = "normal"
+    """The starting values of alpha and beta: random, as the authors draw them; 1 and 0; or both units^(-1/4), as in one port."""
     pre_normalize: bool = False
     """L2-normalise each unit's vector before the shift."""
     score_bias: bool = True
@@ -90,10 +90,13 @@ class AttentionCluster(Layer):
         if self.score_norm:
             parameters |= {f"score_norm.{name}": p for name, p in batch_norm_parameters(units, last).items()}
         if self.shift:
-            # Normal(0, sqrt(1/sqrt(N))), as in the authors' code; or the identity, alpha 1 and beta 0
-            random, spread = self.shift_start == "normal", normal(units**-0.25)
-            parameters["alpha"] = Parameter((units,), spread if random else constant(1.0))
-            parameters["beta"] = Parameter((units,), spread if random else constant(0.0))
+            spread = units**-0.25  # sqrt(1 / sqrt(N))
+            alpha, beta = {
+                "normal": (normal(spread), normal(spread)),
+                "identity": (constant(1.0), constant(0.0)),
+                "constant": (constant(spread), constant(spread)),
+            }[self.shift_start]
+            parameters["alpha"], parameters["beta"] = Parameter((units,), alpha), Parameter((units,), beta)
         return parameters
 
     def output_shape(self, shape: Shape) -> Shape:
