@@ -12,10 +12,11 @@ from acz.foundation.version import __version__
 
 if TYPE_CHECKING:
     from acz import reference
+    from acz.api.data.flash_mnist import make_flash_mnist
     from acz.api.data.tagging import TaggedVideos, infer_video, watch_videos
     from acz.api.data.videos import CheckedFeatures, MadeData, check_features, list_features, make_clips, make_videos
     from acz.api.data.youtube8m import convert_youtube8m, describe_youtube8m, synthesize_youtube8m
-    from acz.api.datasets import describe_data, make_flash_mnist, open_data, show_video, verify_data, write_data
+    from acz.api.datasets import describe_data, open_data, show_video, verify_data, write_data
     from acz.api.evaluation import Evaluation, evaluate, evaluate_predictions
     from acz.api.exchange import (
         Artefact,
@@ -119,7 +120,7 @@ _HOMES = {
     "Sweep": "acz.api.sweeps",
     "PlannedTrial": "acz.api.sweeps",
     "open_data": "acz.api.datasets",
-    "make_flash_mnist": "acz.api.datasets",
+    "make_flash_mnist": "acz.api.data.flash_mnist",
     "write_data": "acz.api.datasets",
     "WrittenData": "acz.api.results",
     "verify_data": "acz.api.datasets",

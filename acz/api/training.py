@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from acz.api.datasets import make_flash_mnist
+from acz.api.data.flash_mnist import make_flash_mnist
 from acz.api.reading import require_settings
 from acz.api.results import Result, over_processes, reports_progress, require_counts
 from acz.api.runs import Origin, is_made_here, new_run, open_origin, require_made, resumed_run

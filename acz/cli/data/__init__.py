@@ -69,7 +69,8 @@ def flash_mnist(
     After an interruption, the same command resumes.
     """
     configure_process(threads)
-    from acz.api.datasets import describe_data, make_flash_mnist
+    from acz.api.data.flash_mnist import make_flash_mnist
+    from acz.api.datasets import describe_data
     from acz.foundation.errors import SpecError
 
     if mnist is not None and digits:
