@@ -160,12 +160,12 @@ def test_an_interrupted_build_goes_on_to_the_same_bytes(tmp_path: Path) -> None:
         if done > 2500:
             raise Stop
 
-    build_features(tmp_path / "whole", images, asked, extract, {}, lambda *_: None)
+    build_features(tmp_path / "whole", images, asked, extract, None, {}, lambda *_: None)
     with pytest.raises(Stop):
-        build_features(tmp_path / "parts", images, asked, extract, {}, stop_late)
+        build_features(tmp_path / "parts", images, asked, extract, None, {}, stop_late)
     with pytest.raises(DataError, match="no finished data set"):
         read_manifest(tmp_path / "parts")
-    build_features(tmp_path / "parts", images, asked, extract, {}, lambda *_: None)
+    build_features(tmp_path / "parts", images, asked, extract, None, {}, lambda *_: None)
     assert read_manifest(tmp_path / "parts") == read_manifest(tmp_path / "whole")
     assert verify(tmp_path / "parts") == 5 * 1024
 

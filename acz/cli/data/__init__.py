@@ -55,10 +55,18 @@ def flash_mnist(
         int | None, typer.Option(min=1, help="Number of test videos of each label.", show_default="10; 2 of digits")
     ] = None,
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Number of epochs of the extractor.", show_default="3; 10 of digits")
+        int | None,
+        typer.Option(
+            min=1, help="Number of epochs of the extractor.", show_default="that of its configuration; 10 of digits"
+        ),
     ] = None,
     extractor: Annotated[
-        Path | None, typer.Option(help="Use this checkpoint of an extractor, and train none.", show_default=False)
+        str | None,
+        typer.Option(
+            metavar="MODEL or CHECKPOINT",
+            help="The model to train as the extractor, a name or a YAML file; or a checkpoint to use, and train none.",
+            show_default="flash_mnist/extractor",
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="The seed of everything random.")] = 0,
     threads: Threads = cores(),

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from acz.data.flash_mnist.digits import DigitImages, PixelNoise
-from acz.data.flash_mnist.videos import CHUNK, FRAMES, Videos, noisy_frames
+from acz.data.flash_mnist.videos import CHUNK, DIGITS, FRAMES, Videos, noisy_frames
 from acz.data.folder import write_manifest, write_shard, written_shard
 from acz.foundation.arrays import Array
 from acz.foundation.processes.prefetch import prefetch
@@ -36,10 +36,18 @@ class Settings:
     backend: str = ""
     images: str = ""
     """A hash of the digits' images and labels."""
+    extractor_model: str = ""
+    """The name of the model that is trained as the extractor; empty for `flash_mnist/extractor`."""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The settings as a manifest keeps them. A data set of `flash_mnist/extractor` has the same as before there were others."""
+        return {name: value for name, value in asdict(self).items() if value or name != "extractor_model"}
 
 
 Progress = Callable[[str, int, int], None]
 Extract = Callable[[Array], Array]
+Read = Callable[[Array], Array]
 
 
 def build_noisy(folder: Path, images: DigitImages, settings: Settings, progress: Progress) -> Path:
@@ -58,12 +66,31 @@ def build_noisy(folder: Path, images: DigitImages, settings: Settings, progress:
             splits[split].append(write_shard(out, split, number, {"frame": frames, "labels": labels}))
             done += len(labels)
             progress(f"noisy frames, {split}", done, total)
-    write_manifest(out, splits, {"what": "noisy frames for the extractor", **asdict(settings)})
+    write_manifest(out, splits, {"what": "noisy frames for the extractor", **settings.facts})
     return out
 
 
+def rule_hits(features: Array, labels: Array, read: Read) -> int:
+    """The number of videos whose label a rule finds without a model: a digit is in the set if any frame is read as it.
+
+    Args:
+        features: (videos, frames, features).
+        labels: (videos), sets of digits as numbers.
+        read: as in `build_features`.
+    """
+    digits = read(features.reshape(-1, features.shape[-1])).reshape(features.shape[:2])
+    shown = (digits[:, :, None] == np.arange(DIGITS)).any(axis=1)  # (videos, digits)
+    return int((shown @ (1 << np.arange(DIGITS)) == labels).sum())
+
+
 def build_features(
-    folder: Path, images: DigitImages, settings: Settings, extract: Extract, origin: dict[str, Any], progress: Progress
+    folder: Path,
+    images: DigitImages,
+    settings: Settings,
+    extract: Extract,
+    read: Read | None,
+    origin: dict[str, Any],
+    progress: Progress,
 ) -> None:
     """Compute and write the features of all videos, after the last shard that an earlier build finished.
 
@@ -72,6 +99,8 @@ def build_features(
         images: The digits that the videos show.
         settings: The settings of the build.
         extract: Computes features (count, features) of frames uint8 (count, 1, 28, 28).
+        read: Computes the class (count) that the extractor reads from features: a digit, or 10 for noise. With it the
+            manifest has `rule_top1`.
         origin: Facts that the manifest keeps beside the settings.
         progress: Is called with a task, the videos that are done, and all of them.
     """
@@ -98,4 +127,11 @@ def build_features(
                 record = write_shard(folder, split, number, arrays)
             splits[split].append(record)
             progress(f"videos, {split}", stop, videos.count)
-    write_manifest(folder, splits, {"what": "Flash-MNIST", **asdict(settings), **origin})
+    if read is not None:
+        hits = 0
+        for record in splits["test"]:
+            files = record["files"]
+            features, labels = (np.load(folder / files[name]["file"]) for name in ("features", "labels"))
+            hits += rule_hits(features, labels, read)
+        origin = {**origin, "rule_top1": hits / sum(record["count"] for record in splits["test"])}
+    write_manifest(folder, splits, {"what": "Flash-MNIST", **settings.facts, **origin})
