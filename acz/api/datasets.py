@@ -177,7 +177,7 @@ def show_video(
         shown.line(f"drawing video {video} of {location}/{split}")
         if description.open_frames is not None:
             frames = description.open_frames(None if mnist is None else Path(mnist))
-            strip.pixels = frames.make(split, video, int(label))
+            strip.pixels = frames.make(split, video, label)
         if checkpoint:
             opened = find_backend(backend)
             opened.set_threads(threads or cores())

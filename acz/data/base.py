@@ -88,7 +88,7 @@ def batches_in_order(count: int, size: int, rank: int = 0, world: int = 1) -> It
 class VideoFrames(Protocol):
     """The frames of videos whose data set stores features only."""
 
-    def make(self, split: str, number: int, label: int) -> Array:
+    def make(self, split: str, number: int, label: Any) -> Array:
         """The frames of one video, uint8 (frames, height, width).
 
         Raises:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
-from acz.data.base import Data, Description, Location, NoReading, one_path
-from acz.data.flash_mnist.labels import FLASH, set_in_words
+from acz.data.base import Data, Description, Location, one_path
+from acz.data.flash_mnist.labels import FLASH, as_zeros_and_ones, set_in_words
 from acz.data.flash_mnist.pickles import PickledSplit
 from acz.data.flash_mnist.videos import DIGITS, LABELS, Frames
 from acz.data.folder import Split, manifest_hash, read_origin
@@ -16,11 +17,20 @@ from acz.foundation.errors import DataError
 from acz.foundation.files.hashing import contents_hash
 
 
+class FlashMnistReading(BaseModel):
+    """The reading of Flash-MNIST."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    labels: Literal["sets", "digits"] = "sets"
+    """One class a video, its set of digits, of 1,024; or every digit as a class, several a video, of 10."""
+
+
 class FlashMnist:
     """Folders whose manifest says Flash-MNIST, and the files `feature_train*.pkl` and `feature_test*.pkl`."""
 
     name = "flash_mnist"
-    Reading: type[BaseModel] = NoReading
+    Reading: type[BaseModel] = FlashMnistReading
 
     def recognises(self, location: Location) -> bool:
         if not isinstance(location, (str, Path)):
@@ -31,9 +41,14 @@ class FlashMnist:
         return path.suffix == ".pkl" if path.is_file() else bool(feature_files(path))
 
     def open(self, location: Location, split: str, reading: BaseModel, rank: int = 0, world: int = 1) -> Data:
-        path = one_path(location)
+        opened = self._open(one_path(location), split)
+        if isinstance(reading, FlashMnistReading) and reading.labels == "digits":
+            opened.shards = [shard | {"labels": as_zeros_and_ones(shard["labels"])} for shard in opened.shards]
+        return opened.share(rank, world)
+
+    def _open(self, path: Path, split: str) -> Split:
         if _has_manifest(path):
-            return Split(path, split).share(rank, world)
+            return Split(path, split)
         if path.is_file():
             own = "train" if "train" in path.name else "test"
             if split != own:
@@ -41,13 +56,13 @@ class FlashMnist:
                     f"{path} is one file, the split '{own}', and '{split}' was asked for; "
                     f"give the folder of both files, or --split {own} to evaluate on it"
                 )
-            return PickledSplit(path, split).share(rank, world)
+            return PickledSplit(path, split)
         files = feature_files(path)
         if split not in files:
             raise DataError(
                 f"{path} has no feature_{split}*.pkl, only {', '.join(file.name for file in files.values())}"
             )
-        return PickledSplit(files[split], split).share(rank, world)
+        return PickledSplit(files[split], split)
 
     def fingerprint(self, location: Location) -> str:
         path = one_path(location)

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from acz.data.flash_mnist.digits import DigitImages, Images, PixelNoise, load_digits, load_mnist
+from acz.data.flash_mnist.labels import as_set
 from acz.data.folder import read_manifest
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
@@ -114,8 +116,9 @@ class Frames:
             )
         return load_mnist(mnist)
 
-    def make(self, split: str, number: int, label: int) -> Array:
+    def make(self, split: str, number: int, label: Any) -> Array:
         """The frames of one video, uint8 (frames, 28, 28). Raises DataError where its label is not `label`."""
+        label = as_set(label)
         per_label = int(self.origin[f"{split}_videos_per_label"])
         videos = Videos(self.parts[split], self.noise, int(self.origin["seed"]), split, per_label)
         frames, labels = videos.chunk(number // CHUNK)

@@ -64,7 +64,7 @@ def draw_videos(
         shown("attention", index, len(numbers))
         video, label = take_video(data.split, number, data.description, list(first.spec.inputs))
         if frames is not None:
-            video.pixels = frames.make(data.split.name, number, int(label))
+            video.pixels = frames.make(data.split.name, number, label)
         of_first = attention[first.label]
         weights = {path: value[index] for path, value in of_first.weights.items()}
         add_attention(video, first.spec, data.description, of_first.output[index], weights)
