@@ -30,7 +30,7 @@ from acz.training.run import Run
 from acz.training.run_folder import read_run
 from acz.zoo.config import Config, load_config
 
-DEFAULT = "flash_mnist/attention_cluster"
+DEFAULT = "flash_mnist/attention_cluster_sets"
 GRACE = 60.0
 """Seconds in which processes that were lost must have left the folder of a run."""
 HERE = (LOOPBACK,)
@@ -216,7 +216,7 @@ def train(
 
     Args:
         config: a name in the zoo, a YAML file, a plain tree, or a configuration; by default the model, recipe and data
-            of `start_from`, or else `flash_mnist/attention_cluster`.
+            of `start_from`, or else `flash_mnist/attention_cluster_sets`.
         start_from: the folder of a run, a checkpoint, or a file that `convert` wrote: training starts from its weights.
             A parameter that is not there, or has another shape, keeps its starting value if `allow` names it.
         allow: paths that may be missing in `start_from`, left over, or of another shape; wildcards work.

@@ -32,7 +32,7 @@ from acz.cli.options import (
 )
 from acz.foundation.processes.environment import configure_process, cores
 
-DEFAULT = "flash_mnist/attention_cluster, or with --from the checkpoint's"
+DEFAULT = "flash_mnist/attention_cluster_sets, or with --from the checkpoint's"
 
 
 def train_command(
