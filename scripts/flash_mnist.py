@@ -15,8 +15,17 @@ from acz.data.folder import read_manifest
 from acz.foundation.files.tables import read_csv, write_csv
 from acz.studies.reports.run_comparison import read_runs
 
-ROWS = ("fc1-units1", "fc1-units2", "fc1-units4", "fc1-units8", "fc2-units1", "fc2-units2", "fc2-units4", "fc2-units8")
-"""The rows of the published table with few units, in its order."""
+STORY = {
+    "published, the best row": "已发表的表格中最好的一行",
+    "published, linear scores, 2 units": "已发表的表格：线性打分，2 个单元",
+    "ours, the same row and recipe": "本项目：同一行，同样的训练方法",
+    "no model: every digit that any frame is read as": "不用模型：任何一帧被读出的数字都算",
+    "ours, 64 units, without weight decay": "本项目：64 个单元，不用权重衰减",
+    "ours, classes as sets of digits": "本项目：类别作为数字的集合",
+    "ours, the same, a deeper extractor": "本项目：同上，更深的特征提取网络",
+}
+"""The rows of the README's table, and their Chinese names."""
+TWO_UNITS = "fc1-units2"
 Row = dict[str, str]
 
 
@@ -81,3 +90,68 @@ def by_trial(rows: list[Row], sweep: str) -> dict[str, list[Row]]:
         if row["sweep"] == sweep:
             found[row["trial"]].append(row)
     return found
+
+
+def table(text: str, rows: list[Row], published: dict[str, dict[str, float]]) -> str:
+    """The page of the published table: both columns beside ours, and the row that is changed one thing at a time.
+
+    Args:
+        text: the page.
+        rows: those of flash_mnist_table.csv.
+        published: the published columns by row, in percent.
+    """
+    ours = by_trial(rows, "flash_mnist_table")
+    cells = [
+        [name, f"{columns['ascend_910']:.1f}", f"{columns['rtx_3090']:.1f}", *summary(ours[name], "best_top1")]
+        for name, columns in published.items()
+        if name in ours
+    ]
+    headers = ["row", "Ascend 910", "RTX 3090", "ours", "smallest and largest", "seeds"]
+    text = replace_table(text, "flash_mnist_table", markdown(headers, cells))
+
+    changed = by_trial(rows, "flash_mnist_disagreement")
+    base = mean(float(row["best_top1"]) for row in ours[TWO_UNITS] if row["seed"] == "1")
+    cells = [["the recipe, seed 1", percent(base), "", ""]]
+    for name, members in changed.items():
+        value = mean(float(row["best_top1"]) for row in members)
+        read = percent(float(members[0]["extractor_top1"]))
+        cells.append([name.replace("_", " "), percent(value), f"{100 * (value - base):+.2f}", read])
+    return replace_table(
+        text, "flash_mnist_disagreement", markdown(["what is changed", "top-1", "difference", "extractor"], cells)
+    )
+
+
+def best(text: str, rows: list[Row]) -> str:
+    """The page of the best models: three seeds each, then what else was tried, each beside the rule on the same features."""
+    cells = []
+    for name, members in by_trial(rows, "flash_mnist_best").items():
+        figure = "last_gap" if members[0]["last_gap"] else "last_top1"
+        one = members[0]
+        what = [f"`{name}`", f"`{one['model']}`", f"`{one['extractor'].partition('/')[2]}`", one["epochs"]]
+        unit = " (GAP)" if figure == "last_gap" else ""
+        value, spread, seeds = summary(members, figure)
+        cells.append([*what, value + unit, spread, seeds, percent(float(one["rule_top1"]))])
+    headers = ["trial", "model", "extractor", "epochs", "top-1", "smallest and largest", "seeds", "the rule"]
+    text = replace_table(text, "flash_mnist_best", markdown(headers, cells))
+    cells = [
+        [f"`{name}`", one["extractor"].partition("/")[2], one["epochs"], percent(float(one["last_top1"]))]
+        for name, (one, *_) in by_trial(rows, "flash_mnist_tried").items()
+    ]
+    return replace_table(text, "flash_mnist_tried", markdown(["trial", "extractor", "epochs", "top-1"], cells))
+
+
+def story(best_rows: list[Row], table_rows: list[Row], published: dict[str, dict[str, float]]) -> str:
+    """The README's table: what was published, ours by the same recipe, and ours."""
+    ours, trials = by_trial(table_rows, "flash_mnist_table"), by_trial(best_rows, "flash_mnist_best")
+    one, top = trials["sets"][0], max(published.values(), key=lambda columns: columns["rtx_3090"])
+    mean_of = {trial: summary(members)[0] for trial, members in trials.items()}
+    columns, same = published[TWO_UNITS], summary(ours[TWO_UNITS], "best_top1")[0]
+    cells = [
+        ["200", f"{top['ascend_910']:.1f} (Ascend 910), {top['rtx_3090']:.1f} (RTX 3090)"],
+        ["200", f"{columns['ascend_910']:.1f} (Ascend 910), {columns['rtx_3090']:.1f} (RTX 3090)"],
+        ["200", same],
+        ["", percent(float(one["rule_top1"]))],
+        *([trials[name][0]["epochs"], mean_of[name]] for name in ("dense", "sets", "deep_sets")),
+    ]
+    rows = [[what, *figures] for what, figures in zip(STORY, cells, strict=True)]
+    return markdown(["Flash-MNIST from MNIST", "epochs", "top-1 in %"], rows)

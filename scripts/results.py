@@ -6,6 +6,7 @@ docs/distributed.md, docs/numerics.md, docs/proof.md, docs/reliability.md, docs/
 python scripts/results.py runs docs/results/flash_mnist.csv runs/torch runs/tensorflow ...
 python scripts/results.py youtube8m docs/results/youtube8m_synthetic.csv runs/youtube8m_synthetic/trials/*
 python scripts/results.py compact docs/results/compact_synthetic.csv runs/compact_synthetic
+python scripts/results.py flash-mnist docs/results/flash_mnist_best.csv runs/flash_mnist_best runs/flash_mnist_tried
 python scripts/results.py tables [--check]
 """
 
@@ -19,6 +20,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+import flash_mnist
 from bench_tables import benchmarks, choosing, proofs, videos
 from clients.page import page
 from process_tables import parity_of_processes, rank_kills
@@ -30,6 +32,7 @@ from acz.data.absent import SETTINGS
 from acz.data.folder import read_manifest
 from acz.foundation.files.tables import markdown, read_csv, replace_table, write_csv
 from acz.studies.reports.run_comparison import read_runs
+from acz.studies.sweeps.file import find_sweep, read_sweep
 from acz.training.log import read_log
 from acz.training.run_folder import read_run
 from acz.zoo.catalog import config_names
@@ -40,6 +43,7 @@ RESULTS = ROOT / "docs/results"
 SYNTHETIC = RESULTS / "youtube8m_synthetic.csv"
 COMPACT = RESULTS / "compact_synthetic.csv"
 AVERAGES = RESULTS / "averages.csv"
+FLASH_BEST, FLASH_TABLE = (RESULTS / f"flash_mnist_{name}.csv" for name in ("best", "table"))
 CLIENTS = ROOT / "docs/clients.md"
 VIDEOS = ROOT / "docs/videos.md"
 BENCHMARKS, CHOOSING, PROOF = (ROOT / "docs" / f"{name}.md" for name in ("benchmarks", "choosing", "proof"))
@@ -56,6 +60,10 @@ CHINESE = {
     "3 training": "3 训练",
     "4 checkpoints": "4 检查点",
     "5 exports": "5 导出",
+    "Flash-MNIST from MNIST": "方法",
+    "epochs": "epoch 数",
+    "top-1 in %": "top-1（%）",
+    **flash_mnist.STORY,
 }
 """Cells of the README's tables."""
 
@@ -159,6 +167,12 @@ def documents() -> dict[Path, str]:
         SYNTHETIC.with_suffix(".md"): synthetic(),
         COMPACT.with_suffix(".md"): compact(),
         AVERAGES.with_suffix(".md"): averages(),
+        FLASH_TABLE.with_suffix(".md"): flash_mnist.table(
+            FLASH_TABLE.with_suffix(".md").read_text(encoding="utf-8"), read_csv(FLASH_TABLE), published_table()
+        ),
+        FLASH_BEST.with_suffix(".md"): flash_mnist.best(
+            FLASH_BEST.with_suffix(".md").read_text(encoding="utf-8"), read_csv(FLASH_BEST)
+        ),
         ROOT / "README.md": readme,
         ROOT / "docs/README.zh.md": chinese(readme),
         BENCHMARKS: benchmarks(BENCHMARKS.read_text(encoding="utf-8"), RESULTS),
@@ -178,7 +192,7 @@ def documents() -> dict[Path, str]:
 def chinese(readme: str) -> str:
     """The Chinese README with the tables of the English one."""
     text = (ROOT / "docs/README.zh.md").read_text(encoding="utf-8")
-    for name in ("parity", "flash_mnist"):
+    for name in ("parity", "flash_mnist", "flash_mnist_backends"):
         table = readme.split(f"<!-- table: {name} -->\n")[1].split("\n<!-- end -->")[0]
         for word, translated in CHINESE.items():
             table = table.replace(f"| {word} |", f"| {translated} |")
@@ -252,6 +266,8 @@ def tables() -> str:
     text = replace_table(text, "models", "\n".join([table, "", *notes]))
 
     text = replace_table(text, "parity", nearest_to_bounds(RESULTS / "parity.csv"))
+    story = flash_mnist.story(read_csv(FLASH_BEST), read_csv(FLASH_TABLE), published_table())
+    text = replace_table(text, "flash_mnist", story)
 
     last: dict[str, dict[str, str]] = {}
     for row in read_csv(RESULTS / "flash_mnist.csv"):
@@ -260,7 +276,13 @@ def tables() -> str:
         [backend, *(f"{float(row[name]) * 100:.2f} %" for name in ("top1", "top5")), f"{float(row['loss']):.4f}"]
         for backend, row in last.items()
     ]
-    return replace_table(text, "flash_mnist", markdown(["backend", "top-1", "top-5", "test loss"], rows))
+    return replace_table(text, "flash_mnist_backends", markdown(["backend", "top-1", "top-5", "test loss"], rows))
+
+
+def published_table() -> dict[str, dict[str, float]]:
+    """The columns of the published table, by the trials of its sweep."""
+    trials = read_sweep(find_sweep("flash_mnist_table")).trials
+    return {str(trial.name): {name: float(value) for name, value in trial.published.items()} for trial in trials}
 
 
 def nearest_to_bounds(checks: Path) -> str:
@@ -295,6 +317,9 @@ def main(words: list[str]) -> int:
         return 0
     if len(words) == 3 and words[0] == "compact":
         collect_compact(Path(words[1]), Path(words[2]))
+        return 0
+    if len(words) > 2 and words[0] == "flash-mnist":
+        flash_mnist.collect(Path(words[1]), [Path(word) for word in words[2:]])
         return 0
     if words[:1] == ["tables"]:
         stale = [path for path, text in documents().items() if path.read_text(encoding="utf-8") != text]

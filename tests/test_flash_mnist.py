@@ -9,10 +9,14 @@ import pytest
 
 from acz.data.flash_mnist.build import Settings, rule_hits
 from acz.data.flash_mnist.dataset import FlashMnistReading
+from acz.data.flash_mnist.labels import as_zeros_and_ones
 from acz.data.folder import write_manifest, write_shard
 from acz.data.registry import open_split
 from acz.foundation.errors import DataError
 from acz.model.losses import choose_loss
+from acz.model.parameters import initial_parameters
+from acz.reference.derivatives import loss
+from acz.reference.execution import forward
 from acz.zoo.config import load_config
 from tests.conftest import Answer
 
@@ -53,11 +57,28 @@ def test_labels_are_read_as_one_set_or_as_several_digits(folder: Path) -> None:
 def test_each_form_of_labels_fits_its_model_alone(folder: Path) -> None:
     for name in ("flash_mnist/attention_cluster_sets", "flash_mnist/attention_cluster_digits"):
         config = load_config(name)
-        loss = choose_loss(None, config.spec)
-        open_split(folder, "train", config.reading).require(config.spec, loss)
+        chosen = choose_loss(None, config.spec)
+        open_split(folder, "train", config.reading).require(config.spec, chosen)
         other = FlashMnistReading(labels="sets" if name.endswith("digits") else "digits")
         with pytest.raises(DataError, match="labels must be integers"):
-            open_split(folder, "train", other).require(config.spec, loss)
+            open_split(folder, "train", other).require(config.spec, chosen)
+
+
+def test_sets_by_softmax_are_the_same_function_as_ten_digits_by_sigmoids() -> None:
+    """Equal parameters give an equal loss, and the probability of a set is the product of those of its digits."""
+    sets, digits = (load_config(f"flash_mnist/attention_cluster_{name}").spec for name in ("sets", "digits"))
+    features = np.random.default_rng(0).standard_normal((3, 25, 50))
+    labels = np.array([0b1001, 0, 1023])
+    parameters = initial_parameters(sets, 5, np.float64)
+    of_digits = {path: parameters[path] for path in digits.parameters}
+    one = loss(sets, parameters, {"features": features}, labels, "softmax_cross_entropy")
+    several = as_zeros_and_ones(labels)
+    ten = loss(digits, of_digits, {"features": features}, several, "sigmoid_cross_entropy")
+    np.testing.assert_allclose(ten, one, rtol=1e-12)
+    chance = forward(digits, of_digits, {"features": features})["output"]
+    product = np.where(several == 1, chance, 1 - chance).prod(axis=1)
+    whole = forward(sets, parameters, {"features": features})["output"]
+    np.testing.assert_allclose(whole[np.arange(3), labels], product, rtol=1e-12)
 
 
 def test_a_manifest_names_only_an_extractor_that_is_not_the_usual_one() -> None:
