@@ -12,17 +12,17 @@ from typing import Any
 
 from acz.backend.versions import environment
 from acz.data.folder import read_manifest
-from acz.foundation.files.tables import read_csv, write_csv
+from acz.foundation.files.tables import markdown, read_csv, replace_table, write_csv
 from acz.studies.reports.run_comparison import read_runs
 
 STORY = {
     "published, the best row": "已发表的表格中最好的一行",
-    "published, linear scores, 2 units": "已发表的表格：线性打分，2 个单元",
-    "ours, the same row and recipe": "本项目：同一行，同样的训练方法",
-    "no model: every digit that any frame is read as": "不用模型：任何一帧被读出的数字都算",
-    "ours, 64 units, without weight decay": "本项目：64 个单元，不用权重衰减",
-    "ours, classes as sets of digits": "本项目：类别作为数字的集合",
-    "ours, the same, a deeper extractor": "本项目：同上，更深的特征提取网络",
+    "published, linear scores, 2 units": "已发表的表格中线性打分 2 个单元的一行",
+    "ours, the same row and recipe": "本项目用同样方法训练的同一行",
+    "no model: every digit that any frame is read as": "不用模型的规则 (任何一帧被读出的数字都算)",
+    "ours, 64 units, without weight decay": "本项目的 64 个单元且不用权重衰减",
+    "ours, classes as sets of digits": "本项目以数字的集合为类别",
+    "ours, the same, a deeper extractor": "本项目同上并用更深的特征提取网络",
 }
 """The rows of the README's table, and their Chinese names."""
 TWO_UNITS = "fc1-units2"

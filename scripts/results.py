@@ -62,7 +62,7 @@ CHINESE = {
     "5 exports": "5 导出",
     "Flash-MNIST from MNIST": "方法",
     "epochs": "epoch 数",
-    "top-1 in %": "top-1（%）",
+    "top-1 in %": "top-1 (%)",
     **flash_mnist.STORY,
 }
 """Cells of the README's tables."""
