@@ -17,7 +17,7 @@ from acz.data.flash_mnist.videos import NOISE, Frames
 from acz.data.folder import Split
 from acz.foundation.arrays import Arrays
 from parity_tests.conftest import require
-from parity_tests.test_backends import type_command
+from parity_tests.run_cases import type_command
 
 pytestmark = pytest.mark.slow
 
