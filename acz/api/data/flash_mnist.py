@@ -182,9 +182,13 @@ def _open_extractor(
 
 
 def _reader(checkpoint: Checkpoint) -> Callable[[Array], Array] | None:
-    """The trunk of an extractor, which classifies a frame from its features; None where its classes are not those of frames."""
+    """The trunk of an extractor, which classifies a frame from its features.
+
+    None where it does not: it has other classes, or reads more than the features.
+    """
     spec = checkpoint.spec
-    if spec.width != NOISE + 1:
+    last = [f"{name}.{list(stream.layers)[-1]}" for name, stream in spec.streams.items() if stream.layers]
+    if spec.width != NOISE + 1 or last != [FEATURES]:
         return None
     (shape,) = (placed.output_shape for placed in spec.layout if placed.path == FEATURES)
     inputs, streams = {"features": {"shape": list(shape)}}, {"frame": {"input": "features"}}
