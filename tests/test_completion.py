@@ -65,7 +65,7 @@ def complete(line: str, folder: Path) -> tuple[list[str], set[str]]:
 )
 def test_names_of_models(command: str, tmp_path: Path) -> None:
     words, loaded = complete(f"acz {command} flash_mnist/att", tmp_path)
-    assert words == [f"flash_mnist/attention_cluster{form}" for form in ("", "_hidden", "_sets")]
+    assert words == [f"flash_mnist/attention_cluster{form}" for form in ("", "_digits", "_hidden", "_sets")]
     assert not loaded & {"numpy", *(info.framework for info in infos().values())}, "it must be quick"
 
 
