@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from acz.data.flash_mnist.digits import DigitImages, PixelNoise
+from acz.data.flash_mnist.labels import as_zeros_and_ones
 from acz.data.flash_mnist.videos import CHUNK, DIGITS, FRAMES, Videos, noisy_frames
 from acz.data.folder import write_manifest, write_shard, written_shard
 from acz.foundation.arrays import Array
@@ -80,7 +81,7 @@ def rule_hits(features: Array, labels: Array, read: Read) -> int:
     """
     digits = read(features.reshape(-1, features.shape[-1])).reshape(features.shape[:2])
     shown = (digits[:, :, None] == np.arange(DIGITS)).any(axis=1)  # (videos, digits)
-    return int((shown @ (1 << np.arange(DIGITS)) == labels).sum())
+    return int((shown == as_zeros_and_ones(labels)).all(axis=1).sum())
 
 
 def build_features(

@@ -19,7 +19,7 @@ def digits_of(label: int) -> list[int]:
 
 
 def as_zeros_and_ones(labels: Array) -> Array:
-    """Sets of digits (videos) as a class for each digit, uint8 (videos, 10)."""
+    """Sets of digits (videos) as a class for each digit, uint8 (videos, 10): bit d says that digit d is shown."""
     return (labels[:, None] >> np.arange(10) & 1).astype(np.uint8)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from acz.data.flash_mnist.digits import DigitImages, Images, PixelNoise, load_digits, load_mnist
-from acz.data.flash_mnist.labels import as_set
+from acz.data.flash_mnist.labels import as_set, as_zeros_and_ones
 from acz.data.folder import read_manifest
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError
@@ -67,7 +67,7 @@ class Videos:
         labels = self.labels(start, min(start + CHUNK, self.count))
         source = generator(self.seed, "videos", self.split, number)
         frames = self.noise.draw(source, (len(labels), FRAMES, 28, 28))
-        shown = (labels[:, None] >> np.arange(10)) & 1  # (videos, digits): bit d says that digit d is shown
+        shown = as_zeros_and_ones(labels)
         times = shown * source.integers(1, 3, shown.shape)  # once or twice
         video, digit = (np.repeat(index, times.reshape(-1)) for index in np.indices(times.shape).reshape(2, -1))
         position = np.arange(len(video)) - np.searchsorted(video, video)  # 0, 1, .. within each video
