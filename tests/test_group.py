@@ -181,6 +181,28 @@ def test_an_error_at_one_rank_is_told_by_all(tmp_path: Path) -> None:
     assert texts[1] == texts[0]
 
 
+def test_a_rank_that_ends_because_of_an_error_is_not_the_cause(tmp_path: Path) -> None:
+    body = """
+    send_to = group.send_to
+    def slowly(peer, header, payload=b""):
+        send_to(peer, header, payload)
+        if rank == 0 and header["kind"] == "failed":
+            time.sleep(1.0)  # rank 1 has ended before rank 0 does
+    group.send_to = slowly
+    group.wait()
+    if rank == 2:
+        group.fail("the disk is full", 2)
+        os._exit(2)
+    time.sleep(60)
+    """
+    with ranks(tmp_path, 3, body) as started:
+        texts = said(started)
+        assert [process.returncode for process in started] == [2, 2, 2]
+    assert texts[0].startswith("acz: rank 2 on ")
+    assert texts[0].endswith(": the disk is full")
+    assert "\n" not in texts[0]
+
+
 def test_a_rank_that_does_not_come_is_named(tmp_path: Path) -> None:
     with ranks(tmp_path, 2, "pass") as started:
         started[1].kill()

@@ -250,6 +250,7 @@ class Group:
         elif kind == "failed":
             if self._closing:
                 return
+            self._closing = True  # a rank that is told below ends at once, which is no loss
             place = f"rank {header['rank']} on {peer.host}: " if header["rank"] == peer.rank and not self.rank else ""
             if self.rank:
                 self._end(header["message"], header["code"], told=True)
