@@ -152,7 +152,22 @@ def test_synthesis_and_conversion_write_the_same_bytes(acz: Command, there: Path
     ]
     assert [answer.code for answer in answers] == [0, 0], answers
     assert content(there / "again") == content(there / "youtube8m/shards")
-    assert content(there / "arrays") == content(there / "youtube8m/converted")
+    renamed = {  # before, the validation shards were the split `test` where there were no test shards
+        name.replace("test", "validate"): value.replace(b'"test', b'"validate')
+        for name, value in content(there / "youtube8m/converted").items()
+    }
+    assert content(there / "arrays") == renamed
+
+
+def test_an_interrupted_conversion_is_resumed_to_the_same_bytes(acz: Command, there: Path) -> None:
+    folder = there / "youtube8m/converted"
+    before = content(folder)
+    (folder / "manifest.json").unlink()
+    for file in folder.glob("test-*"):
+        file.unlink()
+    answer = acz("data", "youtube8m", "convert", "youtube8m/shards", "--classes", 4, "--out", folder)
+    assert answer.code == 0, answer.err
+    assert content(folder) == before
 
 
 def test_a_finished_conversion_is_gone_on_with_and_left_as_it_is(acz: Command, there: Path) -> None:

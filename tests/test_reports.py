@@ -71,7 +71,7 @@ def test_a_conversion_of_shards_or_pickles_has_their_splits_and_figures(
 ) -> None:
     answer = acz("data", "youtube8m", "convert", FOLDER / name, "--out", tmp_path / "made", *CLASSES)
     assert answer.code == 0, answer.err
-    assert sorted(json.loads((tmp_path / "made/manifest.json").read_text())["splits"]) == ["test", "train"]
+    assert sorted(json.loads((tmp_path / "made/manifest.json").read_text())["splits"]) == ["train", "validate"]
     words = ("--backend", "numpy", "--json")
     figures = [
         json.loads(acz("eval", trained, "--data", data, *words).out) for data in (FOLDER / name, tmp_path / "made")

@@ -9,7 +9,14 @@ from typing import Any, get_args
 from acz.api.results import reports_progress, require_counts
 from acz.data.vocabulary import read_labels
 from acz.data.youtube8m.dataset import open_records
-from acz.data.youtube8m.location import count_classes, missing_shards, no_shards, shards_at, shards_by_split
+from acz.data.youtube8m.location import (
+    count_classes,
+    missing_shards,
+    names_of_before,
+    no_shards,
+    shards_at,
+    shards_by_split,
+)
 from acz.data.youtube8m.making.convert import convert
 from acz.data.youtube8m.making.synthesize import Synthesis, synthesize
 from acz.data.youtube8m.settings import CLASSES, Reading
@@ -98,8 +105,8 @@ def convert_youtube8m(
     """Convert shards of frames or of videos to memory-mapped arrays, which are read without parsing; gives the number of videos.
 
     Labels are 0 .. `classes` - 1, by default what a synthesized folder says, else the official 3,862.
-    Splits keep their names: train, validate and test; without test shards, `test` has the validation shards. Pickles of
-    shards are read, too. An interrupted call is resumed by the same call.
+    Splits keep their names: train, validate and test. Pickles of shards are read, too. An interrupted call is resumed by
+    the same call.
 
     Raises:
         DataError: there are no shards, or shards of both levels; a record is bad, or `out` holds something else.
@@ -110,7 +117,7 @@ def convert_youtube8m(
         classes = classes or _known_classes(words, shown)
     given = {"on_bad_record": on_bad_record, "verify": verify, "classes": classes, "unlabelled": unlabelled}
     reading = validate(Reading, given, "options")
-    splits = shards_by_split(words[0] if len(words) == 1 else words)
+    splits = names_of_before(shards_by_split(words[0] if len(words) == 1 else words), Path(out))
     sources = {split: open_records(chosen, reading) for split, chosen in splits.items()}
     if not sources:
         raise no_shards(words[0] if len(words) == 1 else words)

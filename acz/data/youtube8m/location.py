@@ -209,7 +209,7 @@ def converted_split(folder: Path, name: str) -> str:
 def shards_by_split(location: Location) -> dict[str, list[Path]]:
     """The shards of each split by its word: train, validate or test.
 
-    Shards whose names tell no split belong to `test`, and so do the validation shards where there are no test shards.
+    Shards whose names tell no split belong to `test`.
 
     Raises DataError where a shard is there twice.
     """
@@ -218,11 +218,19 @@ def shards_by_split(location: Location) -> dict[str, list[Path]]:
     splits: dict[str, list[Path]] = {word: [] for word in WORDS}
     for path, word in zip(shards, words_of(location, shards) if shards else [], strict=True):
         splits[word or "test"].append(path)
-    if not splits["test"]:
-        splits = {"train": splits["train"], "test": splits["validate"]}
     for chosen in splits.values():
         _refuse_copies(chosen)
     return {word: chosen for word, chosen in splits.items() if chosen}
+
+
+def names_of_before(splits: dict[str, list[Path]], folder: Path) -> dict[str, list[Path]]:
+    """The splits by the names under which an older version began to convert them in a folder.
+
+    Without test shards, it gave the validation shards the name `test`. Other folders change nothing.
+    """
+    older = {"test" if word == "validate" else word: shards for word, shards in splits.items()}
+    begun = read_settings(folder).get("shards")
+    return older if begun == {word: [path.name for path in shards] for word, shards in older.items()} else splits
 
 
 def read_settings(folder: Path) -> dict[str, Any]:
