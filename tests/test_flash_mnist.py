@@ -95,7 +95,7 @@ def test_a_manifest_names_only_an_extractor_that_is_not_the_usual_one() -> None:
         ),
         (["--extractor", "absent.safetensors"], "there is no checkpoint absent.safetensors"),
         (["--extractor", "x.safetensors", "--epochs", "2"], "--epochs trains an extractor, and --extractor x.safet"),
-        (["--extractor", "flash_mnist/extracto"], "there is no checkpoint flash_mnist/extracto"),
+        (["--extractor", "flash_mnist/extracto"], "is not a model or a file; did you mean 'flash_mnist/extractor'?"),
     ],
 )
 def test_an_extractor_that_cannot_be_used_is_refused(

@@ -131,8 +131,10 @@ def _extractor_of(extractor: str | Path | None) -> tuple[Path | None, Config]:
     """The checkpoint that is given, if one is; and the configuration of the extractor that is trained without one."""
     if extractor is None:
         return None, load_config(EXTRACTOR)
-    if str(extractor) not in config_names() and Path(extractor).suffix not in (".yaml", ".yml"):
-        return Path(extractor), load_config(EXTRACTOR)
+    path = Path(extractor)
+    is_file = path.suffix == ".safetensors" or (path.is_file() and path.suffix not in (".yaml", ".yml"))
+    if is_file and str(extractor) not in config_names():
+        return path, load_config(EXTRACTOR)
     config = load_config(str(extractor))
     _require_features(str(extractor), config.spec, SpecError)
     return None, config
