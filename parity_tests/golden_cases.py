@@ -23,6 +23,7 @@ from parity_tests.golden_experts import (
     loss_of_logits,
     loss_of_predictions,
     mixture_of_experts,
+    weighed_loss,
 )
 from parity_tests.golden_fixture import (
     FOLDER,
@@ -361,6 +362,7 @@ KINDS = {
     "NeXtVLADModel": nextvlad_network,
     "paddle_nextvlad": paddle_nextvlad,
     "reverse_whitening": reverse_whitening,
+    "WILLOW_CrossEntropyLoss": weighed_loss,
     "WILLOW_DBoF": bag,
     "WILLOW_GatedDBoF": bag,
     "WILLOW_NetVLAGD": bag,

@@ -199,6 +199,7 @@ def _of_loss(name: str, about: dict[str, Any], z: dict[str, Array], loss: str, g
     classes = z[f"input/{given}"].shape[1]
     spec = of_vector(classes, {"same": {"type": "dense", "units": classes, "bias": False}}, "none")
     labels = z["input/labels"].astype(np.float32)
+    slopes = {"x": (z[f"grad/{given}"], lambda value: value * margin)} if f"grad/{given}" in z else {}
     return Golden(
         name,
         about["kind"],
@@ -208,7 +209,7 @@ def _of_loss(name: str, about: dict[str, Any], z: dict[str, Array], loss: str, g
         {},
         about["suggested_tolerance"],
         loss=(loss, labels, float(z["expected/loss"].item()) / margin),
-        gradients=[Gradient(loss, lambda ours: labels, {"x": (z[f"grad/{given}"], lambda value: value * margin)})],
+        gradients=[Gradient(loss, lambda ours: labels, slopes)] if slopes else [],
     )
 
 
@@ -223,6 +224,12 @@ def loss_of_predictions(name: str, about: dict[str, Any], z: dict[str, Array]) -
         "SoftmaxLoss": "multilabel_softmax_cross_entropy",
     }[about["source"]["cls"]]
     return _of_loss(name, about, z, loss, "predictions", about["config"].get("b", 1.0))
+
+
+def weighed_loss(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:
+    """The cross entropy of the gated models' authors, with its share of the labels."""
+    loss = f"probability_cross_entropy(alpha={about['config']['alpha']})"
+    return _of_loss(name, about, z, loss, "predictions", 1.0)
 
 
 def loss_of_logits(name: str, about: dict[str, Any], z: dict[str, Array]) -> Golden:

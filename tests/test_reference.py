@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import numpy as np
@@ -10,12 +11,14 @@ from scipy import signal, special
 
 from acz import load_spec
 from acz.foundation.errors import SpecError
+from acz.foundation.settings import validate
 from acz.model.layers import LAYERS, Call
-from acz.model.losses import LOSSES
+from acz.model.losses import LOSSES, find_loss
 from acz.model.parameters import initial_parameters
 from acz.model.spec import Spec
 from acz.parity.cases import cases
 from acz.reference import derivatives, execution
+from acz.zoo.recipe import Recipe
 from tests.conftest import by_model
 
 
@@ -242,6 +245,31 @@ def test_complex_steps_agree_with_central_differences(source: np.random.Generato
     assert worst < 1e-6
 
 
+def test_a_loss_takes_its_alpha_from_the_recipe() -> None:
+    for given in ({"type": "probability_cross_entropy", "alpha": 0.8}, "probability_cross_entropy(alpha=.80)"):
+        assert Recipe.model_validate({"loss": given}).loss == "probability_cross_entropy(alpha=0.8)"
+    assert Recipe.model_validate({"loss": {"type": "hinge"}}).loss == "hinge"
+    assert find_loss("probability_cross_entropy(alpha=0.8)").name == "probability_cross_entropy(alpha=0.8)"
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"type": "hinge", "alpha": 0.8}, "probability_cross_entropy takes an alpha, hinge does not"),
+        ({"type": "probability_cross_entropy", "alpha": 1.5}, "alpha must be a number of 0 .. 1, got 1.5"),
+        ({"type": "probability_cross_entropy", "alpha": "much"}, "alpha must be a number of 0 .. 1, got much"),
+        ({"type": "probability_cross_entropy", "alpha": float("nan")}, "alpha must be a number of 0 .. 1, got nan"),
+        ({"type": "hinged", "alpha": 0.8}, "hinged does not"),
+        ({"type": "hinged"}, "must be the name of a loss; did you mean 'hinge'"),
+        ({"type": "hinge", "beta": 1}, "valid string"),
+        ("projection", "must be the name of a loss"),
+    ],
+)
+def test_a_loss_that_is_not_possible_is_refused(given: object, message: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(message)):
+        validate(Recipe, {"loss": given}, "train")
+
+
 def test_losses(source: np.random.Generator) -> None:
     logits, labels = source.standard_normal((4, 5)), np.array([0, 4, 2, 2])
     want = -np.log(special.softmax(logits, 1)[np.arange(4), labels]).mean()
@@ -255,6 +283,8 @@ def test_losses(source: np.random.Generator) -> None:
     assert LOSSES["multilabel_softmax_cross_entropy"].reference(logits, logits, many) == pytest.approx(want)
     want = -(many * np.log(p + 1e-5) + (1 - many) * np.log(1 - p + 1e-5)).sum(1).mean()
     assert LOSSES["probability_cross_entropy"].reference(logits, p, many) == pytest.approx(want)
+    want = -2 * (0.8 * many * np.log(p + 1e-5) + 0.2 * (1 - many) * np.log(1 - p + 1e-5)).sum(1).mean()
+    assert LOSSES["probability_cross_entropy(alpha=0.8)"].reference(logits, p, many) == pytest.approx(want)
     assert LOSSES["hinge"].reference(logits, p, many) == pytest.approx(np.where(many, 1 - p, 1 + p).sum(1).mean())
     none = np.zeros((4, 5))
     assert LOSSES["multilabel_softmax_cross_entropy"].reference(logits, p, none) == 0

@@ -7,12 +7,13 @@ reads a number back, so all of them can be compiled. `tests/outside_backend` use
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from acz.foundation.arrays import Array
-from acz.model.losses import EPSILON
+from acz.model.losses import ALPHA, EPSILON, LossTable
 from acz.model.optimizer import Adam
 
 Tensor = Any
@@ -172,8 +173,9 @@ def _sigmoid_cross_entropy(xp: Any, logits: Tensor, output: Tensor, labels: Tens
     return xp.where(labels >= 0, each, 0.0).sum(axis=1)
 
 
-def _probability_cross_entropy(xp: Any, logits: Tensor, output: Tensor, labels: Tensor) -> Tensor:
-    each = -labels * xp.log(output + EPSILON) - (1 - labels) * xp.log(1 - output + EPSILON)
+def _probability_cross_entropy(xp: Any, logits: Tensor, output: Tensor, labels: Tensor, alpha: float = ALPHA) -> Tensor:
+    wanted, others = 2 * alpha * labels, 2 * (1 - alpha) * (1 - labels)
+    each = -wanted * xp.log(output + EPSILON) - others * xp.log(1 - output + EPSILON)
     return xp.where(labels >= 0, each, 0.0).sum(axis=1)
 
 
@@ -185,12 +187,15 @@ def _projection(xp: Any, logits: Tensor, output: Tensor, labels: Tensor) -> Tens
     return (output * labels).sum(axis=1)
 
 
-PER_VIDEO: dict[str, Callable[[Any, Tensor, Tensor, Tensor], Tensor]] = {
-    "softmax_cross_entropy": _softmax_cross_entropy,
-    "multilabel_softmax_cross_entropy": _multilabel_softmax_cross_entropy,
-    "sigmoid_cross_entropy": _sigmoid_cross_entropy,
-    "probability_cross_entropy": _probability_cross_entropy,
-    "hinge": _hinge,
-    "projection": _projection,
-}
+PER_VIDEO: LossTable[Callable[..., Tensor]] = LossTable(
+    (
+        ("softmax_cross_entropy", _softmax_cross_entropy),
+        ("multilabel_softmax_cross_entropy", _multilabel_softmax_cross_entropy),
+        ("sigmoid_cross_entropy", _sigmoid_cross_entropy),
+        ("probability_cross_entropy", _probability_cross_entropy),
+        ("hinge", _hinge),
+        ("projection", _projection),
+    ),
+    lambda function, name, alpha: partial(function, alpha=alpha),
+)
 """Each loss of a video. A test holds that none is missing and that each is the reference's."""

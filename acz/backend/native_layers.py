@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from acz.model.layers import LAYERS
-from acz.model.losses import LOSSES
+from acz.model.losses import LOSSES, LossTable
 
 
 def native_layers(names: Mapping[str, Any]) -> dict[str, Any]:
@@ -24,16 +24,26 @@ def native_layers(names: Mapping[str, Any]) -> dict[str, Any]:
     return _table(names, ((layer, kind.__name__) for layer, kind in LAYERS.items()))
 
 
-def native_losses(names: Mapping[str, Any]) -> dict[str, Any]:
+def native_losses(names: Mapping[str, Any]) -> LossTable[Any]:
     """The adapter's function of each loss, by the loss's name: `LOSSES = native_losses(globals())`.
 
     Args:
-        names: of the adapter's module. A loss's function has the loss's name.
+        names: of the adapter's module. A loss's function has the loss's name, and takes `alpha` where the loss does.
 
     Raises:
         ImportError: a function is missing.
     """
-    return _table(names, ((loss, loss) for loss in LOSSES))
+    functions = _table(names, ((loss, loss) for loss in LOSSES))
+    return LossTable(functions.items(), _with_alpha)
+
+
+def _with_alpha(function: Any, name: str, alpha: float) -> Any:
+    """The function of a loss with its alpha. It is no partial: a graph of MindSpore leaves out a partial's keywords."""
+
+    def weighed(model: Any, logits: Any, labels: Any) -> Any:
+        return function(model, logits, labels, alpha)
+
+    return weighed
 
 
 def _table(names: Mapping[str, Any], wanted: Iterable[tuple[str, str]]) -> dict[str, Any]:

@@ -21,7 +21,7 @@ LOSSES: dict[str, str] = {
     "layers/softmax_normalize": "hinge",
     "layers/context_gating": "sigmoid_cross_entropy",
     "layers/context_gating_of_frames": "multilabel_softmax_cross_entropy",
-    "layers/dense_functions": "probability_cross_entropy",
+    "layers/dense_functions": "probability_cross_entropy(alpha=0.8)",
 }
 """Losses of the models of layers.yaml that do not take their output's own. So each loss is taken of some model."""
 

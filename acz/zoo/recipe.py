@@ -8,7 +8,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from acz.foundation.errors import SpecError
-from acz.model.losses import LossName, choose_loss
+from acz.model.losses import LOSSES, LossName, choose_loss
 from acz.model.optimizer import Adam, AveragedAdam
 from acz.model.parameters import match_paths
 from acz.model.spec import Spec
@@ -94,10 +94,6 @@ class Distillation(BaseModel):
     weight: float = Field(default=0.5, gt=0, le=1)
 
 
-LINEAR = ("sigmoid_cross_entropy", "probability_cross_entropy")
-"""Losses that are linear in the labels, so that a teacher's scores can be a part of these."""
-
-
 class Recipe(BaseModel):
     """The recipe of a training. Without `loss` it is the loss that belongs to the model's output.
 
@@ -133,8 +129,9 @@ class Recipe(BaseModel):
         """
         if self.loss:
             choose_loss(self.loss, spec)
-        if self.distill and (loss := choose_loss(self.loss, spec).name) not in LINEAR:
-            raise SpecError(f"train.distill: the loss must be {' or '.join(LINEAR)}, got {loss}; change train.loss")
+        if self.distill and not (loss := choose_loss(self.loss, spec)).is_linear:
+            linear = " or ".join(known.name for known in LOSSES.values() if known.is_linear)
+            raise SpecError(f"train.distill: the loss must be {linear}, got {loss.name}; change train.loss")
         self.optimizer.require(spec.trained)
         if set(spec.trained) <= set(self.frozen(spec)):
             raise SpecError("train.freeze: matches every trained parameter; leave one of them to be trained")

@@ -16,7 +16,7 @@ from acz.backend.processes import fill_buckets
 from acz.foundation.arrays import Array
 from acz.foundation.processes.silence import silence_output
 from acz.model.loss_scale import LossScale, scale_for
-from acz.model.losses import EPSILON, find_loss
+from acz.model.losses import ALPHA, EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_mindspore.base import log_softmax, number
 from acz_mindspore.devices import in_mode
@@ -46,10 +46,11 @@ def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tenso
     return (rated(labels) * each).sum() / len(logits)
 
 
-def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor, alpha: float = ALPHA) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
-    epsilon = number(EPSILON, logits)
-    each = -ops.xlogy(labels, output + epsilon) - ops.xlogy(1.0 - labels, 1.0 - output + epsilon)  # as log_softmax says
+    epsilon, share = number(EPSILON, logits), number(alpha, logits)  # a graph computes with numbers in float32
+    wanted, others = 2.0 * share * labels, 2.0 * (1.0 - share) * (1.0 - labels)
+    each = -ops.xlogy(wanted, output + epsilon) - ops.xlogy(others, 1.0 - output + epsilon)  # as log_softmax says
     return (rated(labels) * each).sum() / len(logits)
 
 

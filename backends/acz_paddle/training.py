@@ -13,7 +13,7 @@ from paddle import Tensor, _C_ops
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.loss_scale import LossScale, scale_for
-from acz.model.losses import EPSILON, find_loss
+from acz.model.losses import ALPHA, EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_paddle.base import Call, log_softmax
 from acz_paddle.model import Model, load_parameters, low_of, to_device
@@ -40,9 +40,10 @@ def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tenso
     return F.binary_cross_entropy_with_logits(logits, labels, rated(labels), reduction="sum") / logits.shape[0]
 
 
-def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor, alpha: float = ALPHA) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
-    each = -labels * paddle.log(output + EPSILON) - (1 - labels) * paddle.log(1 - output + EPSILON)
+    wanted, others = 2 * alpha * labels, 2 * (1 - alpha) * (1 - labels)
+    each = -wanted * paddle.log(output + EPSILON) - others * paddle.log(1 - output + EPSILON)
     return (rated(labels) * each).sum() / logits.shape[0]
 
 

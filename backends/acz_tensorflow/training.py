@@ -13,7 +13,7 @@ from tensorflow import Tensor
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.loss_scale import LossScale, scale_for
-from acz.model.losses import EPSILON, find_loss
+from acz.model.losses import ALPHA, EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_tensorflow.base import Call
 from acz_tensorflow.model import Graphs, Model, Tensors, low_of, to_device
@@ -46,10 +46,11 @@ def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tenso
     return tf.reduce_sum(rated(labels) * each) / videos_of(logits)
 
 
-def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor, alpha: float = ALPHA) -> Tensor:
     output, labels = model.finish(logits), tf.cast(labels, logits.dtype)
     rest = tf.maximum(1 - output, -1.0)  # which it never is; else TensorFlow computes (1 + EPSILON) - output
-    each = -labels * tf.math.log(output + EPSILON) - (1 - labels) * tf.math.log(rest + EPSILON)
+    wanted, others = 2 * alpha * labels, 2 * (1 - alpha) * (1 - labels)
+    each = -wanted * tf.math.log(output + EPSILON) - others * tf.math.log(rest + EPSILON)
     return tf.reduce_sum(rated(labels) * each) / videos_of(logits)
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
 from acz.model.loss_scale import LossScale, scale_for
-from acz.model.losses import EPSILON, find_loss
+from acz.model.losses import ALPHA, EPSILON, find_loss
 from acz.model.optimizer import Adam
 from acz_torch.base import Call
 from acz_torch.model import Model, low_of, to_device
@@ -39,9 +39,10 @@ def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tenso
     return F.binary_cross_entropy_with_logits(logits, labels, rated(labels), reduction="sum") / len(logits)
 
 
-def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor, alpha: float = ALPHA) -> Tensor:
     output, labels = model.finish(logits), labels.to(logits.dtype)
-    each = -labels * torch.log(output + EPSILON) - (1 - labels) * torch.log(1 - output + EPSILON)
+    wanted, others = 2 * alpha * labels, 2 * (1 - alpha) * (1 - labels)
+    each = -wanted * torch.log(output + EPSILON) - others * torch.log(1 - output + EPSILON)
     return (rated(labels) * each).sum() / len(logits)
 
 

@@ -34,6 +34,8 @@ from acz.reference.execution import run
 from acz.reference.ranking import best_first, top_classes
 from acz.reference.samples import Case
 
+WEIGHED = "probability_cross_entropy(alpha=0.8)"
+"""A loss with a setting, which each table of losses makes from the loss without it."""
 BOUNDS = {"float64": FLOAT64, "float32": float32_bound(0.0)}
 
 
@@ -79,7 +81,7 @@ def losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
 
     A loss that takes unrated labels leaves them out, and they give no gradient.
     """
-    for loss in LOSSES.values():
+    for loss in (*LOSSES.values(), LOSSES[WEIGHED]):
         case = Case("contract", SPEC, loss.name)
         batch = case.batch("plain")
         result = run(SPEC, case.parameters, batch.inputs)
@@ -111,7 +113,7 @@ def losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
 
 def certain_losses(backend: Backend, info: BackendInfo) -> Iterator[str]:
     """Every loss and its gradient are the reference's near probabilities of 0 and 1 too, also where float32 rounds to them."""
-    for loss in LOSSES.values():
+    for loss in (*LOSSES.values(), LOSSES[WEIGHED]):
         # a loss of logits is the same for each output
         for output in loss.outputs if "probabilities" in loss.outputs else loss.outputs[:1]:
             case, worst = Case("certain", scores_spec(output), loss.name), ""

@@ -21,7 +21,7 @@ from acz.foundation.arrays import Array, Arrays
 from acz.foundation.errors import DataError, SpecError
 from acz.foundation.files.atomic import write_atomically
 from acz.foundation.files.local import require_local
-from acz.model.losses import LOSSES
+from acz.model.losses import LOSSES, find_loss
 from acz.model.parameters import check_parameters
 from acz.model.proof import weights_hash
 from acz.model.spec import Spec
@@ -165,8 +165,7 @@ def _checked(manifest: Manifest, arrays: Arrays) -> Record:
     check_parameters(spec, parameters)
     if manifest.weights != weights_hash(parameters):
         raise ValueError("the weights are not those of its manifest")
-    if manifest.loss not in LOSSES:
-        raise ValueError(f"there is no loss '{manifest.loss}'")
+    find_loss(manifest.loss)
     batches, answers = {}, _group(arrays, "answers")
     for name in dict.fromkeys(run.batch for run in manifest.runs):
         if name not in BATCHES:

@@ -23,7 +23,7 @@ from acz.backend.helpers import (
 )
 from acz.backend.native_layers import native_losses
 from acz.foundation.arrays import Array
-from acz.model.losses import EPSILON
+from acz.model.losses import ALPHA, EPSILON
 from acz.model.optimizer import Adam
 from acz_jax.base import Call, Tensors, jitted
 from acz_jax.model import Model, numbers, to_device
@@ -50,10 +50,11 @@ def sigmoid_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tenso
     return (rated(labels) * each).sum() / len(logits)
 
 
-def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor) -> Tensor:
+def probability_cross_entropy(model: Model, logits: Tensor, labels: Tensor, alpha: float = ALPHA) -> Tensor:
     output, labels = model.finish(logits), labels.astype(logits.dtype)
     rest = lax.optimization_barrier(1 - output)  # else XLA computes (1 + EPSILON) - output
-    each = -labels * jnp.log(output + EPSILON) - (1 - labels) * jnp.log(rest + EPSILON)
+    wanted, others = 2 * alpha * labels, 2 * (1 - alpha) * (1 - labels)
+    each = -wanted * jnp.log(output + EPSILON) - others * jnp.log(rest + EPSILON)
     return (rated(labels) * each).sum() / len(logits)
 
 
