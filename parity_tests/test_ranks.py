@@ -68,7 +68,7 @@ def test_a_run_is_resumed_by_another_number_of_processes(data: Path, tmp_path: P
     assert process.wait(60) == 130
     stopped = load_checkpoint(run / "last.safetensors").state["step"]
     ended = start(sys.executable, "-m", "acz", "train", "--resume", "--out", run, "--processes", "2", folder=tmp_path)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while load_checkpoint(run / "last.safetensors").state["step"] == stopped and time.monotonic() < deadline:
         time.sleep(0.2)
     ended.send_signal(signal.SIGTERM)
@@ -127,11 +127,11 @@ def test_a_killed_rank_ends_all_and_is_named_and_the_run_resumes(victim: int, da
     assert not ranks_of(run)
     step = load_checkpoint(run / "last.safetensors").state["step"]
     again = start(sys.executable, "-m", "acz", "train", "--resume", "--out", run, folder=tmp_path)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while load_checkpoint(run / "last.safetensors").state["step"] == step and time.monotonic() < deadline:
         time.sleep(0.2)
     again.send_signal(signal.SIGINT)
-    assert again.wait(60) == 130
+    assert again.wait(300) == 130
     assert load_checkpoint(run / "last.safetensors").state["step"] > step
 
 
@@ -159,7 +159,7 @@ def test_wrong_use_is_one_line(data: Path, tmp_path: Path) -> None:
         (["--backend", "numpy", "--processes", "2"], "backend 'numpy' works in one process"),
     ):
         process = start(sys.executable, "-m", "acz", *words, *more, folder=tmp_path)
-        _, problems = process.communicate(timeout=120)
+        _, problems = process.communicate(timeout=400)
         assert process.returncode in (2, 3)
         (line,) = [line for line in problems.splitlines() if line.startswith("acz:")]
         assert message in line

@@ -63,7 +63,7 @@ def ranks(folder: Path, world: int, body: str) -> Iterator[list[subprocess.Popen
 
 def said(started: list[subprocess.Popen[str]]) -> list[str]:
     """Wait for all; gives what each wrote."""
-    return [process.communicate(timeout=60)[0].strip() for process in started]
+    return [process.communicate(timeout=180)[0].strip() for process in started]
 
 
 def test_values_go_to_rank_0_and_back(tmp_path: Path) -> None:
