@@ -78,7 +78,7 @@ def test_a_run_is_resumed_by_another_number_of_processes(data: Path, tmp_path: P
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 400
     while not path.is_file():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline

@@ -18,7 +18,7 @@ import acz
 from acz.data.videos.decoding import Picture, read_frames
 from acz.data.videos.efficientnet import build_lite0, lite0_weights, read_lite0
 from acz.data.videos.extractor import read_settings
-from acz.data.videos.networks import Network
+from acz.data.videos.networks import open_network
 from acz.data.videos.sound import mel_filters
 from acz.foundation.arrays import Array
 from acz.foundation.errors import DataError, SpecError
@@ -35,7 +35,7 @@ class TestLite0:
     def test_it_names_the_pictures_of_scikit_learn(self) -> None:
         arrays = read_lite0(lite0_weights())
         assert sum(value.size for name, value in arrays.items() if not name.endswith("tracked")) == 4_694_024
-        network = Network("efficientnet_lite0", Path(), None, 1)
+        network = open_network("efficientnet_lite0", Path(), 1)
         frames = []
         for name in ("china.jpg", "flower.jpg"):
             picture = load_sample_image(name)
@@ -56,7 +56,7 @@ class TestLite0:
         model = onnx.load_from_string(build_lite0(arrays))
         onnx.checker.check_model(model)
         given = np.random.default_rng(0).normal(size=(1, 3, 33, 32)).astype(np.float32)
-        network = Network("efficientnet_lite0", Path(), None, 1)
+        network = open_network("efficientnet_lite0", Path(), 1)
         (expected,) = ReferenceEvaluator(model).run(None, {"frames": given})
         np.testing.assert_allclose(network.run(given, 1), expected, rtol=1e-3, atol=1e-4)
         model.graph.output.append(helper.make_tensor_value_info(model.graph.node[1].output[0], 1, None))

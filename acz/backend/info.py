@@ -86,6 +86,8 @@ class BackendInfo:
     """The deployment formats that it writes; without any, level 5 of parity reports the backend as missing."""
     native: NativeFormat | None = None
     """The framework's own file; without one, `acz convert` neither writes nor reads it."""
+    networks: tuple[str, ...] = ()
+    """The endings of files of networks that its `open_network` opens, such as `.pt2`."""
     mixed_precision: str = ""
     """The code with which its users compute in fewer bits by the framework's own means; empty if unknown."""
     low_precisions: Mapping[str, str] = field(default_factory=lambda: NOTHING)

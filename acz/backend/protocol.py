@@ -271,6 +271,36 @@ class Exports(Backend, Protocol):
         """
 
 
+class OpenedNetwork(Protocol):
+    """A network of somebody else, opened from a file: one input, one output."""
+
+    shape: tuple[int | None, ...]
+    """The shape of its input, None where an axis takes any number; empty where the file does not say."""
+    takes_bytes: bool
+    """True where its input is uint8."""
+
+    def run(self, rows: Array) -> Array:
+        """The output of rows (rows, ...): (rows, ...)."""
+
+
+class Networks(Backend, Protocol):
+    """A backend that runs networks which make features of frames: its description has `networks`."""
+
+    def open_network(self, path: Path, input: str | None, output: str | None) -> OpenedNetwork:
+        """Open a network on the CPU.
+
+        Args:
+            path: a file with one of the endings of the description.
+            input: the name of the value that is its input; None: its only one.
+            output: the name of the value that is wanted; None: its only one, or the first.
+
+        Raises:
+            SpecError: there is no such value, or the file does not tell which is meant.
+
+        Raises whatever the framework raises for a file that it can't read.
+        """
+
+
 class NativeFiles(Backend, Protocol):
     """A backend with a kind of file of its own: its description has a `native`."""
 

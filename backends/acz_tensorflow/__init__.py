@@ -49,6 +49,7 @@ INFO = BackendInfo(
         ),
     ),
     native=NativeFormat("keras", ".keras", recognises, "import acz_tensorflow.model; keras.models.load_model(FILE)"),
+    networks=(".pb",),
     mixed_precision="keras.config.set_dtype_policy('mixed_bfloat16')",
     low_precisions=dict.fromkeys(("tf32", "bfloat16", "float16"), "operands are rounded, products are float32's"),
     fft_cost=6.0,

@@ -6,6 +6,7 @@ from acz_tensorflow.evaluation import forward_best
 from acz_tensorflow.export import export, export_tflite
 from acz_tensorflow.model import Model, build, call_in_training, dump_parameters, forward, load_parameters
 from acz_tensorflow.native import read_native, save_native
+from acz_tensorflow.networks import open_network
 from acz_tensorflow.processes import join, leave, total
 from acz_tensorflow.training import (
     dump_optimizer,
@@ -36,6 +37,7 @@ __all__ = [
     "load_optimizer",
     "load_parameters",
     "loss_and_gradients",
+    "open_network",
     "read_native",
     "read_records",
     "save_native",

@@ -28,6 +28,7 @@ INFO = BackendInfo(
     native=NativeFormat(
         "torch", "", recognises, 'acz.build(spec, "torch").load_state_dict(torch.load(FILE, weights_only=True))'
     ),
+    networks=(".pt2", ".pt"),
     low_precisions={
         "tf32": "operands are rounded, products are float32's",
         "bfloat16": "large products by oneDNN's kernel, else operands are rounded",

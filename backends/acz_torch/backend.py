@@ -6,6 +6,7 @@ from acz_torch.evaluation import forward_best
 from acz_torch.export import export
 from acz_torch.model import Model, build, call_in_training, dump_parameters, forward, load_parameters
 from acz_torch.native import read_native, save_native
+from acz_torch.networks import open_network
 from acz_torch.processes import join, leave, total
 from acz_torch.training import (
     dump_optimizer,
@@ -37,6 +38,7 @@ __all__ = [
     "load_parameters",
     "loop_over_units",
     "loss_and_gradients",
+    "open_network",
     "rates",
     "read_native",
     "save_native",

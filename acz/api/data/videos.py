@@ -139,7 +139,7 @@ def open_extractor(
     path = extractor_file(name)
     folder, settings = _folder(path, name, files), _changed(path, changes or {})
     require_files(settings, folder)
-    return Extractor(path.stem, settings, folder, threads or cores())
+    return Extractor(path.stem, settings.fitted(folder), folder, threads or cores())
 
 
 def _changed(path: Path, changes: Mapping[str, Any]) -> ExtractorSettings:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from acz.data.videos.extractor import ExtractorSettings, FileCheck, FrameSettings
-from acz.data.videos.networks import Network
+from acz.data.videos.networks import open_network
 from acz.data.videos.projection import read_values
 from acz.data.videos.sound import BANDS, PATCH
 from acz.foundation.errors import DataError
@@ -30,14 +30,19 @@ class CheckedFile:
 
 
 def check_files(settings: ExtractorSettings, folder: Path) -> list[CheckedFile]:
-    """Check each file that an extractor needs.
+    """Check each file that an extractor needs. A network that replaces another one is checked in its place.
 
-    Raises MissingError where ONNX Runtime is not installed.
+    Raises MissingError where ONNX Runtime, or the framework of a network, is not installed.
     """
-    checked = []
+    checked, settings = [], settings.fitted(folder)
+    taken = {entry.network for entry in settings.modalities.values()}
+    instead = {check.replaces: name for name, check in settings.files.items() if check.replaces}
     for name, check in settings.files.items():
+        if name not in taken and (check.replaces or instead.get(name) in taken):
+            continue
         if not (folder / name).is_file():
-            checked.append(CheckedFile(name, "missing", f"published: {check.published}"))
+            other = f"; or take {instead[name]}: {settings.files[instead[name]].published}" if name in instead else ""
+            checked.append(CheckedFile(name, "missing", f"published: {check.published}{other}"))
             continue
         try:
             _check(name, check, settings, folder)
@@ -72,7 +77,7 @@ def _check(name: str, check: FileCheck, settings: ExtractorSettings, folder: Pat
 
 def _check_network(name: str, check: FileCheck, settings: ExtractorSettings, folder: Path) -> None:
     entry = next(entry for entry in settings.modalities.values() if entry.network == name)
-    network = Network(name, folder, entry.output, 1)
+    network = open_network(name, folder, 1, input=entry.input, output=entry.output)
     for rule, words in check.excludes.items():
         if EXCLUDED[rule](folder / name):
             raise DataError(words)

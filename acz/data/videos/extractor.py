@@ -13,7 +13,8 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from acz.data.videos.decoding import Picture, Sound, read_frames, read_sound
 from acz.data.videos.ffmpeg import Limits
-from acz.data.videos.networks import Network
+from acz.data.videos.network import Network
+from acz.data.videos.networks import open_network
 from acz.data.videos.projection import Projection, ProjectionSettings, Rounding, quantize
 from acz.data.videos.sound import sound_patches, statistics
 from acz.foundation.arrays import Array
@@ -29,7 +30,9 @@ class _Modality(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     network: str | None = None
-    """A network that a package brings, or the name of an ONNX file."""
+    """A network that a package brings, or the name of a file: .onnx, .pt2, .pt (TorchScript) or .pb (a frozen graph)."""
+    input: str | None = None
+    """The value that is the network's input in a frozen graph; None: its only placeholder."""
     output: str | None = None
     """The output of the network that is taken; None: the first."""
     batch: int = Field(16, ge=1)
@@ -79,6 +82,11 @@ class FileCheck(BaseModel):
     """Features that a network gives for the input that the extractor makes."""
     excludes: dict[str, str] = Field(default_factory=dict)
     """The words of a message, by what a network must not have: see `acz.data.videos.checks`."""
+    replaces: str | None = None
+    """The network for which this one is taken where that is not there."""
+    input: str | None = None
+    output: str | None = None
+    """The values of this network that are taken then."""
 
 
 class ExtractorSettings(BaseModel):
@@ -100,6 +108,17 @@ class ExtractorSettings(BaseModel):
         """The modalities by name."""
         both: dict[str, FrameSettings | SoundSettings | None] = {"rgb": self.rgb, "audio": self.audio}
         return {name: settings for name, settings in both.items() if settings is not None}
+
+    def fitted(self, folder: Path) -> ExtractorSettings:
+        """The settings for the files of a folder: with the networks that replace those that are not there."""
+        changes = {}
+        for modality, entry in self.modalities.items():
+            missing = entry.network is not None and not (folder / entry.network).is_file()
+            for name, check in self.files.items():
+                if missing and check.replaces == entry.network and (folder / name).is_file():
+                    taken = {"network": name, "input": check.input, "output": check.output}
+                    changes[modality] = entry.model_copy(update=taken)
+        return self.model_copy(update=changes)
 
 
 def recorded_extractor(record: Mapping[str, Any], folder: Path, threads: int) -> Extractor:
@@ -175,14 +194,16 @@ class Extractor:
 
         Raises:
             DataError: A file is missing, or is another one.
-            MissingError: ONNX Runtime, or a package with weights, is not installed.
+            MissingError: ONNX Runtime, a framework, or a package with weights is not installed.
         """
         self.name, self.settings, self.folder = name, settings, folder
         self.networks: dict[str, Network] = {}
         self.projections: dict[str, Projection] = {}
         for modality, entry in settings.modalities.items():
             if entry.network is not None:
-                self.networks[modality] = Network(entry.network, folder, entry.output, threads)
+                self.networks[modality] = open_network(
+                    entry.network, folder, threads, input=entry.input, output=entry.output
+                )
             if entry.projection is not None:
                 self.projections[modality] = Projection(entry.projection, folder)
 
@@ -199,6 +220,9 @@ class Extractor:
             if entry.projection is not None:
                 hashes[f"{name}.projection"] = contents_hash(self.folder / file for file in entry.projection.files)
         settings = self.settings.model_dump(mode="json", exclude={"about", "files"})
+        for entry in (settings[name] for name in self.settings.modalities):
+            if entry["input"] is None:  # older manifests do not have it
+                del entry["input"]
         return dict(json.loads(json.dumps({"name": self.name, "settings": settings, "sha256": hashes})))
 
     def decode(self, path: Path, limits: Limits | None = None, threads: int = 1) -> Decoded:
