@@ -25,7 +25,7 @@ STORY = {
     "ours, the same, a deeper extractor": "本项目同上并用更深的特征提取网络",
 }
 """The rows of the README's table, and their Chinese names."""
-TWO_UNITS = "fc1-units2"
+TWO_UNITS, EIGHT_UNITS = "fc1-units2", "fc2-units8"
 EPOCHS = (20, 50, 100, 200)
 """Epochs whose accuracy is recorded beside the best and the last."""
 Row = dict[str, str]
@@ -97,7 +97,7 @@ def by_trial(rows: list[Row], sweep: str) -> dict[str, list[Row]]:
 
 
 def table(text: str, rows: list[Row], published: dict[str, dict[str, float]]) -> str:
-    """The page of the published table: both columns beside ours, and the row that is changed one thing at a time.
+    """The page of the published table: both columns beside ours, and two rows that are changed one thing at a time.
 
     Args:
         text: the page.
@@ -120,7 +120,16 @@ def table(text: str, rows: list[Row], published: dict[str, dict[str, float]]) ->
         for what, row in {**seeds, **changed}.items()
     ]
     headers = ["what is changed", *(f"epoch {epoch}" for epoch in EPOCHS), "frames that the extractor reads"]
-    return replace_table(text, "flash_mnist_disagreement", markdown(headers, cells))
+    text = replace_table(text, "flash_mnist_disagreement", markdown(headers, cells))
+
+    forms = {"in the gradient (L2), as in the table": ours[EIGHT_UNITS][0]}
+    forms |= {name.replace("_", " "): row for name, (row, *_) in by_trial(rows, "flash_mnist_decay").items()}
+    cells = [
+        [what, *(percent(float(row[f"top1_at_{epoch}"])) for epoch in EPOCHS), percent(float(row["best_top1"]))]
+        for what, row in forms.items()
+    ]
+    headers = ["weight decay of 1e-4", *(f"epoch {epoch}" for epoch in EPOCHS), "best epoch"]
+    return replace_table(text, "flash_mnist_decay", markdown(headers, cells))
 
 
 def best(text: str, rows: list[Row]) -> str:

@@ -85,7 +85,7 @@ def test_help_is_quick_and_loads_no_framework() -> None:
         f"try: main()\nexcept SystemExit: pass\nassert not ({set(OWN.values())!r} | {{'numpy', 'pydantic'}}) & set(sys.modules)"
     )
     spent = []
-    for _ in range(3):
+    for _ in range(6):
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)

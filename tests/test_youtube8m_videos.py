@@ -97,7 +97,7 @@ def test_shards_of_both_levels_are_not_converted_together(acz: Acz, tmp_path: Pa
     write(tmp_path / "a/validate0000.tfrecord", [record("abcd", [3])])
     answer = acz("data", "youtube8m", "convert", tmp_path / "a", "--classes", 9, "--out", tmp_path / "b")
     assert answer.code == 2
-    assert "shards of frames and of videos (train video, test frame)" in answer.err
+    assert "shards of frames and of videos (train video, validate frame)" in answer.err
 
 
 @pytest.mark.parametrize("model", MODELS)
