@@ -79,18 +79,25 @@ def test_importing_acz_loads_next_to_nothing() -> None:
     subprocess.run([sys.executable, "-c", code], check=True)
 
 
+def seconds_of(code: str) -> float:
+    """The processor time of Python that runs some code."""
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+
+
 def test_help_is_quick_and_loads_no_framework() -> None:
     code = (
         "import sys; sys.argv = ['acz', '--help']\nfrom acz.cli import main\n"
         f"try: main()\nexcept SystemExit: pass\nassert not ({set(OWN.values())!r} | {{'numpy', 'pydantic'}}) & set(sys.modules)"
     )
-    spent = []
-    for _ in range(6):
-        before = resource.getrusage(resource.RUSAGE_CHILDREN)
-        subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL)
-        after = resource.getrusage(resource.RUSAGE_CHILDREN)
-        spent.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
-    assert min(spent) < 0.4, "seconds of the processor's, which other processes do not lengthen"
+    spent, least = [], []
+    for _ in range(4):
+        spent.append(seconds_of(code))
+        least.append(seconds_of("import typer, typer.rich_utils"))
+    # seconds of the processor's; where it is slow or shared, they are held against those of the library of commands
+    assert min(spent) < max(0.4, 1.6 * min(least))
 
 
 @pytest.mark.parametrize(
